@@ -1,4 +1,4 @@
-//! Queries the API of the Framecast that is measured.
+//! Queries the HTTP API of the Framecast that is being measured.
 
 use std::{
     io::{Read as _, Write as _},
@@ -9,17 +9,18 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-/// The maximum length of an answer; it has some hundred bytes for a viewer, and less than a thousand for a camera.
+/// The maximum length of a response in bytes. A response has a few hundred bytes for each viewer, and less than a
+/// thousand for each camera.
 const ANSWER_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How long the server may take to answer.
+/// The maximum time in which the server must respond.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The JSON that `server` answers for `path`.
+/// Requests `path` from `server` and returns the JSON of the response.
 ///
 /// # Errors
 ///
-/// A server that does not answer within 10 s, or with something else than 200 and JSON.
+/// The server does not respond within 10 s, the status is not 200, or the body is not JSON.
 pub(crate) fn get(server: SocketAddr, path: &str) -> Result<Value> {
     let context = || format!("cannot get {path} from {server}");
     let mut stream = TcpStream::connect_timeout(&server, TIMEOUT).with_context(context)?;

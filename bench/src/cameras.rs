@@ -1,8 +1,9 @@
-//! What reading network cameras costs: one Framecast that holds many `http:` streams open all the time, compared with
-//! others that do the same in turns.
+//! Measures what reading network cameras costs: a Framecast keeps many `http:` streams open all the time. Several
+//! Framecasts are compared in turns.
 //!
-//! The ceiling, on the CPU of the load generator, plays the cameras: each is a separate connection to it. Nobody
-//! watches, so the run measures a picture's way into Framecast, and not its way out.
+//! The ceiling server simulates the cameras on the CPU of the load generator; each camera is a separate connection to
+//! it. There are no viewers, so the run measures only how pictures get into Framecast, not how they are sent to
+//! viewers.
 
 use std::{
     fmt::Write as _,
@@ -23,23 +24,23 @@ use crate::{
 };
 
 /// The share of frames that each camera must deliver: 29 of 30. One frame fewer is allowed, because a window begins and
-/// ends between two of them.
+/// ends between two frames.
 const MIN_SHARE: f64 = 29.0 / 30.0;
 
-/// How long all cameras may take to deliver their first picture.
+/// The maximum time until all cameras have delivered their first picture.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 const POLL: Duration = Duration::from_millis(50);
 
-/// The time from the first picture of the last camera to the window.
+/// The time between the first picture of the last camera and the start of the window.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// The number of cameras, and of passes.
+/// The options: the number of cameras, and the passes.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     setup: setup::Options,
-    /// Cameras.
+    /// Number of cameras.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
     cameras: u32,
     #[command(flatten)]
@@ -54,23 +55,23 @@ struct Outcome {
     runs: Vec<Run>,
 }
 
-/// One window of one server.
+/// The results of one server in one time window.
 #[derive(Debug, Serialize)]
 struct Run {
     pass: u32,
     server: String,
-    /// Length of the window in which the frames were counted.
+    /// Length of the window in which the frames were counted, in seconds.
     seconds: f64,
-    /// CPU seconds of the server's process in a second.
+    /// CPU seconds that the server's process used per second.
     cpu_share: f64,
-    /// CPU microseconds for each frame that it took.
+    /// CPU microseconds for each frame that the server received.
     cpu_us_per_frame: f64,
-    /// Share of the window in which its threads waited for a CPU that other processes used.
+    /// Share of the window in which the server's threads waited because other processes used the CPU.
     waited_share: f64,
     rss_kib: u64,
-    /// Frames a second of each camera, in ascending order.
+    /// Frames per second of each camera, in ascending order.
     fps: Vec<f64>,
-    /// Rejected pictures, and openings beyond the first, of all cameras: zero in a valid run.
+    /// Number of rejected pictures and of repeated openings, over all cameras. The number is zero in a valid run.
     faults: u64,
 }
 
@@ -79,18 +80,18 @@ impl Run {
         self.fps.first().copied().unwrap_or_default()
     }
 
-    /// Whether the slowest camera delivered enough frames, if cameras send `fps` a second.
+    /// Returns whether the slowest camera delivered enough frames, when the cameras send `fps` frames per second.
     fn is_at_pace(&self, fps: f64) -> bool {
         self.fps_min() * self.seconds + 1.0 >= MIN_SHARE * fps * self.seconds
     }
 }
 
-/// Measures and reports.
+/// Measures, and prints and writes the report.
 ///
 /// # Errors
 ///
-/// Without `--server`; a server that does not start or does not read its cameras; a camera that delivered too few or
-/// broken frames, or had to be opened again; a folder that cannot be written.
+/// `--server` is missing. A server does not start or does not read its cameras. A camera delivers too few or broken
+/// frames, or had to be opened again. The folder for the report cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(
         !options.setup.server.is_empty(),
@@ -179,11 +180,11 @@ fn await_pictures(server: SocketAddr, count: usize) -> Result<()> {
     }
 }
 
-/// A server's counts of its cameras at one moment.
+/// What a server reports about its cameras at one moment.
 #[derive(Debug)]
 struct CameraCounts {
     at: Instant,
-    /// Pictures of each camera since the server started.
+    /// Number of pictures of each camera since the server started.
     frames: Vec<u64>,
     faults: u64,
 }
@@ -208,7 +209,7 @@ impl CameraCounts {
         self.at.duration_since(earlier.at).as_secs_f64()
     }
 
-    /// Frames a second of each camera since `earlier`.
+    /// Returns the frames per second of each camera since `earlier`.
     fn fps_since(&self, earlier: &Self) -> Vec<f64> {
         let seconds = self.seconds_since(earlier);
         self.frames

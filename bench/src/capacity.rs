@@ -1,7 +1,9 @@
-//! How many viewers one core sustains at the full rate: a search in steps, for each server in turns.
+//! Measures how many viewers one core sustains at the full frame rate: a search in steps, in which the servers take
+//! turns.
 //!
-//! A server sustains a number of viewers when the median viewer gets the full rate and the slowest at least 29 of 30
-//! frames. The first pass searches from below; each further pass starts at the result of the previous one.
+//! A server sustains a number of viewers if the median viewer receives the full rate and the slowest viewer receives at
+//! least 29 of 30 frames. The first pass searches in large steps; each further pass starts at the result of the
+//! previous pass.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -16,24 +18,25 @@ use crate::{
     stats::Spread,
 };
 
-/// The share of frames of the median viewer that counts as the full rate: the window may miss a frame at either end.
+/// The share of frames that counts as the full rate for the median viewer. The share is below 1, because the window can
+/// miss a frame at each end.
 const FULL_RATE: f64 = 0.99;
 
-/// The share of frames that the slowest viewer must get: 29 of 30.
+/// The share of frames that the slowest viewer must receive: 29 of 30.
 const MIN_SLOWEST_SHARE: f64 = 29.0 / 30.0;
 
-/// Where to search.
+/// The options: where to search.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     setup: setup::Options,
-    /// The number of viewers at which the search begins.
+    /// Number of viewers at which the search begins.
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     from: u32,
-    /// The largest number of viewers to try.
+    /// Maximum number of viewers to try.
     #[arg(long, default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     to: u32,
-    /// The precision, in percent of the number of viewers.
+    /// Precision of the search, in percent of the number of viewers.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=50))]
     step: u32,
     #[command(flatten)]
@@ -47,7 +50,7 @@ struct Outcome {
     runs: Vec<Run>,
 }
 
-/// The most viewers that a server sustained in a pass.
+/// The largest number of viewers that a server sustained in a pass.
 #[derive(Debug, Serialize)]
 struct Run {
     pass: u32,
@@ -56,12 +59,12 @@ struct Run {
     report: Report,
 }
 
-/// Searches and reports.
+/// Searches, and prints and writes the report.
 ///
 /// # Errors
 ///
-/// A server that does not start or serve, or does not sustain a single viewer; torn pictures; a folder that cannot be
-/// written.
+/// A server does not start or serve, or does not sustain a single viewer. Pictures are torn. The folder for the report
+/// cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(options.from <= options.to, "--from must not be greater than --to");
     let setup = Setup::new(&options.setup)?;
@@ -86,7 +89,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     report::ensure_intact(outcome.runs.iter().map(|run| &run.report))
 }
 
-/// What that many viewers received, if the server sustained them.
+/// Measures the server with this many viewers. Returns what the viewers received, or `None` if the server did not
+/// sustain them.
 fn attempt(options: &Options, setup: &Setup, candidate: &Candidate, viewers: u32) -> Result<Option<Report>> {
     let server = setup.start(candidate)?;
     let load = load::Options::full(server.url(), viewers as usize, options.passes.seconds, server.pid());
@@ -103,7 +107,8 @@ fn attempt(options: &Options, setup: &Setup, candidate: &Candidate, viewers: u32
     Ok(holds.then_some(report))
 }
 
-/// Goes from `--from` up by halves until the server fails, or down until it succeeds, then searches between the two.
+/// Begins at `--from` viewers. Increases the number by half until the server fails, or halves the number until the
+/// server succeeds, and then bisects between success and failure.
 fn search(
     options: &Options,
     mut attempt: impl FnMut(u32) -> Result<Option<Report>>,
@@ -135,8 +140,8 @@ fn search(
     Ok(best)
 }
 
-/// Starts at the result of the previous pass and goes one step at a time: up while the server succeeds, else down until
-/// it does.
+/// Starts at the result of the previous pass and changes the number by one step at a time. If the server succeeds, the
+/// number goes up until the server fails; otherwise it goes down until the server succeeds.
 fn search_near(
     options: &Options,
     near: u32,

@@ -1,9 +1,11 @@
-//! The ceiling: the minimum that a server of Motion JPEG must do on this machine, to compare Framecast with.
+//! The ceiling server: a reference server of Motion JPEG that does only the minimum on this machine. Its results are
+//! the upper limit with which Framecast is compared.
 //!
-//! One thread and one epoll. Each frame becomes one contiguous buffer (part head, JPEG, next boundary), built once;
-//! each viewer costs one non-blocking `send` of it. Only if that sends a part does the ceiling poll the viewer's socket
-//! for room; it finishes the torn frame first, then sends the newest one. It parses no request, checks no access and
-//! serves one stream: nothing that a real server must do besides sending belongs here.
+//! The server has one thread and one epoll. Each frame becomes one contiguous buffer (part head, JPEG, next boundary),
+//! which is built once. Each viewer costs one non-blocking `send` of this buffer. Only if `send` takes just a part of
+//! the buffer does the server poll the viewer's socket for room. It finishes the partly sent frame first, then sends
+//! the newest frame. The server parses no request, checks no access and serves one stream: nothing that a real server
+//! must do besides sending belongs here.
 
 use std::{
     fs,
@@ -39,28 +41,28 @@ const RESPONSE_HEAD: &[u8] = b"HTTP/1.0 200 OK\r\n\
     --frame\r\n";
 const NEXT_BOUNDARY: &[u8] = b"\r\n--frame\r\n";
 
-/// How to run the ceiling.
+/// The options of the ceiling server.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Address to listen on.
     #[arg(long)]
     listen: SocketAddr,
-    /// Folder of JPEGs, shown in order of their names, in a loop.
+    /// Folder of JPEG files, sent in a loop in the order of their names.
     #[arg(long)]
     pictures: PathBuf,
-    /// Frames a second.
+    /// Frames per second.
     #[arg(long, default_value_t = 30)]
     fps: u32,
-    /// Stops after this many seconds.
+    /// Number of seconds after which the server stops.
     #[arg(long, default_value_t = 3600)]
     seconds: u64,
 }
 
-/// Serves until the time is over.
+/// Runs the server until its time is over.
 ///
 /// # Errors
 ///
-/// No pictures, an address in use, or a failing system call that does not belong to a single viewer.
+/// There are no pictures, the address is in use, or a system call fails that does not concern a single viewer.
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!((1..=1000).contains(&options.fps), "--fps must be between 1 and 1000");
     proc::raise_descriptor_limit();
@@ -112,11 +114,11 @@ struct CeilingViewer {
 
 #[derive(Debug)]
 enum Phase {
-    /// Its request is not complete yet.
+    /// The request of the viewer is incomplete. The value is the bytes so far.
     Asking(Vec<u8>),
-    /// It has received the frame of this number completely.
+    /// The viewer has received the whole frame with this number.
     Idle(u64),
-    /// It has received this much of a frame; its socket is polled for room.
+    /// The viewer has received this many bytes of the frame, and its socket is polled for room.
     Torn(Rc<PackedFrame>, usize),
 }
 
@@ -169,7 +171,8 @@ impl Ceiling {
     }
 
     fn accept(&mut self) {
-        // An error here means a viewer that left already, or that descriptors are exhausted; the next event retries.
+        // An error here means that a viewer has already left or that no file descriptor is left; the next event
+        // retries.
         while let Ok((stream, _)) = self.listener.accept() {
             if stream.set_nonblocking(true).is_err() || stream.set_nodelay(true).is_err() {
                 continue;
@@ -222,7 +225,7 @@ impl Ceiling {
         }
     }
 
-    /// Answers a viewer's request and sends it the current frame.
+    /// Sends the response head and the current frame to a viewer.
     fn accept_viewer(&mut self, slot: usize) {
         let Some(viewer) = &mut self.viewers[slot] else {
             return;
@@ -236,7 +239,8 @@ impl Ceiling {
         self.advance(slot, false);
     }
 
-    /// Sends what the viewer lacks: the rest of a torn frame, then the newest one.
+    /// Sends the rest of a partly sent frame to the viewer, and then the newest frame if the viewer does not have it
+    /// yet.
     fn advance(&mut self, slot: usize, is_watched_for_room: bool) {
         loop {
             let Some(viewer) = &mut self.viewers[slot] else {
@@ -288,7 +292,7 @@ fn send(stream: &TcpStream, bytes: &[u8]) -> Result<usize, Errno> {
     rustix::net::send(stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
 }
 
-/// Reads more of the request; true once its head is complete.
+/// Reads more of the request. Returns true once the head of the request is complete.
 fn read_request(stream: &TcpStream, request: &mut Vec<u8>) -> Result<bool, Errno> {
     let mut piece = [0; 1024];
     match rustix::net::recv(stream, &mut piece, RecvFlags::DONTWAIT) {

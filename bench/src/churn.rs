@@ -1,5 +1,6 @@
-//! Viewers that come for one picture and leave, many a second, beside steady ones: how long each waits for its picture,
-//! and whether the steady ones suffer.
+//! Measures many short visits per second: viewers that connect, receive one picture and leave, while other viewers (the
+//! steady viewers) stay connected. The results are how long each visit waits for its picture, and whether the steady
+//! viewers suffer.
 
 use std::{
     collections::HashMap,
@@ -29,23 +30,23 @@ use crate::{
     stats::{Spread, percentile},
 };
 
-/// Identifies the steady viewers among the events.
+/// The number that identifies events of the steady viewers on the epoll.
 const STEADY: u64 = u64::MAX;
 
-/// A viewer without a picture after this time has failed.
+/// The time after which a visit without a picture has failed.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 const SCRATCH_BYTES: usize = 256 * 1024;
 
-/// The rate of short visits, and the number of steady viewers.
+/// The options: the rate of short visits, and the number of viewers that stay connected.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     setup: setup::Options,
-    /// Steady viewers.
+    /// Number of viewers that stay connected.
     #[arg(long, default_value_t = 50)]
     viewers: usize,
-    /// Connections a second that take one picture and leave.
+    /// Number of short visits per second.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000))]
     connects: u32,
     #[command(flatten)]
@@ -64,34 +65,34 @@ struct Outcome {
 struct Run {
     pass: u32,
     server: String,
-    /// The steady viewers by themselves.
+    /// The results of the steady viewers without short visits.
     alone: Report,
-    /// The same viewers during the short visits.
+    /// The results of the steady viewers during the short visits.
     beside: Report,
     guests: ShortViewers,
 }
 
-/// The short visits.
+/// The results of the short visits.
 #[derive(Debug, Serialize)]
 struct ShortViewers {
-    /// Visits that got a picture.
+    /// Number of visits that received a picture.
     served: usize,
-    /// Visits that could not connect, were closed or got no picture in 5 s.
+    /// Number of visits that could not connect, that the server closed, or that received no picture within 5 s.
     failed: usize,
-    /// Torn pictures among those that they got.
+    /// Number of torn pictures among the pictures of the visits.
     torn: u64,
-    /// From before connecting to the last byte of the first picture.
+    /// The median time from before connecting to the last byte of the first picture, in milliseconds.
     first_p50_ms: f64,
     first_p95_ms: f64,
     first_p99_ms: f64,
     first_max_ms: f64,
 }
 
-/// Measures and reports.
+/// Measures, and prints and writes the report.
 ///
 /// # Errors
 ///
-/// A server that does not start or serve, torn pictures, or a folder that cannot be written.
+/// A server does not start or serve, pictures are torn, or the folder for the report cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     proc::raise_descriptor_limit();
     let setup = Setup::new(&options.setup)?;
@@ -144,7 +145,7 @@ struct Churn {
     path: String,
     steady: Load,
     epoll: std::os::fd::OwnedFd,
-    /// Visits without a picture yet, and when each began to connect.
+    /// The visits that have not received a picture yet, and the time when each began to connect.
     here: HashMap<u64, (Viewer, Instant)>,
     came: u64,
     failed: usize,
@@ -185,7 +186,7 @@ impl Churn {
         Ok(())
     }
 
-    /// Waits for the remaining visits; those that take too long have failed.
+    /// Waits for the remaining visits. Visits that take too long count as failed.
     fn finish_pending(&mut self) -> Result<()> {
         let give_up = Instant::now() + TIMEOUT;
         while !self.here.is_empty() && Instant::now() < give_up {
@@ -223,7 +224,7 @@ impl Churn {
         Ok(())
     }
 
-    /// Reads the bytes that have come for a visit, which ends with its first picture.
+    /// Reads the bytes that have arrived for a visit. The visit ends with its first picture.
     fn read(&mut self, short_viewer: u64) -> Result<()> {
         let Some((viewer, began)) = self.here.get_mut(&short_viewer) else {
             return Ok(());

@@ -1,8 +1,8 @@
 //! One viewer of the load generator: a connection, and the data received over it.
 //!
-//! Bytes go from the socket through the response head and the chunk framing, if any, to the parts. By default the
-//! kernel drops the middle of each picture (`MSG_TRUNC`), so that one core can simulate hundreds of viewers; heads, the
-//! first KiB and the last two bytes of every picture are always read.
+//! Bytes go from the socket through the parser of the response head and, if the body is chunked, through the chunk
+//! parser to the part parser. By default the kernel drops the middle of each picture (`MSG_TRUNC`), so that one core
+//! can simulate hundreds of viewers. The heads, the first KiB and the last two bytes of every picture are always read.
 
 use std::{
     io::Write as _,
@@ -19,7 +19,8 @@ use crate::{
     proc,
 };
 
-/// The size of one read if pictures are dropped: a part's head and the KiB that is always read.
+/// The size of one read if pictures are dropped in the kernel. It is enough for the head of a part and the first KiB of
+/// a picture, which are always read.
 const HEAD_READ_BYTES: usize = 1024;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,9 +28,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a viewer does with the bytes of its pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bodies {
-    /// Drop them in the kernel.
+    /// Drop the bytes in the kernel.
     Drop,
-    /// Copy them all, as a browser does.
+    /// Copy all bytes, as a browser does.
     Read,
 }
 
@@ -38,7 +39,7 @@ pub(crate) enum Bodies {
 pub(crate) struct Viewer {
     stream: TcpStream,
     body: ResponseBody,
-    /// What it has received since the counts were last reset.
+    /// What the viewer has received since the counts were last reset.
     pub(crate) seen: Seen,
     newest_us: u64,
 }
@@ -46,17 +47,18 @@ pub(crate) struct Viewer {
 /// What a viewer has received.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Seen {
-    /// All bytes read from the socket.
+    /// Number of bytes read from the socket.
     pub(crate) bytes: u64,
-    /// Whole pictures, repeats included.
+    /// Number of whole pictures, repeated pictures included.
     pub(crate) frames: u64,
-    /// Pictures sent again with the timestamp of the one before.
+    /// Number of pictures that were sent again, with the timestamp of the previous picture.
     pub(crate) repeats: u64,
-    /// Pictures older than one before them.
+    /// Number of pictures that are older than an earlier picture.
     pub(crate) reordered: u64,
-    /// Pictures without SOI at the start or EOI at the end.
+    /// Number of pictures without SOI at the start or EOI at the end.
     pub(crate) corrupt: u64,
-    /// Age of each picture, from its capture to its last byte, with the time of its last byte; both in microseconds.
+    /// For each picture, its age from the capture to its last byte, and the time when its last byte arrived. Both are
+    /// in microseconds.
     pub(crate) ages_us: Vec<(u64, u64)>,
 }
 
@@ -70,18 +72,18 @@ enum ResponseBody {
 /// The result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// This many bytes came and the connection is open.
+    /// This many bytes were read, and the connection is still open.
     Open(usize),
-    /// The server closed or reset it.
+    /// The server closed or reset the connection.
     Closed,
 }
 
 impl Viewer {
-    /// Connects and requests `path`, with one more `header` line.
+    /// Connects to `server` and requests `path`, with an additional `header` line if one is given.
     ///
     /// # Errors
     ///
-    /// When no server listens there, or none accepts within 5 s.
+    /// No server listens on the address, or the server does not accept the connection within 5 s.
     pub(crate) fn connect(server: SocketAddr, path: &str, header: Option<&str>) -> Result<Self> {
         let context = || format!("cannot connect to {server}");
         let mut stream = TcpStream::connect_timeout(&server, CONNECT_TIMEOUT).with_context(context)?;
@@ -97,16 +99,16 @@ impl Viewer {
         })
     }
 
-    /// The socket, for polling.
+    /// Returns the socket, for polling.
     pub(crate) fn socket(&self) -> &TcpStream {
         &self.stream
     }
 
-    /// Reads what has come, at most `limit` bytes. `scratch` is the read buffer.
+    /// Reads the bytes that have arrived, but at most `limit` bytes. `scratch` is the read buffer.
     ///
     /// # Errors
     ///
-    /// An answer that is not a stream of pictures.
+    /// The response is not a stream of pictures.
     pub(crate) fn read(&mut self, bodies: Bodies, limit: usize, scratch: &mut [u8]) -> Result<Outcome> {
         let mut taken = 0;
         while taken < limit {

@@ -1,7 +1,7 @@
-//! The main command: compares our server with the ceiling, in turns, and prints tables.
+//! The main command: compares Framecast with the ceiling server, in turns, and prints tables.
 //!
-//! Each measurement starts a new process of its server (so that its memory is that run's own) on one CPU and loads it
-//! from another.
+//! Each measurement starts a new server process, so that the memory belongs to that run only. The server runs on one
+//! CPU and the load generator on another.
 
 use std::time::Duration;
 
@@ -15,25 +15,25 @@ use crate::{
     table,
 };
 
-/// What to compare, and how long.
+/// The options: what to compare, and for how long.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     setup: setup::Options,
-    /// Numbers of viewers.
+    /// Numbers of viewers to measure, separated by commas.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 100, 400])]
     viewers: Vec<usize>,
-    /// Passes; figures are medians over them.
+    /// Number of passes; figures are medians over the passes.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
-    /// Seconds measured each time.
+    /// Seconds of each measurement.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=120))]
     seconds: u64,
-    /// Seconds of warm-up before each measurement, which lasts at least until each viewer has a picture.
+    /// Seconds of warm-up before each measurement; the warm-up lasts at least until each viewer has received a picture.
     #[arg(long, default_value = "0.5", value_name = "SECONDS", value_parser = load::seconds)]
     warmup: Duration,
-    /// How often the ceiling is measured in a pass: 2 also shows the machine's noise. By default once for one server,
-    /// else twice.
+    /// How many times each pass measures the ceiling server; 2 also shows the noise of the machine. The default is 1
+    /// for one server and 2 otherwise.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=2))]
     ceilings: Option<u8>,
 }
@@ -44,18 +44,18 @@ impl Options {
     }
 }
 
-/// All that was measured.
+/// The results of the comparison.
 #[derive(Debug, Serialize)]
 pub(crate) struct Comparison {
     #[serde(flatten)]
     pub(crate) about: RunContext,
     /// The options of the comparison.
     pub(crate) method: Method,
-    /// Each run of each server.
+    /// The runs of all servers.
     pub(crate) runs: Vec<Run>,
 }
 
-/// How many viewers, how often and for how long.
+/// How many viewers were measured, how often and for how long.
 #[derive(Debug, Serialize)]
 pub(crate) struct Method {
     pub(crate) viewers: Vec<usize>,
@@ -73,11 +73,11 @@ pub(crate) struct Run {
     pub(crate) report: Report,
 }
 
-/// Compares, prints the tables and writes them to the given folder.
+/// Measures, prints the tables, and writes them to the folder if one is given.
 ///
 /// # Errors
 ///
-/// A server that does not start or serve, or a folder that cannot be written.
+/// A server does not start or serve, or the folder for the report cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let comparison = compare(options)?;
     let markdown = table::markdown(&comparison);

@@ -1,16 +1,17 @@
-//! The HTTP framing of a response: its head, and the chunks of an HTTP/1.1 body.
+//! Parses the HTTP framing of a response: the response head, and the chunks of an HTTP/1.1 body.
 //!
-//! Both accept bytes in pieces of any size and bound what they keep. Nothing here knows of pictures or sockets.
+//! Both parsers accept bytes in pieces of any size and limit the memory that they use. Pictures and sockets do not
+//! belong in this module.
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// The maximum length of a response head; real ones are below 1 KiB.
+/// The maximum length of a response head in bytes. Real heads are shorter than 1 KiB.
 const HEAD_LIMIT_BYTES: usize = 16 * 1024;
 
-/// The maximum length of a line with a chunk's size, including extensions.
+/// The maximum length in bytes of the line that contains a chunk's size, including extensions.
 const CHUNK_LINE_LIMIT_BYTES: usize = 256;
 
-/// Collects a response head until its empty line.
+/// Collects the bytes of a response head until its empty line.
 #[derive(Debug, Default)]
 pub(crate) struct HeadReader {
     seen: Vec<u8>,
@@ -19,16 +20,16 @@ pub(crate) struct HeadReader {
 /// The properties of a response head that matter to a reader of multipart pictures.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Head {
-    /// Whether the body is chunked; otherwise it lasts until the server closes.
+    /// Whether the body is chunked. If not, the body lasts until the server closes the connection.
     pub(crate) chunked: bool,
 }
 
 impl HeadReader {
-    /// Takes the next bytes. Once the head is complete, returns it and how many bytes of `input` belonged to it.
+    /// Reads the next bytes. Once the head is complete, returns the head and how many bytes of `input` belonged to it.
     ///
     /// # Errors
     ///
-    /// A head without end, a status other than 200, or a body that is not multipart.
+    /// The head is too long, the status is not 200, or the body is not multipart.
     pub(crate) fn feed(&mut self, input: &[u8]) -> Result<Option<(Head, usize)>> {
         let before = self.seen.len();
         self.seen.extend_from_slice(input);
@@ -82,7 +83,7 @@ enum ChunkState {
 }
 
 impl Chunks {
-    /// Bytes of data still to come in the chunk being read.
+    /// Returns how many bytes of the current chunk are still to be received.
     pub(crate) fn left(&self) -> usize {
         match self.state {
             ChunkState::Data(left) => left,
@@ -90,7 +91,7 @@ impl Chunks {
         }
     }
 
-    /// Records that `count` bytes of the current chunk's data were dropped before they got here.
+    /// Records that the next `count` bytes of the current chunk were dropped in the kernel.
     pub(crate) fn dropped(&mut self, count: usize) {
         if let ChunkState::Data(left) = self.state {
             self.state = after_data(left.saturating_sub(count));
@@ -101,7 +102,7 @@ impl Chunks {
     ///
     /// # Errors
     ///
-    /// A size that is not a hexadecimal number, data that overruns its chunk, or what `data` returns.
+    /// The size of a chunk is not a hexadecimal number, or data exceeds its chunk. Errors of `data` are returned too.
     pub(crate) fn feed(&mut self, mut input: &[u8], mut data: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         while !input.is_empty() {
             match self.state {
@@ -156,7 +157,7 @@ fn after_data(left: usize) -> ChunkState {
     }
 }
 
-/// The position of the first `needle` in `haystack`.
+/// Returns the position of the first `needle` in `haystack`.
 pub(crate) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }

@@ -1,9 +1,9 @@
-//! The load generator: viewers on one thread and one epoll, and measurements of them and of the server's process in a
-//! time window.
+//! The load generator: viewers on one thread and one epoll, and measurements of the viewers and of the server's process
+//! in a time window.
 //!
-//! Three kinds of viewers: full ones read as fast as pictures come; slow ones read a fixed number of bytes a second;
-//! stalled ones send a request and never read. A warm-up precedes the window and lasts at least until each full viewer
-//! has a picture.
+//! There are three kinds of viewers. Full viewers read as fast as pictures arrive, slow viewers read a fixed number of
+//! bytes per second, and stalled viewers send a request and never read. A warm-up precedes the window and lasts at
+//! least until each full viewer has received a picture.
 
 use std::{
     net::{SocketAddr, ToSocketAddrs as _},
@@ -27,34 +27,34 @@ use crate::{
     report::{self, Report},
 };
 
-/// How often slow viewers read.
+/// The interval at which slow viewers read.
 const SLOW_TURN: Duration = Duration::from_millis(10);
 
-/// The longest wait for first pictures beyond the warm-up.
+/// The maximum time after the warm-up in which full viewers must receive their first picture.
 const FIRST_PICTURE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The read buffer; if the kernel drops the bytes, it is never touched.
+/// The size of the read buffer. If the kernel drops the bytes of the pictures, most of the buffer is never touched.
 const SCRATCH_BYTES: usize = 256 * 1024;
 
-/// What to load a server with.
+/// The options of a load: the server, the viewers and the window.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
-    /// The stream, as http://ADDRESS:PORT/PATH.
+    /// URL of the stream, as http://ADDRESS:PORT/PATH.
     #[arg(long)]
     pub(crate) url: String,
-    /// Viewers that read as fast as pictures come.
+    /// Number of viewers that read as fast as pictures arrive.
     #[arg(long, default_value_t = 1)]
     pub(crate) viewers: usize,
-    /// Additional viewers that read --rate bytes a second.
+    /// Number of additional viewers that read --rate bytes per second.
     #[arg(long, default_value_t = 0)]
     pub(crate) slow: usize,
-    /// Bytes a second of a slow viewer.
+    /// Bytes per second that each slow viewer reads.
     #[arg(long, default_value_t = 300_000, value_name = "BYTES_PER_S")]
     pub(crate) rate: u32,
-    /// Additional viewers that never read.
+    /// Number of additional viewers that never read.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) stall: usize,
-    /// Length of the window that is measured.
+    /// Length of the measured time window in seconds.
     #[arg(long, default_value_t = 5)]
     pub(crate) seconds: u64,
     /// Seconds of warm-up before the window.
@@ -63,19 +63,19 @@ pub(crate) struct Options {
     /// Copy every byte, as a browser does, instead of dropping pictures in the kernel.
     #[arg(long)]
     pub(crate) read_all: bool,
-    /// Process id of the server, for its CPU time and memory.
+    /// Process id of the server, to measure its CPU time and memory.
     #[arg(long, value_name = "PID")]
     pub(crate) server_pid: Option<u32>,
     /// A header line that each viewer sends, such as "Authorization: Basic …".
     #[arg(long, value_name = "NAME: VALUE")]
     pub(crate) header: Option<String>,
-    /// Print one line of JSON.
+    /// Print the result as one line of JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 impl Options {
-    /// Only full viewers, for a window of this many seconds.
+    /// Creates options for full viewers only, with a window of `seconds`.
     pub(crate) fn full(url: String, viewers: usize, seconds: u64, server_pid: u32) -> Self {
         Self {
             url,
@@ -97,16 +97,17 @@ impl Options {
 ///
 /// # Errors
 ///
-/// A server that cannot be reached, answers with something else, or gives a full viewer no picture in time.
+/// The server cannot be reached, responds with something else than a stream of pictures, or sends a full viewer no
+/// picture in time.
 pub(crate) fn run(options: &Options) -> Result<Report> {
     run_and(options, || Ok(())).map(|(report, ())| report)
 }
 
-/// Like [`run`], and calls `at_end` at the window's end, while all viewers are connected.
+/// Like [`run`], but calls `at_end` at the end of the window, while all viewers are connected.
 ///
 /// # Errors
 ///
-/// As [`run`], or what `at_end` returns.
+/// Those of [`run`] and of `at_end`.
 pub(crate) fn run_and<T>(options: &Options, at_end: impl FnOnce() -> Result<T>) -> Result<(Report, T)> {
     proc::raise_descriptor_limit();
     let (server, path) = parse_url(&options.url)?;
@@ -132,7 +133,7 @@ impl Window {
     ///
     /// # Errors
     ///
-    /// When the server's process cannot be inspected.
+    /// The server's process cannot be inspected.
     pub(crate) fn open(load: &mut Load, server_pid: Option<u32>, idle: Option<Sample>) -> Result<Self> {
         load.reset();
         let server = match (server_pid, idle) {
@@ -142,11 +143,11 @@ impl Window {
         Ok(Self { server, own: ThreadTime::own(), started: Instant::now() })
     }
 
-    /// Sums up what the viewers received since.
+    /// Ends the window and sums up what the viewers received since its start.
     ///
     /// # Errors
     ///
-    /// When the server's process is gone.
+    /// The server's process no longer exists.
     pub(crate) fn close(self, load: &Load) -> Result<Report> {
         let (own, elapsed) = (ThreadTime::own().seconds_since(self.own), self.started.elapsed());
         let server = match self.server {
@@ -162,11 +163,11 @@ impl Window {
     }
 }
 
-/// Parses the seconds of an option, which may have decimals.
+/// Parses the seconds of an option. Decimals are allowed.
 ///
 /// # Errors
 ///
-/// Text that is not a number, is negative or exceeds the longest duration.
+/// The text is not a number, is negative or exceeds the longest duration.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.parse().map_err(|_| format!("{text} is not a number of seconds"))?;
     Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
@@ -205,7 +206,7 @@ impl ViewerGroup {
     }
 }
 
-/// Viewers, connected.
+/// The connected viewers of a load.
 #[derive(Debug)]
 pub(crate) struct Load {
     epoll: OwnedFd,
@@ -222,7 +223,7 @@ impl Load {
     ///
     /// # Errors
     ///
-    /// A server that cannot be reached.
+    /// The server cannot be reached.
     pub(crate) fn connect(server: SocketAddr, path: &str, options: &Options) -> Result<Self> {
         let total = options.viewers + options.slow + options.stall;
         ensure!(total > 0, "there are no viewers to start");
@@ -247,7 +248,7 @@ impl Load {
                 load.watch(&viewer, number - options.slow, EventFlags::RDHUP)?;
                 load.stalled.push(viewer);
             }
-            // Viewers that are connected already must not fall behind meanwhile.
+            // Viewers that are already connected must not fall behind while the others connect.
             load.turn(Duration::ZERO)?;
         }
         Ok(load)
@@ -258,16 +259,16 @@ impl Load {
         epoll::add(&self.epoll, viewer.socket(), data, flags).context("cannot watch a socket")
     }
 
-    /// Readable when [`turn`](Self::turn) has something to read for one of the viewers.
+    /// Returns the epoll descriptor. It is readable when [`turn`](Self::turn) can read something for a viewer.
     pub(crate) fn epoll(&self) -> &OwnedFd {
         &self.epoll
     }
 
-    /// Reads for `time`, and on until each full viewer has a picture.
+    /// Reads for `time`, or longer if a full viewer has not received a picture by then.
     ///
     /// # Errors
     ///
-    /// A full viewer that gets none in 10 s.
+    /// A full viewer receives no picture within 10 s after `time`.
     pub(crate) fn warm_up(&mut self, time: Duration) -> Result<()> {
         self.run_until(Instant::now() + time)?;
         let give_up = Instant::now() + FIRST_PICTURE_TIMEOUT;
@@ -297,7 +298,7 @@ impl Load {
     ///
     /// # Errors
     ///
-    /// An answer that is not a stream of pictures.
+    /// A response is not a stream of pictures.
     pub(crate) fn run_until(&mut self, end: Instant) -> Result<()> {
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -309,7 +310,7 @@ impl Load {
         }
     }
 
-    /// Waits at most `longest` for data and reads it.
+    /// Waits at most `longest` for data and reads the data.
     pub(crate) fn turn(&mut self, longest: Duration) -> Result<()> {
         let timeout =
             Timespec { tv_sec: longest.as_secs() as i64, tv_nsec: i64::from(longest.subsec_nanos()) };
@@ -355,7 +356,7 @@ impl Load {
     }
 }
 
-/// The bytes that each slow viewer may read now. An unused allowance is lost, as on a link.
+/// The number of bytes that each slow viewer is allowed to read now. An unused allowance is lost, as on a real link.
 #[derive(Debug)]
 struct Pace {
     bytes_per_second: f64,

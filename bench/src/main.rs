@@ -1,5 +1,6 @@
-//! Measures Framecast and compares it with the ceiling, the minimum that a server must do, so that claims of
-//! performance rest on figures. `bench/README.md` says how to run it and how to read the results.
+//! Measures Framecast, so that claims about its performance rest on figures. Framecast is compared with the ceiling
+//! server, a reference server that does only the minimum. `bench/README.md` says how to run the measurements and how to
+//! read the results.
 
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
@@ -41,36 +42,37 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(version)]
 enum Cli {
-    /// Compare Framecast with the ceiling, in turns; prints tables.
+    /// Compare Framecast with the ceiling server, a minimal reference server, in turns, and print tables.
     Compare(compare::Options),
-    /// Search for the number of viewers that one core holds at the full rate.
+    /// Search for the number of viewers that one core can serve at the full frame rate.
     Capacity(capacity::Options),
-    /// Measure the resident memory of a viewer.
+    /// Measure the resident memory that each viewer costs.
     Memory(memory::Options),
-    /// Measure what reading many network cameras costs, of several Framecasts in turns.
+    /// Measure what reading many network cameras costs; several Framecasts take turns.
     Cameras(cameras::Options),
-    /// Have viewers come and leave beside steady ones.
+    /// Measure many short visits, while other viewers stay connected.
     Churn(churn::Options),
-    /// Run hostile clients of all kinds beside viewers; fails if the viewers suffer, or if the server keeps too much
-    /// memory.
+    /// Run hostile clients of all kinds together with ordinary viewers; fails if the viewers suffer, or if the server
+    /// keeps too much memory.
     Abuse(abuse::Options),
-    /// Compare one writer thread with two on one core.
+    /// Compare one writer thread with two writer threads on one core.
     Shards(shards::Options),
-    /// Watch slow viewers beside full ones, and the age of their pictures.
+    /// Measure the age of the pictures that slow viewers receive, together with full viewers.
     Slow(slow::Options),
-    /// Watch over a slow link between two network namespaces (needs root).
+    /// Measure a viewer behind a slow link between two network namespaces (needs root).
     Link(link::Options),
-    /// Measure what publishing a frame costs, by the number of subscribers.
+    /// Measure what publishing a frame costs, depending on the number of subscribers.
     Publish(publish::Options),
-    /// Load one server that runs already.
+    /// Load one server that is already running.
     Load(load::Options),
-    /// Run the ceiling server.
+    /// Run the ceiling server, a minimal reference server.
     Ceiling(ceiling::Options),
-    /// Measure long tables, many at once, and events sent to many listeners (needs sqlite3, curl, and PostgreSQL).
+    /// Measure downloads of long tables, many simultaneous downloads, and events sent to many listeners (needs sqlite3,
+    /// curl, and PostgreSQL).
     History(history::Options),
     /// Measure what rendering tables costs, without a database.
     Tables(tables::Options),
-    /// Measure the JPEG encoder beside the tools of libjpeg-turbo; prints a table.
+    /// Measure the JPEG encoder and compare it with the tools of libjpeg-turbo; prints a table.
     Encode(encode::Options),
     /// Make the source pictures.
     Pictures(pictures::Options),

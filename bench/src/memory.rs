@@ -1,7 +1,8 @@
-//! The resident memory of a viewer: the slope from few viewers to many.
+//! Measures the resident memory that each viewer costs: the increase from few viewers to many, divided by the number of
+//! additional viewers.
 //!
-//! At a low rate any machine can serve the many viewers; a viewer's memory does not depend on the rate. The kernel's
-//! buffers are not part of a process's resident memory.
+//! The frame rate is low, so that any machine can serve the many viewers; the memory for each viewer does not depend on
+//! the rate. The kernel's buffers are not part of a process's resident memory.
 
 use std::fmt::Write as _;
 
@@ -15,12 +16,12 @@ use crate::{
     stats::Spread,
 };
 
-/// The numbers of viewers to measure between.
+/// The options: the two numbers of viewers between which the memory is compared.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     setup: setup::Options,
-    /// The two numbers of viewers.
+    /// The two numbers of viewers, separated by a comma.
     #[arg(long, value_delimiter = ',', default_values_t = [100, 1000])]
     viewers: Vec<usize>,
     #[command(flatten)]
@@ -43,11 +44,11 @@ struct Run {
     kib_per_viewer: f64,
 }
 
-/// Measures and reports.
+/// Measures, and prints and writes the report.
 ///
 /// # Errors
 ///
-/// A server that does not start or serve, torn pictures, or a folder that cannot be written.
+/// A server does not start or serve, pictures are torn, or the folder for the report cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let &[few, many] = options.viewers.as_slice() else {
         anyhow::bail!("--viewers needs two numbers, such as 100,1000");

@@ -1,25 +1,27 @@
-//! The network namespace for committed runs: no other traffic of the machine is on its loopback, and its MTU and
-//! congestion control are set.
+//! The network namespace for runs whose results are committed. The machine's other traffic does not use the loopback of
+//! the namespace, and the MTU and the congestion control are fixed.
 
 use std::{os::unix::process::CommandExt as _, process::Command};
 
 use anyhow::{Context as _, Result};
 
-/// Set for the process within the network namespace, so that it does not create another.
+/// The environment variable that is set for the process within the network namespace, so that the process does not
+/// create another namespace.
 const INSIDE: &str = "FRAMECAST_BENCH_INSIDE_NETNS";
 
-/// Set explicitly because the default differs between machines, and some algorithms (bbr) cost CPU of their own; reno
-/// is allowed in every namespace.
+/// The TCP congestion control of the namespace. It is set because the default differs between machines, and some
+/// algorithms (bbr) use CPU time themselves. reno is allowed in every namespace.
 const CONGESTION_CONTROL: &str = "reno";
 
-/// The packet size of real networks; loopback's own 64 KiB would flatter every server.
+/// The MTU of the namespace's loopback in bytes, as in real networks. The loopback's default of 64 KiB would make every
+/// server look better.
 const MTU: &str = "1500";
 
-/// Runs the same command inside a new network namespace in place of this process, unless this is one already.
+/// Replaces this process by the same command in a new network namespace, unless this process is in one already.
 ///
 /// # Errors
 ///
-/// When `unshare` or `ip` is missing, or root privileges are.
+/// `unshare` or `ip` is missing, or root privileges are missing.
 pub(crate) fn enter() -> Result<()> {
     if std::env::var_os(INSIDE).is_some() {
         return Ok(());

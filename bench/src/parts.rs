@@ -1,18 +1,19 @@
 //! The parts of a multipart stream: where each picture begins and ends, when it was captured, and whether its first and
 //! last bytes are those of a JPEG.
 //!
-//! Bytes come in pieces of any size. The caller may leave out the middle of a picture (`droppable`, `dropped`), because
-//! a load generator that copied every picture would measure itself.
+//! Bytes arrive in pieces of any size. The caller is allowed to leave out the middle of a picture (`droppable`,
+//! `dropped`), because a load generator that copied every picture would measure mainly itself.
 
 use anyhow::{Context as _, Result, ensure};
 
-/// The bytes of each picture that are always read, as any real viewer parses a picture's head.
+/// The number of bytes at the start of each picture that are always read, because any real viewer parses the head of a
+/// picture.
 const ALWAYS_READ_BYTES: usize = 1024;
 
-/// The maximum length of a line between two pictures.
+/// The maximum length of a line between two pictures, in bytes.
 const LINE_LIMIT_BYTES: usize = 1024;
 
-/// The largest length that a part may declare.
+/// The maximum length that a part is allowed to declare, in bytes.
 const PICTURE_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 
 const SOI: [u8; 2] = [0xff, 0xd8];
@@ -21,11 +22,11 @@ const EOI: [u8; 2] = [0xff, 0xd9];
 /// A picture that has arrived completely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Picture {
-    /// Length of the JPEG.
+    /// Length of the JPEG image in bytes.
     pub(crate) bytes: usize,
-    /// `X-Timestamp` in microseconds since 1970.
+    /// The capture time from the header `X-Timestamp`, in microseconds since 1970.
     pub(crate) captured_us: Option<u64>,
-    /// Whether it starts with SOI and ends with EOI.
+    /// Whether the picture starts with SOI and ends with EOI.
     pub(crate) is_intact: bool,
 }
 
@@ -51,7 +52,7 @@ struct PartHead {
     captured_us: Option<u64>,
 }
 
-/// A picture that is arriving: its progress, and the four bytes that are checked.
+/// A picture of which a part has arrived: its progress, and the four bytes that are checked.
 #[derive(Debug, Clone, Copy)]
 struct PartBody {
     length: usize,
@@ -62,7 +63,8 @@ struct PartBody {
 }
 
 impl Parts {
-    /// How many bytes may be left out now; the caller reports them with [`dropped`](Self::dropped).
+    /// Returns how many bytes the caller is allowed to leave out now. The caller reports these bytes with
+    /// [`dropped`](Self::dropped).
     pub(crate) fn droppable(&self) -> usize {
         match &self.state {
             State::Body(body) if body.done >= ALWAYS_READ_BYTES => {
@@ -72,18 +74,18 @@ impl Parts {
         }
     }
 
-    /// Records that the next `count` bytes, at most [`droppable`](Self::droppable), are left out.
+    /// Records that the next `count` bytes are left out; `count` is at most [`droppable`](Self::droppable).
     pub(crate) fn dropped(&mut self, count: usize) {
         if let State::Body(body) = &mut self.state {
             body.done += count;
         }
     }
 
-    /// Takes the next bytes and calls `whole` for each picture that they complete.
+    /// Parses the next bytes and calls `whole` for each picture that these bytes complete.
     ///
     /// # Errors
     ///
-    /// A part with a missing or invalid `Content-Length`, or a line without end.
+    /// A part has no valid `Content-Length`, or a line is too long.
     pub(crate) fn feed(&mut self, mut input: &[u8], mut whole: impl FnMut(Picture)) -> Result<()> {
         while !input.is_empty() {
             input = match &mut self.state {
@@ -157,7 +159,7 @@ impl PartBody {
         Ok(Self { length, done: 0, first: [0; 2], last: [0; 2], captured_us: head.captured_us })
     }
 
-    /// Takes the bytes that belong to the picture and returns the rest.
+    /// Reads the bytes of `input` that belong to the picture and returns the rest.
     fn take<'a>(&mut self, input: &'a [u8]) -> &'a [u8] {
         let (mine, rest) = input.split_at(input.len().min(self.length - self.done));
         let span = self.done..self.done + mine.len();
@@ -183,7 +185,7 @@ impl PartBody {
     }
 }
 
-/// Parses unix seconds with up to six decimals, such as `1763906168.012345`, into microseconds.
+/// Parses seconds since 1970 with up to six decimals, such as `1763906168.012345`, into microseconds.
 fn parse_timestamp_us(text: &str) -> Option<u64> {
     let (seconds, decimals) = text.split_once('.').unwrap_or((text, ""));
     let seconds: u64 = seconds.parse().ok()?;

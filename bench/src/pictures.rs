@@ -1,7 +1,8 @@
-//! Source pictures for the runs: a moving scene with noise, coded by our own encoder, the same at each call.
+//! Makes the source pictures for the runs: a moving scene with noise, encoded by our own encoder. The pictures are the
+//! same at each call.
 //!
-//! The amount of noise decides how large a JPEG gets. So this searches for the amount that gives the target size on the
-//! middle picture, and uses it for all of them.
+//! The amount of noise determines the size of a JPEG. So this module searches for the amount that gives the target size
+//! for the middle picture, and uses this amount for all pictures.
 
 use std::{
     fs,
@@ -13,13 +14,14 @@ use framecast_media::codec::{RgbImage, jpeg};
 
 const QUALITY: u8 = 75;
 
-/// Steps of the search: after this many halvings of 128 grey levels, far less than a level remains.
+/// The number of steps of the search. Each step halves a range of 128 grey levels, so the last range is far smaller
+/// than one level.
 const SEARCH_STEPS: u32 = 12;
 
-/// What pictures to make.
+/// The options: what pictures to make.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
-    /// Folder for the pictures; created if missing.
+    /// Folder for the pictures; created if it does not exist.
     #[arg(long)]
     pub(crate) out: PathBuf,
     /// Number of pictures.
@@ -31,23 +33,24 @@ pub(crate) struct Options {
     /// Height in pixels.
     #[arg(long, default_value_t = 720, value_parser = clap::value_parser!(u32).range(16..=4320))]
     pub(crate) height: u32,
-    /// Mean size of a JPEG.
+    /// Mean size of a JPEG in bytes.
     #[arg(long, default_value_t = 76_000)]
     pub(crate) target_bytes: usize,
 }
 
 impl Options {
-    /// The standard pictures for comparisons: thirty of 1280x720 with about 76 KB.
+    /// Creates the options for the standard pictures for comparisons: thirty pictures of 1280x720 with about 76 KB
+    /// each.
     pub(crate) fn standard(out: PathBuf) -> Self {
         Self { out, count: 30, width: 1280, height: 720, target_bytes: 76_000 }
     }
 }
 
-/// Writes the pictures as `frame-0000.jpg` and so on and returns their mean size in bytes.
+/// Writes the pictures as `frame-0000.jpg` and so on, and returns their mean size in bytes.
 ///
 /// # Errors
 ///
-/// A size that this scene cannot have, or a folder that cannot be written.
+/// The pictures of this scene cannot reach the target size, or the folder cannot be written.
 pub(crate) fn run(options: &Options) -> Result<usize> {
     let context = || format!("cannot write pictures to {}", options.out.display());
     fs::create_dir_all(&options.out).with_context(context)?;
@@ -65,7 +68,8 @@ fn path(dir: &Path, number: u32) -> PathBuf {
     dir.join(format!("frame-{number:04}.jpg"))
 }
 
-/// The noise, in grey levels to either side, at which the middle picture has the target size.
+/// Finds the amount of noise at which the middle picture has the target size. The result is the maximum deviation in
+/// grey levels, upwards and downwards.
 fn find_noise(options: &Options) -> Result<f32> {
     let middle = options.count / 2;
     let (mut low, mut high) = (0.0, 128.0);
@@ -94,16 +98,17 @@ fn draw(options: &Options, number: u32, noise: f32) -> Result<Vec<u8>> {
     Ok(jpeg.to_vec())
 }
 
-/// The middle picture before it is coded.
+/// Returns the pixels of the middle picture.
 ///
 /// # Errors
 ///
-/// A size that this scene cannot have.
+/// The pictures of this scene cannot reach the target size.
 pub(crate) fn middle(options: &Options) -> Result<RgbImage> {
     Ok(paint(options, options.count / 2, find_noise(options)?))
 }
 
-/// A gradient that drifts, a bright bar and a dark disc that move, and noise over all of it.
+/// Paints picture `number` of the scene: a drifting gradient, a moving bright bar, a moving dark disc, and noise over
+/// the whole picture.
 fn paint(options: &Options, number: u32, noise: f32) -> RgbImage {
     let (width, height) = (options.width, options.height);
     let mut random = Random(u64::from(number) + 1);
@@ -132,11 +137,11 @@ fn is_inside((centre_x, centre_y, radius): (u32, u32, u32), x: u32, y: u32) -> b
     x.abs_diff(centre_x).pow(2) + y.abs_diff(centre_y).pow(2) < radius.pow(2)
 }
 
-/// A xorshift generator: the same noise on every machine and with every version of any library.
+/// A xorshift random generator, which gives the same noise on every machine and with every version of any library.
 struct Random(u64);
 
 impl Random {
-    /// The next number between -1 and 1.
+    /// Returns the next number between -1 and 1.
     fn next(&mut self) -> f32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

@@ -1,5 +1,5 @@
-//! What the kernel reports: a process's CPU time, memory and descriptors, and the machine of a run. Also the two
-//! settings of a run: which CPU this thread runs on and how many descriptors it may have.
+//! Data from the kernel: the CPU time, memory and file descriptors of a process, and the machine of a run. This module
+//! also makes the two settings of a run: the CPU that this thread runs on, and the maximum number of file descriptors.
 
 use std::{
     collections::HashMap,
@@ -14,21 +14,21 @@ use rustix::{
     thread::CpuSet,
 };
 
-/// The length of one tick in `/proc/PID/stat`: `USER_HZ` is 100 on every Linux system.
+/// The length of one tick in `/proc/PID/stat` in nanoseconds. `USER_HZ` is 100 on every Linux system.
 const TICK_NS: u64 = 10_000_000;
 
-/// One sample of a process.
+/// The resources that a process uses, sampled at one moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Sample {
-    /// Each thread that is alive now.
+    /// How long each thread that exists at this moment has run on a CPU and waited for a CPU.
     threads: HashMap<String, ThreadTime>,
-    /// Ticks on a CPU of the whole process, including ended threads.
+    /// Ticks that the whole process spent on a CPU, including its ended threads.
     ticks: u64,
     /// Resident memory in KiB.
     pub(crate) rss_kib: u64,
-    /// Its peak, in KiB.
+    /// Peak of the resident memory in KiB.
     pub(crate) rss_peak_kib: u64,
-    /// Open descriptors.
+    /// Number of open file descriptors.
     pub(crate) descriptors: usize,
 }
 
@@ -37,7 +37,7 @@ impl Sample {
     ///
     /// # Errors
     ///
-    /// When there is no such process, or it belongs to another user.
+    /// The process does not exist or belongs to another user.
     pub(crate) fn of(pid: u32) -> Result<Self> {
         let dir = format!("/proc/{pid}");
         let dir = Path::new(&dir);
@@ -47,7 +47,7 @@ impl Sample {
         let mut threads = HashMap::new();
         for thread in fs::read_dir(dir.join("task")).with_context(context)? {
             let thread = thread?;
-            // A thread may end between the listing and the reading.
+            // A thread can end between the listing and the reading.
             if let Ok(text) = fs::read_to_string(thread.path().join("schedstat")) {
                 let name = thread.file_name().to_string_lossy().into_owned();
                 threads.insert(name, ThreadTime::parse(&text));
@@ -62,10 +62,11 @@ impl Sample {
         })
     }
 
-    /// CPU seconds from `earlier` to now.
+    /// Returns the CPU seconds from `earlier` to this sample.
     ///
-    /// The threads' own clocks count nanoseconds, but the time of an ended thread is lost with it. The process's clock
-    /// keeps that time, but counts in ticks; it is used if the two differ by more than its rounding.
+    /// The clocks of the threads count nanoseconds, but the time of a thread is lost when the thread ends. The clock of
+    /// the process keeps that time, but counts in ticks. The process's clock is used if the two results differ by more
+    /// than the rounding to ticks.
     pub(crate) fn cpu_seconds_since(&self, earlier: &Self) -> f64 {
         let threads_ns = self.sum_since(earlier, |time| time.ran_ns);
         let process_ns = self.ticks.saturating_sub(earlier.ticks) * TICK_NS;
@@ -73,7 +74,7 @@ impl Sample {
         cpu_ns as f64 / 1e9
     }
 
-    /// Seconds that its present threads waited since `earlier` for a CPU that other processes used.
+    /// Returns how many seconds the present threads have waited since `earlier` because other processes used the CPU.
     pub(crate) fn waited_seconds_since(&self, earlier: &Self) -> f64 {
         self.sum_since(earlier, |time| time.waited_ns) as f64 / 1e9
     }
@@ -87,7 +88,8 @@ impl Sample {
     }
 }
 
-/// User and system ticks from `/proc/PID/stat`: fields 14 and 15, counted after the name, which may contain spaces.
+/// Returns the user and system ticks from `/proc/PID/stat`: fields 14 and 15. The fields are counted from the end of
+/// the process name, which can contain spaces.
 fn process_ticks(stat: &str) -> u64 {
     let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     behind_name.split_ascii_whitespace().skip(11).take(2).map(first_number).sum()
@@ -101,7 +103,7 @@ fn first_number(text: &str) -> u64 {
     text.split_ascii_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
-/// The CPU account of a thread so far, in nanoseconds.
+/// How long a thread has run on a CPU and has waited for a CPU so far, in nanoseconds.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ThreadTime {
     ran_ns: u64,
@@ -109,7 +111,7 @@ pub(crate) struct ThreadTime {
 }
 
 impl ThreadTime {
-    /// Samples the calling thread; zeros if the kernel keeps no such account.
+    /// Reads the times of the calling thread; zeros if the kernel does not record them.
     pub(crate) fn own() -> Self {
         Self::parse(&fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default())
     }
@@ -119,29 +121,30 @@ impl ThreadTime {
         Self { ran_ns: numbers.next().unwrap_or(0), waited_ns: numbers.next().unwrap_or(0) }
     }
 
-    /// Seconds of running since `earlier`, and of waiting for a CPU that other processes used.
+    /// Returns the seconds since `earlier` in which the thread ran, and in which it waited because other processes used
+    /// the CPU.
     pub(crate) fn seconds_since(self, earlier: Self) -> (f64, f64) {
         let seconds = |now: u64, then: u64| now.saturating_sub(then) as f64 / 1e9;
         (seconds(self.ran_ns, earlier.ran_ns), seconds(self.waited_ns, earlier.waited_ns))
     }
 }
 
-/// Pins the calling thread, and what it starts from now on, to one CPU.
+/// Pins the calling thread, and the threads and processes that it starts from now on, to one CPU.
 ///
 /// # Errors
 ///
-/// When the machine has no such CPU or does not allow it.
+/// The machine has no such CPU or does not allow it.
 pub(crate) fn pin_to_cpu(cpu: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu);
     rustix::thread::sched_setaffinity(None, &set).with_context(|| format!("cannot bind to CPU {cpu}"))
 }
 
-/// Lets the calling thread, and what it starts from now on, run on every CPU.
+/// Lets the calling thread, and the threads and processes that it starts from now on, run on every CPU.
 ///
 /// # Errors
 ///
-/// When the machine does not allow it.
+/// The machine does not allow it.
 pub(crate) fn pin_to_any_cpu() -> Result<()> {
     let mut set = CpuSet::new();
     (0..cpu_count()).for_each(|cpu| set.set(cpu));
@@ -152,36 +155,37 @@ pub(crate) fn pin_to_any_cpu() -> Result<()> {
 ///
 /// # Errors
 ///
-/// When there is no such process, or it belongs to another user.
+/// The process does not exist or belongs to another user.
 pub(crate) fn reset_peak(pid: u32) -> Result<()> {
     // See clear_refs in proc_pid_clear_refs(5): 5 resets VmHWM.
     fs::write(format!("/proc/{pid}/clear_refs"), "5")
         .with_context(|| format!("cannot reset the memory peak of process {pid}"))
 }
 
-/// Raises our limit of descriptors to the allowed maximum.
+/// Raises this process's limit of open file descriptors to the allowed maximum.
 pub(crate) fn raise_descriptor_limit() {
     let Rlimit { maximum, .. } = rustix::process::getrlimit(Resource::Nofile);
     let wanted = Rlimit { current: maximum, maximum };
-    // A refusal shows later, as "too many open files" from the call that fails.
+    // If the limit is not raised, a later call fails with "too many open files".
     let _ = rustix::process::setrlimit(Resource::Nofile, wanted);
 }
 
-/// The wall clock in microseconds since 1970.
+/// Returns the wall-clock time in microseconds since 1970.
 pub(crate) fn now_us() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }
 
-/// How many CPUs the machine has, even if this thread is pinned to fewer.
+/// Returns the number of CPUs of the machine, even if this thread is pinned to fewer CPUs.
 pub(crate) fn cpu_count() -> usize {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     cpuinfo.lines().filter(|line| line.starts_with("processor")).count().max(1)
 }
 
-/// The machine of a run.
+/// The machine on which a run was made.
 #[derive(Debug, Clone, serde::Serialize)]
 pub(crate) struct Host {
-    /// Instruction set and number of CPUs: the class by which runs are named and compared.
+    /// Instruction set and number of CPUs: the class of the machine in the names of reports. Only runs of the same
+    /// class are compared.
     pub(crate) class: String,
     cpu: String,
     kernel: String,
@@ -191,7 +195,7 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Inspects this machine. In a network namespace, `loopback_mtu` is that of the namespace.
+    /// Inspects this machine. In a network namespace, `loopback_mtu` is the MTU of the namespace's loopback.
     pub(crate) fn here() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let cpuinfo = read("/proc/cpuinfo");
@@ -211,7 +215,7 @@ impl Host {
         }
     }
 
-    /// One line for a report.
+    /// Describes the machine in one line for a report.
     pub(crate) fn describe(&self) -> String {
         format!(
             "{} ({}), kernel {}, {}, loopback MTU {}, load average {} at the start",
@@ -220,7 +224,8 @@ impl Host {
     }
 }
 
-/// Asks `ip`, since the files under `/sys` show the namespace that mounted them; 0 if unknown.
+/// Returns the MTU of the loopback device, or 0 if it is unknown. The value comes from the program `ip`, because the
+/// files under `/sys` show the namespace in which `/sys` was mounted.
 fn loopback_mtu() -> u64 {
     let output = std::process::Command::new("ip").args(["-o", "link", "show", "lo"]).output();
     let text =

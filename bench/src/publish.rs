@@ -1,8 +1,9 @@
-//! What publishing a frame costs the publisher, by the number of waiting subscribers: the hub only, without sockets.
+//! Measures what publishing a frame costs the publisher, depending on the number of waiting subscribers. Only the hub
+//! (the in-process channel between camera and viewers) is measured, without sockets.
 //!
-//! Each subscriber is a task that awaits the next frame; the publisher is a thread of its own, like a camera's reader.
-//! The publisher sends the next frame only when all subscribers have seen the previous one, so every publish finds all
-//! of them waiting.
+//! Each subscriber is a task that awaits the next frame. The publisher is a separate thread, like the thread that reads
+//! a camera. The publisher sends the next frame only after all subscribers have received the previous frame, so all
+//! subscribers are waiting at each publish.
 
 use std::{
     fmt::Write as _,
@@ -24,22 +25,23 @@ use crate::{
     stats::{Spread, percentile},
 };
 
-/// How long all subscribers may take to see a frame; a longer wait means that some were not woken.
+/// The maximum time until all subscribers have received a frame. A longer time means that some subscribers were not
+/// woken.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How many subscribers, and how often.
+/// The options: how many subscribers, and how often to measure.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
-    /// Numbers of subscribers.
+    /// Numbers of subscribers to measure, separated by commas.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 100, 1000, 10_000])]
     subscribers: Vec<u64>,
-    /// Passes.
+    /// Number of passes.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
-    /// Frames in each pass.
+    /// Number of frames in each pass.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(10..=100_000))]
     frames: u64,
-    /// A line for the report.
+    /// A line of text for the report.
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
     /// Write DATE-HOSTCLASS-publish.md and .json to this folder.
@@ -62,16 +64,16 @@ struct Run {
     publish_p50_us: f64,
     publish_p99_us: f64,
     publish_max_us: f64,
-    /// From the publisher's call until the last subscriber has the frame.
+    /// The median time from the publisher's call until the last subscriber has the frame, in microseconds.
     all_have_it_p50_us: f64,
     all_have_it_p99_us: f64,
 }
 
-/// Measures and reports.
+/// Measures, and prints and writes the report.
 ///
 /// # Errors
 ///
-/// A frame that not all subscribers see, or a folder that cannot be written.
+/// Some subscribers do not receive a frame, or the folder for the report cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let when = setup::RunTime::now(options.note.clone());
     let mut runs = Vec::new();

@@ -1,5 +1,5 @@
-//! Sums up a window of load: turns the viewers' counts and three samples of the server's process into rates, costs and
-//! ages, for people and as JSON.
+//! Sums up a time window of load. The viewers' counts and three samples of the server's process become rates, costs and
+//! ages, as text for people and as JSON.
 
 use std::{fmt, time::Duration};
 
@@ -8,15 +8,15 @@ use serde::Serialize;
 
 use crate::{client::Seen, proc::Sample, stats::percentile};
 
-/// Bytes in the GB of "CPU seconds per GB".
+/// The number of bytes in one GB, the unit of "CPU seconds per GB".
 const GB: f64 = 1e9;
 
-/// One window of load.
+/// The results of one time window of load.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Report {
-    /// Length of the window.
+    /// Length of the window in seconds.
     pub(crate) seconds: f64,
-    /// Viewers that read as fast as pictures come.
+    /// Viewers that read as fast as pictures arrive.
     pub(crate) full: Viewers,
     /// Viewers that read at a fixed rate.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -26,7 +26,7 @@ pub(crate) struct Report {
     pub(crate) stalled: Option<Stalled>,
     /// The load generator itself.
     pub(crate) load: LoadCpu,
-    /// The server's process, when it is known.
+    /// The server's process; `None` if its process id is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) server: Option<ServerCost>,
 }
@@ -36,31 +36,32 @@ pub(crate) struct Report {
 pub(crate) struct Viewers {
     /// The number of viewers.
     pub(crate) count: usize,
-    /// Frames a second of the median viewer.
+    /// Frames per second of the median viewer.
     pub(crate) fps_median: f64,
-    /// Frames a second of the slowest one.
+    /// Frames per second of the slowest viewer.
     pub(crate) fps_min: f64,
-    /// Frames of all viewers.
+    /// Number of frames that all viewers received together.
     pub(crate) frames: u64,
-    /// Bytes of all viewers, including heads.
+    /// Number of bytes that all viewers received together, including response and part heads.
     pub(crate) bytes: u64,
-    /// Age of a picture at its last byte, in milliseconds.
+    /// The median age of a picture when its last byte arrives, in milliseconds.
     pub(crate) age_p50_ms: f64,
-    /// The 95th percentile of the ages.
+    /// The 95th percentile of the ages, in milliseconds.
     pub(crate) age_p95_ms: f64,
-    /// The 99th percentile of the ages.
+    /// The 99th percentile of the ages, in milliseconds.
     pub(crate) age_p99_ms: f64,
-    /// The largest of the ages.
+    /// The largest age, in milliseconds.
     pub(crate) age_max_ms: f64,
-    /// Median age in the last third of the window minus that in the first third: above zero if pictures grow older.
+    /// Median age in the last third of the window minus the median age in the first third, in milliseconds. The value
+    /// is above zero if the delay grows.
     pub(crate) age_drift_ms: f64,
-    /// Pictures sent again.
+    /// Number of pictures that were sent again.
     pub(crate) repeats: u64,
-    /// Pictures older than one before them.
+    /// Number of pictures that are older than an earlier picture.
     pub(crate) reordered: u64,
-    /// Pictures without SOI or EOI.
+    /// Number of pictures without SOI or EOI.
     pub(crate) corrupt: u64,
-    /// Viewers that the server closed.
+    /// Number of viewers whose connection the server closed.
     pub(crate) closed: usize,
 }
 
@@ -68,21 +69,23 @@ pub(crate) struct Viewers {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Stalled {
     count: usize,
-    /// How many detected that the server closed them; a viewer with a full receive buffer may never detect it.
+    /// Number of viewers that noticed that the server closed their connection. A viewer with a full receive buffer
+    /// might never notice.
     closed: usize,
 }
 
-/// How busy the load generator was; if the sum is near 100 %, the load generator is the limit, not the server.
+/// How busy the load generator was. If the two values together are near 100 %, the load generator is the limit, not the
+/// server.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(crate) struct LoadCpu {
-    /// Share of the time that it ran on its CPU.
+    /// Share of the time in which the load generator ran on its CPU, in percent.
     pub(crate) cpu_percent: f64,
-    /// Share of the time that it waited for its CPU, which other processes used.
+    /// Share of the time in which the load generator waited because other processes used its CPU, in percent.
     pub(crate) waited_percent: f64,
 }
 
 impl LoadCpu {
-    /// Computed from seconds of running and of waiting in a window.
+    /// Computes the shares from the seconds of running and of waiting in a window of length `elapsed`.
     pub(crate) fn of((ran, waited): (f64, f64), elapsed: Duration) -> Self {
         let percent = 100.0 / elapsed.as_secs_f64();
         Self { cpu_percent: ran * percent, waited_percent: waited * percent }
@@ -92,80 +95,81 @@ impl LoadCpu {
 /// The resources that the server's process used.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct ServerCost {
-    /// CPU seconds in the window.
+    /// CPU seconds used in the window.
     pub(crate) cpu_seconds: f64,
-    /// Share of one CPU.
+    /// CPU time as a share of one CPU, in percent.
     pub(crate) cpu_percent: f64,
-    /// Share of the time that its threads waited for a CPU that other processes used.
+    /// Share of the time in which the server's threads waited because other processes used the CPU, in percent.
     pub(crate) waited_percent: f64,
     /// CPU seconds for each GB (10^9 bytes) that viewers received.
     pub(crate) cpu_seconds_per_gb: f64,
     /// CPU microseconds for each frame that viewers received.
     pub(crate) cpu_us_per_frame: f64,
-    /// Resident memory before the viewers came, KiB.
+    /// Resident memory before the viewers connected, in KiB.
     pub(crate) rss_idle_kib: u64,
-    /// Resident memory at the window's end, KiB.
+    /// Resident memory at the end of the window, in KiB.
     pub(crate) rss_kib: u64,
-    /// Its peak, KiB.
+    /// Peak of the resident memory, in KiB.
     pub(crate) rss_peak_kib: u64,
-    /// Open descriptors before the viewers came.
+    /// Number of open file descriptors before the viewers connected.
     pub(crate) descriptors_idle: usize,
-    /// Open descriptors at the window's end.
+    /// Number of open file descriptors at the end of the window.
     pub(crate) descriptors: usize,
 }
 
 impl Report {
-    /// Pictures that arrived torn or in the wrong order, and viewers that the server closed: zero in a valid run.
+    /// Counts the pictures that arrived torn or in the wrong order and the viewers whose connection the server closed.
+    /// The count is zero in a valid run.
     pub(crate) fn faults(&self) -> u64 {
         let groups = std::iter::once(&self.full).chain(&self.slow);
         groups.map(|seen| seen.corrupt + seen.reordered + seen.closed as u64).sum()
     }
 
-    /// A figure of the server; 0 if it was not sampled.
+    /// Returns a figure of the server, or 0 if the server's process was not measured.
     pub(crate) fn of_server(&self, figure: impl FnOnce(&ServerCost) -> f64) -> f64 {
         self.server.as_ref().map_or(0.0, figure)
     }
 }
 
 impl Viewers {
-    /// The mean size of a picture in bytes, including heads.
+    /// Returns the mean size of a picture in bytes, including heads.
     pub(crate) fn mean_bytes(&self) -> f64 {
         if self.frames == 0 { 0.0 } else { self.bytes as f64 / self.frames as f64 }
     }
 }
 
-/// Fails when there were faults.
+/// Checks that no report contains faults.
 ///
 /// # Errors
 ///
-/// When one of the runs is void.
+/// A report contains faults, so the run is void.
 pub(crate) fn ensure_intact<'a>(reports: impl IntoIterator<Item = &'a Report>) -> Result<()> {
     let faults: u64 = reports.into_iter().map(Report::faults).sum();
     ensure!(faults == 0, "{faults} pictures were torn or reordered, or viewers closed: the run is void");
     Ok(())
 }
 
-/// The viewers of one kind, to sum up.
+/// The viewers of one kind, to be summed up.
 #[derive(Debug)]
 pub(crate) struct GroupSummary<'a> {
-    /// What each received.
+    /// What each viewer received.
     pub(crate) seen: Vec<&'a Seen>,
-    /// How many the server closed.
+    /// Number of viewers whose connection the server closed.
     pub(crate) closed: usize,
 }
 
-/// The server's process before the viewers came, at the window's start and at its end.
+/// Samples of the server's process: before the viewers connected, at the start of the window and at its end.
 #[derive(Debug)]
 pub(crate) struct Samples {
-    /// Before the viewers came.
+    /// The sample before the viewers connected.
     pub(crate) idle: Sample,
-    /// At the window's start.
+    /// The sample at the start of the window.
     pub(crate) before: Sample,
-    /// At its end.
+    /// The sample at the end of the window.
     pub(crate) after: Sample,
 }
 
-/// Sums up a window of load by full, slow and stalled viewers.
+/// Sums up a time window of load, separately for full, slow and stalled viewers.
 pub(crate) fn sum_up(
     groups: [GroupSummary<'_>; 3],
     server: Option<&Samples>,

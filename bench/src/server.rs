@@ -1,4 +1,5 @@
-//! A server under test, as a process of its own on its own CPU: started, awaited, and always ended.
+//! A server under test, run as a separate process on its own CPU. Here, the process is started, awaited and always
+//! ended.
 
 use std::{
     fs::{self, File},
@@ -13,13 +14,13 @@ use rustix::process::{Pid, Signal};
 
 use crate::proc;
 
-/// CPU of the server; its threads inherit it.
+/// The CPU of the server. The threads of the server inherit it.
 pub(crate) const SERVER_CPU: usize = 0;
 
-/// CPU of the load generator.
+/// The CPU of the load generator.
 pub(crate) const LOAD_CPU: usize = 1;
 
-/// More connections than the load generator ever opens.
+/// The connection limit in Framecast's configuration, which is more than the load generator ever opens.
 const MAX_CONNECTIONS: u32 = 16_000;
 
 const START_TIMEOUT: Duration = Duration::from_secs(15);
@@ -29,15 +30,16 @@ const POLL: Duration = Duration::from_millis(20);
 /// A server that can be measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Candidate {
-    /// Its name in tables.
+    /// The server's name in tables.
     pub(crate) name: String,
     program: PathBuf,
     arguments: Vec<String>,
-    /// Lines for the head of Framecast's configuration.
+    /// Additional lines at the top of Framecast's configuration.
     settings: String,
-    /// The password of Framecast's account.
+    /// The password of the account in Framecast's configuration.
     password: Option<String>,
-    /// Streams that Framecast reads all the time as its cameras. If empty, it shows the pictures.
+    /// URLs of streams that Framecast reads all the time as its cameras. If empty, Framecast has one camera that shows
+    /// the source pictures.
     streams: Vec<String>,
     kind: Kind,
 }
@@ -49,11 +51,11 @@ enum Kind {
 }
 
 impl Candidate {
-    /// The ceiling server of this program.
+    /// Creates the ceiling server, which is this program with the command `ceiling`.
     ///
     /// # Errors
     ///
-    /// When the path of this program's file is unknown.
+    /// The path of this program is unknown.
     pub(crate) fn ceiling(name: &str) -> Result<Self> {
         Ok(Self {
             name: name.to_owned(),
@@ -66,11 +68,12 @@ impl Candidate {
         })
     }
 
-    /// A Framecast, given by the path of its program and arguments after it, separated by blanks.
+    /// Creates a Framecast server. `command` is the path of the program, followed by arguments that are separated by
+    /// blanks.
     ///
     /// # Errors
     ///
-    /// When there is no such file.
+    /// The program does not exist.
     pub(crate) fn framecast(command: &str) -> Result<Self> {
         let mut words = command.split_ascii_whitespace();
         let program = PathBuf::from(words.next().unwrap_or_default());
@@ -88,12 +91,12 @@ impl Candidate {
         })
     }
 
-    /// Several of them. Those with the same name are called by the full path of their program, and also by their number
-    /// if the path is the same.
+    /// Creates several Framecast servers. Servers whose names are equal are renamed to the full path of the program, or
+    /// to path and number if the commands are equal too.
     ///
     /// # Errors
     ///
-    /// As [`framecast`](Self::framecast).
+    /// Those of [`framecast`](Self::framecast).
     pub(crate) fn framecasts(commands: &[String]) -> Result<Vec<Self>> {
         let mut all = commands.iter().map(|command| Self::framecast(command)).collect::<Result<Vec<_>>>()?;
         let short: Vec<String> = all.iter().map(|candidate| candidate.name.clone()).collect();
@@ -109,29 +112,29 @@ impl Candidate {
         Ok(all)
     }
 
-    /// The same server with more `settings`, as lines of its configuration, under another name.
+    /// Returns the same server with another name and with `settings` as additional lines of its configuration.
     pub(crate) fn with_settings(mut self, name: &str, settings: &str) -> Self {
         self.name = name.to_owned();
         settings.clone_into(&mut self.settings);
         self
     }
 
-    /// The same server with the password of the account that its settings name.
+    /// Returns the same server with the password of the account in its settings.
     pub(crate) fn with_password(self, password: &str) -> Self {
         Self { password: Some(password.to_owned()), ..self }
     }
 
-    /// The same server with `streams` as its cameras, which it reads even without a viewer.
+    /// Returns the same server with the URLs in `streams` as its cameras, which the server reads even without a viewer.
     pub(crate) fn reading(&self, streams: Vec<String>) -> Self {
         Self { streams, ..self.clone() }
     }
 
-    /// Whether this is a Framecast.
+    /// Returns whether the server is a Framecast.
     pub(crate) fn is_framecast(&self) -> bool {
         self.kind == Kind::Framecast
     }
 
-    /// The path of its stream.
+    /// Returns the path of the server's stream.
     fn stream_path(&self) -> &'static str {
         match self.kind {
             Kind::Ceiling => "/",
@@ -143,7 +146,8 @@ impl Candidate {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments);
         command.arg("--listen").arg(listen.to_string());
-        // A history of its own, shared neither with this account's Framecast nor with another version.
+        // Gives the server a separate history, which it shares neither with the Framecast of this user account nor with
+        // another version.
         let state = work.join(self.name.replace('/', "-"));
         command.env("XDG_STATE_HOME", state).env_remove("STATE_DIRECTORY");
         if let Some(password) = &self.password {
@@ -177,7 +181,7 @@ impl Candidate {
         text
     }
 
-    /// The file to which its output goes.
+    /// Returns the name of the file that receives the server's output.
     fn log_name(&self) -> &'static str {
         match self.kind {
             Kind::Ceiling => "ceiling.log",
@@ -195,12 +199,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `candidate` on a free port of `address` and waits until it accepts connections. Its files and its log go
-    /// to the folder `work`.
+    /// Starts `candidate` on a free port of `address` and waits until the server accepts connections. The server's
+    /// files and log are written to the folder `work`.
     ///
     /// # Errors
     ///
-    /// When it does not start, ends at once, or does not listen within 15 s; the error includes the end of its log.
+    /// The server does not start, ends at once, or does not listen within 15 s. The error includes the end of the
+    /// server's log.
     pub(crate) fn start(
         candidate: &Candidate,
         address: IpAddr,
@@ -211,11 +216,11 @@ impl Server {
         Self::start_on(SERVER_CPU, candidate, address, pictures, fps, work)
     }
 
-    /// Like [`start`](Self::start), on the CPU of this number.
+    /// Like [`start`](Self::start), on the CPU with the number `cpu`.
     ///
     /// # Errors
     ///
-    /// As [`start`](Self::start).
+    /// Those of [`start`](Self::start).
     pub(crate) fn start_on(
         cpu: usize,
         candidate: &Candidate,
@@ -226,7 +231,7 @@ impl Server {
     ) -> Result<Self> {
         let several_cpus = proc::cpu_count() > 1;
         if several_cpus {
-            // A child inherits its parent's CPUs from its start on, before it counts them.
+            // The server process inherits the CPU of this thread when it starts, before it counts its CPUs.
             proc::pin_to_cpu(cpu)?;
         }
         let server = Self::spawn(candidate, address, pictures, fps, work);
@@ -236,12 +241,12 @@ impl Server {
         server
     }
 
-    /// Starts `candidate` on a free port of this machine, on any CPU: as people run it, beside the other measured
-    /// programs.
+    /// Starts `candidate` on a free port of localhost without pinning it to a CPU, as in normal use, where it shares
+    /// the CPUs with the other measured programs.
     ///
     /// # Errors
     ///
-    /// As [`start`](Self::start).
+    /// Those of [`start`](Self::start).
     pub(crate) fn start_unpinned(
         candidate: &Candidate,
         pictures: &Path,
@@ -284,24 +289,24 @@ impl Server {
         }
     }
 
-    /// The address of its stream.
+    /// Returns the URL of the server's stream.
     pub(crate) fn url(&self) -> String {
         format!("http://{}{}", self.address, self.path)
     }
 
-    /// The address on which it listens.
+    /// Returns the address on which the server listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its process.
+    /// Returns the id of the server's process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 }
 
 impl Drop for Server {
-    /// Sends SIGTERM, waits a while, and then kills it.
+    /// Sends SIGTERM to the server, waits a while, and then kills the server if it is still running.
     fn drop(&mut self) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         if let Some(pid) = pid {
@@ -319,7 +324,7 @@ impl Drop for Server {
     }
 }
 
-/// The end of a log, for an error message.
+/// Returns the last lines of a log, for an error message.
 fn last_lines(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();

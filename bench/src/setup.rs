@@ -1,4 +1,4 @@
-//! What all commands that measure servers share: which servers, which pictures, and where the result goes.
+//! What all commands that measure servers share: the servers, the pictures, and where the results are written.
 
 use std::{
     fs,
@@ -17,45 +17,45 @@ use crate::{
     server::{Candidate, LOAD_CPU, SERVER_CPU, Server},
 };
 
-/// The name of the ceiling.
+/// The name of the ceiling server in tables.
 pub(crate) const CEILING: &str = "ceiling";
 
-/// The name of the ceiling's second measurement, for comparison with itself.
+/// The name of the ceiling server's second measurement, which is compared with the first.
 pub(crate) const CEILING_AGAIN: &str = "ceiling again";
 
-/// What to measure and where to write it.
+/// The options: what to measure, and where to write the results.
 #[derive(Debug, Clone, clap::Args)]
-// Each command's own options are already a group of the same name.
+// The options of each command already form a clap group with the same name.
 #[group(skip)]
 pub(crate) struct Options {
-    /// Framecast's program, and arguments for it separated by blanks; several are compared with each other. Without
-    /// one, the ceiling is compared with itself, which shows the machine's noise.
+    /// Path of the Framecast program, and arguments separated by blanks; repeat the option to compare several programs.
+    /// Without this option, the ceiling server is compared with itself, which shows the noise of the machine.
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) server: Vec<String>,
-    /// Frames a second that the servers offer.
+    /// Frames per second that the servers offer.
     #[arg(long, default_value_t = 30)]
     pub(crate) fps: u32,
-    /// Folder with pictures to use instead of making the standard ones.
+    /// Folder with the pictures to use; without it, the standard pictures are made.
     #[arg(long)]
     pub(crate) pictures: Option<PathBuf>,
-    /// Run in a separate network namespace, whose loopback has an MTU of 1500 and reno for congestion control (needs
-    /// root, unshare and ip).
+    /// Run in a separate network namespace, whose loopback has an MTU of 1500 and whose congestion control is reno
+    /// (needs root, unshare and ip).
     #[arg(long)]
     pub(crate) netns: bool,
-    /// A line for the report, such as the revision that was built.
+    /// A line of text for the report, such as the revision that was built.
     #[arg(long, value_name = "TEXT")]
     pub(crate) note: Option<String>,
-    /// Write DATE-HOSTCLASS.md and .json to this folder, beside existing files; the name includes the command unless it
-    /// is compare.
+    /// Write DATE-HOSTCLASS.md and .json to this folder without replacing existing files. The name includes the
+    /// command, unless the command is compare.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 }
 
-/// How often to measure, and for how long.
+/// The options: how often to measure, and for how long.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub(crate) struct Passes {
-    /// Passes; figures are medians over them.
+    /// Number of passes; figures are medians over the passes.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
     pub(crate) runs: u32,
     /// Seconds of each measurement.
@@ -71,31 +71,31 @@ pub(crate) struct Setup {
     candidates: Vec<Candidate>,
     address: IpAddr,
     fps: u32,
-    /// When, where and with what, for the report.
+    /// When, on which machine and with which servers the run was made, for the report.
     pub(crate) about: RunContext,
 }
 
 /// When and where something was measured.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct RunTime {
-    /// When, in UTC.
+    /// The time when the run started, in UTC.
     pub(crate) started: String,
-    /// A note of the person who ran it.
+    /// A note by the person who made the run.
     pub(crate) note: Option<String>,
-    /// Where.
+    /// The machine of the run.
     pub(crate) host: Host,
 }
 
-/// When, where and with what servers were measured.
+/// When, on which machine and with which servers a run was made.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct RunContext {
     #[serde(flatten)]
     pub(crate) when: RunTime,
-    /// Frames a second offered.
+    /// Frames per second that the servers offered.
     pub(crate) fps: u32,
-    /// The mean size of a picture.
+    /// The mean size of a picture in bytes.
     pub(crate) mean_picture_bytes: usize,
-    /// Names of the servers, the ceiling first.
+    /// The names of the servers, beginning with the ceiling server.
     pub(crate) servers: Vec<String>,
 }
 
@@ -104,16 +104,16 @@ impl Setup {
     ///
     /// # Errors
     ///
-    /// A program that is missing, a namespace that cannot be created, a folder that cannot be written.
+    /// A program is missing, the namespace cannot be created, or a folder cannot be written.
     pub(crate) fn new(options: &Options) -> Result<Self> {
         Self::with(options, candidates_in_order(&options.server, options.server.is_empty())?)
     }
 
-    /// Like [`new`](Self::new), for servers of the caller's choice.
+    /// Like [`new`](Self::new), but with the servers in `candidates`.
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new).
+    /// Those of [`new`](Self::new).
     pub(crate) fn with(options: &Options, candidates: Vec<Candidate>) -> Result<Self> {
         if options.netns {
             netns::enter()?;
@@ -143,8 +143,8 @@ impl Setup {
         self.address = address;
     }
 
-    /// The servers in the order of their turns in this pass. Every other pass reverses the order, so that noise of the
-    /// machine affects all alike.
+    /// Returns the servers in the order in which they are measured in this pass. Every second pass reverses the order,
+    /// so that noise of the machine affects all servers alike.
     pub(crate) fn turns(&self, pass: u32) -> Vec<&Candidate> {
         let mut order: Vec<&Candidate> = self.candidates.iter().collect();
         if pass % 2 == 1 {
@@ -157,26 +157,27 @@ impl Setup {
     ///
     /// # Errors
     ///
-    /// When it does not start.
+    /// The server does not start.
     pub(crate) fn start(&self, candidate: &Candidate) -> Result<Server> {
         Server::start(candidate, self.address, &self.pictures, self.fps, self.work.path())
     }
 
-    /// Starts a server beside the measured one, on the CPU of the load generator.
+    /// Starts an additional server, on the CPU of the load generator.
     ///
     /// # Errors
     ///
-    /// When it does not start.
+    /// The server does not start.
     pub(crate) fn start_on_load_cpu(&self, candidate: &Candidate) -> Result<Server> {
         Server::start_on(LOAD_CPU, candidate, self.address, &self.pictures, self.fps, self.work.path())
     }
 }
 
-/// The ceiling, the Framecasts of `servers`, and the ceiling once more if it is to be compared with itself.
+/// Returns the servers to measure: the ceiling server, the Framecasts in `servers`, and the ceiling server again if
+/// `has_ceiling_again`.
 ///
 /// # Errors
 ///
-/// A program that is missing.
+/// A program is missing.
 pub(crate) fn candidates_in_order(servers: &[String], has_ceiling_again: bool) -> Result<Vec<Candidate>> {
     let mut candidates = vec![Candidate::ceiling(CEILING)?];
     candidates.extend(Candidate::framecasts(servers)?);
@@ -187,13 +188,13 @@ pub(crate) fn candidates_in_order(servers: &[String], has_ceiling_again: bool) -
 }
 
 impl RunTime {
-    /// This moment, on this machine.
+    /// Describes a run that starts now, on this machine.
     pub(crate) fn now(note: Option<String>) -> Self {
         let started = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         Self { started, note, host: Host::here() }
     }
 
-    /// The head of a report: when, where, and `method`, lines of a list.
+    /// Formats the head of a report: the time, the machine, and the list items in `method`.
     pub(crate) fn head(&self, title: &str, method: &str) -> String {
         let note = self.note.as_ref().map(|note| format!("{note}\n\n")).unwrap_or_default();
         format!("# {title}, {}\n\n- Machine: {}.\n{method}\n{note}", self.started, self.host.describe())
@@ -201,7 +202,7 @@ impl RunTime {
 }
 
 impl RunContext {
-    /// The head of a report: when, where, with what.
+    /// Formats the head of a report: the time, the machine, the pictures and the CPUs.
     pub(crate) fn head(&self, title: &str) -> String {
         let method = format!(
             "- Offered: JPEGs of {:.1} KB on average at {} frames a second; each server is a new process on CPU {}, \
@@ -215,11 +216,11 @@ impl RunContext {
     }
 }
 
-/// Prints a report, and also writes it to the folder, if given, as `DATE-HOSTCLASS-WHAT.md` and `.json`.
+/// Prints a report. If a folder is given, also writes the report to it as `DATE-HOSTCLASS-WHAT.md` and `.json`.
 ///
 /// # Errors
 ///
-/// A folder that cannot be written.
+/// The folder cannot be written.
 pub(crate) fn publish(
     out: Option<&Path>,
     when: &RunTime,
@@ -239,7 +240,7 @@ pub(crate) fn publish(
     Ok(())
 }
 
-/// Names for the two files that do not exist yet.
+/// Returns paths for the two files at which no files exist yet.
 fn free_paths(dir: &Path, when: &RunTime, what: &str) -> Result<(PathBuf, PathBuf)> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let date = when.started.split('T').next().unwrap_or_default();

@@ -1,5 +1,6 @@
-//! What a second writer costs: Framecast with one writer thread and with two, all on the same core, and how evenly the
-//! two share their viewers.
+//! Measures what a second writer thread costs; writer threads send the pictures to the viewers. Framecast runs with one
+//! writer thread and with two, on the same core. The results also show how evenly the two writer threads share the
+//! viewers.
 
 use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr};
 
@@ -15,15 +16,15 @@ use crate::{
     stats::Spread,
 };
 
-/// How many viewers, and how often.
+/// The options: how many viewers, and how often to measure.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     setup: setup::Options,
-    /// Viewers.
+    /// Number of viewers.
     #[arg(long, default_value_t = 400)]
     viewers: usize,
-    /// Numbers of writer threads; the others are compared with the first.
+    /// Numbers of writer threads, separated by commas; the first is compared with the others.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 2])]
     writers: Vec<u32>,
     #[command(flatten)]
@@ -41,17 +42,17 @@ struct Outcome {
 struct Run {
     pass: u32,
     server: String,
-    /// Viewers of each writer.
+    /// The number of viewers of each writer, by the writer's number.
     shards: BTreeMap<u64, usize>,
     report: Report,
 }
 
-/// Measures and reports.
+/// Measures, and prints and writes the report.
 ///
 /// # Errors
 ///
-/// Without `--server`; a server that does not start or serve, or reports no writers; torn pictures; a folder that
-/// cannot be written.
+/// `--server` is missing. A server does not start or serve, or reports no writers. Pictures are torn. The folder for
+/// the report cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let [program] = options.setup.server.as_slice() else {
         anyhow::bail!("give --server exactly once");
@@ -83,14 +84,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     report::ensure_intact(outcome.runs.iter().map(|run| &run.report))
 }
 
-/// How many viewers each writer has, as the server reports it.
+/// Returns how many viewers each writer has, as the server reports it.
 fn shards(server: SocketAddr) -> Result<BTreeMap<u64, usize>> {
     let counts = count_shards(&api::get(server, "/api/viewers")?);
     ensure!(!counts.is_empty(), "/api/viewers gives no shard of a viewer");
     Ok(counts)
 }
 
-/// Counts the viewers of each writer in a list of them, wherever the answer contains it.
+/// Counts the viewers of each writer. The list of viewers can be anywhere in the response.
 fn count_shards(answer: &Value) -> BTreeMap<u64, usize> {
     let mut counts = BTreeMap::new();
     let mut left = vec![answer];

@@ -1,7 +1,7 @@
-//! Viewers with slow links, beside full ones: how old their pictures are, whether that age grows, and whether the other
-//! viewers suffer.
+//! Measures viewers with slow links together with full viewers, which read as fast as pictures arrive: how old the
+//! pictures of the slow viewers are, whether that age grows, and whether the full viewers suffer.
 //!
-//! The kernel chooses their receive buffers, as it does for a browser.
+//! The kernel chooses the sizes of the viewers' receive buffers, as it does for a browser.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -15,27 +15,27 @@ use crate::{
     stats::Spread,
 };
 
-/// How many viewers, how slow and for how long.
+/// The options: how many viewers, how slow, and for how long.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     setup: setup::Options,
-    /// Viewers that read as fast as pictures come.
+    /// Number of viewers that read as fast as pictures arrive.
     #[arg(long, default_value_t = 50)]
     viewers: usize,
-    /// Additional viewers that read --rate bytes a second.
+    /// Number of additional viewers that read --rate bytes per second.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     slow: u16,
-    /// Bytes a second of a slow viewer.
+    /// Bytes per second that each slow viewer reads.
     #[arg(long, default_value_t = 300_000, value_name = "BYTES_PER_S")]
     rate: u32,
-    /// Passes.
+    /// Number of passes.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
-    /// Seconds before each window, in which buffers fill.
+    /// Seconds before each measurement, in which the buffers fill.
     #[arg(long, default_value_t = 5)]
     warmup: u64,
-    /// Seconds measured each time.
+    /// Seconds of each measurement.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
 }
@@ -56,11 +56,11 @@ struct Run {
     report: Report,
 }
 
-/// Measures and reports.
+/// Measures, and prints and writes the report.
 ///
 /// # Errors
 ///
-/// A server that does not start or serve, torn pictures, or a folder that cannot be written.
+/// A server does not start or serve, pictures are torn, or the folder for the report cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let setup = Setup::new(&options.setup)?;
     let mut runs = Vec::new();

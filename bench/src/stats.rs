@@ -1,4 +1,4 @@
-//! Medians, percentiles and the like over small sets of measurements.
+//! Statistics of small sets of measurements: medians, percentiles and ratios.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Sums up `values`; zeros when there are none.
+    /// Computes the spread of `values`; all fields are zero if there are no values.
     pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
@@ -25,8 +25,8 @@ impl Spread {
         }
     }
 
-    /// Sums up the ratios of `values` to those of `base` in the same pass. A pass that `base` lacks, or in which it is
-    /// zero, is left out.
+    /// Computes the spread of the ratios of `values` to the values of `base` in the same pass. A pass is left out if
+    /// `base` has no value for it, or a value of zero.
     pub(crate) fn of_ratios(
         values: impl IntoIterator<Item = (u32, f64)>,
         base: impl IntoIterator<Item = (u32, f64)>,
@@ -35,7 +35,8 @@ impl Spread {
         Self::of(values.into_iter().filter_map(|(pass, value)| Some(value / base.get(&pass)?)))
     }
 
-    /// `median (min–max)` with this many decimals; only the median if there was one run.
+    /// Formats the spread as `median (min–max)` with this many decimals, or only as the median if minimum and maximum
+    /// are equal.
     pub(crate) fn show(&self, decimals: usize) -> String {
         let Self { median, min, max } = self;
         if min == max {
@@ -46,7 +47,8 @@ impl Spread {
     }
 }
 
-/// The value below which `percent` of the ascending `sorted` values lie, interpolated; 0 when there are none.
+/// Returns the value below which `percent` of the `sorted` values lie, interpolated. `sorted` is in ascending order;
+/// the result is 0 if there are no values.
 pub(crate) fn percentile(sorted: &[f64], percent: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else {
         return 0.0;

@@ -1,4 +1,4 @@
-//! A comparison as Markdown: one table of figures, one of ratios to the ceiling.
+//! Formats a comparison as Markdown: a table of figures, and a table of ratios to the ceiling server.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use crate::{
     stats::Spread,
 };
 
-/// Writes both tables with the method above them.
+/// Formats both tables, with a description of the method above them.
 pub(crate) fn markdown(comparison: &Comparison) -> String {
     let method = &comparison.method;
     let mut out = comparison.about.head("Fan-out beside the ceiling");
@@ -61,7 +61,8 @@ fn figures(out: &mut String, comparison: &Comparison) {
         .expect("a string takes all text");
 }
 
-/// Compares each server with the ceiling, then each with the first one. The ceiling's ratio to itself shows the noise.
+/// Writes the ratios of each server to the ceiling server, and then of each further server to the first one. The ratio
+/// of the ceiling server to itself shows the noise of the machine.
 fn ratios(out: &mut String, comparison: &Comparison) {
     let Some((ceiling, others)) = comparison.about.servers.split_first() else {
         return;
@@ -82,7 +83,7 @@ fn ratios(out: &mut String, comparison: &Comparison) {
     ratio_table(out, comparison, title, &pairs);
 }
 
-/// A table of ratios pass by pass, of each pair's first server to its second.
+/// Writes a table of ratios. For each pair of servers, the first is divided by the second within the same pass.
 fn ratio_table(out: &mut String, comparison: &Comparison, title: &str, pairs: &[(&String, &String)]) {
     writeln!(
         out,

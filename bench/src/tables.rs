@@ -1,5 +1,6 @@
-//! What rendering tables costs: rows a second of one CPU in each format and coding, and how much memory a table holds
-//! while it waits for its client. No database and no sockets.
+//! Measures what rendering tables costs: how many rows per second one CPU renders in each format and content coding,
+//! and how much memory a half-rendered table holds while its client does not read. No database and no sockets are
+//! involved.
 
 use std::{fmt::Write as _, path::PathBuf, time::Instant};
 
@@ -17,22 +18,22 @@ use crate::{
 const CONTENT_ENCODINGS: [ContentEncoding; 3] =
     [ContentEncoding::Identity, ContentEncoding::Gzip, ContentEncoding::Zstd];
 
-/// Tables that wait at the same time.
+/// The number of half-rendered tables whose memory is measured together.
 const HELD: usize = 50;
 
-/// Rows of each of them.
+/// The number of rows rendered in each half-rendered table.
 const HELD_ROWS: i64 = 50_000;
 
-/// How much, and how often.
+/// The options: how many rows, and how often to measure.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
-    /// Rows of each table.
+    /// Number of rows in each table.
     #[arg(long, default_value_t = 3_000_000, value_parser = clap::value_parser!(i64).range(1..))]
     rows: i64,
-    /// Passes.
+    /// Number of passes.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
-    /// A line for the report.
+    /// A line of text for the report.
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
     /// Write DATE-HOSTCLASS-tables.md and .json to this folder.
@@ -64,7 +65,7 @@ struct Held {
     kib: f64,
 }
 
-/// Six short cells.
+/// A row of the measured table: six short cells.
 struct Event<'a> {
     id: i64,
     camera: &'a str,
@@ -98,11 +99,11 @@ fn event(id: i64) -> Event<'static> {
     }
 }
 
-/// Measures and reports.
+/// Measures, and prints and writes the report.
 ///
 /// # Errors
 ///
-/// A CPU that cannot be used, or a folder that cannot be written.
+/// The CPU cannot be used, or the folder for the report cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     pin_to_cpu(LOAD_CPU)?;
     let when = setup::RunTime::now(options.note.clone());
@@ -118,7 +119,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     setup::publish(options.out.as_deref(), &outcome.when, "tables", &markdown, &outcome)
 }
 
-/// Renders `rows` rows; returns the number of bytes.
+/// Renders `rows` rows and returns the number of bytes.
 fn render(writer: &mut Writer<PlainPage>, rows: i64) -> usize {
     let mut bytes = 0;
     for id in 0..rows {
@@ -142,7 +143,8 @@ fn name(coding: ContentEncoding) -> &'static str {
     coding.header_value().unwrap_or("none")
 }
 
-/// The memory that a table holds in the middle of its rows.
+/// Measures the memory in KiB that a table holds when only some of its rows are rendered, as the mean of several
+/// tables.
 fn hold(coding: ContentEncoding) -> Result<Held> {
     let pid = std::process::id();
     let before = Sample::of(pid)?.rss_kib;

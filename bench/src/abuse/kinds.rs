@@ -1,4 +1,5 @@
-//! The attacks of hostile clients, one function for each kind. Each function attacks once; `mod.rs` repeats it.
+//! The attacks of hostile clients, one function for each kind. Each function attacks once; the module `abuse` repeats
+//! the attacks.
 
 use std::{
     io::{self, ErrorKind, Read as _, Write as _},
@@ -7,28 +8,28 @@ use std::{
     time::Duration,
 };
 
-/// How long a client waits for an answer before it disconnects.
+/// How long a client waits for a response before it disconnects.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How many guesses are sent on one connection before an answer is read.
+/// The number of guessed passwords that are sent on one connection before a response is read.
 const PIPELINED: usize = 8;
 
-/// How many client addresses the simulated proxy forwards.
+/// The number of client addresses that the simulated proxy forwards.
 const ADDRESSES: usize = 50;
 
-/// How many bytes of an answer contain its status.
+/// The number of bytes at the start of a response that contain the status.
 const STATUS_LINE_BYTES: usize = "HTTP/1.1 200".len();
 
 /// The key of a WebSocket handshake; any value works.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-/// A hostile client: the server, the login, and a counter.
+/// A hostile client: the server's address, the login, and a counter.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     pub(super) server: SocketAddr,
-    /// The header with the password, for kinds that know it.
+    /// The header with the password, for the kinds of client that have the password.
     pub(super) login: String,
-    /// A counter that makes each attack different.
+    /// The number of this attack, which makes each attack different.
     pub(super) turn: usize,
 }
 
@@ -39,21 +40,22 @@ pub(super) struct AbuseKind {
     pub(super) clients: usize,
     /// The pause of each client after an attack.
     pub(super) pause: Duration,
-    /// Attacks once and returns the status of the first answer, if one came.
+    /// Attacks once and returns the status of the first response, or `None` if no response arrived.
     pub(super) act: fn(&Client) -> io::Result<Option<u16>>,
     pub(super) expects: Expectation,
 }
 
-/// How the server should answer the attacks of a kind: if it refused all of them, the run would prove nothing.
+/// How the server should respond to the attacks of a kind. If the server refused all attacks, the run would prove
+/// nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expectation {
-    /// The attack makes no request.
+    /// No response, because the attack makes no complete request.
     Nothing,
-    /// The server serves most of them.
+    /// The server serves most of the attacks.
     Service,
-    /// The server serves some, and refuses those beyond a limit.
+    /// The server serves some attacks, and refuses the attacks beyond a limit.
     SomeService,
-    /// The server serves none.
+    /// The server serves none of the attacks.
     Refusal,
 }
 
@@ -67,7 +69,7 @@ const fn kind(
     AbuseKind { name, clients, pause: Duration::from_millis(pause_ms), act, expects }
 }
 
-/// All kinds.
+/// All kinds of attack.
 pub(super) const KINDS: [AbuseKind; 8] = [
     kind("connects", 4, 20, connect, Expectation::Nothing),
     kind("renditions", 8, 100, rendition, Expectation::Service),
@@ -87,18 +89,20 @@ impl Client {
         Ok(stream)
     }
 
-    /// A request's head with the lines `more`, each with its line break.
+    /// Returns the head of a request. `more` contains additional header lines, each with its line break.
     fn head(&self, request: &str, more: &str) -> String {
         format!("{request} HTTP/1.1\r\nHost: {}\r\n{}{more}\r\n", self.server, self.login)
     }
 
-    /// The header by which a proxy on this machine forwards one of many clients, each of which has logged in before.
+    /// Returns the header with which a proxy on this machine forwards the address of one of many clients. Each of these
+    /// clients has logged in before.
     fn forwarded(&self) -> String {
         format!("X-Forwarded-For: 198.51.100.{}\r\n", self.turn % ADDRESSES)
     }
 }
 
-/// Logs in from each of the client addresses behind the proxy, before guesses use up the places for unknown addresses.
+/// Logs in from each of the client addresses behind the proxy. This happens before password guesses use up the server's
+/// limited places for unknown addresses.
 pub(super) fn log_in(server: SocketAddr, login: &str) -> io::Result<()> {
     for turn in 0..ADDRESSES {
         let client = Client { server, login: login.to_owned(), turn };
@@ -113,7 +117,7 @@ pub(super) fn log_in(server: SocketAddr, login: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Connects and disconnects: at once, within a head, or after a while of silence.
+/// Connects and disconnects: at once, within a request head, or after half a second of silence.
 fn connect(client: &Client) -> io::Result<Option<u16>> {
     let mut stream = client.connect()?;
     match client.turn % 3 {
@@ -124,7 +128,7 @@ fn connect(client: &Client) -> io::Result<Option<u16>> {
     Ok(None)
 }
 
-/// Requests a stream in one of many sizes, and disconnects after a few pictures.
+/// Requests a stream in one of many combinations of size, quality and rate, and disconnects after a few pictures.
 fn rendition(client: &Client) -> io::Result<Option<u16>> {
     let turn = client.turn;
     let path = format!(
@@ -138,7 +142,8 @@ fn rendition(client: &Client) -> io::Result<Option<u16>> {
     read(&mut stream, 64 << 10)
 }
 
-/// Opens a WebSocket with the maximum number of tiles, changes them as fast as possible, and acknowledges nothing.
+/// Opens a WebSocket, subscribes to the maximum number of tiles (camera streams) as fast as possible, and acknowledges
+/// no picture.
 fn tiles(client: &Client) -> io::Result<Option<u16>> {
     let mut stream = client.connect()?;
     let upgrade = format!(
@@ -153,12 +158,12 @@ fn tiles(client: &Client) -> io::Result<Option<u16>> {
     read(&mut stream, 256 << 10)
 }
 
-/// Sets a mark of the maximum length.
+/// Sets a mark (an event with a label) of the maximum length.
 fn mark(client: &Client) -> io::Result<Option<u16>> {
     post(client, "")
 }
 
-/// The same through a proxy.
+/// Sets a mark of the maximum length through the simulated proxy.
 fn forwarded_mark(client: &Client) -> io::Result<Option<u16>> {
     post(client, &client.forwarded())
 }
@@ -172,7 +177,7 @@ fn post(client: &Client, more: &str) -> io::Result<Option<u16>> {
     read(&mut stream, usize::MAX)
 }
 
-/// Subscribes to all events from the first one on, and reads none of them.
+/// Subscribes to all events from the first event on, and reads none of them.
 fn listen(client: &Client) -> io::Result<Option<u16>> {
     let mut stream = client.connect()?;
     stream.write_all(client.head("GET /api/events/live?after=0", "").as_bytes())?;
@@ -182,7 +187,7 @@ fn listen(client: &Client) -> io::Result<Option<u16>> {
     Ok(status(&first[..count]))
 }
 
-/// Requests a whole table, and disconnects somewhere within it.
+/// Requests a whole table, and disconnects after the first part of it.
 fn table(client: &Client) -> io::Result<Option<u16>> {
     let path = ["/api/events.csv", "/api/events.ndjson", "/history", "/api/events.json"][client.turn % 4];
     let mut stream = client.connect()?;
@@ -190,18 +195,18 @@ fn table(client: &Client) -> io::Result<Option<u16>> {
     read(&mut stream, 200_000)
 }
 
-/// Sends several wrong passwords on one connection, as one of many clients, none of which is the owner.
+/// Sends several wrong passwords on one connection. The client address is one of many, none of which has logged in.
 fn guess(client: &Client) -> io::Result<Option<u16>> {
     let more = format!("X-Forwarded-For: 203.0.113.{}\r\n", client.turn % ADDRESSES);
     let mut stream = client.connect()?;
     let requests: String = (0..PIPELINED)
         .map(|n| {
-            // Any text in the alphabet of Base64 is a guess.
+            // Any text in the Base64 alphabet serves as a guessed password.
             let wrong = format!(
                 "Z3Vlc3Nlcjp{:08}",
                 client.turn.wrapping_mul(PIPELINED).wrapping_add(n) % 100_000_000
             );
-            // The last one closes the connection, so that the next attack begins at once.
+            // The last request closes the connection, so that the next attack begins at once.
             let end = if n + 1 == PIPELINED { "Connection: close\r\n" } else { "" };
             format!(
                 "GET / HTTP/1.1\r\nHost: {}\r\nAuthorization: Basic {wrong}\r\n{more}{end}\r\n",
@@ -213,7 +218,7 @@ fn guess(client: &Client) -> io::Result<Option<u16>> {
     read(&mut stream, 16 << 10)
 }
 
-/// Reads at most `limit` bytes of answers and returns the status of the first.
+/// Reads at most `limit` bytes of responses and returns the status of the first response.
 fn read(stream: &mut TcpStream, limit: usize) -> io::Result<Option<u16>> {
     let (mut buffer, mut taken, mut head) = ([0; 16 << 10], 0, Vec::new());
     while taken < limit {
@@ -223,9 +228,9 @@ fn read(stream: &mut TcpStream, limit: usize) -> io::Result<Option<u16>> {
                 taken += count;
                 head.extend(buffer[..count].iter().take(STATUS_LINE_BYTES - head.len()));
             }
-            // A stream, or a refusal that has been sent whole.
+            // The timeout is over: this is a stream, or a refusal that has been received completely.
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
-            // A server that gives a reason before it closes has answered.
+            // The server has responded before it closed the connection.
             Err(_) if taken > 0 => break,
             Err(error) => return Err(error),
         }
@@ -233,12 +238,12 @@ fn read(stream: &mut TcpStream, limit: usize) -> io::Result<Option<u16>> {
     Ok(status(&head))
 }
 
-/// The status in the first bytes of an answer: `HTTP/1.1 200`.
+/// Parses the status in the first bytes of a response: `HTTP/1.1 200`.
 fn status(head: &[u8]) -> Option<u16> {
     std::str::from_utf8(head.get(9..STATUS_LINE_BYTES)?).ok()?.parse().ok()
 }
 
-/// A client's text frame (RFC 6455 §5.2), masked with zeros.
+/// Returns a client's text frame (RFC 6455 §5.2), masked with zeros.
 fn text_frame(text: &str) -> Vec<u8> {
     let length = u8::try_from(text.len()).ok().filter(|length| *length < 126).expect("a short text");
     [&[0x81, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat()

@@ -1,7 +1,7 @@
-//! Hostile clients of all kinds at once, beside ordinary viewers: whether the viewers suffer, and how much memory the
-//! server keeps afterwards.
+//! Runs hostile clients of all kinds at once, together with ordinary viewers. The results are whether the viewers
+//! suffer, and how much memory the server keeps afterwards.
 //!
-//! Unlike the other commands this one has limits, and fails if the server exceeds them.
+//! Unlike the other commands, this command has limits and fails if the server exceeds them.
 
 mod kinds;
 
@@ -28,32 +28,33 @@ use crate::{
 };
 use kinds::{AbuseKind, Client, Expectation, KINDS};
 
-/// The account, and the header with which its owner logs in: `owner:correct horse`.
+/// The name of the owner's account. `LOGIN` is the header with which the owner logs in: `owner:correct horse` in
+/// Base64.
 const USER: &str = "owner";
 const PASSWORD: &str = "correct horse";
 const LOGIN: &str = "Authorization: Basic b3duZXI6Y29ycmVjdCBob3JzZQ==\r\n";
 
-/// The number of viewers.
+/// The number of ordinary viewers.
 const VIEWERS: usize = 20;
 
-/// The rate that each of them must receive, of 30 frames a second.
+/// The frame rate that each viewer must receive, out of 30 frames per second.
 const MIN_FPS: f64 = 29.0;
 
 /// The pause between the end of the abuse and the last measurement of the server.
 const RECOVERY: Duration = Duration::from_secs(60);
 
-/// How much more memory than before the server may then hold, in KiB.
+/// How much the server's resident memory is allowed to grow from the first measurement to the last, in KiB.
 const MAX_GROWTH_KIB: u64 = 8 * 1024;
 
 /// The pause before the first measurement of the server.
 const SETTLE: Duration = Duration::from_secs(12);
 
-/// The duration, and the server.
+/// The options: the duration, and the server.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     setup: setup::Options,
-    /// Seconds during which the hostile clients run.
+    /// Number of seconds in which the hostile clients attack.
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(10..=3600))]
     seconds: u64,
 }
@@ -63,9 +64,9 @@ struct Outcome {
     #[serde(flatten)]
     about: RunContext,
     seconds: u64,
-    /// What the viewers received meanwhile.
+    /// What the viewers received during the attacks.
     viewers: Report,
-    /// The results of each kind.
+    /// The results of each kind of attack.
     kinds: Vec<KindResult>,
     before: ProcessState,
     after: ProcessState,
@@ -75,11 +76,11 @@ struct Outcome {
 struct KindResult {
     kind: &'static str,
     turns: u64,
-    /// Attacks whose first answer was 101 or 2xx.
+    /// Number of attacks whose first response had the status 101 or 2xx.
     served: u64,
-    /// Attacks whose first answer had another status.
+    /// Number of attacks whose first response had another status.
     refused: u64,
-    /// Attacks that ended with an error.
+    /// Number of attacks that ended with an error.
     failed: u64,
 }
 
@@ -99,12 +100,11 @@ struct TurnCounts {
     failed: AtomicU64,
 }
 
-/// Measures and reports.
+/// Measures, and prints and writes the report.
 ///
 /// # Errors
 ///
-/// A server that does not start or serve, viewers that receive too few frames, or a server that keeps more resources
-/// than allowed.
+/// A server does not start or serve, viewers receive too few frames, or the server keeps more resources than allowed.
 pub(crate) fn run(options: &Options) -> Result<()> {
     proc::raise_descriptor_limit();
     ensure!(options.setup.server.len() == 1, "give --server exactly once");
@@ -129,7 +129,8 @@ fn measure(options: &Options, about: RunContext, server: &Server) -> Result<Outc
         header: Some(LOGIN.trim_end().to_owned()),
         ..load::Options::full(server.url(), VIEWERS, seconds, server.pid())
     };
-    // Viewers' own needs are allocated before the measurement, and stay.
+    // A first run of the viewers makes the server allocate the memory that viewers need, so that this memory does not
+    // count as growth.
     load::run(&watch(5))?;
     thread::sleep(SETTLE);
     let before = ProcessState::of(server.pid())?;
@@ -167,7 +168,7 @@ fn watch_for(options: &load::Options, server: &Server) -> Result<Report> {
     window.close(&load)
 }
 
-/// Starts the clients of all kinds, each of which attacks until the end.
+/// Starts the clients of all kinds. Each client attacks again and again until the end.
 fn start(
     server: &Server,
     is_over: &Arc<AtomicBool>,
@@ -186,7 +187,7 @@ fn start(
                         Ok(Some(101 | 200..=299)) => Some(&counts.served),
                         Ok(Some(_)) => Some(&counts.refused),
                         Ok(None) => None,
-                        // A server may refuse by closing the connection.
+                        // A server is allowed to refuse by closing the connection.
                         Err(_) => Some(&counts.failed),
                     };
                     if let Some(count) = count {
@@ -226,7 +227,7 @@ fn is_as_expected(expects: Expectation, tally: &KindResult) -> bool {
         }
 }
 
-/// Checks the limits.
+/// Checks that the server stayed within the limits.
 fn check_limits(outcome: &Outcome) -> Result<()> {
     report::ensure_intact([&outcome.viewers])?;
     for (kind, tally) in KINDS.iter().zip(&outcome.kinds) {

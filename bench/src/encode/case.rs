@@ -1,4 +1,4 @@
-//! What is measured in this process: one picture in and one image out, by each available method.
+//! The methods that are measured within this process. Each method turns one picture into one image.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -15,10 +15,11 @@ use framecast_turbojpeg::{
     Compressor, Decompressor, Library, PackedFormat as Packed, Plane, PlaneMut, Subsampling, Yuv,
 };
 
-/// The row that shows the library's share of the time.
+/// The name of the row that measures libjpeg-turbo without our code, on planes that are already prepared. It shows
+/// which part of the encoder's time the library uses.
 pub(crate) const LIBRARY_ALONE: &str = "the library alone, planes ready";
 
-/// One method from a picture to an image.
+/// One method of encoding or transcoding a picture.
 pub(super) struct Case {
     name: String,
     run: Box<dyn FnMut() -> Result<usize>>,
@@ -33,17 +34,17 @@ impl Case {
         &self.name
     }
 
-    /// Encodes one picture; returns the number of bytes of the result.
+    /// Encodes one picture and returns the number of bytes of the result.
     pub(super) fn run(&mut self) -> Result<usize> {
         (self.run)()
     }
 }
 
-/// All methods, for a picture of 1280x720 and one of 1920x1080.
+/// Creates all methods, for a picture of 1280x720 and a picture of 1920x1080.
 ///
 /// # Errors
 ///
-/// A codec that cannot create a handle.
+/// A codec cannot be created, or a picture cannot be encoded.
 pub(super) fn all(best: Backend, hd: &RgbImage, full_hd: &RgbImage, quality: u8) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     if let Backend::Turbo(library) = best {
@@ -98,7 +99,7 @@ fn encode(backend: Backend, frame: Frame, quality: u8) -> Result<Case> {
     Ok(Case::new(name, move || Ok(encoder.encode(&frame, quality)?.len())))
 }
 
-/// The planes of an I420 picture of even sides.
+/// Returns the planes of an I420 picture. Width and height must be even.
 fn planes(frame: &Frame) -> [Plane<'_>; 3] {
     let (width, height) = (frame.format.width_px as usize, frame.format.height_px as usize);
     let (luma, chroma) = frame.data.split_at(width * height);
@@ -129,8 +130,8 @@ fn worst_case(library: &Library, frame: &Frame) -> Result<usize> {
     Ok(library.max_jpeg_bytes(width, height, Subsampling::S420)?)
 }
 
-/// Encodes through red, green and blue, with the library's own vector code for both conversions. A loop like our
-/// encoder's splits YUYV into planes first, because the library reads only planes.
+/// Encodes by way of RGB pixels, with the library's own vector code for both conversions. YUYV is first split into
+/// planes by a loop like the loop in our encoder, because the library reads only planes.
 fn detour(library: &'static Library, frame: Frame, quality: u8) -> Result<Case> {
     let Codec::Raw(format, _) = frame.format.codec else { bail!("not a raw picture") };
     let (width, height) = (frame.format.width_px as usize, frame.format.height_px as usize);
@@ -159,7 +160,7 @@ fn detour(library: &'static Library, frame: Frame, quality: u8) -> Result<Case> 
     }))
 }
 
-/// Splits YUYV into planes of 4:2:2.
+/// The task of splitting YUYV samples into 4:2:2 planes. A vectorising dispatcher runs the task.
 struct SplitYuyv<'a>(&'a [u8], &'a mut [Vec<u8>; 3]);
 
 impl pulp::NullaryFnOnce for SplitYuyv<'_> {

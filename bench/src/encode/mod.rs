@@ -1,9 +1,9 @@
-//! What encoding one picture costs: our encoder compared with libjpeg-turbo's own tools, a detour through red, green
-//! and blue, and the pure Rust codec.
+//! Measures what encoding one picture costs: our encoder compared with libjpeg-turbo's own tools, with a detour by way
+//! of RGB pixels, and with the codec in pure Rust.
 //!
-//! All of them code the same picture on one CPU, in turns within each pass. Our own figures are thread CPU time, but
-//! the tools report only wall-clock time. So committed runs are made under `chrt --fifo`, and the table says how long
-//! our own part had to wait for its CPU.
+//! All methods encode the same picture on one CPU, and take turns within each pass. Our own figures are thread CPU
+//! time, but the tools report only wall-clock time. So runs whose results are committed are made under `chrt --fifo`,
+//! and the table says how long our own methods had to wait for the CPU.
 
 mod case;
 mod tool;
@@ -20,28 +20,29 @@ use crate::{
     stats::Spread,
 };
 
-/// The default quality for cameras.
+/// The JPEG quality of the measurement, which is the default for cameras.
 const QUALITY: u8 = 80;
 
-/// Pictures of each case within a pass, of which the median counts: the first one finds cold caches.
+/// The number of pictures that each method encodes in a pass. The result is the median, because the first picture finds
+/// cold caches.
 const PER_PASS: usize = 7;
 
-/// What to measure, and how often.
+/// The options: what to measure, and how often.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
-    /// Passes; figures are medians over them.
+    /// Number of passes; figures are medians over the passes.
     #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..=999))]
     runs: u32,
-    /// Size in bytes of the 1280x720 picture at quality 75; decides how much noise it has.
+    /// Size in bytes that the 1280x720 picture should have at quality 75; noise is added to reach this size.
     #[arg(long, default_value_t = 76_000)]
     target_bytes: usize,
-    /// Measure only the rows of this process whose names contain TEXT, and no tools.
+    /// Measure only the methods of this process whose names contain TEXT, and no tools.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// The CPU to run on.
+    /// Number of the CPU to run on.
     #[arg(long, default_value_t = 1)]
     cpu: usize,
-    /// A line for the report, such as the revision that was built.
+    /// A line of text for the report, such as the revision that was built.
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
     /// Write the table to this file.
@@ -49,7 +50,7 @@ pub(crate) struct Options {
     out: Option<PathBuf>,
 }
 
-/// A row of the table: its name, its milliseconds in each pass, and the bytes of its image.
+/// A row of the table: the name of the method, its milliseconds in each pass, and the size of its image in bytes.
 #[derive(Debug)]
 struct Row {
     name: String,
@@ -57,11 +58,11 @@ struct Row {
     bytes: usize,
 }
 
-/// Measures, prints the table and writes it to the given file.
+/// Measures, prints the table, and writes it to the file if one is given.
 ///
 /// # Errors
 ///
-/// A picture that cannot be made or coded, or a file that cannot be written.
+/// A picture cannot be made or encoded, or the file cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     pin_to_cpu(options.cpu)?;
     let host = Host::here();
@@ -101,7 +102,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The median milliseconds of a few pictures, and the bytes of one.
+/// Runs the method on a few pictures. Returns the median milliseconds for one picture, and the number of bytes of the
+/// result.
 fn measure(case: &mut Case) -> Result<(f64, usize)> {
     let mut bytes = 0;
     let mut times = Vec::new();
@@ -145,7 +147,7 @@ fn head(options: &Options, host: &Host, started: &str, waited: f64) -> String {
     )
 }
 
-/// Writes each row, and its ratio to `tjbench` in the same pass.
+/// Writes a table row for each method, with the ratio to `tjbench` in the same pass.
 fn write_rows(table: &mut String, rows: &[Row]) -> Result<()> {
     let reference = rows.iter().find(|row| row.name == tool::COMP_FROM_YUV);
     let own = rows.iter().find(|row| row.name == case::LIBRARY_ALONE);

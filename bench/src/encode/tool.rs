@@ -1,4 +1,4 @@
-//! libjpeg-turbo's own programs: `tjbench` and `cjpeg`. If they are not installed, their rows are left out.
+//! Runs the programs of libjpeg-turbo: `tjbench` and `cjpeg`. If they are not installed, their rows are left out.
 
 use std::{
     fs,
@@ -13,25 +13,25 @@ use framecast_media::codec::RgbImage;
 
 use crate::stats::Spread;
 
-/// The row with which ours is compared.
+/// The name of the row with which our encoder is compared.
 pub(crate) const COMP_FROM_YUV: &str = "`tjbench`, \"Comp from YUV\" (wall)";
 
 const CJPEG: &str = "`cjpeg`, whole process from PPM (wall)";
 
-/// Seconds of each run of `tjbench`, and of its warm-up.
+/// Arguments of `tjbench`: the seconds of each measurement, and the seconds of its warm-up.
 const BENCH_TIME: [&str; 4] = ["-benchtime", "0.3", "-warmup", "0.1"];
 
-/// Runs of `cjpeg` in a pass.
+/// The number of runs of `cjpeg` in a pass.
 const CJPEG_RUNS: usize = 5;
 
-/// A row's milliseconds and bytes.
+/// The milliseconds and the bytes of a row.
 type Figure = Result<(f64, usize)>;
 
 /// Writes the picture in the format that the tools read.
 ///
 /// # Errors
 ///
-/// A folder that cannot be written.
+/// The folder cannot be written.
 pub(super) fn write_ppm(dir: &Path, picture: &RgbImage) -> Result<PathBuf> {
     let path = dir.join("picture.ppm");
     let mut ppm = format!("P6\n{} {}\n255\n", picture.width_px(), picture.height_px()).into_bytes();
@@ -40,13 +40,13 @@ pub(super) fn write_ppm(dir: &Path, picture: &RgbImage) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Runs each tool that is installed.
+/// Runs each tool that is installed and returns the name of its row and its figures.
 pub(super) fn all(ppm: &Path, quality: u8) -> Vec<(&'static str, Figure)> {
     let figures = [(COMP_FROM_YUV, tjbench(ppm, quality)), (CJPEG, cjpeg(ppm, quality))];
     figures.into_iter().filter_map(|(name, figure)| Some((name, figure?))).collect()
 }
 
-/// The program's output, or `None` when it is not installed.
+/// Runs the program and returns its output, or `None` if the program is not installed.
 fn output(command: &mut Command) -> Option<Result<Vec<u8>>> {
     let name = command.get_program().to_string_lossy().into_owned();
     match command.output() {
@@ -68,7 +68,8 @@ fn tjbench(ppm: &Path, quality: u8) -> Option<Figure> {
     Some(text.and_then(|text| comp_from_yuv(&String::from_utf8_lossy(&text))))
 }
 
-/// Parses the lines after "Comp from YUV": `Frame rate: 497.08 fps`, then `Output image size: 58127 bytes`.
+/// Parses the two lines after "Comp from YUV" in the output of `tjbench`: `Frame rate: 497.08 fps` and
+/// `Output image size: 58127 bytes`.
 fn comp_from_yuv(text: &str) -> Result<(f64, usize)> {
     let behind = |label: &str, text: &str| -> Option<f64> {
         let (_, rest) = text.split_once(label)?;

@@ -1,4 +1,5 @@
-//! Many simultaneous downloads, some of them slow, beside viewers of a camera and a program that sets marks.
+//! Measures many simultaneous downloads of tables, some of them slow, while viewers watch a camera and a program sets
+//! marks (events with a label, stored in the history).
 
 use std::{
     fmt::Write as _,
@@ -22,33 +23,34 @@ use crate::{
     server::Server,
 };
 
-/// Viewers of the camera during the downloads.
+/// The number of viewers that watch the camera during the downloads.
 const VIEWERS: usize = 50;
 
-/// The rate of a slow download.
+/// The rate of a slow download in bytes per second.
 const SLOW_BYTES_PER_S: usize = 100_000;
 
-/// The interval between marks.
+/// The pause between two marks.
 const MARK_EVERY: Duration = Duration::from_millis(100);
 
-/// Many simultaneous downloads.
+/// The results of many simultaneous downloads.
 #[derive(Debug, Serialize)]
 pub(crate) struct DownloadLoad {
     database: String,
     downloads: usize,
     seconds: u64,
-    /// Peak resident memory above that of the server with its viewers.
+    /// Peak resident memory during the downloads, minus the resident memory of the server after it has served only
+    /// viewers, in MiB.
     added_mib: f64,
     viewer_fps_median: f64,
     viewer_fps_min: f64,
     viewer_age_p99_ms: f64,
-    /// Bytes that all downloads received, and those of the slow ones.
+    /// Megabytes that all downloads received, slow downloads included.
     megabytes: f64,
     marks: u64,
     mark_p95_ms: f64,
 }
 
-/// Measures one crowd.
+/// Runs `downloads` simultaneous downloads for `seconds` and measures them.
 pub(crate) fn measure(
     store: &Store,
     downloads: usize,
@@ -57,7 +59,7 @@ pub(crate) fn measure(
 ) -> Result<DownloadLoad> {
     let server = start()?;
     let address = server.address();
-    // The measurement of the tables must exclude what viewers need.
+    // The measured memory must not include the memory that viewers need.
     let warm = load::Options::full(server.url(), VIEWERS, 2, server.pid());
     load::run(&warm)?;
     let idle = quiet(server.pid())?;
@@ -125,7 +127,7 @@ fn download(
     Ok(())
 }
 
-/// Sets marks until it is over; returns how long each took until it was on the disk, in milliseconds.
+/// Sets marks until `is_over`. Returns the time in milliseconds until each mark was stored on the disk.
 fn mark(address: SocketAddr, is_over: &AtomicBool) -> Result<Vec<f64>> {
     let mut times = Vec::new();
     while !is_over.load(Ordering::Relaxed) {
@@ -138,7 +140,7 @@ fn mark(address: SocketAddr, is_over: &AtomicBool) -> Result<Vec<f64>> {
     Ok(times)
 }
 
-/// Sets one mark; returns the status of the answer.
+/// Sets one mark. Returns the status of the response.
 pub(crate) fn post(address: SocketAddr, label: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address)?;
     let body = format!("{{\"label\":\"{label}\"}}");
@@ -148,7 +150,7 @@ pub(crate) fn post(address: SocketAddr, label: &str) -> Result<String> {
     Ok(answer.split(' ').nth(1).unwrap_or_default().to_owned())
 }
 
-/// Adds the table of all crowds to a report.
+/// Appends the table of all these measurements to a report.
 pub(crate) fn write(out: &mut String, crowds: &[DownloadLoad]) {
     if crowds.is_empty() {
         return;

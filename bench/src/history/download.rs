@@ -1,4 +1,4 @@
-//! One whole table, piped into a program that counts its rows.
+//! Measures the download of one whole table, piped into a program that counts its rows.
 
 use std::{
     io::{Read as _, Write as _},
@@ -17,13 +17,13 @@ use crate::{
     server::Server,
 };
 
-/// The database's own program.
+/// The name of the variant that reads the table with the database's own program.
 pub(crate) const PEER: &str = "its own program";
 
-/// The downloads, in their order.
+/// The variants of a download, in the order in which they are measured.
 pub(crate) const VARIANTS: [&str; 4] = [PEER, "csv", "ndjson", "html"];
 
-/// One whole table.
+/// The results of one download of a whole table.
 #[derive(Debug, Serialize)]
 pub(crate) struct Download {
     pub(crate) database: String,
@@ -31,12 +31,12 @@ pub(crate) struct Download {
     pub(crate) what: String,
     pub(crate) rows_per_second: f64,
     pub(crate) first_byte_ms: f64,
-    /// Peak resident memory of the server above that of the idle one.
+    /// Peak resident memory of the server during the download, minus the resident memory of the idle server, in MiB.
     pub(crate) added_mib: f64,
     pub(crate) bytes: u64,
 }
 
-/// Downloads the table once: with the database's own program, or from a Framecast that `start` starts.
+/// Downloads the table once, with the database's own program or from a Framecast that `start` starts.
 pub(crate) fn measure(
     pass: u32,
     what: &str,
@@ -55,7 +55,7 @@ pub(crate) fn measure(
     let read = count(&mut command, needle, begun)?;
     let seconds = begun.elapsed().as_secs_f64();
     let own_rows = if matches!(what, "html" | "ndjson") { read.found } else { read.found - 1 };
-    // The server's own start is an event too.
+    // The start of the server is an event too.
     ensure!(own_rows >= rows && own_rows < rows + 100, "{what}: {own_rows} rows arrived instead of {rows}");
     let added = match (&server, idle) {
         (Some(server), Some(idle)) => Sample::of(server.pid())?.rss_peak_kib.saturating_sub(idle),
@@ -84,7 +84,7 @@ fn curl(server: &Server, what: &str) -> Command {
     command
 }
 
-/// Requests `path`, and waits for the whole answer.
+/// Requests `path` and returns the whole response.
 pub(crate) fn ask(address: SocketAddr, path: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address)?;
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
@@ -93,9 +93,10 @@ pub(crate) fn ask(address: SocketAddr, path: &str) -> Result<String> {
     Ok(answer)
 }
 
-/// The resident memory of an idle server in KiB; the peak counts from now on.
+/// Resets the peak of the server's memory. Returns the resident memory of the idle server in KiB.
 pub(crate) fn quiet(pid: u32) -> Result<u64> {
-    // Sends one short request first, so that the table's figure excludes what any request needs.
+    // Waits for the server to become idle. The server has already answered a request, so the figure of the table
+    // excludes the memory that any request needs.
     std::thread::sleep(std::time::Duration::from_millis(500));
     proc::reset_peak(pid)?;
     Ok(Sample::of(pid)?.rss_kib)
@@ -126,7 +127,7 @@ fn count(command: &mut Command, needle: &[u8], begun: Instant) -> Result<Downloa
         counted.bytes += read as u64;
         let filled = kept + read;
         counted.found += finder.find_iter(&buffer[..filled]).count() as u64;
-        // The last bytes may be the beginning of another one.
+        // The last bytes can be the beginning of another match.
         let begin = filled.saturating_sub(needle.len() - 1);
         buffer.copy_within(begin..filled, 0);
         kept = filled - begin;

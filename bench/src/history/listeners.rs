@@ -1,4 +1,4 @@
-//! How soon an event reaches all listeners.
+//! Measures how soon an event reaches all clients that listen for events.
 
 use std::{
     fmt::Write as _,
@@ -21,22 +21,23 @@ use crate::{proc, server::Server, stats::percentile};
 /// The number of events, sent one after the other.
 const EVENTS: usize = 20;
 
-/// How long an event may take to reach all listeners.
+/// The maximum time until an event has reached all listeners.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How soon events reached all listeners.
+/// The results: how soon events reached all listeners.
 #[derive(Debug, Serialize)]
 pub(crate) struct Listeners {
     database: String,
     listeners: usize,
     events: usize,
-    /// From before the mark was sent until a listener had read it, over all listeners and events.
+    /// The median time from before a mark (the event) was sent until a listener had read the mark, in milliseconds,
+    /// over all listeners and events.
     p50_ms: f64,
     p95_ms: f64,
     max_ms: f64,
 }
 
-/// Measures `count` listeners.
+/// Measures how soon events reach `count` listeners.
 pub(crate) fn measure(store: &Store, count: usize, start: &dyn Fn() -> Result<Server>) -> Result<Listeners> {
     proc::raise_descriptor_limit();
     let server = start()?;
@@ -81,7 +82,7 @@ async fn measure_delays(address: SocketAddr, count: usize) -> Result<Vec<f64>> {
     Ok(times)
 }
 
-/// Subscribes to marks; once the answer has begun, the listener receives every new event.
+/// Subscribes to marks. Once the response has begun, the listener receives every new event.
 async fn listen(address: SocketAddr) -> Result<BufReader<TcpStream>> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(b"GET /api/events/live?kind=mark HTTP/1.0\r\n\r\n").await?;
@@ -107,7 +108,7 @@ async fn record_arrivals(mut lines: BufReader<TcpStream>, arrivals: mpsc::Unboun
     }
 }
 
-/// Adds the table of all measurements to a report.
+/// Appends the table of all these measurements to a report.
 pub(crate) fn write(out: &mut String, all: &[Listeners]) {
     if all.is_empty() {
         return;

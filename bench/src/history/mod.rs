@@ -1,8 +1,8 @@
-//! What long tables cost: whole downloads compared with the databases' own programs, many downloads at once beside
-//! viewers, and events sent to many listeners.
+//! Measures what long tables cost: whole downloads compared with the databases' own programs, many simultaneous
+//! downloads while viewers watch a camera, and events sent to many listeners.
 //!
-//! The same rows are inserted by SQL into a SQLite file and into a PostgreSQL server that the command starts; Framecast
-//! creates the tables. Every download is counted row by row.
+//! Framecast creates the tables. Then this command inserts the same rows by SQL into a SQLite file and into a
+//! PostgreSQL server, which the command starts. The rows of every download are counted.
 
 mod crowd;
 mod download;
@@ -24,32 +24,32 @@ use crate::{
 use download::Download;
 use store::Store;
 
-/// What to measure.
+/// The options: what to measure.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
-    /// Framecast's program.
+    /// Path of the Framecast program.
     #[arg(long, value_name = "PROGRAM")]
     server: PathBuf,
-    /// Rows of the tables.
+    /// Number of rows in the tables.
     #[arg(long, default_value_t = 10_000_000)]
     rows: u64,
-    /// Passes of whole downloads.
+    /// Number of passes of whole downloads.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
-    /// Databases to measure.
+    /// Databases to measure, separated by commas.
     #[arg(long, value_delimiter = ',', default_values_t = ["sqlite".to_owned(), "postgres".to_owned()],
         value_parser = ["sqlite", "postgres"])]
     databases: Vec<String>,
-    /// Simultaneous downloads, a fifth of them slow; 0 leaves them out.
+    /// Number of simultaneous downloads, a fifth of them slow; 0 skips this measurement.
     #[arg(long, default_value_t = 50)]
     downloads: usize,
     /// Seconds of the simultaneous downloads.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// Listeners for events as they happen; 0 leaves them out.
+    /// Number of listeners that receive events live; 0 skips this measurement.
     #[arg(long, default_value_t = 1000)]
     listeners: usize,
-    /// A line for the report.
+    /// A line of text for the report.
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
     /// Write DATE-HOSTCLASS-history.md and .json to this folder.
@@ -67,11 +67,11 @@ struct Outcome {
     listeners: Vec<listeners::Listeners>,
 }
 
-/// Measures and reports.
+/// Measures, and prints and writes the report.
 ///
 /// # Errors
 ///
-/// A program that is missing, an incomplete table, or a folder that cannot be written.
+/// A program is missing, a table is incomplete, or the folder for the report cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let work = tempfile::tempdir().context("cannot make a temporary folder")?;
     let pictures = work.path().join("pictures");

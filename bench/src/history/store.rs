@@ -1,4 +1,4 @@
-//! A database full of events, and the command line of its own program to read it.
+//! A database full of events, and the command line of the database's own program that reads the events.
 
 use std::{
     fs,
@@ -9,13 +9,13 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use framecast_testkit::Postgres;
 
-/// Milliseconds from one event to the next: ten million make a month.
+/// Milliseconds from one event to the next. Ten million events cover a month.
 const STEP_MS: u64 = 260;
 
-/// The time of the first event.
+/// The time of the first event, in milliseconds since 1970.
 const FIRST_MS: u64 = 1_790_000_000_000;
 
-/// The columns that are read.
+/// The columns that the database's own program reads.
 const COLUMNS: &str = "id, at, kind, camera, text, count";
 
 /// A database of events.
@@ -27,8 +27,8 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// A database in which Framecast will create tables: `sqlite` in a file in `work`, `postgres` in a server that this
-    /// starts.
+    /// Creates a database in which Framecast will create the tables. `sqlite` is a file in the folder `work`;
+    /// `postgres` is a server that this function starts.
     pub(crate) fn new(name: &str, work: &Path) -> Result<Self> {
         let postgres = (name == "postgres").then(Postgres::start);
         let work = work.join(name);
@@ -36,7 +36,7 @@ impl Store {
         Ok(Self { name: name.to_owned(), work, postgres })
     }
 
-    /// Lines of Framecast's configuration.
+    /// Returns the lines of Framecast's configuration that select this database.
     pub(crate) fn settings(&self) -> String {
         let history = match &self.postgres {
             Some(postgres) => postgres.url(),
@@ -52,7 +52,7 @@ impl Store {
         self.work.join("bench.db")
     }
 
-    /// Replaces the content of the tables by `rows` events.
+    /// Replaces the content of the tables with `rows` events.
     pub(crate) fn fill(&self, rows: u64) -> Result<()> {
         let text = "CASE n % 10 WHEN 0 THEN 'no answer from 192.168.1.' || (n % 200) END";
         let kind = "CASE n % 10 WHEN 0 THEN 'lost' WHEN 1 THEN 'opened' WHEN 2 THEN 'mark' ELSE 'live' END";
@@ -70,7 +70,8 @@ impl Store {
                      INSERT INTO events WITH numbers AS (SELECT generate_series(1, {rows}::bigint) AS n) {select};
                      {state}"
                 ));
-                // Outside a transaction; otherwise this clean-up would run during a measurement.
+                // VACUUM must run outside a transaction. Without it, PostgreSQL's automatic clean-up would run during a
+                // measurement.
                 postgres.query("VACUUM ANALYZE framecast.events");
             }
             None => self.sqlite(&format!(
@@ -90,7 +91,7 @@ impl Store {
         Ok(())
     }
 
-    /// The database's own program, which writes the whole table as CSV.
+    /// Returns the command that writes the whole table as CSV with the database's own program.
     pub(crate) fn peer(&self) -> Command {
         let order = "ORDER BY at DESC, id DESC";
         match &self.postgres {

@@ -1,7 +1,8 @@
-//! One viewer behind a slow link: how old its pictures are, and how many pictures a second it gets, for full pictures
-//! and with `?adapt`.
+//! Measures one viewer behind a slow link: how old its pictures are, and how many pictures per second it receives, for
+//! full pictures and with `?adapt`.
 //!
-//! The link joins two network namespaces of this machine. This program shapes it, which needs root.
+//! The link joins two network namespaces of this machine. This program simulates the rate, delay and queue of the link,
+//! which needs root.
 
 mod pipe;
 mod relay;
@@ -22,30 +23,30 @@ use crate::{
     stats::Spread,
 };
 
-/// The link, and how long to watch over it.
+/// The options: the properties of the link, and how long to measure.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     setup: setup::Options,
-    /// Rate each way in Mbit/s.
+    /// Rate in each direction in Mbit/s.
     #[arg(long, default_value_t = 2.0, value_name = "MBIT_PER_S")]
     rate: f64,
-    /// Delay each way in milliseconds.
+    /// Delay in each direction in milliseconds.
     #[arg(long, default_value_t = 20, value_name = "MS")]
     delay: u64,
-    /// Queue at each end in KiB; packets that find it full are dropped.
+    /// Size of the queue at each end in KiB; packets are dropped when the queue is full.
     #[arg(long, default_value_t = 32, value_name = "KIB")]
     queue: usize,
-    /// What to append to the path of Framecast's stream in additional turns, such as "?adapt".
+    /// Query to append to the path of Framecast's stream in additional turns, such as "?adapt".
     #[arg(long, value_name = "QUERY", default_values_t = ["?adapt".to_owned()])]
     query: Vec<String>,
-    /// Passes.
+    /// Number of passes.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
-    /// Seconds before each window, in which a viewer's rendition may settle.
+    /// Seconds before each measurement, in which the size and quality of the viewer's pictures can settle.
     #[arg(long, default_value_t = 10)]
     warmup: u64,
-    /// Seconds measured each time.
+    /// Seconds of each measurement.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
 }
@@ -69,11 +70,12 @@ struct Run {
     report: Report,
 }
 
-/// Measures and reports.
+/// Measures, and prints and writes the report.
 ///
 /// # Errors
 ///
-/// Without root privileges, a server that does not start or serve, torn pictures, or a folder that cannot be written.
+/// Root privileges are missing, a server does not start or serve, pictures are torn, or the folder for the report
+/// cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     crate::netns::enter()?;
     let shape = Shape {

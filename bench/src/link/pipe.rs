@@ -1,26 +1,27 @@
-//! One direction of a slow link, as arithmetic: packets and the time go in, packets come out when they have arrived.
+//! Computes one direction of a slow link: packets and the current time go in, and packets come out when they have
+//! arrived.
 //!
-//! A packet waits for those before it, is sent at the link's rate and arrives a delay later. A packet that finds the
-//! queue full is dropped, as by a home router.
+//! A packet waits for the packets before it, is sent at the link's rate and arrives one delay later. A packet is
+//! dropped if the queue is full, as in a home router.
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-/// The properties of a link, the same each way.
+/// The properties of a link, which are the same in both directions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Shape {
-    /// Rate in bits a second, IP headers included.
+    /// Rate in bits per second, IP headers included.
     pub(crate) bits_per_second: u64,
-    /// From the last bit sent to the last bit received.
+    /// Time from the last bit sent to the last bit received.
     pub(crate) delay: Duration,
-    /// The size of the queue.
+    /// Size of the queue in bytes.
     pub(crate) queue_bytes: usize,
 }
 
 impl Shape {
-    /// How long sending this many bytes takes.
+    /// Returns how long it takes to send this many bytes.
     pub(crate) fn time_for(&self, bytes: usize) -> Duration {
         Duration::from_secs_f64(bytes as f64 * 8.0 / self.bits_per_second as f64)
     }
@@ -30,7 +31,7 @@ impl Shape {
 #[derive(Debug)]
 pub(crate) struct Pipe {
     shape: Shape,
-    /// When the link has sent the last accepted packet.
+    /// The time when the link has sent the last accepted packet.
     free_at: Instant,
     /// Packets that have not arrived yet, oldest first.
     under_way: VecDeque<Packet>,
@@ -43,12 +44,12 @@ struct Packet {
 }
 
 impl Pipe {
-    /// An idle link at `now`.
+    /// Creates a link that is idle at `now`.
     pub(crate) fn new(shape: Shape, now: Instant) -> Self {
         Self { shape, free_at: now, under_way: VecDeque::new() }
     }
 
-    /// Accepts a packet at `now`; false if the queue is full and drops it.
+    /// Accepts a packet at `now`. Returns false, and drops the packet, if the queue is full.
     pub(crate) fn enqueue(&mut self, now: Instant, packet: &[u8]) -> bool {
         let waiting = self.free_at.saturating_duration_since(now);
         let time = self.shape.time_for(packet.len());
@@ -61,12 +62,12 @@ impl Pipe {
         true
     }
 
-    /// The next packet that has arrived by `now`.
+    /// Returns the next packet that has arrived by `now`.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Vec<u8>> {
         self.under_way.pop_front_if(|packet| packet.arrives <= now).map(|packet| packet.bytes)
     }
 
-    /// When the next packet arrives.
+    /// Returns the time when the next packet arrives.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.under_way.front().map(|packet| packet.arrives)
     }

@@ -1,9 +1,9 @@
-//! Two network namespaces joined by a slow link: a TUN device in each, and threads that carry packets between them as
-//! [`Pipe`] decides.
+//! Joins two network namespaces by a slow link: a TUN device in each namespace, and threads that carry packets between
+//! the devices. A [`Pipe`] decides when each packet arrives.
 //!
-//! The far namespace belongs to a child process that ends when the relay is dropped, or when this program ends for
-//! whatever reason. A program can make only one relay: the devices last as long as the program, since tappers 0.4
-//! leaves their descriptors open in release builds.
+//! The far namespace belongs to a child process, which ends when the relay is dropped or when this program ends for any
+//! reason. A program can create only one relay: the devices last as long as the program, because tappers 0.4 does not
+//! close their file descriptors in release builds.
 
 use std::{
     fs::{self, File},
@@ -28,22 +28,22 @@ use tappers::{Interface, Tun};
 
 use super::pipe::{Pipe, Shape};
 
-/// Address of this side.
+/// The address of this side of the link.
 pub(crate) const NEAR: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
 
-/// Address of the other side.
+/// The address of the far side of the link.
 const FAR: &str = "10.77.0.2";
 
-/// The MTU of Ethernet.
+/// The MTU of both devices in bytes, as on Ethernet.
 const MTU: usize = 1500;
 
 /// The interval at which a thread checks whether it should stop.
 const STOP_POLL: Duration = Duration::from_millis(50);
 
-/// How long the child may take to enter its namespace.
+/// The maximum time in which the child process must enter its namespace.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Packets that one direction carried and dropped.
+/// The numbers of packets that one direction has carried and dropped.
 #[derive(Debug, Clone, Copy, Default, serde::Serialize)]
 pub(crate) struct PacketCounts {
     pub(crate) packets: u64,
@@ -51,19 +51,19 @@ pub(crate) struct PacketCounts {
 }
 
 impl PacketCounts {
-    /// The difference to `earlier`.
+    /// Returns the packets that were carried and dropped since `earlier`.
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self { packets: self.packets - earlier.packets, dropped: self.dropped - earlier.dropped }
     }
 
-    /// The share of dropped packets.
+    /// Returns the share of dropped packets in percent.
     pub(crate) fn percent_dropped(self) -> f64 {
         let offered = self.packets + self.dropped;
         if offered == 0 { 0.0 } else { 100.0 * self.dropped as f64 / offered as f64 }
     }
 }
 
-/// The link, which exists until this is dropped.
+/// The link, which exists until this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Relay {
     holder: Child,
@@ -82,7 +82,7 @@ impl Relay {
     ///
     /// # Errors
     ///
-    /// Without root privileges, or if the kernel lacks TUN.
+    /// Root privileges are missing, or the kernel does not support TUN.
     pub(crate) fn start(shape: Shape) -> Result<Self> {
         let mut holder = Command::new("unshare")
             .args(["--net", "--", "cat"])
@@ -107,11 +107,11 @@ impl Relay {
         Ok(relay)
     }
 
-    /// Runs `work` on the far side, in a thread of its own.
+    /// Runs `work` in the far namespace, on a separate thread, and waits for the result.
     ///
     /// # Errors
     ///
-    /// What `work` returns.
+    /// The far namespace cannot be entered. Errors of `work` are returned too.
     pub(crate) fn on_the_far_side<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let namespace = namespace_of(self.holder.id())?;
         thread::scope(|scope| {
@@ -123,7 +123,7 @@ impl Relay {
         })
     }
 
-    /// The packets carried to the far side so far.
+    /// Returns the counts of packets to the far side so far.
     pub(crate) fn to_the_far_side(&self) -> PacketCounts {
         let RelayCounts { packets, dropped } = &*self.to_the_far_side;
         PacketCounts { packets: packets.load(Ordering::Relaxed), dropped: dropped.load(Ordering::Relaxed) }
@@ -137,7 +137,7 @@ impl Drop for Relay {
     }
 }
 
-/// A device on this side and one in the child's namespace.
+/// Creates a device on this side and a device in the child's namespace.
 fn devices(holder: &mut Child) -> Result<(Tun, Tun)> {
     let near = device("bench-near", &NEAR.to_string(), FAR)?;
     let namespace = await_namespace(holder)?;
@@ -149,7 +149,7 @@ fn devices(holder: &mut Child) -> Result<(Tun, Tun)> {
 }
 
 fn end(child: &mut Child) {
-    // An error here means that it has ended already.
+    // An error here means that the child has already ended.
     let _ = child.kill();
     let _ = child.wait();
 }
@@ -158,7 +158,7 @@ fn namespace_of(pid: u32) -> Result<File> {
     File::open(format!("/proc/{pid}/ns/net")).context("cannot open a network namespace")
 }
 
-/// Waits until the child has left our namespace.
+/// Waits until the child process has left this program's namespace, and opens the child's namespace.
 fn await_namespace(holder: &mut Child) -> Result<File> {
     let ours = fs::read_link("/proc/self/ns/net")?;
     let give_up = Instant::now() + TIMEOUT;
@@ -180,7 +180,7 @@ fn enter(namespace: &File) -> Result<()> {
         .context("cannot enter the far network namespace")
 }
 
-/// A TUN device in the calling thread's namespace, up and with an address.
+/// Creates a TUN device in the calling thread's namespace, sets its address and brings it up.
 fn device(name: &str, address: &str, peer: &str) -> Result<Tun> {
     let mut tun = Tun::new_named(Interface::new(name)?).context("cannot make a TUN device")?;
     tun.set_nonblocking(true)?;
@@ -196,7 +196,7 @@ fn device(name: &str, address: &str, peer: &str) -> Result<Tun> {
     Ok(tun)
 }
 
-/// Carries packets one way until it is told to stop.
+/// Carries packets in one direction until `stop` is set.
 fn forward(from: &Tun, to: &Tun, mut pipe: Pipe, counts: &RelayCounts, stop: &AtomicBool) {
     let mut packet = [0; MTU];
     while !stop.load(Ordering::Relaxed) {
@@ -218,7 +218,7 @@ fn forward(from: &Tun, to: &Tun, mut pipe: Pipe, counts: &RelayCounts, stop: &At
     }
 }
 
-/// Waits for a packet from the device, or until the next one in the pipe arrives.
+/// Waits for a packet from the device, or until the time when the next packet in the pipe arrives.
 fn wait(from: &Tun, next: Option<Instant>) {
     let until = next.map_or(STOP_POLL, |next| next.saturating_duration_since(Instant::now()).min(STOP_POLL));
     let timeout = Timespec { tv_sec: 0, tv_nsec: until.subsec_nanos().into() };

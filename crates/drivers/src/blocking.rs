@@ -1,8 +1,8 @@
-//! Makes a [`Source`] of devices and code that block: a named thread and a bounded channel; dropping the source joins
-//! the thread.
+//! Makes a [`Source`] of devices and code that block: a named thread reads the frames and passes them on through a
+//! bounded channel. Dropping the source joins the thread.
 //!
-//! The channel holds one frame, so a slow reader makes the thread wait. A thread that must not wait (its device would
-//! overrun) drops frames itself. The thread works in the tracing span of its spawner.
+//! The channel holds one frame, so a slow reader makes the thread wait. A thread that must not wait (because its device
+//! would overrun) drops frames itself. The thread works in the tracing span of the code that spawned it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,19 +16,19 @@ use tracing::{Span, warn};
 
 use crate::{BoxFuture, Error, Source};
 
-/// How long a dropped source waits for its thread before it logs a warning. It goes on waiting after that: the code
-/// that drops sources must tolerate this. The log then shows hanging threads, which would otherwise pile up with each
-/// opening.
+/// How long a dropped source waits for its thread before it logs a warning. The source goes on waiting after the
+/// warning, so code that drops sources must tolerate a blocking drop. The warning makes hanging threads visible, which
+/// would otherwise pile up with each opening.
 const JOIN_WARN_AFTER: Duration = Duration::from_secs(1);
 
-/// The thread's end of the channel, into which it puts frames.
+/// The sending end of the channel, held by the thread, which puts its frames into it.
 #[derive(Debug)]
 pub struct Sink {
     frames: mpsc::Sender<Result<Frame, Error>>,
     repaired: Arc<AtomicU64>,
 }
 
-/// The source was dropped; the thread should return.
+/// The error when the source was dropped: the thread should return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closed;
 
@@ -41,7 +41,8 @@ impl Sink {
         self.frames.blocking_send(frame).map_err(|_| Closed)
     }
 
-    /// Sets how many frames so far were made of repaired pictures, for [`Source::repaired_frames`].
+    /// Sets the total number of frames so far that were made of repaired pictures, as [`Source::repaired_frames`]
+    /// reports it.
     pub fn set_repaired_frames(&self, repaired: u64) {
         self.repaired.store(repaired, Ordering::Relaxed);
     }
@@ -63,24 +64,25 @@ impl Sink {
         }
     }
 
-    /// Whether the source was dropped.
+    /// Returns whether the source was dropped.
     pub fn is_closed(&self) -> bool {
         self.frames.is_closed()
     }
 }
 
-/// A source whose frames come from a thread of its own. Dropping it closes the channel and waits until the thread has
-/// returned, even if its work blocks for long.
+/// A source whose frames come from its own thread. Dropping the source closes the channel and waits until the thread
+/// has returned, even if the thread blocks for a long time.
 #[derive(Debug)]
 pub struct BlockingSource {
     frames: mpsc::Receiver<Result<Frame, Error>>,
     repaired: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
-    /// Disconnected once the thread has returned.
+    /// A channel that is disconnected once the thread has returned.
     returned: sync_mpsc::Receiver<()>,
 }
 
-/// Runs `work` on a new thread called `name` until it returns; a panic in it becomes [`Error::Panicked`].
+/// Runs `work` on a new thread called `name` until `work` returns. If `work` panics, the source yields
+/// [`Error::Panicked`].
 ///
 /// # Errors
 /// [`Error::CannotRun`] when the system cannot start another thread.
@@ -118,7 +120,7 @@ impl Source for BlockingSource {
 impl Drop for BlockingSource {
     fn drop(&mut self) {
         self.frames.close();
-        // A frame that waits in the channel may hold a buffer that the thread needs.
+        // A frame that is still in the channel may hold a buffer that the thread needs.
         while self.frames.try_recv().is_ok() {}
         let Some(thread) = self.thread.take() else { return };
         thread.thread().unpark();
@@ -131,7 +133,7 @@ impl Drop for BlockingSource {
     }
 }
 
-/// The text of a caught panic.
+/// Returns the text of a caught panic.
 pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()

@@ -8,45 +8,47 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// One control, as the device describes it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Control {
-    /// The name in API, configuration and state file: `brightness`, `white_balance_automatic`. Unique in its device.
+    /// The name in the API, the configuration and the state file: `brightness`, `white_balance_automatic`. Unique
+    /// within the device.
     pub id: String,
-    /// The number of the control in the device's own interface, if it has one: V4L2's control id.
+    /// The control's number in the device's own interface (in V4L2, the control id); `None` if that interface does not
+    /// number its controls.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number: Option<u32>,
-    /// The device's own name for display: "White Balance, Automatic".
+    /// The device's own name for the control, for display: "White Balance, Automatic".
     pub name: String,
-    /// The group under which interfaces show it: "User", "Camera".
+    /// The group under which user interfaces show the control: "User", "Camera".
     pub group: String,
-    /// Its type and the values that it accepts.
+    /// The control's type and accepted values.
     #[serde(flatten)]
     pub kind: ControlKind,
     /// The device's default value; `None` for controls without one (buttons).
     pub default: Option<ControlValue>,
     /// The current value; `None` for controls that cannot be read (buttons).
     pub value: Option<ControlValue>,
-    /// Whether only the device can change it.
+    /// Whether only the device itself can change the value.
     pub read_only: bool,
-    /// Whether another control makes it ineffective now: exposure time while exposure is automatic.
+    /// Whether another control currently makes this one ineffective: the exposure time, while automatic exposure is on.
     pub inactive: bool,
 }
 
-/// A control's type and the values that it accepts.
+/// A control's type and accepted values.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ControlKind {
-    /// A number from `min` to `max` in steps of `step`, starting at `min`.
+    /// A whole number from `min` to `max` that differs from `min` by a multiple of `step`.
     Integer {
         /// The smallest value.
         min: i64,
         /// The largest value.
         max: i64,
-        /// The distance between two values, at least 1.
+        /// The distance between neighbouring values, at least 1.
         step: i64,
     },
     /// On or off.
     Boolean,
-    /// One entry of a list, set by its number.
+    /// One entry of a list, selected by the entry's number.
     Menu {
         /// The selectable entries.
         menu: Vec<MenuEntry>,
@@ -60,9 +62,9 @@ pub enum ControlKind {
         /// The maximum length in bytes.
         max: i64,
     },
-    /// A set of bits, as a number.
+    /// A set of bits, written as a number.
     Bitmask {
-        /// All bits that can be set.
+        /// A mask of all the bits that can be set.
         max: i64,
     },
 }
@@ -70,9 +72,9 @@ pub enum ControlKind {
 /// One entry of a control's menu.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MenuEntry {
-    /// The value that selects it.
+    /// The control value that selects this entry.
     pub value: i64,
-    /// Its label, or the number that it stands for.
+    /// The entry's label, or the number that the entry stands for.
     pub name: String,
 }
 
@@ -94,7 +96,8 @@ impl<'de> Deserialize<'de> for ControlValue {
     }
 }
 
-/// Accepts every type that a value can have; a derived deserializer's error would not say what was expected.
+/// A serde visitor that accepts every type of control value. Its error says what was expected, which a derived
+/// deserializer's error would not.
 struct AnyValue;
 
 impl Visitor<'_> for AnyValue {
@@ -123,10 +126,10 @@ impl Visitor<'_> for AnyValue {
 }
 
 impl Control {
-    /// Checks whether `value` can be set; the numbers 0 and 1 stand for off and on.
+    /// Checks whether the control accepts `value`. The numbers 0 and 1 stand for off and on.
     ///
     /// # Errors
-    /// What is wrong, with the allowed range, as the text that follows the control's name in a sentence.
+    /// What is wrong and the allowed range, phrased to follow the control's name in a sentence.
     pub fn check(&self, value: &ControlValue) -> Result<(), String> {
         if self.read_only {
             return Err("cannot be set: only the device changes it".to_owned());
@@ -154,7 +157,7 @@ impl Control {
         }
     }
 
-    /// The accepted values, as the text that follows the control's name in a sentence.
+    /// Returns the accepted values, phrased to follow the control's name in a sentence.
     fn expected(&self) -> String {
         match &self.kind {
             ControlKind::Integer { min, max, step: 1 } => {

@@ -1,4 +1,4 @@
-//! Which devices are plugged in, and what an open device delivers.
+//! The devices that are plugged in, and the formats that an open device delivers.
 
 use std::fmt;
 
@@ -9,57 +9,59 @@ use serde::Serialize;
 pub struct Device {
     /// The device's own name: "HD Webcam C270".
     pub name: String,
-    /// The source to paste into a command line or configuration. It is stable if the device can be told from others.
+    /// The source URL to paste into a command line or configuration. The URL stays the same across replugs if the
+    /// device can be told apart from others.
     pub source: String,
-    /// Its current path: `/dev/video0`.
+    /// The device's current path: `/dev/video0`.
     pub path: Option<String>,
-    /// The kernel driver or library that serves it: `uvcvideo`.
+    /// The kernel driver or library that serves the device: `uvcvideo`.
     pub driver: String,
-    /// The program that uses it now, if known.
+    /// The program that uses the device now, if known.
     pub in_use_by: Option<String>,
-    /// Why it cannot be used or queried for its formats, if so: no permission, for instance.
+    /// Why the device cannot be used or queried for its formats, such as a missing permission; `None` if there is no
+    /// problem.
     pub problem: Option<String>,
-    /// The formats that it reports.
+    /// The formats that the device reports.
     pub formats: Vec<DeviceFormat>,
 }
 
 /// A format that a device can deliver.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DeviceFormat {
-    /// The name for the source's `format` option, or the device's own name for a format that Framecast cannot show.
+    /// The value for the source's `format` option, or the device's own name for a format that Framecast cannot show.
     pub format: String,
-    /// Whether Framecast can show it.
+    /// Whether Framecast can show this format.
     pub is_usable: bool,
-    /// The sizes, largest first.
+    /// The picture sizes available in this format, largest first.
     pub sizes: Vec<DeviceSize>,
 }
 
-/// A size that a device can deliver.
+/// A picture size that a device can deliver.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DeviceSize {
     /// Width in pixels.
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// Frames per second, highest first; empty if the device does not report them.
+    /// The frame rates in frames per second, highest first; empty if the device does not report them.
     pub fps: Vec<f64>,
 }
 
-/// What an open device delivers, and what Framecast requested from it.
+/// The mode that an open device delivers, and the mode that Framecast requested from it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Capture {
     /// The device, for display: "HD Webcam (/dev/video0)".
     pub device: String,
-    /// What it delivers.
+    /// The mode that the device delivers.
     pub given: Mode,
-    /// What Framecast requested; a field is `None` if the choice was left to the device.
+    /// The mode that Framecast requested. A field is `None` if Framecast left it to the device.
     pub asked: Mode,
 }
 
-/// A format, a size and a rate.
+/// A format, a picture size and a frame rate.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Mode {
-    /// The coding: `mjpeg`, `yuyv`.
+    /// The pixel format or codec: `mjpeg`, `yuyv`.
     pub format: Option<String>,
     /// Width in pixels.
     pub width: Option<u32>,
@@ -70,7 +72,8 @@ pub struct Mode {
 }
 
 impl Mode {
-    /// Whether this differs from `asked` in any field that `asked` sets.
+    /// Returns whether this mode differs from `asked` in any field that `asked` sets. Frame rates within 1 % of each
+    /// other count as equal.
     pub fn differs_from(&self, asked: &Self) -> bool {
         fn differs<T: PartialEq>(given: &Option<T>, asked: &Option<T>) -> bool {
             asked.is_some() && given != asked
@@ -83,7 +86,7 @@ impl Mode {
 }
 
 impl fmt::Display for Mode {
-    /// For example `mjpeg 1280x720 at 30 fps`.
+    /// Writes, for example, `mjpeg 1280x720 at 30 fps`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let size = self.width.zip(self.height).map(|(width, height)| format!("{width}x{height}"));
         let rate = self.fps.map(|fps| format!("at {} fps", (fps * 100.0).round() / 100.0));

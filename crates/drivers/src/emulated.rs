@@ -1,4 +1,5 @@
-//! The emulated camera: shows 1, 2 and 3 by the clock, for trials without a device.
+//! The emulated camera: shows the digits 1, 2 and 3 in turn, following the clock, for trying Framecast without a
+//! device.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,8 +9,8 @@ use tokio::task::spawn_blocking;
 
 use crate::{BoxFuture, Driver, Error, FrameBuilder, Source, SourceUrl};
 
-/// `emulated:?fps=1`: pictures of the digits 1, 2 and 3. The digit is the number of the current second modulo 3, plus
-/// 1; at more than one frame a second, the number of the current frame counts instead.
+/// The driver for `emulated:?fps=1`, which shows pictures of the digits 1, 2 and 3. Time is divided into frame
+/// intervals, counted from the Unix epoch. The digit is the number of the current interval modulo 3, plus 1.
 pub(crate) struct Emulated;
 
 const OPTIONS: &[&str] = &["fps", "size"];
@@ -45,12 +46,12 @@ impl Driver for Emulated {
     }
 }
 
-/// The three pictures. Drawing large ones takes a while.
+/// Draws the three pictures. Drawing large ones takes a while.
 fn cards(width_px: u32, height_px: u32) -> Result<Vec<Bytes>, framecast_media::Error> {
     (1..=3).map(|digit| jpeg::encode(&draw::numbered_card(digit, width_px, height_px), QUALITY)).collect()
 }
 
-/// Which of `count` pictures belongs to a tick.
+/// Returns the index of the picture, out of `count`, that belongs to the interval numbered `tick`.
 fn index(tick: u128, count: usize) -> usize {
     (tick % count as u128) as usize
 }
@@ -58,7 +59,7 @@ fn index(tick: u128, count: usize) -> usize {
 struct EmulatedSource {
     pictures: Vec<Bytes>,
     interval: Duration,
-    /// Number of the interval, counted from the unix epoch, whose picture was shown last.
+    /// The number of the interval, counted from the Unix epoch, whose picture was yielded last.
     last_tick: Option<u128>,
     builder: FrameBuilder,
 }
@@ -66,7 +67,7 @@ struct EmulatedSource {
 impl Source for EmulatedSource {
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>> {
         Box::pin(async move {
-            // The first picture is shown at once, each other one at the start of its interval.
+            // The first picture comes at once, each later picture at the start of its interval.
             let tick = loop {
                 let now = SystemTime::now();
                 let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();

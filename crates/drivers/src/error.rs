@@ -8,17 +8,18 @@ use std::time::Duration;
 use crate::masking;
 use crate::suggest::nearest;
 
-/// Why a source could not be opened or read. Messages name the device and what to do, and viewers see them. So a
-/// message shows a source only as its `Display` does, and never repeats a program's output.
+/// The reason why a source could not be opened or read. Messages name the device and what to do, and viewers see them.
+/// Therefore, a message shows a source only as its `Display` does, without secrets, and never repeats a program's
+/// output.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No driver has this scheme.
+    /// No driver has the URL's scheme.
     #[error("no driver for `{scheme}:`; known drivers: {}{}", known.iter().map(|s| format!("{s}:")).collect::<Vec<_>>().join(", "), hint.as_ref().map(|h| format!(". {h}")).unwrap_or_default())]
     UnknownScheme {
         /// The requested scheme.
         scheme: String,
-        /// The schemes in the table.
+        /// The schemes that have a driver.
         known: Vec<&'static str>,
         /// What to use instead, if known.
         hint: Option<String>,
@@ -28,56 +29,56 @@ pub enum Error {
     BadUrl {
         /// The source, as its `Display` shows it.
         url: String,
-        /// What is wrong and an example of a correct URL, as the text that follows the URL in a sentence.
+        /// What is wrong and an example of a correct URL, phrased to follow the URL in a sentence.
         problem: String,
     },
-    /// An option that the driver does not have.
+    /// The URL has an option that the driver does not have.
     #[error("{scheme}: unknown option `{option}`; known options: {}{}", known.join(", "), nearest(option, known).map(|meant| format!(". Did you mean `{meant}`?")).unwrap_or_default())]
     UnknownOption {
         /// The scheme of the driver.
         scheme: String,
-        /// The option as written, or `***` where it may be a part of a secret.
+        /// The option as written, or `***` if it may be part of a secret.
         option: String,
         /// The options that the driver has.
         known: Vec<&'static str>,
     },
-    /// An option with a value that the driver cannot use.
+    /// The URL has an option with a value that the driver cannot use.
     #[error("{scheme}: option `{option}`: {problem}")]
     BadOption {
         /// The scheme of the driver.
         scheme: String,
         /// The option's name.
         option: &'static str,
-        /// What the value must be.
+        /// What is wrong with the value or what it must be, as the text that ends the message.
         problem: String,
     },
-    /// One picture was broken; the source goes on.
+    /// One picture was broken; the source can still be read.
     #[error("picture {number}: {source}")]
     Picture {
-        /// The number of this picture, counted from the opening of the source.
+        /// The number of the broken picture, counted from the opening of the source.
         number: u64,
-        /// What is wrong with it and where.
+        /// What is wrong with the picture and where.
         source: framecast_media::Error,
     },
     /// The byte stream cannot be parsed any further.
     #[error("{0}")]
     Stream(#[from] framecast_media::Error),
-    /// A file or device failed.
+    /// An operation on a file or device failed.
     #[error("cannot {doing} {}: {source}", masking::file(path))]
     File {
-        /// What was tried: "read", "watch".
+        /// The operation that failed, as a verb: "read", "watch".
         doing: &'static str,
         /// The file, folder or device.
         path: PathBuf,
         /// The system's error.
         source: io::Error,
     },
-    /// There is nothing to show.
+    /// The source has no pictures to show.
     #[error("{what}: {problem}")]
     Unusable {
         /// The place where the driver looked for pictures.
         what: String,
-        /// What the driver found instead, and what to do.
+        /// What the driver found instead of pictures, and what to do.
         problem: String,
     },
     /// A program could not be started.
@@ -93,23 +94,23 @@ pub enum Error {
     NotInstalled {
         /// The program's name.
         program: String,
-        /// What it is for and how to get it.
+        /// What the program is for and how to get it.
         advice: &'static str,
     },
-    /// A program ended.
+    /// A program ended, with its exit status or a signal.
     #[error("`{program}` ended: {status}{}{}", advice(status), if *has_stderr { "; its error output is in the log" } else { "" })]
     Exited {
         /// The program's name as given.
         program: String,
-        /// Its exit status or the signal that ended it.
+        /// The program's exit status or the signal that ended it.
         status: ExitStatus,
-        /// Whether it wrote to standard error; that text is in the log.
+        /// Whether the program wrote to standard error. The log then contains that text.
         has_stderr: bool,
     },
     /// Reading from a pipe failed.
     #[error("cannot read {what}: {source}")]
     Pipe {
-        /// Which pipe.
+        /// The name of the pipe, for the message.
         what: String,
         /// The system's error.
         source: io::Error,
@@ -122,8 +123,8 @@ pub enum Error {
         /// What failed and why: the whole error chain in one line.
         problem: String,
     },
-    /// A server answered without a picture: it ended the connection or the stream before the first one, or it sent
-    /// nothing, or text instead.
+    /// A server responded without a picture: it ended the connection or the stream before the first picture, sent
+    /// nothing at all, or sent text instead.
     #[error("{url}: {problem}")]
     EndedEarly {
         /// The source, as its `Display` shows it.
@@ -131,22 +132,22 @@ pub enum Error {
         /// What the server did, as a sentence.
         problem: String,
     },
-    /// A server answered with something other than pictures.
+    /// A server responded with something other than pictures.
     #[error("{url}: the server answered {answer}; {advice}")]
     UnexpectedAnswer {
         /// The source, as its `Display` shows it.
         url: String,
-        /// The status, or the content type of the answer.
+        /// The HTTP status of the response, or its content type.
         answer: String,
         /// What to do.
         advice: &'static str,
     },
-    /// Nothing came for too long.
+    /// No data arrived for too long.
     #[error("{what}: no data for {after:?} while waiting for {awaited}")]
     TimedOut {
         /// The device or source, as its `Display` shows it.
         what: String,
-        /// What was awaited: "the connection", "the first picture".
+        /// What the driver was waiting for: "the connection", "the first picture".
         awaited: &'static str,
         /// How long the driver waited.
         after: Duration,
@@ -154,7 +155,7 @@ pub enum Error {
     /// A device cannot be used.
     #[error("{device}: {problem}")]
     Device {
-        /// The device: its path.
+        /// The device's path.
         device: String,
         /// What is wrong and what to do.
         problem: String,
@@ -164,7 +165,7 @@ pub enum Error {
     NoDevice {
         /// The device that the driver looked for, named for display.
         device: String,
-        /// Why it does not match, as the text that follows the device in a sentence, and which devices there are.
+        /// Why no device matches and which devices there are, phrased to follow the device's name in a sentence.
         problem: String,
     },
     /// A device was unplugged.
@@ -176,35 +177,35 @@ pub enum Error {
     /// Another program uses the device.
     #[error("{device} is in use by {}", by.as_deref().unwrap_or("another program that this account cannot see"))]
     InUse {
-        /// The device: its path.
+        /// The device's path.
         device: String,
-        /// The program, if known.
+        /// The program that uses the device, if known.
         by: Option<String>,
     },
     /// A device lacks a capability that the URL strictly requires.
     #[error("{device} has no {wanted}; {has}")]
     Unsupported {
-        /// The device: its path.
+        /// The device's path.
         device: String,
         /// The required capability: "size 800x600 in mjpeg".
         wanted: String,
-        /// What it offers, as a sentence: "it has 640x480, 1280x720".
+        /// What the device offers instead, as a sentence: "it has 640x480, 1280x720".
         has: String,
     },
-    /// A device has no such control.
+    /// The device has no control of this name.
     #[error("no control `{control}`; {}", if known.is_empty() { "this camera has none".to_owned() } else { format!("known controls: {}", known.join(", ")) })]
     NoSuchControl {
-        /// The requested control.
+        /// The requested control's name.
         control: String,
-        /// The controls that the device has.
+        /// The names of the controls that the device has.
         known: Vec<String>,
     },
     /// A control does not accept this value.
     #[error("{control} {problem}")]
     BadControl {
-        /// The control.
+        /// The control's name.
         control: String,
-        /// What is wrong, with the allowed range, as the text that follows the control's name in a sentence.
+        /// What is wrong and the allowed range, phrased to follow the control's name in a sentence.
         problem: String,
     },
     /// A driver's thread panicked.
@@ -218,8 +219,8 @@ pub enum Error {
     Custom(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Advice for a program that exits with success but gave no picture; after a picture, that exit would be the normal end
-/// of the source.
+/// Returns advice about a program that exited with success before it delivered a picture. After a picture, such an exit
+/// would be the normal end of the source.
 fn advice(status: &ExitStatus) -> &'static str {
     if status.success() {
         ", without a picture; it must stay in the foreground and write JPEG images on its standard output"
@@ -228,19 +229,19 @@ fn advice(status: &ExitStatus) -> &'static str {
     }
 }
 
-/// Whether `status` means that the server is busy and may answer otherwise in a moment.
+/// Returns whether `status` means that the server is only busy, so that the same request might succeed a moment later.
 pub(crate) fn is_busy_status(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..600)
 }
 
 impl Error {
-    /// Whether only one picture was broken, so that the source can be read on.
+    /// Returns whether only one picture was broken, so that the next one can still be read from the source.
     pub fn is_picture_error(&self) -> bool {
         matches!(self, Self::Picture { .. })
     }
 
-    /// Whether a camera that delivered pictures so far may recover in a moment: it ended a stream early, was busy (a
-    /// status of 408, 429 or 5xx), or slow. False if it refuses or cannot be reached.
+    /// Returns whether a camera that has delivered pictures may recover within moments: it ended a stream early, was
+    /// too slow, or was busy (status 408, 429 or 5xx). Returns false if the camera refuses or cannot be reached.
     pub fn may_recover_soon(&self) -> bool {
         match self {
             Self::EndedEarly { .. } | Self::TimedOut { .. } => true,
@@ -252,7 +253,8 @@ impl Error {
         }
     }
 
-    /// Whether a connection failed; it may have broken unnoticed while idle.
+    /// Returns whether a connection failed. A connection can break unnoticed while it is idle or the program is
+    /// suspended, so a new connection may work.
     pub fn is_connection_failure(&self) -> bool {
         matches!(
             self,
@@ -260,7 +262,7 @@ impl Error {
         )
     }
 
-    /// Whether a retry can help: false if only a change of the configuration can fix it.
+    /// Returns whether a retry can help, or false if only a change of the configuration can fix the problem.
     pub fn is_transient(&self) -> bool {
         !matches!(
             self,

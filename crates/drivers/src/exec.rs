@@ -1,13 +1,14 @@
-//! Any program that writes JPEG images to its standard output, concatenated or as multipart: `ffmpeg`, `rpicam-vid`, a
-//! shell script.
+//! The driver for any program that writes JPEG images to its standard output, either concatenated or as multipart:
+//! `ffmpeg`, `rpicam-vid`, a shell script.
 //!
-//! No shell is involved: the driver splits words as a shell would, and `exec:sh -c '…'` runs a pipeline.
-//! [`program`](crate::program) runs the program and reads its output.
+//! No shell is involved. The driver splits the command into words as a shell would; to run a pipeline, use
+//! `exec:sh -c '…'`. [`program`](crate::program) runs the program and reads its output.
 
 use crate::program::{Launch, Program};
 use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
 
-/// `exec:PROGRAM ARGUMENTS…`; a `?` is part of the arguments.
+/// The driver for `exec:PROGRAM ARGUMENTS…`. A `?` is part of the arguments and does not begin options, unlike in other
+/// source URLs.
 pub(crate) struct Exec;
 
 impl Driver for Exec {
@@ -35,7 +36,7 @@ impl Driver for Exec {
     }
 }
 
-/// The program and its arguments.
+/// Returns the program and its arguments.
 fn split_command(url: &SourceUrl) -> Result<(String, Vec<String>), Error> {
     let bad = |problem: String| Error::BadUrl { url: url.to_string(), problem };
     let mut words = shell_words::split(url.rest())

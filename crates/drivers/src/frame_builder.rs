@@ -1,4 +1,4 @@
-//! The frame builder: checks every picture before it becomes a frame.
+//! The frame builder: checks every picture before turning it into a frame.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -11,8 +11,8 @@ use crate::{Error, SourceUrl};
 /// The largest width or height that JPEG can code.
 const MAX_SIDE_PX: u32 = 65_535;
 
-/// Checks pictures and makes frames of them. It accepts whole JPEG images with Huffman tables, no larger than the
-/// bound, and raw pictures of the size that the driver requested from the device.
+/// Checks pictures and makes frames of them. Accepts whole JPEG images with Huffman tables, up to the configured
+/// maximum number of bytes, and raw pictures whose number of bytes matches their width, height and pixel format.
 #[derive(Debug)]
 pub struct FrameBuilder {
     max_picture_bytes: usize,
@@ -24,7 +24,7 @@ pub struct FrameBuilder {
 }
 
 impl FrameBuilder {
-    /// A builder for one opening of `url`; media time begins now.
+    /// Creates a builder for one opening of `url`. The frames' media time begins now, at zero.
     pub fn new(url: &SourceUrl) -> Self {
         Self {
             max_picture_bytes: url.max_picture_bytes(),
@@ -36,19 +36,21 @@ impl FrameBuilder {
         }
     }
 
-    /// Makes a frame of the first whole JPEG image in `data`, captured at `captured_at` by the wall clock.
+    /// Makes a frame of the first whole JPEG image in `data`. `captured_at` is the capture time by the wall clock.
     ///
-    /// Bytes before and after the picture are cut off and missing Huffman tables are inserted; otherwise the bytes are
-    /// shared, not copied. A picture surrounded by more than blanks and zeros counts as [repaired](Self::repaired_frames).
+    /// Bytes before and after the picture are cut off, and missing Huffman tables are inserted, which costs a copy;
+    /// otherwise the bytes are shared, not copied. A picture surrounded by bytes other than blanks and zeros counts as
+    /// [repaired](Self::repaired_frames).
     ///
     /// # Errors
-    /// [`Error::Picture`] with the byte offset when the picture is broken or too large; the next one may be whole.
+    /// [`Error::Picture`] with the byte offset when the picture is broken or too large; the next picture may be whole.
     pub fn jpeg_frame(&mut self, data: Bytes, captured_at: SystemTime) -> Result<Frame, Error> {
         self.checked_jpeg_frame(data, captured_at, jpeg::normalize)
     }
 
-    /// Does what [`jpeg_frame`](Self::jpeg_frame) does, for a body that arrived at its full declared length. It also accepts a
-    /// picture that lacks only EOI: it adds EOI, which costs a copy, and counts the picture as repaired.
+    /// Does what [`jpeg_frame`](Self::jpeg_frame) does, for the data of a body that arrived with its full declared
+    /// length. Also accepts a picture that lacks only the end marker (EOI): the builder appends EOI, which costs a
+    /// copy, and counts the picture as repaired.
     ///
     /// # Errors
     /// Those of [`jpeg_frame`](Self::jpeg_frame).
@@ -76,22 +78,24 @@ impl FrameBuilder {
         Ok(self.new_frame(data, captured_at, format))
     }
 
-    /// How many frames so far came from pictures that lacked EOI or had stray bytes around them.
+    /// Returns how many frames so far came from pictures that lacked the end marker (EOI) or had stray bytes around
+    /// them.
     pub fn repaired_frames(&self) -> u64 {
         self.repaired
     }
 
-    /// Makes a frame of a picture that was checked before and is shown again, with `captured_at` as its new capture
-    /// time.
+    /// Makes a frame of `picture`, which was checked earlier and is shown again. `captured_at` is its new capture time.
     pub fn repeat(&mut self, picture: &Frame, captured_at: SystemTime) -> Frame {
         self.picture_count += 1;
         self.new_frame(picture.data.clone(), captured_at, Format::clone(&picture.format))
     }
 
-    /// Makes a frame of a raw picture: `data` is packed as [`PixelFormat`] says, and is shared, not copied.
+    /// Makes a frame of a raw picture. `data` is packed in the layout that [`PixelFormat`] defines, and is shared, not
+    /// copied.
     ///
     /// # Errors
-    /// [`Error::Picture`] when the length of `data` does not fit a picture of this size.
+    /// [`Error::Picture`] when the length of `data` does not match the format, width and height, or when a side is not
+    /// between 1 and 65535 pixels.
     pub fn raw_frame(
         &mut self,
         data: Bytes,
@@ -128,13 +132,14 @@ impl FrameBuilder {
         Frame { data, pts, captured_at, is_keyframe: true, format: self.shared_format(format) }
     }
 
-    /// Counts a picture that a parser ahead of this builder found broken.
+    /// Counts a picture that a parser before this builder found broken, and returns its error with the picture's
+    /// number.
     pub fn picture_error(&mut self, source: framecast_media::Error) -> Error {
         self.picture_count += 1;
         Error::Picture { number: self.picture_count, source }
     }
 
-    /// The format behind a shared pointer, which stays the same while the format does not change.
+    /// Returns `format` behind a shared pointer. The pointer stays the same as long as the format does.
     fn shared_format(&mut self, format: Format) -> Arc<Format> {
         match &self.format {
             Some(held) if **held == format => Arc::clone(held),

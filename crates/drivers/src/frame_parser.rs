@@ -1,5 +1,5 @@
-//! Turns the bytes of a stream into frames, for the drivers that read a program's output, and decides which capture
-//! times to believe.
+//! Turns the bytes of a stream into frames, for the drivers that read a program's output, and decides whether a capture
+//! time that the sender states is plausible.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,26 +9,26 @@ use framecast_media::{Error as MediaError, Frame};
 
 use crate::{Error, FrameBuilder, SourceUrl};
 
-/// Bytes in, frames out: finds the pictures and passes them to the frame builder.
+/// Takes bytes and yields frames: finds the pictures in the bytes and passes them to the frame builder.
 #[derive(Debug)]
 pub(crate) struct FrameParser {
     reader: PictureReader,
     builder: FrameBuilder,
     /// When the last pushed bytes arrived.
     read_at: SystemTime,
-    /// How many pictures with bytes after them `reader` had counted before this opening.
+    /// The number of pictures followed by stray bytes that `reader` had already counted before this opening.
     tails_before: u64,
     is_finished: bool,
     has_yielded: bool,
 }
 
 impl FrameParser {
-    /// A stream from its start.
+    /// Creates a parser for a new stream.
     pub(crate) fn new(url: &SourceUrl) -> Self {
         Self::resume(url, PictureReader::new(url.max_picture_bytes()))
     }
 
-    /// Continues a stream that `reader` was parsing before.
+    /// Creates a parser that continues a stream which `reader` has parsed so far.
     pub(crate) fn resume(url: &SourceUrl, reader: PictureReader) -> Self {
         Self {
             tails_before: reader.trailing_junk_count(),
@@ -40,34 +40,35 @@ impl FrameParser {
         }
     }
 
-    /// Returns the reader, to resume from this position later.
+    /// Returns the reader, so that parsing can be resumed from this position later.
     pub(crate) fn into_reader(self) -> PictureReader {
         self.reader
     }
 
-    /// Takes bytes that arrived now.
+    /// Adds bytes that arrived just now.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.read_at = SystemTime::now();
         self.reader.push(bytes);
     }
 
-    /// Marks the end of the stream; frames in the pushed bytes can still be read.
+    /// Marks the end of the stream. Frames in the bytes that were already pushed can still be read.
     pub(crate) fn finish(&mut self) {
         self.is_finished = true;
     }
 
-    /// Whether the stream has yielded a whole picture.
+    /// Returns whether the stream has yielded a whole picture.
     pub(crate) fn has_yielded(&self) -> bool {
         self.has_yielded
     }
 
-    /// How many pictures of this opening the frame builder or the reader before it repaired.
+    /// Returns how many pictures of this opening were repaired, either by the reader or by the frame builder after it.
     pub(crate) fn repaired_frames(&self) -> u64 {
         self.builder.repaired_frames() + self.reader.trailing_junk_count().saturating_sub(self.tails_before)
     }
 
-    /// The next frame in the pushed bytes; `None` when it needs more bytes or all were read. Its capture time is the
-    /// sender's, if plausible, or else the arrival of its last byte.
+    /// Returns the next frame in the pushed bytes; `None` when the next frame needs more bytes or all bytes were read.
+    /// The frame's capture time is the sender's if that is plausible; otherwise it is the time when the picture's last
+    /// byte arrived.
     ///
     /// # Errors
     /// [`Error::Picture`] for one broken picture; [`Error::Stream`] when the stream holds no pictures at all.
@@ -93,22 +94,25 @@ impl FrameParser {
     }
 }
 
-/// Whether nothing after this error can be parsed.
+/// Returns whether nothing after this error can be parsed.
 pub(crate) fn is_fatal(error: &MediaError) -> bool {
     use MediaError::{Multipart, NotPictures};
     matches!(error, NotPictures { .. } | Multipart { problem: Problem::NoBoundary { .. }, .. })
 }
 
-/// An older capture time is not plausible: mjpg-streamer sends the time since the machine's start.
+/// The maximum plausible age of a picture on arrival. A sender's capture time may be older by mistake: mjpg-streamer
+/// sends the time since its machine's start.
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
-/// How far two synchronized clocks may differ. A capture time further in the future comes from a wrong clock.
+/// The maximum difference between two synchronized clocks. A capture time further in the future comes from a wrong
+/// clock.
 const MAX_AHEAD: Duration = Duration::from_secs(5);
 
-/// The capture time of a picture that arrived `now`: the sender's, to the last digit, if plausible.
+/// Returns the capture time of a picture that arrived at `now`: the sender's time `told`, unchanged, if it is
+/// plausible; otherwise `now`.
 ///
-/// A slow clock is believed: no rule can tell it from a slow relay, or from a relay with an old picture, whose time
-/// must be passed on unchanged.
+/// A time from a slow clock is accepted. It cannot be told apart from the time of a slow relay, or of a relay that
+/// sends an old picture, and a relay's time must be passed on unchanged.
 pub(crate) fn capture_time(told: Option<SystemTime>, now: SystemTime) -> SystemTime {
     told.filter(|time| match now.duration_since(*time) {
         Ok(age) => age <= MAX_AGE,

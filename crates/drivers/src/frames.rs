@@ -1,4 +1,4 @@
-//! Drivers made from an iterator or a stream of JPEG images: a custom camera in ten lines.
+//! Drivers made from an iterator or a stream of JPEG images, for a custom camera in ten lines of code.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use futures_util::StreamExt;
 use crate::blocking::{self, BlockingSource};
 use crate::{BoxFuture, Driver, Error, FrameBuilder, Source, SourceUrl};
 
-/// A JPEG image, or the reason why there is none.
+/// A value that holds a JPEG image, or the reason why there is no image.
 pub trait IntoPicture {
-    /// The bytes of the image.
+    /// Returns the bytes of the image.
     ///
     /// # Errors
-    /// Why the camera is lost; the supervisor opens it again later.
+    /// Why the camera is lost. The supervisor, which keeps the camera open, opens it again later.
     fn into_picture(self) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 }
 
@@ -37,7 +37,7 @@ impl<T: IntoPicture, E: Into<Box<dyn std::error::Error + Send + Sync>>> IntoPict
     }
 }
 
-/// A driver over iterators, which may block.
+/// A driver whose pictures come from iterators, which are allowed to block.
 pub(crate) struct IterDriver<F> {
     scheme: &'static str,
     open: Arc<F>,
@@ -79,7 +79,7 @@ where
     }
 }
 
-/// A driver over asynchronous streams.
+/// A driver whose pictures come from asynchronous streams.
 pub(crate) struct StreamDriver<F> {
     scheme: &'static str,
     open: F,

@@ -1,13 +1,15 @@
-//! A timer for pictures at a steady rate.
+//! A timer for pictures at a constant rate.
 //!
-//! On Linux a kernel timer wakes the thread once for each picture. The runtime's timer would also wake it now and then
-//! before the deadline, which costs a fifth of the total cost of such a camera.
+//! On Linux a kernel timer wakes the thread once for each picture. The async runtime's own timer would also wake the
+//! thread now and then before the deadline, which would cause a fifth of the total CPU cost of a camera with this
+//! timer.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// Wakes the waiting task at the start of each interval, counted from its creation. Create it within a runtime.
+/// Wakes the waiting task at the start of each interval. Intervals are counted from the timer's creation. Must be
+/// created within a runtime.
 #[derive(Debug)]
 pub(crate) struct IntervalTimer {
     #[cfg(target_os = "linux")]
@@ -19,7 +21,7 @@ impl IntervalTimer {
         #[cfg(not(target_os = "linux"))]
         let _ = interval;
         Self {
-            // If no file descriptor is left, the runtime's timer takes over.
+            // If no file descriptor is left, the runtime's timer is used instead.
             #[cfg(target_os = "linux")]
             timer: is_real_time().then(|| kernel::Timer::new(interval).ok()).flatten(),
         }
@@ -38,8 +40,8 @@ impl IntervalTimer {
     }
 }
 
-/// Whether the runtime's clock is the real one. A test may advance the runtime's clock, which the kernel's timer
-/// ignores.
+/// Returns whether the runtime's clock is the real one. A test can advance the runtime's clock, but not the kernel's
+/// timer.
 #[cfg(target_os = "linux")]
 fn is_real_time() -> bool {
     let before = std::time::Instant::now();
@@ -60,7 +62,7 @@ mod kernel {
     use tokio::io::Interest;
     use tokio::io::unix::AsyncFd;
 
-    /// timerfd_create(2)
+    /// A kernel timer that signals through a file descriptor: timerfd_create(2).
     #[derive(Debug)]
     pub(super) struct Timer(AsyncFd<OwnedFd>);
 
@@ -74,10 +76,11 @@ mod kernel {
             Ok(Self(register(timer)?))
         }
 
-        /// Waits for the next tick, or returns at once if ticks came since the last wait.
+        /// Waits for the next tick. Returns at once if ticks have occurred since the last wait.
         pub(super) async fn tick(&self) {
             let Ok(mut ready) = self.0.readable().await else { return };
-            // The kernel signals again only after its count was read. The count itself is unused: the clock tells it.
+            // The kernel signals again only after its tick count was read. The count itself is not needed, because the
+            // caller checks the clock.
             rustix::io::read(self.0.get_ref(), &mut [0; 8]).ok();
             ready.clear_ready();
         }

@@ -1,10 +1,10 @@
-//! Where frames come from: one file per driver, and one table ([`Drivers`]) of all of them.
+//! Drivers, which deliver the frames of cameras: one module per driver, and one table ([`Drivers`]) of all of them.
 //!
-//! A [`Driver`] opens sources of one URL scheme; a [`Source`] is an open device or connection that yields frames until
-//! it is dropped. The [`FrameBuilder`] checks every picture before it becomes a frame.
+//! A [`Driver`] opens sources of one URL scheme. A [`Source`] is an open device or connection that yields frames until
+//! it is dropped. The [`FrameBuilder`] checks every picture before turning it into a frame.
 //!
-//! What does not belong here: who watches (drivers never see the hub), when to retry (the supervisor decides) and
-//! configuration files.
+//! Some things do not belong here: viewers (drivers do not know the hub, which distributes frames), the decision when
+//! to retry (the supervisor makes it) and configuration files.
 
 #![forbid(unsafe_code)]
 

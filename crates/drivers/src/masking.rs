@@ -1,20 +1,20 @@
-//! How much of a source is shown, and to whom.
+//! Decides which parts of a source are shown, and to whom.
 //!
-//! Viewers see only the scheme and host of a server, the node of a device, or the name of a program. The log adds the
-//! port and, at level debug, paths and the names of parameters. No list of names decides what is a secret: parts in a
-//! position where secrets can stand are left out, and values are masked.
+//! Viewers see only the scheme and host of a server, the device node, or the name of a program. The log adds the port
+//! and, at level debug, paths and the names of parameters. There is no list of names that are secret. Instead, parts in
+//! a position where secrets can be are left out, and values are masked.
 
 use std::path::Path;
 
 use url::Url;
 
-/// The replacement for a secret.
+/// The text that replaces a secret.
 pub(crate) const MASK: &str = "***";
 
-/// The minimum length of a path segment that may be a token.
+/// The minimum number of characters of a path segment that counts as a possible token.
 const TOKEN_CHARS: usize = 8;
 
-/// The schemes of servers; their URLs may lack the slashes.
+/// The URL schemes of servers. URLs with these schemes may lack the slashes.
 const SERVERS: [&str; 4] = ["http", "https", "rtsp", "rtsps"];
 
 /// A server's name, and its port if the URL has one.
@@ -23,7 +23,7 @@ pub(crate) struct HostPort {
     pub(crate) port: Option<u16>,
 }
 
-/// What viewers see of the source `scheme:rest`.
+/// Returns the part of the source `scheme:rest` that viewers see.
 pub(crate) fn public(scheme: &str, rest: &str) -> String {
     match scheme {
         _ if rest.starts_with("//") => match host_port(scheme, rest) {
@@ -34,13 +34,13 @@ pub(crate) fn public(scheme: &str, rest: &str) -> String {
         "v4l2" => node(rest),
         "images" | "pipe" => format!("{scheme}:{}", path(rest.split('?').next().unwrap_or_default())),
         _ if SERVERS.contains(&scheme) => format!("{scheme}:"),
-        // In `user:password@host`, the text before the first colon is no scheme.
+        // In `user:password@host`, the text before the first colon is not a scheme.
         _ if rest.contains('@') => format!("{MASK}:"),
         _ => format!("{}:", if may_be_token(scheme) { MASK } else { scheme }),
     }
 }
 
-/// What the log shows of it: the viewers' text and the port.
+/// Returns the part of the source `scheme:rest` that the log shows: the text for viewers, and the port.
 pub(crate) fn for_log(scheme: &str, rest: &str) -> String {
     match host_port(scheme, rest).and_then(|server| server.port) {
         Some(port) => format!("{}:{port}", public(scheme, rest)),
@@ -48,7 +48,8 @@ pub(crate) fn for_log(scheme: &str, rest: &str) -> String {
     }
 }
 
-/// What the log shows of it at level debug: also paths and the names of parameters, without any value.
+/// Returns the part of the source `scheme:rest` that the log shows at level debug: also paths and the names of
+/// parameters, without any values.
 pub(crate) fn for_debug(scheme: &str, rest: &str) -> String {
     if scheme == "exec" {
         let words = shell_words::split(rest).unwrap_or_default();
@@ -58,7 +59,7 @@ pub(crate) fn for_debug(scheme: &str, rest: &str) -> String {
     let (rest_of_place, fragment) = rest.split_once('#').unwrap_or((rest, ""));
     let (place, query) = rest_of_place.split_once('?').unwrap_or((rest_of_place, ""));
     let server = host_port(scheme, rest);
-    // If the parts cannot be told apart, none is shown.
+    // If the parts of the URL cannot be told apart, none of them is shown.
     let is_unclear =
         server.is_none() && (SERVERS.contains(&scheme) || rest.contains("//") || rest.contains('@'));
     let mut shown = match server {
@@ -84,7 +85,8 @@ pub(crate) fn for_debug(scheme: &str, rest: &str) -> String {
     shown
 }
 
-/// The server in `scheme:rest`; `None` if there is none, or if a part of a user or password could be mistaken for it.
+/// Returns the server in `scheme:rest`; `None` if there is none, or if part of a user or password could be mistaken for
+/// it.
 pub(crate) fn host_port(scheme: &str, rest: &str) -> Option<HostPort> {
     let address = rest.strip_prefix("//")?;
     // Browsers and the URL standard treat a backslash as a slash.
@@ -104,7 +106,7 @@ pub(crate) fn host_port(scheme: &str, rest: &str) -> Option<HostPort> {
     Some(HostPort { host, port: url.port() })
 }
 
-/// `path` with possible tokens masked.
+/// Returns `path` with possible tokens masked.
 pub(crate) fn path(path: &str) -> String {
     if path.contains("://") {
         return MASK.to_owned();
@@ -119,7 +121,8 @@ pub(crate) fn path(path: &str) -> String {
     format!("{}{}", folders.join("/"), if may_be_token(stem) { MASK } else { name })
 }
 
-/// A device's path unchanged; any other path with possible tokens masked, except in a picture's file name.
+/// Returns the path of a device unchanged, and any other path with possible tokens masked, except in the file name of a
+/// picture.
 pub(crate) fn file(path: &Path) -> String {
     if path.starts_with("/dev") {
         return path.display().to_string();
@@ -134,20 +137,21 @@ pub(crate) fn file(path: &Path) -> String {
     }
 }
 
-/// The name of the program that `word` runs, without its folder.
+/// Returns the name of the program that `word` runs, without its folder.
 pub(crate) fn program(word: &str) -> String {
     let name = word.rsplit('/').next().unwrap_or_default();
     let is_name = name.chars().all(|c| c.is_alphanumeric() || "._+-".contains(c));
     if is_name { name.to_owned() } else { MASK.to_owned() }
 }
 
-/// The name of an unknown option, if it looks like a typing error rather than a part of a secret.
+/// Returns the name of an unknown option if it looks like a typing error; otherwise `***`, because the name may be part
+/// of a secret.
 pub(crate) fn option(name: &str) -> &str {
     let is_word = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'-');
     if is_word { name } else { MASK }
 }
 
-/// Whether `text` may be a token: eight or more characters, digits and letters among them.
+/// Returns whether `text` may be a token: it has eight or more characters, with at least one digit and one letter.
 pub(crate) fn may_be_token(text: &str) -> bool {
     text.chars().count() >= TOKEN_CHARS
         && text.contains(|c: char| c.is_ascii_digit())
@@ -161,7 +165,7 @@ fn first_word(rest: &str) -> Option<String> {
     }
 }
 
-/// The node of a device, or its distinguishing properties: `/dev/video0`, `v4l2:usb=046d:0825`.
+/// Returns the node of a device, or the properties that identify it: `/dev/video0`, `v4l2:usb=046d:0825`.
 fn node(rest: &str) -> String {
     let place = rest.split('?').next().unwrap_or_default();
     if let Some((before, _)) = place.split_once('#').filter(|(before, _)| before.starts_with('/')) {
@@ -175,7 +179,7 @@ fn node(rest: &str) -> String {
     }
 }
 
-/// A segment of a server's path: unchanged, masked, or masked after its `=` or `:`.
+/// Returns a segment of a server's path for display. A possible token is masked, and so is the text after a `=` or `:`.
 fn segment(part: &str) -> String {
     let decoded = percent_decode(part);
     if let Some(at) = part.find(['=', ':'])
@@ -186,7 +190,7 @@ fn segment(part: &str) -> String {
     if may_be_token(part) || may_be_token(&decoded) { MASK.to_owned() } else { part.to_owned() }
 }
 
-/// `name=***`; a parameter without a value may itself be a secret.
+/// Returns `name=***`, or only `***` for a parameter without a value, which may itself be a secret.
 fn parameter(pair: &str) -> String {
     match pair.split_once('=') {
         Some((name, value)) if !value.is_empty() && !may_be_token(name) && is_name(name) => {
@@ -196,7 +200,8 @@ fn parameter(pair: &str) -> String {
     }
 }
 
-/// An argument of a program: the name of an option, masked if it may include the value, as in `-psecret`.
+/// Returns a program's argument for display: unchanged if it is the name of an option, otherwise masked. In `-psecret`,
+/// where the value follows the name directly, only the value is masked.
 fn argument(word: &str) -> String {
     if let Some(long) = word.strip_prefix("--").filter(|long| !long.is_empty()) {
         return match long.split_once('=') {
@@ -216,7 +221,7 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c))
 }
 
-/// Decodes `%20` and the like. Everything else stays unchanged.
+/// Decodes escapes such as `%20`. Everything else stays unchanged.
 pub(crate) fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,9 +1,10 @@
-//! Pictures from Framecast's own standard input: `ffmpeg … | framecast pipe:-`.
+//! The driver for pictures from Framecast's own standard input: `ffmpeg … | framecast pipe:-`.
 //!
-//! A thread polls for bytes, so closing the camera can wake it. After that, another thread reads on and discards the
-//! pictures until the camera opens again. Without it the pipe would fill up: the writing program would block in the
-//! middle of a picture, with more pictures in its buffers, and viewers would later see all of these as if they were
-//! new. A file needs no such thread: reading resumes where it stopped.
+//! A thread polls for bytes, so closing the camera can wake it. After the camera is closed, another thread keeps
+//! reading and discards the pictures until the camera opens again. Without that thread the pipe would fill up: the
+//! writing program would block in the middle of a picture, with more pictures in its buffers, and viewers would later
+//! see all these old pictures as if they were new. A file needs no such thread, because reading resumes where it
+//! stopped.
 
 use std::io::{self, IsTerminal, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,28 +21,28 @@ use crate::blocking::{self, BlockingSource, Sink};
 use crate::frame_parser::{FrameParser, is_fatal};
 use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
 
-/// `pipe:-`. There is only one standard input, so only one camera can be open at a time.
+/// The driver for `pipe:-`. There is only one standard input, so only one camera can be open at a time.
 pub(crate) struct Pipe {
-    /// Where the bytes come from.
+    /// A function that returns the file descriptor of the input.
     input: Box<dyn Fn() -> io::Result<OwnedFd> + Send + Sync>,
     state: Arc<Mutex<InputState>>,
 }
 
-/// The state of the input between and during openings.
+/// The state of the input, which is kept between openings.
 #[derive(Debug)]
 enum InputState {
     Start,
-    /// A camera is open and owns the reader.
+    /// A camera is open and owns the picture reader.
     Open,
-    /// The camera was closed and left this reader; the input is a file.
+    /// The camera was closed and returned this reader. The input is a file, so reading can resume later.
     Paused(PictureReader),
-    /// The camera was closed; a thread discards pictures until the next opening.
+    /// The camera was closed, and a thread discards pictures until the next opening.
     Draining(Drain),
 }
 
 const READ_BYTES: usize = 64 * 1024;
 
-/// The name of the device in errors.
+/// The name of the input in errors, and of the threads that read it.
 const NAME: &str = "standard input";
 
 impl Pipe {
@@ -53,7 +54,7 @@ impl Pipe {
         Self { input: Box::new(input), state: Arc::new(Mutex::new(InputState::Start)) }
     }
 
-    /// The input, unless it is a terminal, into which somebody would have to type pictures.
+    /// Returns the input. A terminal is an error, because somebody would have to type pictures into it.
     fn input(&self) -> Result<OwnedFd, Error> {
         let input = (self.input)().map_err(cannot_read)?;
         if input.is_terminal() {
@@ -106,7 +107,8 @@ fn input_error(problem: &str) -> Error {
     Error::Unusable { what: NAME.to_owned(), problem: problem.to_owned() }
 }
 
-/// Drop order matters: first `wake` closes, which the waiting thread sees, then that thread is joined.
+/// A source of the pictures on standard input. The order of drops matters: `_wake` closes first, which wakes the
+/// reading thread, and then dropping `frames` joins that thread.
 struct PipeSource {
     _wake: PipeWriter,
     frames: BlockingSource,
@@ -118,7 +120,7 @@ impl PipeSource {
         let mut taken = OpenInput::acquire(state, url, input)?;
         let frames = blocking::spawn(NAME, move |sink| {
             if let Err(error) = taken.run(&is_dropped, sink) {
-                // If the source was dropped meanwhile, nobody needs this error.
+                // If the source was dropped in the meantime, nobody needs this error.
                 sink.send(Err(error)).ok();
             }
         })?;
@@ -136,10 +138,10 @@ impl Source for PipeSource {
     }
 }
 
-/// The input while one camera reads it; dropping it releases the input for the next camera.
+/// The input while one camera reads it. Dropping it releases the input for the next camera.
 struct OpenInput {
     state: Arc<Mutex<InputState>>,
-    /// `None` only during drop.
+    /// The input and its parser; `None` only during drop.
     held: Option<(OwnedFd, FrameParser)>,
 }
 
@@ -163,7 +165,7 @@ impl OpenInput {
         Ok(Self { state: Arc::clone(state), held: Some((input, stream)) })
     }
 
-    /// Reads until the input ends or the source is dropped.
+    /// Reads and sends frames until the input ends or the source is dropped.
     fn run(&mut self, is_dropped: &PipeReader, sink: &Sink) -> Result<(), Error> {
         let (input, stream) = self.held.as_mut().expect("the input is there until it is dropped");
         let mut buffer = vec![0; READ_BYTES];
@@ -188,7 +190,7 @@ impl Drop for OpenInput {
         let Some((input, stream)) = self.held.take() else { return };
         let reader = stream.into_reader();
         *lock(&self.state) = if is_pipe_or_socket(&input) {
-            // If the system cannot start a thread, a cut picture is the smaller problem.
+            // If the system cannot start a thread, parsing restarts at the next opening, which may cut a picture.
             Drain::spawn(input, reader).map_or(InputState::Start, InputState::Draining)
         } else {
             InputState::Paused(reader)
@@ -196,7 +198,7 @@ impl Drop for OpenInput {
     }
 }
 
-/// A thread that reads on while no camera is open. Dropping it stops the thread without waiting for it.
+/// A thread that keeps reading while no camera is open. Dropping this value stops the thread without waiting for it.
 #[derive(Debug)]
 struct Drain {
     wake: PipeWriter,
@@ -219,14 +221,15 @@ impl Drain {
         Ok(Self { wake, thread })
     }
 
-    /// Stops the thread. This takes little time, because the thread waits only for bytes.
+    /// Stops the thread and returns its reader. This does not take long, because the thread blocks only while waiting
+    /// for bytes, and this call wakes it.
     fn stop(self) -> Option<PictureReader> {
         drop(self.wake);
         self.thread.join().ok()
     }
 }
 
-/// Drops the whole pictures in `reader`, and the broken ones.
+/// Discards all whole and broken pictures in `reader`.
 fn discard_pictures(reader: &mut PictureReader) {
     loop {
         match reader.next_picture() {
@@ -241,7 +244,7 @@ fn lock(state: &Mutex<InputState>) -> MutexGuard<'_, InputState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Sends the whole pictures in `stream`. False when the source was dropped.
+/// Sends all whole pictures in `stream`. Returns false when the source was dropped.
 fn send_frames(stream: &mut FrameParser, sink: &Sink) -> Result<bool, Error> {
     loop {
         match stream.next_frame() {
@@ -258,7 +261,8 @@ fn send_frames(stream: &mut FrameParser, sink: &Sink) -> Result<bool, Error> {
     }
 }
 
-/// Waits for bytes and reads them; zero at the end of the input, `None` when the other side closes `is_ended`.
+/// Waits for bytes and reads them. Returns their number, zero at the end of the input, or `None` when the other end of
+/// the pipe `is_ended` is closed.
 fn read(input: &OwnedFd, is_ended: &PipeReader, buffer: &mut [u8]) -> Result<Option<usize>, Error> {
     while wait_readable(input.as_fd(), is_ended.as_fd())? {
         match rustix::io::read(input, &mut *buffer) {
@@ -270,7 +274,7 @@ fn read(input: &OwnedFd, is_ended: &PipeReader, buffer: &mut [u8]) -> Result<Opt
     Ok(None)
 }
 
-/// Waits for bytes or the end of the input; false when the source was dropped.
+/// Waits for bytes or the end of the input and returns true. Returns false when the source was dropped.
 fn wait_readable(input: BorrowedFd<'_>, is_dropped: BorrowedFd<'_>) -> Result<bool, Error> {
     let mut waited_for =
         [PollFd::from_borrowed_fd(input, PollFlags::IN), PollFd::from_borrowed_fd(is_dropped, PollFlags::IN)];
@@ -283,7 +287,8 @@ fn wait_readable(input: BorrowedFd<'_>, is_dropped: BorrowedFd<'_>) -> Result<bo
     }
 }
 
-/// Whether a program writes to the input meanwhile (a pipe or socket). A file can wait.
+/// Returns whether the input is a pipe or socket, to which a program keeps writing while no camera is open. A file can
+/// be read later.
 fn is_pipe_or_socket(input: &OwnedFd) -> bool {
     rustix::fs::fstat(input)
         .is_ok_and(|stat| matches!(FileType::from_raw_mode(stat.st_mode), FileType::Fifo | FileType::Socket))

@@ -1,5 +1,5 @@
-//! Removes from a program's output what it may repeat of a source: cuts every URL down to its server, and masks every
-//! word of the source that can be a secret.
+//! Removes the secrets of a source from a program's output, which may repeat them. Cuts every URL down to its server,
+//! and masks every word of the source that may be a secret.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,15 +8,16 @@ use url::Url;
 use crate::SourceUrl;
 use crate::masking::{self, HostPort, MASK};
 
-/// Secrets of at least this length are masked within longer words too.
+/// The minimum number of characters of a secret that is masked within longer words too.
 const MIN_EMBEDDED_CHARS: usize = 6;
 
-/// Words shorter than this, or numbers with fewer digits, count as secrets only in a user or password: masking them
-/// everywhere would make every log line unreadable.
+/// The minimum number of characters of a word that counts as a secret; [`MIN_SECRET_DIGITS`] is the minimum number of
+/// digits of a number. A user or password counts at any length. Masking other words that are shorter would make every
+/// log line unreadable.
 const MIN_SECRET_CHARS: usize = 3;
 const MIN_SECRET_DIGITS: usize = 4;
 
-/// Words that most programs print in most lines and that reveal nothing of a source.
+/// Words that are never masked, because most programs print them in most lines and they reveal nothing about a source.
 const COMMON_WORDS: [&str; 12] = [
     "error",
     "warning",
@@ -32,46 +33,47 @@ const COMMON_WORDS: [&str; 12] = [
     "rtsp",
 ];
 
-/// The words to mask. Cheap to build: no look-up, no compiled pattern.
+/// The words to mask in a program's output. Cheap to create, because it looks nothing up and compiles no patterns.
 #[derive(Clone, Default)]
 pub(crate) struct Redactor {
-    /// Longest first, so that a secret is not masked only in part.
+    /// The words to mask, longest first, so that no secret is masked only in part.
     secrets: Vec<String>,
 }
 
 impl Redactor {
-    /// Masks the secrets of `url`.
+    /// Creates a redactor that masks the secrets of `url`.
     pub(crate) fn for_source(url: &SourceUrl) -> Self {
         let mut redactor = Self::default();
         if url.rest().starts_with("//") {
             redactor.add_url(url.scheme(), url.rest());
         } else {
             let words = shell_words::split(url.rest()).unwrap_or_else(|_| vec![url.rest().to_owned()]);
-            // The log names the program anyway.
+            // The log names the program in any case.
             redactor.add_words(words.iter().skip(usize::from(url.scheme() == "exec")));
         }
         redactor.sorted()
     }
 
-    /// Masks the secrets of the URLs in `text`.
+    /// Creates a redactor that masks the secrets of the URLs in `text`.
     pub(crate) fn for_urls(text: &str) -> Self {
         let mut redactor = Self::default();
         redactor.add_urls(text);
         redactor.sorted()
     }
 
-    /// Adds what `other` masks.
+    /// Adds the words that `other` masks.
     pub(crate) fn with(mut self, other: Self) -> Self {
         self.secrets.extend(other.secrets);
         self.sorted()
     }
 
-    /// `text` without secrets.
+    /// Returns `text` without secrets.
     pub(crate) fn redact(&self, text: &str) -> String {
         cut_urls(&self.mask(text))
     }
 
-    /// Redacts the beginning of a longer text. Drops an end that may be the start of a secret.
+    /// Redacts `text`, which is the beginning of a longer text. Drops the end of it, which may be the start of a
+    /// secret.
     pub(crate) fn redact_beginning(&self, text: &str) -> String {
         let shown = self.redact(text);
         let longest = self.secrets.iter().map(|secret| secret.chars().count()).max().unwrap_or_default();
@@ -112,10 +114,10 @@ impl Redactor {
         }
     }
 
-    /// Adds `scheme:rest`, the URL of a server.
+    /// Adds the possible secrets in `scheme:rest`, the URL of a server.
     fn add_url(&mut self, scheme: &str, rest: &str) {
         let address = rest.trim_start_matches('/');
-        // If the parts cannot be told apart, each of them counts as a secret.
+        // If the parts of the URL cannot be told apart, each of them counts as a secret.
         if masking::host_port(scheme, rest).is_none() {
             address.split(|c: char| "/?#&=:@\\".contains(c)).for_each(|part| self.add_login(part));
         }
@@ -123,7 +125,7 @@ impl Redactor {
         if let Some((login, _)) = authority.rsplit_once('@') {
             self.add_credentials(login);
         }
-        // Also as libraries print it, which escape some characters of the written form.
+        // Also adds the parts in the form in which libraries print the URL, with some characters escaped.
         if let Ok(url) = Url::parse(&format!("{scheme}:{rest}")) {
             self.add_login(url.username());
             self.add_login(url.password().unwrap_or_default());
@@ -142,7 +144,7 @@ impl Redactor {
         }
     }
 
-    /// Adds `login`, as in `user:password`, and its encoded form in an HTTP header.
+    /// Adds `login`, which has the form `user:password`, and its encoded form in an HTTP header.
     fn add_credentials(&mut self, login: &str) {
         for login in [login.to_owned(), masking::percent_decode(login)] {
             self.add_login(&STANDARD.encode(&login));
@@ -166,13 +168,13 @@ impl Redactor {
                 self.add(&STANDARD.encode(word));
             }
             self.add_urls(word);
-            // A script, or a header, in one argument. The names of its options are not secret.
+            // A single argument may contain a script or a header. The names of options in it are not secret.
             let pieces = word.split(|c: char| c.is_whitespace() || "'\"=:@,;&|?/<>()".contains(c));
             pieces.filter(|piece| !piece.starts_with('-')).for_each(|piece| self.add(piece));
         }
     }
 
-    /// Adds a part of a user or password, of any length.
+    /// Adds a part of a user or password as a secret, whatever its length.
     fn add_login(&mut self, part: &str) {
         for part in [part.to_owned(), part.replace('\'', "%27"), masking::percent_decode(part)] {
             if !part.is_empty() {
@@ -181,7 +183,7 @@ impl Redactor {
         }
     }
 
-    /// Adds `part` if it is long enough to be a secret.
+    /// Adds `part` as a secret if it is long enough.
     fn add(&mut self, part: &str) {
         let is_number = part.bytes().all(|b| b.is_ascii_digit());
         let least = if is_number { MIN_SECRET_DIGITS } else { MIN_SECRET_CHARS };
@@ -191,7 +193,8 @@ impl Redactor {
         }
     }
 
-    /// Adds what may be the value in `-pVALUE`, unless it is the rest of an option's name.
+    /// Adds `glued`, the text after the letter in an argument such as `-pVALUE`, unless it seems to be the rest of an
+    /// option's name.
     fn add_option_value(&mut self, glued: &str) {
         if !glued.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') || glued.len() >= MIN_EMBEDDED_CHARS {
             self.add(glued);
@@ -199,14 +202,15 @@ impl Redactor {
     }
 }
 
-/// Whether `rest` begins with `secret`. A short secret must be a whole word; `before` is the character before it.
+/// Returns whether `rest` begins with `secret`. A short secret must be a whole word; `before` is the character before
+/// `rest`.
 fn starts_with_secret(rest: &str, secret: &str, before: Option<char>) -> bool {
     let Some(behind) = rest.strip_prefix(secret) else { return false };
     let goes_on = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     secret.chars().count() >= MIN_EMBEDDED_CHARS || !(goes_on(before) || goes_on(behind.chars().next()))
 }
 
-/// `text` with each URL in it cut down to scheme, host and port.
+/// Returns `text` with each URL cut down to its scheme, host and port.
 fn cut_urls(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -218,18 +222,19 @@ fn cut_urls(text: &str) -> String {
         let cut = match masking::host_port(scheme, behind) {
             Some(HostPort { host, port: Some(port) }) => format!("{scheme}://{host}:{port}"),
             Some(HostPort { host, port: None }) => format!("{scheme}://{host}"),
-            // Only a scheme, as in a hint.
+            // The URL is only a scheme, as in a hint.
             None if behind == "//" => url.to_owned(),
             None => format!("{scheme}:"),
         };
-        // Keeps the written form if nothing was cut.
+        // Keeps the URL as written if nothing was cut off.
         shown.push_str(if cut.eq_ignore_ascii_case(url) { url } else { &cut });
     }
     shown.push_str(rest);
     shown
 }
 
-/// The URLs in `text`, each up to white space, a quote or a bracket, without the punctuation that ends a sentence.
+/// Finds the URLs in `text`. Each ends at white space, a quote or a bracket, and does not include the punctuation that
+/// ends a sentence.
 fn urls(text: &str) -> impl Iterator<Item = &str> {
     let mut from = 0;
     std::iter::from_fn(move || {

@@ -1,7 +1,7 @@
-//! Parsing of server URLs, shared by the drivers that connect to a server.
+//! Parses server URLs, for all drivers that connect to a server.
 //!
-//! Path and query belong to the server and are sent unchanged; Framecast's own options stand in the fragment. Text in,
-//! parts out; nothing here resolves a name or opens a connection.
+//! Path and query belong to the server and are sent unchanged. Framecast's own options are in the fragment. The
+//! functions only parse text: nothing here resolves a name or opens a connection.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::{Error, SourceUrl, suggest};
 /// Parses `source` as the URL of a server.
 ///
 /// # Errors
-/// [`Error::BadUrl`] says how to write it. It also reports mistakes that browsers silently repair and that servers then
-/// fail to find.
+/// [`Error::BadUrl`] says how to write the URL. It is also returned for mistakes that browsers silently repair and that
+/// would make Framecast request a wrong address.
 pub(crate) fn parse(source: &SourceUrl) -> Result<Url, Error> {
     check(source)?;
     let scheme = source.scheme();
@@ -55,16 +55,16 @@ fn check(source: &SourceUrl) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether host and path may contain a part of a password: in `me:12/s3cret@cam`, which parses as host and port, and in
-/// `me:pass@w/ord@cam`, which parses as host `w`.
+/// Returns whether host and path may contain part of a password: in `me:12/s3cret@cam`, which parses as host and port,
+/// and in `me:pass@w/ord@cam`, which parses as host `w`.
 fn has_cut_password(address: &str) -> bool {
     let end = address.find(['/', '?', '#', '\\']).unwrap_or(address.len());
     let (authority, rest) = address.split_at(end);
     authority.contains(':') && rest.contains('@')
 }
 
-/// The frame interval from the rate in the query, if that rate is within our limits. The query belongs to the server,
-/// so it may hold anything.
+/// Returns the frame interval for the `fps` rate in the query, or `None` if that rate is missing or outside 0.001 to
+/// 1000. The query belongs to the server, so it can contain anything.
 pub(crate) fn frame_interval(url: &Url) -> Option<Duration> {
     let (_, value) = url.query_pairs().filter(|(name, _)| name == "fps").last()?;
     let fps = value.parse::<f64>().ok().filter(|fps| (0.001..=1000.0).contains(fps))?;

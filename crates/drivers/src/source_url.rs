@@ -1,4 +1,4 @@
-//! Where a camera's pictures come from, as text.
+//! The URL of a source, from which a camera's pictures come.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,11 +7,12 @@ use framecast_media::parse_flag;
 
 use crate::{Drivers, Error, masking, suggest};
 
-/// The default bound on one picture: above the pictures of any camera, and small enough for a Pi.
+/// The default maximum size of one picture, in bytes: larger than the pictures of any camera, and small enough for the
+/// memory of a Raspberry Pi.
 const DEFAULT_MAX_PICTURE_BYTES: usize = 16 * 1024 * 1024;
 
-/// A source's URL: `scheme:rest`. Its `Display` is safe for viewers: scheme and host of a server, the node of a device,
-/// the name of a program.
+/// The URL of a source, `scheme:rest`. Its `Display` is safe to show to viewers: it consists of the scheme and host of
+/// a server, the node of a device, or the name of a program.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SourceUrl {
     scheme: String,
@@ -21,7 +22,7 @@ pub struct SourceUrl {
 
 impl SourceUrl {
     /// Parses a source as people type it: `exec:ffmpeg …`, `http://…`, a driver's name alone (`emulated`), or the path
-    /// of a folder or glob of pictures, which begins with `/`, `.` or `~`.
+    /// of a folder of pictures or a glob pattern, which begins with `/`, `.` or `~`.
     ///
     /// # Errors
     /// [`Error::BadUrl`] for text that is none of these.
@@ -31,48 +32,50 @@ impl SourceUrl {
         Ok(Self { scheme, rest: rest.to_owned(), max_picture_bytes: DEFAULT_MAX_PICTURE_BYTES })
     }
 
-    /// The same URL with another bound on the size of one picture, in bytes.
+    /// Returns the same URL with another maximum size of one picture, in bytes.
     #[must_use]
     pub fn with_max_picture_bytes(mut self, max_picture_bytes: usize) -> Self {
         self.max_picture_bytes = max_picture_bytes;
         self
     }
 
-    /// The scheme in lower case, without the colon.
+    /// Returns the scheme in lower case, without the colon.
     pub fn scheme(&self) -> &str {
         &self.scheme
     }
 
-    /// Everything after the scheme's colon, unmasked: use it to open, never to show.
+    /// Returns everything after the scheme's colon, without masking secrets. Use this to open the source, never to show
+    /// it.
     pub fn rest(&self) -> &str {
         &self.rest
     }
 
-    /// The bound on one picture, in bytes.
+    /// Returns the maximum size of one picture, in bytes.
     pub fn max_picture_bytes(&self) -> usize {
         self.max_picture_bytes
     }
 
-    /// The whole URL, unmasked: use it to open, never to show.
+    /// Returns the whole URL without masking secrets. Use this to open the source, never to show it.
     pub fn expose(&self) -> String {
         format!("{}:{}", self.scheme, self.rest)
     }
 
-    /// The form for the log: the same as `Display`, and the port of a server.
+    /// Returns the form for the log: the text of `Display`, and the port of a server.
     pub fn for_log(&self) -> String {
         masking::for_log(&self.scheme, &self.rest)
     }
 
-    /// The form for the log at level debug: also paths and the names of parameters. Each value, and each part of a path
-    /// that may be a token, appears as `***`.
+    /// Returns the form for the log at level debug, which also contains paths and the names of parameters. Each value,
+    /// and each part of a path that may be a token, appears as `***`.
     pub fn for_debug(&self) -> String {
         masking::for_debug(&self.scheme, &self.rest)
     }
 
-    /// The options of a driver that accepts only options; it knows `known`.
+    /// Returns the options of a driver that accepts nothing but options. `known` lists the names of the options that
+    /// the driver has.
     ///
     /// # Errors
-    /// [`Error::BadUrl`] when other text stands before the `?`; otherwise as
+    /// [`Error::BadUrl`] if there is other text before the `?`; otherwise those of
     /// [`path_and_options`](Self::path_and_options).
     pub fn options(&self, known: &[&'static str]) -> Result<Options<'_>, Error> {
         let (path, options) = self.path_and_options(known)?;
@@ -83,10 +86,11 @@ impl SourceUrl {
         Err(Error::BadUrl { url: self.to_string(), problem })
     }
 
-    /// Splits `rest` at its first `?` into a path and options; the driver knows `known`.
+    /// Splits `rest` at its first `?` into a path and options. `known` lists the names of the options that the driver
+    /// has.
     ///
     /// # Errors
-    /// [`Error::UnknownOption`] lists the driver's options; [`Error::BadUrl`] if an option stands after a `#`.
+    /// [`Error::UnknownOption`] for an option that is not in `known`; [`Error::BadUrl`] for an option after a `#`.
     pub fn path_and_options(&self, known: &[&'static str]) -> Result<(&str, Options<'_>), Error> {
         let (path, query) = self.rest.split_once('?').unwrap_or((&self.rest, ""));
         // Paths and names may contain a `#`, but hardly ever one with an option after it.
@@ -99,11 +103,12 @@ impl SourceUrl {
         Ok((path, Options::parse(&self.scheme, query, known)?))
     }
 
-    /// The options in the URL's fragment, after its `#`: for schemes whose query belongs to a server.
+    /// Returns the options in the URL's fragment, after the `#`, for schemes whose query belongs to a server. `known`
+    /// lists the names of the options that the driver has.
     ///
     /// # Errors
-    /// [`Error::UnknownOption`] lists the driver's options; [`Error::BadUrl`] if a `#` within a password cut that
-    /// password in two.
+    /// [`Error::UnknownOption`] for an option that is not in `known`; [`Error::BadUrl`] if a `#` within a password has
+    /// cut the password in two.
     pub fn fragment_options(&self, known: &[&'static str]) -> Result<Options<'_>, Error> {
         let fragment = self.rest.split_once('#').map_or("", |(_, fragment)| fragment);
         Options::parse(&self.scheme, fragment, known).map_err(|error| match error {
@@ -117,7 +122,7 @@ impl SourceUrl {
     }
 }
 
-/// The options of a source's URL: the text after its `?` or its `#`.
+/// The options of a source's URL: the name-value pairs after its `?` or its `#`.
 pub struct Options<'a> {
     scheme: &'a str,
     pairs: Vec<(&'a str, &'a str)>,
@@ -128,7 +133,7 @@ impl<'a> Options<'a> {
         let mut pairs = Vec::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            // A word without `=` that resembles no option may be a part of a secret.
+            // A word without `=` that does not resemble an option may be part of a secret.
             let is_name = pair.contains('=') || suggest::nearest(name, known).is_some();
             if !known.contains(&name) {
                 return Err(Error::UnknownOption {
@@ -142,15 +147,16 @@ impl<'a> Options<'a> {
         Ok(Self { scheme, pairs })
     }
 
-    /// The option's value as written; empty for an option without `=`. If it is repeated, the last one counts.
+    /// Returns the value of the option `name` as written; `None` if the option is missing, empty if it has no `=`. If
+    /// the option is repeated, the last one counts.
     pub fn get(&self, name: &str) -> Option<&'a str> {
         self.pairs.iter().rev().find(|(n, _)| *n == name).map(|(_, value)| *value)
     }
 
-    /// Whether the option is set: `name`, `name=1`, `name=true`, `name=yes` or `name=on`.
+    /// Returns whether the option is set: `name`, `name=1`, `name=true`, `name=yes` or `name=on`.
     ///
     /// # Errors
-    /// [`Error::BadOption`] when its value is neither one of these nor `0`, `false`, `no` or `off`.
+    /// [`Error::BadOption`] when the value is neither one of these nor `0`, `false`, `no` or `off`.
     pub fn is_set(&self, name: &'static str) -> Result<bool, Error> {
         let Some(value) = self.get(name) else { return Ok(false) };
         parse_flag(value).ok_or_else(|| {
@@ -158,10 +164,11 @@ impl<'a> Options<'a> {
         })
     }
 
-    /// The interval between frames at the rate in option `fps`; `default` frames per second if it is absent.
+    /// Returns the interval between frames at the rate in the option `fps`. If the option is missing, the rate is
+    /// `default_fps` frames per second.
     ///
     /// # Errors
-    /// [`Error::BadOption`] when the rate is not a number within 0.001 to 1000.
+    /// [`Error::BadOption`] when the rate is not a number from 0.001 to 1000.
     pub fn frame_interval(&self, default_fps: f64) -> Result<Duration, Error> {
         let Some(value) = self.get("fps") else {
             return Ok(Duration::from_secs_f64(1.0 / default_fps));
@@ -172,10 +179,11 @@ impl<'a> Options<'a> {
         }
     }
 
-    /// The duration in `option`, as in `timeout=10s`; `default` if it is absent.
+    /// Returns the duration in the option named `option`, as in `timeout=10s`. If the option is missing, returns
+    /// `default`.
     ///
     /// # Errors
-    /// [`Error::BadOption`] when it is not a duration from a millisecond to an hour.
+    /// [`Error::BadOption`] when the value is not a duration from a millisecond to an hour.
     pub fn duration(&self, option: &'static str, default: Duration) -> Result<Duration, Error> {
         let Some(value) = self.get(option) else { return Ok(default) };
         humantime::parse_duration(value)
@@ -184,10 +192,11 @@ impl<'a> Options<'a> {
             .ok_or_else(|| self.refuse(option, "must be a time like 10s or 500ms, from 1ms to 1h"))
     }
 
-    /// The width and height in pixels in option `size`, as in `size=1280x720`.
+    /// Returns the width and height, in pixels, in the option `size`, as in `size=1280x720`. If the option is missing,
+    /// returns `default`.
     ///
     /// # Errors
-    /// [`Error::BadOption`] when it is malformed or a side exceeds `max_px`.
+    /// [`Error::BadOption`] when the value is malformed or a side is not between `min_px` and `max_px`.
     pub fn size(&self, default: (u32, u32), min_px: u32, max_px: u32) -> Result<(u32, u32), Error> {
         let Some(value) = self.get("size") else { return Ok(default) };
         value
@@ -199,7 +208,7 @@ impl<'a> Options<'a> {
             })
     }
 
-    /// The error for an option with an unusable value.
+    /// Creates the error for an option with an unusable value.
     pub fn refuse(&self, option: &'static str, problem: &str) -> Error {
         Error::BadOption { scheme: self.scheme.to_owned(), option, problem: problem.to_owned() }
     }
@@ -217,14 +226,14 @@ impl fmt::Debug for SourceUrl {
     }
 }
 
-/// Omits the values.
+/// Shows only the names of the options, without their values.
 impl fmt::Debug for Options<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.pairs.iter().map(|(name, _)| name)).finish()
     }
 }
 
-/// The scheme in lower case and the text after it.
+/// Splits `text` into the scheme in lower case and the text after the scheme; `None` if `text` is not a source.
 fn split_scheme(text: &str) -> Option<(String, &str)> {
     if text.starts_with(['/', '.', '~']) {
         let is_device = text.starts_with("/dev/video") || text.starts_with("/dev/v4l/");
@@ -242,7 +251,7 @@ fn split_scheme(text: &str) -> Option<(String, &str)> {
     Some((scheme.to_ascii_lowercase(), text.get(end + 1..).unwrap_or("")))
 }
 
-/// The error for `text` that is no source, with a suggestion.
+/// Creates the error, with a suggestion, for `text` that is not a source.
 fn no_source(text: &str) -> Error {
     let bad = |url: String, problem: String| Error::BadUrl { url, problem };
     let schemes = Drivers::builtin().schemes();
@@ -266,7 +275,7 @@ fn no_source(text: &str) -> Error {
         let problem = format!("is not a source; play a film with ffmpeg: `{}`", suggest::FILM_COMMAND);
         return bad(masking::path(text), problem);
     }
-    // In any other text, secrets cannot be told from the rest.
+    // In any other text, secrets cannot be distinguished from the rest.
     let is_path = !text.contains(|c: char| c.is_whitespace() || "@:?#=&".contains(c));
     let shown = if is_path { masking::path(text) } else { masking::MASK.to_owned() };
     let drivers = schemes.join(", ");

@@ -1,38 +1,38 @@
-//! Suggests what was probably meant by text that is no valid source: a film, a server's address, a misspelt driver
-//! name.
+//! Suggests what was probably meant by text that is not a valid source: a video file, a server's address, or a misspelt
+//! driver name.
 //!
-//! Text in, a suggestion out, with `ADDRESS` or `FILM` in place of the source's own text, which may hold secrets.
-//! Nothing here opens a file or resolves a name, so the suggestions are guesses and are worded so.
+//! Suggestions contain `ADDRESS` or `FILM` in place of the source's own text, which may contain secrets. Nothing here
+//! opens a file or resolves a name, so the suggestions are guesses and are worded as such.
 
 use std::ffi::OsStr;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-/// File extensions of films; no driver of ours decodes films.
+/// The file extensions of videos, which no driver of Framecast decodes.
 const FILM_EXTENSIONS: [&str; 8] = ["mp4", "mkv", "avi", "mov", "webm", "m4v", "ts", "mjpeg"];
 
-/// The source that plays a film in a loop, for messages.
+/// The source that plays a video file in a loop, for messages. `FILM` stands for the file's path.
 pub(crate) const FILM_COMMAND: &str = "exec:ffmpeg -v error -re -stream_loop -1 -i FILM -q:v 5 -f mjpeg -";
 
-/// The source for a stream that only ffmpeg can read, for messages.
+/// The source for a stream that only ffmpeg can read, for messages. `ADDRESS` stands for the stream's URL.
 pub(crate) const STREAM_COMMAND: &str = "exec:ffmpeg -i ADDRESS -f mjpeg -q:v 5 -";
 
-/// Schemes of streams that ffmpeg reads and no driver of ours does.
+/// The URL schemes of streams that ffmpeg can read but no driver of Framecast.
 const FFMPEG_SCHEMES: [&str; 10] =
     ["rtmp", "rtmps", "rtmpt", "hls", "udp", "rtp", "srt", "tcp", "mms", "mmsh"];
 
-/// The source that plays the film at `path` in a loop, by ffmpeg.
+/// Returns the source URL that plays the video file at `path` in a loop, through ffmpeg.
 pub fn film_source(path: &str) -> String {
     FILM_COMMAND.replace("FILM", &shell_words::quote(path))
 }
 
-/// Whether the extension of `path` is that of a film.
+/// Returns whether the extension of `path` is that of a video file.
 pub(crate) fn is_film(path: &str) -> bool {
     let extension = Path::new(path).extension().and_then(OsStr::to_str);
     extension.is_some_and(|extension| FILM_EXTENSIONS.iter().any(|name| extension.eq_ignore_ascii_case(name)))
 }
 
-/// The suggestion for a stream's scheme that no driver reads.
+/// Returns the suggestion for the scheme of a stream that no driver reads.
 pub(crate) fn for_stream(scheme: &str) -> Option<String> {
     if scheme == "onvif" {
         return Some(
@@ -47,8 +47,8 @@ pub(crate) fn for_stream(scheme: &str) -> Option<String> {
     })
 }
 
-/// Whether `text` is a server's address without `http://`: it has a port, is an IPv4 address, or has a path after a
-/// host name with a dot.
+/// Returns whether `text` is a server's address without `http://`: it has a port, is an IPv4 address, or has a path
+/// after a host name with a dot.
 pub(crate) fn looks_like_server(text: &str) -> bool {
     let (authority, path) = text.split_at(text.find(['/', '?', '#']).unwrap_or(text.len()));
     let server = authority.rsplit('@').next().unwrap_or_default();
@@ -63,7 +63,7 @@ pub(crate) fn looks_like_server(text: &str) -> bool {
     is_name && is_server && !text.contains(char::is_whitespace)
 }
 
-/// The suggestion of a plugged-in camera, if `text` is a device's number, a device's name without its folder, or a
+/// Returns a hint for a plugged-in camera if `text` is a device's number, a device's name without its folder, or a
 /// common word for a camera.
 pub(crate) fn for_device(text: &str) -> Option<String> {
     let number = text.strip_prefix("video").unwrap_or(text);
@@ -75,7 +75,8 @@ pub(crate) fn for_device(text: &str) -> Option<String> {
     })
 }
 
-/// The entry of `known` that `word` misspells by one or two letters.
+/// Returns the entry of `known` that is closest to `word`, if they differ by at most one letter, or by two in words of
+/// more than four letters.
 pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let slips = if word.len() > 4 { 2 } else { 1 };
     known

@@ -1,4 +1,4 @@
-//! The one table of all drivers.
+//! The table of all drivers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,18 +18,19 @@ use crate::{
     test_pattern, v4l2,
 };
 
-/// How long a driver may take to list its devices. USB devices hang, and one must not hide the others.
+/// The time limit for a driver to list its devices. USB devices can hang, and one such device must not hide the devices
+/// of other drivers.
 const DEVICES_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// How long the availability check may take.
+/// The time limit for the check whether a device, file or program exists.
 const AVAILABILITY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The drivers that a program has, by scheme. Cheap to clone.
+/// The table of the drivers that a program has, by scheme. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Drivers(Vec<Arc<dyn Driver>>);
 
 impl Drivers {
-    /// The drivers that come with Framecast.
+    /// Creates a table of the drivers that come with Framecast.
     pub fn builtin() -> Self {
         Self::default()
             .with(emulated::Emulated)
@@ -46,7 +47,7 @@ impl Drivers {
             .with(Libcamera::new("pi"))
     }
 
-    /// The same table with one driver more, which replaces a driver of the same scheme.
+    /// Adds a driver to the table. It replaces a driver with the same scheme.
     #[must_use]
     pub fn with(mut self, driver: impl Driver + 'static) -> Self {
         self.0.retain(|known| known.scheme() != driver.scheme());
@@ -54,12 +55,12 @@ impl Drivers {
         self
     }
 
-    /// Adds a custom camera in a few lines: `scheme` becomes a source whose pictures are the JPEG images that the
-    /// iterator yields.
+    /// Adds a driver for a custom camera in a few lines of code: `scheme` becomes a source whose pictures are the JPEG
+    /// images that the iterator yields.
     ///
-    /// The source calls `open` at each opening of the camera, on a thread of its own, and reads the iterator there:
-    /// both may block. The iterator sets the pace, and is dropped when the camera closes. Items are anything that is
-    /// [`IntoPicture`]: `Vec<u8>`, [`Bytes`](framecast_media::Bytes), or a `Result` of these.
+    /// Each time the camera opens, the source calls `open` on a new thread and reads the iterator there, so both are
+    /// allowed to block. The iterator sets the pace, and is dropped when the camera closes. An item is anything that
+    /// implements [`IntoPicture`]: `Vec<u8>`, [`Bytes`](framecast_media::Bytes), or a `Result` of these.
     #[must_use]
     pub fn with_frames<F, I>(self, scheme: &'static str, open: F) -> Self
     where
@@ -70,7 +71,7 @@ impl Drivers {
         self.with(IterDriver::new(scheme, open))
     }
 
-    /// Like [`with_frames`](Self::with_frames), over an asynchronous stream.
+    /// Does what [`with_frames`](Self::with_frames) does, for an asynchronous stream instead of an iterator.
     #[must_use]
     pub fn with_frame_stream<F, S>(self, scheme: &'static str, open: F) -> Self
     where
@@ -81,15 +82,15 @@ impl Drivers {
         self.with(StreamDriver::new(scheme, open))
     }
 
-    /// The schemes in the table, in its order.
+    /// Returns the schemes in the table, in the order of the table.
     pub fn schemes(&self) -> Vec<&'static str> {
         self.0.iter().map(|driver| driver.scheme()).collect()
     }
 
-    /// The driver for `url`, after it has checked `url` without touching the device.
+    /// Returns the driver for `url`, after that driver has checked `url` without touching the device.
     ///
     /// # Errors
-    /// [`Error::UnknownScheme`] names the schemes in the table; other errors say what the driver finds wrong with the
+    /// [`Error::UnknownScheme`] names the schemes in the table. Other errors say what the driver finds wrong with the
     /// URL.
     pub fn find(&self, url: &SourceUrl) -> Result<Arc<dyn Driver>, Error> {
         let driver = self.0.iter().find(|driver| driver.scheme() == url.scheme());
@@ -98,11 +99,11 @@ impl Drivers {
         Ok(Arc::clone(driver))
     }
 
-    /// Checks whether the device, file or program of `url` exists, without opening it. The result is for a warning,
-    /// since the device may appear later.
+    /// Checks whether the device, file or program of `url` exists, without opening it. The result is meant for a
+    /// warning, because a missing device may appear later.
     ///
     /// # Errors
-    /// What is missing and what to do; after two seconds, that the system does not respond.
+    /// What is missing and what to do, or, after two seconds, that the system does not respond.
     pub async fn check_available(&self, url: &SourceUrl) -> Result<(), Error> {
         let (driver, looked_at) = (self.find(url)?, url.clone());
         let looking = tokio::task::spawn_blocking(move || driver.check_available(&looked_at));
@@ -121,8 +122,8 @@ impl Drivers {
         }
     }
 
-    /// The devices of all drivers that are plugged in now. A driver that does not answer within eight seconds
-    /// contributes none, and this is logged.
+    /// Lists the devices of all drivers that are plugged in now. If a driver does not respond within eight seconds, its
+    /// devices are missing from the list and a warning is logged.
     pub async fn devices(&self) -> Vec<Device> {
         let ask = async |driver: &Arc<dyn Driver>| {
             timeout(DEVICES_TIMEOUT, driver.devices()).await.unwrap_or_else(|_| {
@@ -140,13 +141,13 @@ impl Drivers {
     /// Opens `url` with the driver for its scheme.
     ///
     /// # Errors
-    /// Those of [`find`](Self::find), and those of the driver when it cannot open.
+    /// Those of [`find`](Self::find), and those of the driver when it cannot open the source.
     pub async fn open(&self, url: &SourceUrl) -> Result<Box<dyn Source>, Error> {
         self.find(url)?.open(url).await
     }
 }
 
-/// The error for a scheme that is not in the table.
+/// Creates the error for a scheme that is not in the table.
 fn unknown(url: &SourceUrl, known: Vec<&'static str>) -> Error {
     let shown = url.to_string();
     if shown.starts_with(masking::MASK) {
@@ -159,7 +160,7 @@ fn unknown(url: &SourceUrl, known: Vec<&'static str>) -> Error {
     Error::UnknownScheme { scheme: url.scheme().to_owned(), known, hint }
 }
 
-/// The suggestion for a scheme that is not in this build.
+/// Returns a suggestion for a scheme that is not in the table.
 fn hint(url: &SourceUrl, known: &[&str]) -> Option<String> {
     match url.scheme() {
         "file" => Some(format!("Write a file or folder by its path; for a film: {}", suggest::FILM_COMMAND)),

@@ -1,10 +1,10 @@
-//! The test camera: a moving pattern of any size and rate, with frame number, date and time, so that people can read
-//! the latency off the screen.
+//! The test camera: a moving pattern of any size and rate that shows the frame number, the date and the time, so that
+//! people can read the latency off the screen.
 //!
-//! With `format=yuyv` and the like it gives raw pictures, as a cheap webcam does.
+//! With an option such as `format=yuyv` it delivers raw pictures, as a cheap webcam does.
 //!
-//! A thread of its own draws and encodes it. Frames are due at fixed times from the opening on; a machine that cannot
-//! keep the rate skips frame numbers instead of showing late frames.
+//! A separate thread draws and encodes the pattern. Frames are due at fixed times, counted from the opening. A machine
+//! that cannot keep the rate skips frame numbers instead of showing frames late.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,7 +16,7 @@ use jiff::tz::TimeZone;
 use crate::blocking::{self, BlockingSource, Closed, Sink};
 use crate::{BoxFuture, Driver, Error, FrameBuilder, Options, Source, SourceUrl};
 
-/// `test:?size=1280x720&fps=30`.
+/// The driver for `test:?size=1280x720&fps=30`.
 pub(crate) struct Test;
 
 const OPTIONS: &[&str] = &["size", "fps", "format"];
@@ -24,16 +24,17 @@ const DEFAULT_SIZE_PX: (u32, u32) = (1280, 720);
 const MIN_SIDE_PX: u32 = 16;
 const MAX_SIDE_PX: u32 = 4096;
 const DEFAULT_FPS: f64 = 30.0;
-/// The rate of the fastest displays; drawing and encoding fill a core well below it.
+/// The maximum frame rate, which is that of the fastest displays. Drawing and encoding fill a CPU core at a much lower
+/// rate.
 const MAX_FPS: f64 = 240.0;
 const QUALITY: u8 = 80;
 
-/// The parsed options.
+/// The parsed options of the URL.
 #[derive(Debug, Clone, Copy)]
 struct PatternOptions {
     size_px: (u32, u32),
     interval: Duration,
-    /// `None` for JPEG.
+    /// The pixel format of raw pictures; `None` for JPEG.
     raw: Option<PixelFormat>,
 }
 
@@ -71,7 +72,7 @@ impl Driver for Test {
             let shape = PatternOptions::parse(&options)?;
             let builder = FrameBuilder::new(url);
             let frames = blocking::spawn("test pattern", move |sink| {
-                // Only a dropped source ends it, and then nobody needs the error.
+                // `run` ends only when the source is dropped, and then nobody needs the error.
                 run(shape, builder, sink).ok();
             })?;
             Ok(Box::new(TestSource { frames, interval: shape.interval }) as Box<dyn Source>)
@@ -134,12 +135,12 @@ fn draw<'a>(
     pattern.draw(&TestFrame { number, date: &date, time: &time, fps })
 }
 
-/// When frame `number` is due, counted from the opening.
+/// Returns when frame `number` is due, counted from the opening.
 fn due(number: u64, interval: Duration) -> Duration {
     Duration::from_nanos((interval.as_nanos() as u64).saturating_mul(number))
 }
 
-/// The frame that is due at `elapsed`.
+/// Returns the number of the frame that is due at `elapsed` after the opening.
 fn number_at(elapsed: Duration, interval: Duration) -> u64 {
     (elapsed.as_nanos() / interval.as_nanos()) as u64
 }

@@ -1,10 +1,10 @@
-//! Replaces the V4L2 driver on systems other than Linux, with an error that says so.
+//! Replaces the V4L2 driver on systems other than Linux. Every use returns an error that says that V4L2 needs Linux.
 
 use std::future::ready;
 
 use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
 
-/// `v4l2:`, which exists only on Linux.
+/// The driver for `v4l2:` on systems other than Linux, which only returns errors.
 pub(crate) struct V4l2;
 
 impl Driver for V4l2 {

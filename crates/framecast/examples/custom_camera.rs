@@ -1,4 +1,4 @@
-//! A custom camera in about ten lines: an iterator that yields JPEG images, on the live page.
+//! A custom camera in about ten lines: an iterator that yields JPEG images, which appear on the live page.
 //!
 //! ```sh
 //! cargo run -p framecast --example custom_camera [ADDRESS:PORT]
@@ -12,8 +12,8 @@ use std::time::Duration;
 use framecast::codec::{RgbImage, jpeg};
 use framecast::{App, Drivers, IntoPicture, Settings, shutdown_signal};
 
-/// A moving blue gradient, 25 times a second. The iterator may block: it has its own thread, which ends when no viewer
-/// is left.
+/// Yields pictures of a moving blue gradient, 25 per second. The iterator is allowed to block: it has its own thread,
+/// which ends when no viewer is left.
 fn slope() -> impl Iterator<Item = impl IntoPicture> {
     (0_u32..).map(|number| {
         sleep(Duration::from_millis(40));

@@ -1,6 +1,6 @@
-//! A custom driver with the full traits. It checks the options in the URL before it opens anything. It opens its source
-//! for the first viewer and drops it after the last. Its errors are readable for viewers, and its controls appear as a
-//! panel on the camera's page.
+//! A custom driver that implements the full traits `Driver` and `Source`. It checks the options in the URL before it
+//! opens anything. It opens its source for the first viewer and drops the source after the last viewer has left. Its
+//! errors are readable for viewers, and its controls appear as a panel on the camera's page.
 //!
 //! ```sh
 //! cargo run -p framecast --example custom_driver [ADDRESS:PORT]
@@ -18,12 +18,12 @@ use framecast::{
 };
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-/// `bars:?fps=10&size=640x480`: moving stripes.
+/// The driver of sources such as `bars:?fps=10&size=640x480`, which show moving stripes.
 struct Bars {
     dials: Dials,
 }
 
-/// The controls with their values. A real driver asks its device.
+/// The driver's controls with their values. A real driver would ask its device.
 #[derive(Clone)]
 struct Dials(Arc<Mutex<Vec<Control>>>);
 
@@ -77,7 +77,7 @@ impl Dials {
         }
     }
 
-    /// Checks all values before it sets any; `None` is the default.
+    /// Sets the values of controls; `None` resets a control to its default. Checks all values before it sets any.
     fn set(&self, changes: &[(String, Option<ControlValue>)]) -> Result<(), DriverError> {
         let mut controls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (id, value) in changes {
@@ -145,7 +145,7 @@ impl Driver for Bars {
     }
 }
 
-/// The open device. Its drop closes it.
+/// The open device. Dropping this value closes the device.
 struct OpenBars {
     ticks: Interval,
     pause: Duration,
@@ -153,12 +153,12 @@ struct OpenBars {
     /// How far the stripes have moved, in pixels.
     moved: u32,
     dials: Dials,
-    /// Each picture passes through this builder, which checks the JPEG and makes a frame of it.
+    /// The builder that checks each JPEG and makes a frame of it.
     builder: FrameBuilder,
 }
 
 impl Source for OpenBars {
-    /// Cancel safe: the next call continues the same wait.
+    /// Waits until the next picture is due, and draws it. Cancel safe: the next call continues the same wait.
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, DriverError>> {
         Box::pin(async move {
             self.ticks.tick().await;

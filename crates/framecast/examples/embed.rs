@@ -1,4 +1,4 @@
-//! Cameras in an axum program with pages of its own: all of Framecast is below `/cams`.
+//! Cameras in an axum program that has its own pages. All of Framecast is below `/cams`.
 //!
 //! ```sh
 //! cargo run -p framecast --example embed [ADDRESS:PORT]

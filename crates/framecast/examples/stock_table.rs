@@ -1,5 +1,6 @@
-//! A table of a million rows from a database, streamed without holding it in memory. The header, each row and the
-//! footer leave as they are rendered. The reader reads the next rows when the client has taken those before.
+//! Streams a table of a million rows from a database without holding the table in memory. The header, each row and the
+//! footer are sent as soon as they are rendered. The next rows are read from the database when the client has received
+//! the rows before.
 //!
 //! ```sh
 //! cargo run --release -p framecast --example stock_table [ADDRESS:PORT [FILE]]
@@ -33,17 +34,18 @@ use tokio::sync::mpsc;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// The size of the table: so many stocks on so many days, a million rows.
+/// The number of stocks. With one row per stock and day ([`DAYS`]), the table has a million rows.
 const STOCKS: usize = 100;
 const DAYS: usize = 10_000;
 
-/// How many rows one query reads; at most two pages wait.
+/// The number of rows that one query reads. At most two such pages are queued.
 const PAGE_ROWS: i64 = 200;
 
-/// SQLite's page cache for each client, instead of 2 MiB: a client reads each row once, in order.
+/// The size of SQLite's page cache for each client, in KiB. It is less than the default of 2 MiB, because a client
+/// reads each row once, in order.
 const CACHE_KIB: i64 = 128;
 
-/// One stock on one day.
+/// One row of the table: the prices of one stock on one day.
 struct Stock {
     id: i64,
     day: String,
@@ -86,7 +88,7 @@ impl Record for Stock {
     }
 }
 
-/// The page, in three templates.
+/// The HTML page of the table, rendered from three templates.
 struct StockPage;
 
 #[derive(Template)]
@@ -154,14 +156,14 @@ impl HtmlPage<Stock> for StockPage {
     }
 }
 
-/// All stocks. A thread reads them page by page. It begins with the first poll, waits while the stream is not polled,
-/// and ends when the stream is dropped.
+/// Returns a stream of all rows. A thread reads the rows page by page. The thread starts when the stream is first
+/// polled, waits while the stream is not polled, and ends when the stream is dropped.
 fn stocks(file: Arc<PathBuf>) -> impl Stream<Item = Result<Stock, BoxError>> + Send {
     let begin = async move {
         let (sender, mut receiver) = mpsc::channel(1);
         let reader = tokio::task::spawn_blocking(move || read(&file, &sender));
         let pages = stream::poll_fn(move |context| receiver.poll_recv(context));
-        // Check how the reader ended: otherwise a table that it broke off would look complete.
+        // Checks how the reader ended. Otherwise, a table that the reader broke off would look complete.
         let end = stream::once(reader).filter_map(|ended| {
             ready(match ended {
                 Ok(Ok(())) => None,
@@ -174,7 +176,8 @@ fn stocks(file: Arc<PathBuf>) -> impl Stream<Item = Result<Stock, BoxError>> + S
     begin.flatten_stream()
 }
 
-/// Reads by key, so that each page is a query of its own that ends at once: a slow client holds no lock.
+/// Reads all rows page by page, and sends each page to `pages`. Each page is a separate query, which begins after the
+/// last key of the page before and ends at once, so that a slow client holds no lock.
 fn read(file: &Path, pages: &mpsc::Sender<Vec<Stock>>) -> rusqlite::Result<()> {
     let database = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     database.pragma_update(None, "cache_size", -CACHE_KIB)?;
@@ -193,7 +196,7 @@ fn read(file: &Path, pages: &mpsc::Sender<Vec<Stock>>) -> rusqlite::Result<()> {
     }
 }
 
-/// Fills the database in one transaction, unless it is already full.
+/// Fills the database in one transaction, unless its table already exists.
 fn fill(file: &Path) -> Result<(), BoxError> {
     let mut database = Connection::open(file)?;
     if database.table_exists(None, "stock")? {

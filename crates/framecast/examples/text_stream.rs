@@ -1,4 +1,5 @@
-//! A multipart stream whose parts are text: the writer behind an axum route, and the parser that reads it.
+//! A multipart stream whose parts are text: a server that writes the stream in an axum route, and a client that parses
+//! it.
 //!
 //! ```sh
 //! cargo run -p framecast --example text_stream [ADDRESS:PORT]         # a browser shows the text that replaces itself
@@ -21,7 +22,7 @@ use futures_util::{StreamExt, stream};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Counts down from ten, five times a second.
+/// Responds with a countdown from ten: five text parts per second, each of which replaces the part before.
 async fn countdown() -> impl IntoResponse {
     let writer = Writer::new("text").expect("four letters are a boundary");
     let (content_type, opening, closing) = (writer.content_type(), writer.opening(), writer.closing());

@@ -1,4 +1,4 @@
-//! The assembled server.
+//! Assembles the server from cameras, encoders, history, webhooks and HTTP.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -27,15 +27,17 @@ use crate::supervisor::Supervisor;
 use crate::suspend::SuspendMonitor;
 use crate::webhook;
 
-/// The name and version that the server logs when it starts.
+/// The program's name and version, which are the text of the event about the server's start.
 const VERSION: &str = concat!("Framecast ", env!("CARGO_PKG_VERSION"));
 
-/// How long cameras and viewers have at shutdown to end by themselves.
+/// How long the shutdown waits for cameras, and for the streams of viewers, to end by themselves.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(1900);
 
-/// The cameras with their supervisors: everything but the listener. Another program can mount them in its router.
+/// The server without a listener: the cameras with their supervisors, the history and the routes. Another program can
+/// mount the routes in its own router.
 ///
-/// The caller must create it within a Tokio runtime. Dropping it, or calling [`close`](Self::close), closes the cameras.
+/// `Cameras` must be created within a Tokio runtime. Dropping the value, or calling [`close`](Self::close), closes the
+/// cameras.
 #[derive(Debug)]
 pub struct Cameras {
     context: Context,
@@ -50,15 +52,16 @@ pub enum StartError {
     /// A setting has a value that the server cannot use.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The history cannot store events at the configured place.
+    /// The history cannot store events at the configured location.
     #[error(transparent)]
     History(#[from] framecast_history::Error),
-    /// Another program has the address, or it is not an address of this machine.
+    /// The server cannot listen on the address: for instance, another program uses the address, or this machine does
+    /// not have it.
     #[error("cannot listen on {address}: {source}{}", listen_hint(.address, .source))]
     Listen {
         /// The configured address.
         address: Listen,
-        /// The system's error.
+        /// The operating system's error.
         source: std::io::Error,
     },
 }
@@ -102,7 +105,7 @@ fn unix_hint(error: &std::io::Error) -> String {
     .to_owned()
 }
 
-/// A pool of encoder threads for all cameras, one thread per core.
+/// Creates the pool of encoder threads that all cameras share, with one thread per core.
 fn encoder_pool() -> Result<Arc<Pool>, ConfigError> {
     let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let pool = Pool::new(Backend::best(), threads)
@@ -111,7 +114,7 @@ fn encoder_pool() -> Result<Arc<Pool>, ConfigError> {
     Ok(Arc::new(pool))
 }
 
-/// Adds the cameras of `settings` to the hub, each with its saved controls.
+/// Adds the cameras of `settings` to the hub, and gives each camera its saved control values.
 fn cameras(
     settings: &Settings,
     hub: &Hub,
@@ -140,8 +143,8 @@ fn supervise(cameras: &[Arc<Camera>], pool: &Arc<Pool>, tasks: &TaskTracker, shu
     }
 }
 
-/// Logs which cameras lack their device, file, folder or program. It runs beside the start, because a disk may answer
-/// slowly.
+/// Logs a warning for each camera whose device, file, folder or program does not exist. Runs as a separate task, so
+/// that a slow disk does not delay the server's start.
 async fn warn_of_missing(settings: Arc<Settings>, drivers: Drivers, shutdown: CancellationToken) {
     let missing = shutdown.run_until_cancelled(settings.missing(&drivers)).await;
     for sentence in missing.into_iter().flatten() {
@@ -150,11 +153,12 @@ async fn warn_of_missing(settings: Arc<Settings>, drivers: Drivers, shutdown: Ca
 }
 
 impl Cameras {
-    /// Starts a supervisor for each camera of `settings`. A camera opens when its first viewer comes.
+    /// Starts the history, the webhooks, and a supervisor for each camera of `settings`. A camera opens when its first
+    /// viewer connects.
     ///
     /// # Errors
     /// A setting is out of its range, two cameras have the same name, no driver of `drivers` can open a camera's
-    /// source, or the history cannot store events at the configured place.
+    /// source, or the history cannot store events at the configured location.
     pub async fn start(settings: Settings, drivers: Drivers) -> Result<Self, StartError> {
         settings.validate(&drivers)?;
         let hub = Hub::new();
@@ -194,28 +198,30 @@ impl Cameras {
         Ok(Self { context, shutdown, tasks })
     }
 
-    /// All routes: page, streams, snapshots and API, at the documented paths. They include neither the account nor the
-    /// guards: these are the mounting program's task. One check is included: a page can open WebSockets only if it is
-    /// the server's own or of one of the `cors_origins`.
+    /// Returns a router with all routes: the page, streams, snapshots and the API, at their documented paths. The
+    /// router does not check accounts and host names; the program that mounts the router must do that. The router
+    /// checks only the origin of WebSockets: a page can open one if the page comes from the server itself or from one
+    /// of the `cors_origins`.
     ///
-    /// To mount it below a prefix, call `nest_service("/cams", cameras.router())`, which answers `/cams` and `/cams/`.
-    /// The page works there, and the API's paths then begin with the prefix.
+    /// To mount the router below a prefix, call `nest_service("/cams", cameras.router())`, which serves both `/cams`
+    /// and `/cams/`. The page works there, and the paths of the API then begin with the prefix.
     pub fn router(&self) -> Router {
         http::routes(&self.context, &self.shutdown)
     }
 
-    /// All routes behind the account and the guards, as [`App`] serves them. The fuzzer calls them without a socket.
+    /// Returns the router that [`App`] serves: all routes, with the checks of account, host name and origin. The fuzzer
+    /// calls this router without a socket.
     #[cfg(fuzzing)]
     pub fn guarded_router(&self) -> Router {
         http::guarded(&self.context, &self.shutdown)
     }
 
-    /// The cameras by name. A program subscribes to their frames here.
+    /// Returns the hub, which finds cameras by name. A program subscribes to a camera's frames through the hub.
     pub fn hub(&self) -> &Hub {
         &self.context.hub
     }
 
-    /// Ends all streams and closes the cameras. Returns when they are closed, or after two seconds.
+    /// Ends all streams and closes the cameras. Returns when the cameras are closed, after two seconds at the latest.
     pub async fn close(&self) {
         self.shutdown.cancel();
         self.tasks.close();
@@ -244,10 +250,10 @@ pub struct App {
 }
 
 impl App {
-    /// Starts the cameras and listens. The server answers requests once the caller runs [`run`](Self::run).
+    /// Starts the cameras, and begins to listen. The server handles requests only while [`run`](Self::run) runs.
     ///
     /// # Errors
-    /// [`StartError`] says which setting the server cannot use, or why it cannot listen on the address.
+    /// [`StartError`] says which setting the server cannot use, or why the server cannot listen on the address.
     pub async fn start(settings: Settings, drivers: Drivers) -> Result<Self, StartError> {
         settings.validate(&drivers)?;
         let failed = |source| StartError::Listen { address: settings.listen.clone(), source };
@@ -261,29 +267,30 @@ impl App {
         Ok(Self { cameras, server, listens_on })
     }
 
-    /// The address that the server listens on, with the actual port if the configured port was 0.
+    /// Returns the address that the server listens on, with the actual port if the configured port was 0.
     pub fn listens_on(&self) -> &Listen {
         &self.listens_on
     }
 
-    /// The address that the server listens on, with the actual port if the configured port was 0; `None` for a UNIX
-    /// socket.
+    /// Returns the IP address and port that the server listens on, with the actual port if the configured port was 0.
+    /// Returns `None` for a UNIX socket.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.listens_on.address()
     }
 
-    /// The cameras by name.
+    /// Returns the hub, which finds cameras by name.
     pub fn hub(&self) -> &Hub {
         self.cameras.hub()
     }
 
-    /// Shows in `/metrics` how many log lines were lost. Without this call, `/metrics` leaves that count out. Only the
-    /// first call counts.
+    /// Adds the number of lost log lines to `/metrics`. Without this call, `/metrics` omits that number. Only the first
+    /// call has an effect.
     pub fn show_lost_lines(&self, lost: &LostLines) {
         self.cameras.context.lost_lines.get_or_init(|| lost.clone());
     }
 
-    /// Serves until the caller cancels `shutdown`. Then it ends the streams and closes the cameras within two seconds.
+    /// Serves requests until the caller cancels `shutdown`. Then ends the streams and closes the cameras within two
+    /// seconds.
     pub async fn run(self, shutdown: CancellationToken) {
         let Self { cameras, server, .. } = self;
         let stop = cameras.shutdown.clone();

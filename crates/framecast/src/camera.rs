@@ -1,4 +1,4 @@
-//! A configured camera: what its supervisor, its encoders and the API share.
+//! The state of a configured camera that its supervisor, its encoders and the API share.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,25 +8,27 @@ use framecast_hub::Feed;
 use crate::config::CameraSettings;
 use crate::controls::{Changes, Controls};
 
-/// A configured camera.
+/// A configured camera, shared by its supervisor, its encoders and the API.
 #[derive(Debug)]
 pub(crate) struct Camera {
     pub(crate) feed: Arc<Feed>,
     pub(crate) drivers: Drivers,
     pub(crate) settings: CameraSettings,
     pub(crate) controls: Controls,
-    /// What the device delivered at the camera's last opening, and what the server asked the device for.
+    /// What the device delivered when the camera was last opened, and what the server requested from the device. `None`
+    /// before the first opening.
     capture: Mutex<Option<Capture>>,
 }
 
 impl Camera {
-    /// A camera with the controls of its settings. The saved values override those.
+    /// Creates a camera whose controls get the values of `settings`, overridden by the values of `saved`.
     pub(crate) fn new(feed: Arc<Feed>, drivers: Drivers, settings: CameraSettings, saved: &Changes) -> Self {
         let controls = Controls::new(&settings.controls, saved);
         Self { feed, drivers, settings, controls, capture: Mutex::default() }
     }
 
-    /// What the device delivered at the camera's last opening, and what the server asked the device for.
+    /// Returns what the device delivered when the camera was last opened, and what the server requested from the
+    /// device. Returns `None` before the first opening.
     pub(crate) fn capture(&self) -> Option<Capture> {
         self.capture.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

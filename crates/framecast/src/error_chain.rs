@@ -1,4 +1,4 @@
-//! An error's message with the messages of its causes.
+//! Combines an error's message with the messages of its causes.
 
 use std::error::Error;
 use std::io;
@@ -6,15 +6,16 @@ use std::io;
 use framecast_media::escape_hidden;
 use rustix::io::Errno;
 
-/// The message of an error and of its causes, as one line in which each hidden character is escaped. If file
-/// descriptors ran out, the line also says what to do.
+/// Returns the messages of an error and of its causes as one line, in which each hidden character (see
+/// [`is_hidden`](framecast_media::is_hidden)) is escaped. If the cause is a lack of file descriptors, the line also
+/// says what to do.
 pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
     let mut remedy = remedy_in(error);
     let mut cause = error.source();
     while let Some(source) = cause {
         let text = source.to_string();
-        // Most messages already contain their cause's.
+        // Most messages already contain the message of their cause.
         if !line.contains(&text) {
             line = format!("{line}: {text}");
         }
@@ -29,7 +30,8 @@ pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
     line
 }
 
-/// What the user can do if `error` says that the process, or the system, has no file descriptor left.
+/// Returns what the user can do if `error` says that the process, or the system, has no file descriptor left. Returns
+/// `None` for any other error.
 pub(crate) fn remedy(error: &io::Error) -> Option<&'static str> {
     match Errno::from_io_error(error)? {
         Errno::MFILE => {
@@ -42,8 +44,8 @@ pub(crate) fn remedy(error: &io::Error) -> Option<&'static str> {
     }
 }
 
-/// The [`remedy`] of one error of a chain. `source()` skips the error inside an [`io::Error`], so this looks there
-/// itself.
+/// Returns the [`remedy`] for one error of a chain. `source()` skips the error that an [`io::Error`] wraps, so this
+/// function also checks the wrapped error.
 fn remedy_in(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let error = error.downcast_ref::<io::Error>()?;
     remedy(error).or_else(|| remedy_in(error.get_ref()?))

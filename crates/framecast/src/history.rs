@@ -1,4 +1,4 @@
-//! Opens the history that the settings name, and closes it.
+//! Opens the history, the store of events that the settings describe, and closes it at shutdown.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -13,28 +13,28 @@ use tracing::{info, warn};
 
 use crate::config::{ConfigError, HistoryStorage, Settings};
 
-/// How long the start waits for a database that it cannot reach. After a power cut the database may start later than
-/// this server.
+/// How long the server's start waits for a database that is not reachable. After a power cut, the database might start
+/// later than this server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The wait between two attempts.
+/// The delay between two attempts to open the database.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// How long the history may take at shutdown to write the last events.
+/// How long the shutdown waits for the history to write the last events.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(800);
 
-/// A server's history, with its tasks and the folder that ends with it.
+/// The history of a running server, with its background tasks and, if the history is temporary, its folder.
 #[derive(Debug)]
 pub(crate) struct HistoryHandle {
     pub(crate) history: History,
-    /// Whether the events are gone when the server ends.
+    /// Whether the events are lost when the server ends.
     pub(crate) is_temporary: bool,
     tasks: Mutex<Option<Tasks>>,
-    /// The temporary folder of a history that ends with the server.
+    /// The folder of a temporary history. Dropping this field deletes the folder.
     _folder: Option<TempDir>,
 }
 
-/// Why there is no history.
+/// The reason why the history could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
     #[error(transparent)]
@@ -43,7 +43,7 @@ pub(crate) enum OpenError {
     History(#[from] Error),
 }
 
-/// Opens the history of `settings`, and stores the events that `hub` sends from now on.
+/// Opens the history that `settings` describe. From then on, the history stores the events that `hub` sends.
 pub(crate) async fn open(settings: &Settings, hub: &Hub) -> Result<HistoryHandle, OpenError> {
     let place = &settings.history.storage;
     let is_default = *place == HistoryStorage::Default;
@@ -58,8 +58,8 @@ pub(crate) async fn open(settings: &Settings, hub: &Hub) -> Result<HistoryHandle
             info!("the history stores events in {location}");
             Ok(HistoryHandle::new(history, tasks))
         }
-        // The disk may get room, or may be mounted, later. But if the user named a file and the server cannot create
-        // it, that is a mistake in the configuration.
+        // Later, space on the disk might become free, or the disk might be mounted. But if the user named a file and
+        // the server cannot create it, that is a mistake in the configuration.
         Err(error) if error.is_full() || is_default && error.is_unwritable() => {
             let advice =
                 if error.is_full() { "free some space" } else { "or set state_dir to another folder" };
@@ -72,7 +72,7 @@ pub(crate) async fn open(settings: &Settings, hub: &Hub) -> Result<HistoryHandle
                 History::open_in_memory(store_settings(settings, location), events).await?;
             Ok(HistoryHandle::new(history, tasks))
         }
-        // Another server has the default file, which the user did not name.
+        // Another server uses the default file, which the user did not choose.
         Err(error @ Error::Locked { .. }) if is_default => {
             open_temporary(settings, hub, Some(error.to_string())).await
         }
@@ -80,7 +80,7 @@ pub(crate) async fn open(settings: &Settings, hub: &Hub) -> Result<HistoryHandle
     }
 }
 
-/// Opens the database at `location`. Waits for a database that it cannot reach.
+/// Opens the database at `location`. If the database is not reachable, tries again for [`CONNECT_TIMEOUT`].
 async fn open_with_retry(
     settings: &Settings,
     location: &Location,
@@ -102,8 +102,8 @@ async fn open_with_retry(
     }
 }
 
-/// Stores events until the server ends: in a file in the temporary folder, or else in memory. `reason` says why, unless
-/// the user asked for a temporary history.
+/// Opens a history that ends with the server: in a file in the system's temporary folder or, if that folder is not
+/// writable, in memory. `reason` says why the history is temporary; `None` means that the user asked for that.
 async fn open_temporary(
     settings: &Settings,
     hub: &Hub,
@@ -149,7 +149,7 @@ impl HistoryHandle {
         Self { history, is_temporary: false, tasks: Mutex::new(Some(tasks)), _folder: None }
     }
 
-    /// Ends the history when it has written all events, or soon after.
+    /// Closes the history when it has written all events, after [`CLOSE_TIMEOUT`] at the latest.
     pub(crate) async fn close(&self) {
         let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(tasks) = tasks else { return };

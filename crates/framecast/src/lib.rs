@@ -1,9 +1,10 @@
-//! Framecast turns any camera into live pictures in any browser. This is the library behind the program. It embeds
-//! the server, mounts its routes in an axum program, or adds a custom camera.
+//! Framecast turns any camera into live pictures in any browser. This crate is the library behind the program. Use it
+//! to embed the server, to mount the server's routes in an axum program, or to add a custom camera.
 //!
 //! # A custom camera
 //!
-//! An iterator that yields JPEG images is a camera. This one is on the live page at `http://127.0.0.1:5000/`:
+//! Any iterator that yields JPEG images can be a camera. The camera in this example appears on the live page at
+//! `http://127.0.0.1:5000/`:
 //!
 //! ```no_run
 //! use framecast::{App, Drivers, Settings};
@@ -30,9 +31,10 @@
 //! # }
 //! ```
 //!
-//! # Frames for something else
+//! # Frames for other uses
 //!
-//! Each subscriber is a viewer: the camera opens for the first one and closes after the last.
+//! Each subscriber counts as a viewer. The camera opens for its first viewer, and closes after its last viewer has
+//! left.
 //!
 //! ```
 //! use framecast::{Cameras, Delivery, Drivers, Settings};
@@ -49,20 +51,21 @@
 //! # }
 //! ```
 //!
-//! # What there is
+//! # The main types
 //!
-//! - [`App`] is the whole server. [`Cameras`] is the same without a listener; another program mounts its
+//! - [`App`] is the whole server. [`Cameras`] is the server without a listener; another program mounts its
 //!   [`router`](Cameras::router).
-//! - [`Settings`] configures both, from code or from the text of a `framecast.toml`.
-//! - [`Drivers`] is the table of drivers; [`Driver`] and [`Source`] are the traits for a custom one.
+//! - [`Settings`] configures an [`App`] or [`Cameras`], from code or from the text of a `framecast.toml`.
+//! - [`Drivers`] is the table of drivers; [`Driver`] and [`Source`] are the traits for a custom driver.
 //! - [`Hub`] finds a camera's [`Feed`] by name; its [`Channel`] hands out [`Frame`]s to [`Subscriber`]s.
-//! - [`table`] streams rows as HTML, CSV or JSON, however many there are.
+//! - [`table`] streams any number of rows as HTML, CSV or JSON.
 //! - [`multipart`] writes and reads `multipart/x-mixed-replace` for parts of any content type.
 //!
-//! Everything runs on Tokio. The library logs with `tracing`; a program that embeds it chooses where the log goes.
+//! Everything runs on Tokio. The library logs with `tracing`; a program that embeds the library chooses where the log
+//! goes.
 //!
-//! What belongs here: configuration, supervision of cameras, HTTP, assembly. Other crates define pictures, fan them out
-//! to subscribers, read them from devices, and send them to clients.
+//! This crate contains configuration, the supervision of cameras, HTTP, and the assembly of the server. Other crates
+//! define pictures, fan them out to subscribers, read them from devices, and send them to clients.
 
 #![forbid(unsafe_code)]
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many lines of a program's log were lost. Cheap to clone; all clones share one count.
+/// A counter of the log lines that a program lost. Cloning is cheap, and all clones share one count.
 ///
-/// The library writes its log with `tracing` and does not know where the lines go. So the program that writes them
-/// counts the lost ones, and [`App::show_lost_lines`](crate::App::show_lost_lines) puts the count into `/metrics`.
+/// The library logs with `tracing` and does not know where the lines go. So the program that writes the lines counts
+/// the lost lines, and [`App::show_lost_lines`](crate::App::show_lost_lines) adds the count to `/metrics`.
 #[derive(Debug, Clone, Default)]
 pub struct LostLines(Arc<AtomicU64>);
 
@@ -16,7 +16,7 @@ impl LostLines {
         self.0.fetch_add(lines, Ordering::Relaxed);
     }
 
-    /// The lines lost until now.
+    /// Returns the number of lines lost so far.
     pub fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

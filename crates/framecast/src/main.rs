@@ -8,7 +8,7 @@ mod log;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Before the first thread starts, because each thread's arena takes this setting when it is made.
+    // Before the first thread starts, because each thread's malloc arena reads this setting when the arena is created.
     framecast_sys::fix_malloc_thresholds();
     cli::Cli::read().run()
 }

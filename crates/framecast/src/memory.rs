@@ -1,4 +1,4 @@
-//! Returns freed memory to the system, soon after a camera became idle or many connections ended.
+//! Returns freed memory to the operating system, soon after a camera has become idle or many connections have ended.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,18 +7,19 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
-/// How long freed memory stays in the heap, so that one call returns all that is freed at about the same time.
+/// The delay before freed memory is returned to the operating system, so that one return covers all memory that is
+/// freed at about the same time.
 const RETURN_DELAY: Duration = Duration::from_secs(1);
 
-/// How many connections must end, beyond those that opened, before their memory goes back: each may have used about 50
-/// KiB.
+/// How far the number of open connections must fall below its peak before memory is returned to the operating system.
+/// Each connection can have used about 50 KiB.
 const MIN_ENDED: usize = 64;
 
-/// Returns the freed memory of all threads' heaps to the system. Callers at about the same time share one return,
-/// because it blocks each thread that allocates meanwhile.
+/// Schedules the return of all threads' freed heap memory to the operating system, after [`RETURN_DELAY`]. Calls during
+/// this delay share one return, because a return blocks each thread that allocates memory meanwhile.
 pub(crate) fn schedule_return(runtime: &Handle) {
     static IS_DUE: AtomicBool = AtomicBool::new(false);
-    /// Clears the flag when the return begins, or when the runtime ends before.
+    /// Clears `IS_DUE` when the return of memory begins, or when the runtime ends earlier.
     struct ResetOnDrop;
     impl Drop for ResetOnDrop {
         fn drop(&mut self) {
@@ -31,13 +32,14 @@ pub(crate) fn schedule_return(runtime: &Handle) {
     let due = ResetOnDrop;
     runtime.spawn(async move {
         sleep(RETURN_DELAY).await;
-        // Memory that is freed from now on needs a new call.
+        // Memory that is freed from now on needs another call of this function.
         drop(due);
         tokio::task::spawn_blocking(framecast_sys::trim_heap);
     });
 }
 
-/// Counts the open connections. When many have ended, it returns their memory to the system.
+/// A counter of open connections. When many connections have ended, the tracker returns their memory to the operating
+/// system.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionTracker {
     counts: Arc<Mutex<OpenConnections>>,
@@ -47,7 +49,7 @@ pub(crate) struct ConnectionTracker {
 #[derive(Debug, Default)]
 struct OpenConnections {
     open: usize,
-    /// The peak of open connections since the last return of memory.
+    /// The highest number of open connections since the last return of memory.
     peak: usize,
 }
 
@@ -57,7 +59,8 @@ impl OpenConnections {
         self.peak = self.peak.max(self.open);
     }
 
-    /// Whether enough connections have ended since the last return of memory.
+    /// Counts one ended connection. Returns true if memory should be returned now, because the number of open
+    /// connections has fallen [`MIN_ENDED`] below its peak.
     fn leave(&mut self) -> bool {
         self.open -= 1;
         let is_enough = self.peak - self.open >= MIN_ENDED;
@@ -68,13 +71,14 @@ impl OpenConnections {
     }
 }
 
-/// One connection of a [`ConnectionTracker`], until its owner drops it.
+/// One open connection of a [`ConnectionTracker`]. The tracker counts the connection as ended when its guard is
+/// dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionGuard(ConnectionTracker);
 
 impl ConnectionTracker {
-    /// A tracker without connections. The caller must be within the runtime that returns the memory, because
-    /// connections end on other threads, too.
+    /// Creates a tracker without connections. Must be called within a Tokio runtime. The tracker keeps a handle to that
+    /// runtime for the return of memory, because connections can also end on threads outside the runtime.
     pub(crate) fn new() -> Self {
         Self { counts: Arc::default(), runtime: Handle::current() }
     }

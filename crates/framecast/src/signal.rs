@@ -9,17 +9,19 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// The signals that end the program at once when they come a second time, each with its exit code.
+/// The signals that shut the program down, each with an exit code. If a second signal arrives, the program ends at once
+/// with the exit code of that signal.
 const ENDINGS: [(SignalKind, i32); 3] =
     [(SignalKind::interrupt(), 130), (SignalKind::quit(), 131), (SignalKind::terminate(), 143)];
 
-/// A token that the first SIGINT, SIGQUIT or SIGTERM cancels. A second one ends the process at once, with exit code
-/// 130, 131 or 143. If the caller or a SIGHUP cancels the token, that does not count as the first signal.
+/// Returns a token that the first SIGINT, SIGQUIT or SIGTERM cancels. A second such signal ends the process at once,
+/// with exit code 130, 131 or 143. A cancellation by the caller or by SIGHUP does not count as the first signal.
 ///
-/// SIGHUP cancels it too if the process has a controlling terminal, which sends SIGHUP when it closes. A service has no
-/// terminal; it logs a SIGHUP and ignores it. If SIGHUP was ignored at the start, as by `nohup`, it stays ignored.
+/// SIGHUP also cancels the token if the process has a controlling terminal, because a terminal sends SIGHUP when it
+/// closes. A service has no terminal; it logs SIGHUP and ignores it. If SIGHUP was ignored at the start, as under
+/// `nohup`, it stays ignored.
 ///
-/// The caller must be within a Tokio runtime.
+/// Must be called within a Tokio runtime.
 pub fn shutdown_signal() -> CancellationToken {
     let token = CancellationToken::new();
     let was_asked = Arc::new(AtomicBool::new(false));
@@ -58,8 +60,8 @@ fn listen(kind: SignalKind) -> Option<Signal> {
         .ok()
 }
 
-/// With a terminal, SIGHUP means that the terminal closed. A shell may send a second SIGHUP, which does not end the
-/// process at once either.
+/// Handles SIGHUP. With a terminal, SIGHUP means that the terminal was closed, so the program shuts down. A shell might
+/// send a second SIGHUP, which does not end the process at once.
 async fn hang_up(mut hangups: Signal, has_terminal: bool, token: CancellationToken) {
     let refused_log = RateLimitedLog::default();
     while hangups.recv().await.is_some() {

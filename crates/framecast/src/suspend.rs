@@ -1,9 +1,9 @@
 //! Detects that the program itself was suspended: someone stopped it (`SIGSTOP`, a debugger), or the machine slept.
 //!
 //! When the program resumes, timers fire at once while pictures still wait in sockets. Without this module, supervisors
-//! would blame cameras for a silence that was the program's own. One monitor serves all supervisors: a task records a
-//! heartbeat twice a second, and a supervisor asks when the program last resumed before it blames a camera. This module
-//! knows nothing of cameras.
+//! would assume that the cameras had stopped, although the program itself had stood still. One monitor serves all
+//! supervisors. A task records a heartbeat twice a second, and a supervisor asks the monitor when the program last
+//! resumed before it declares a camera lost. This module does not deal with cameras itself.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,25 +13,26 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-/// How often the task records that the program runs.
+/// The time between two heartbeats, which record that the program runs.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 
-/// If so much time passed since the last heartbeat, the program was suspended. A busy machine is usually late by less.
+/// The time without a heartbeat after which the program counts as suspended. On a busy machine, heartbeats are usually
+/// late by less than this.
 const SUSPENDED_AFTER: Duration = Duration::from_millis(1500);
 
-/// For so long after a resume, a failing connection may have died during the suspension.
+/// How long after a resume the failure of a connection is attributed to the suspension.
 const RESUME_GRACE: Duration = Duration::from_secs(10);
 
-/// This clock goes on while the machine sleeps; the monotonic clock stops.
+/// The clock that measures suspensions. This clock continues while the machine sleeps; the monotonic clock stops.
 #[cfg(target_os = "linux")]
 const CLOCK: ClockId = ClockId::Boottime;
 
-/// The fallback for systems without that clock. It detects a stopped program, and a machine's sleep as far as this
-/// clock goes on meanwhile.
+/// The clock for systems without `CLOCK_BOOTTIME`. With this clock, the monitor detects that the program was stopped.
+/// It detects that the machine slept only if this clock continues during the sleep.
 #[cfg(not(target_os = "linux"))]
 const CLOCK: ClockId = ClockId::Monotonic;
 
-/// Knows when the program last resumed after a suspension. Clones share this knowledge.
+/// A monitor that records when the program last resumed after a suspension. All clones share one record.
 #[derive(Debug, Clone)]
 pub(crate) struct SuspendMonitor(Arc<Mutex<Heartbeat>>);
 
@@ -40,7 +41,7 @@ impl SuspendMonitor {
         Self(Arc::new(Mutex::new(Heartbeat { last: clock(), resumed_at: None })))
     }
 
-    /// Records heartbeats until `shutdown`.
+    /// Records heartbeats until `shutdown` is cancelled.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let mut heartbeat = interval(HEARTBEAT_INTERVAL);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -49,7 +50,7 @@ impl SuspendMonitor {
         }
     }
 
-    /// When the program last resumed; `None` if it was never suspended.
+    /// Returns when the program last resumed after a suspension; `None` if the program was never suspended.
     pub(crate) fn resumed_at(&self) -> Option<Instant> {
         let mut heartbeat = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stood_still) = heartbeat.note(clock(), Instant::now()) {
@@ -64,27 +65,27 @@ impl SuspendMonitor {
         heartbeat.resumed_at
     }
 
-    /// Whether the program resumed so recently that a failing connection may have died during the suspension.
+    /// Returns whether the program resumed so recently that a connection might have failed because of the suspension.
     pub(crate) fn has_resumed_recently(&self) -> bool {
         self.resumed_at().is_some_and(|resumed_at| resumed_at.elapsed() < RESUME_GRACE)
     }
 }
 
-/// The time since a fixed moment in the past, including the machine's sleep.
+/// Returns the time since a fixed moment in the past, including the time during which the machine slept.
 fn clock() -> Duration {
     Duration::try_from(clock_gettime(CLOCK)).unwrap_or_default()
 }
 
 #[derive(Debug)]
 struct Heartbeat {
-    /// The last heartbeat, by [`clock`].
+    /// The time of the last heartbeat, as [`clock`] returned it.
     last: Duration,
     resumed_at: Option<Instant>,
 }
 
 impl Heartbeat {
-    /// Records a heartbeat at `now`, which is `clock` by the other clock. Returns the length of the suspension, if
-    /// there was one.
+    /// Records a heartbeat. `clock` and `now` are the current time on two clocks: that of [`clock`], and Tokio's.
+    /// Returns how long the program was suspended since the last heartbeat; `None` if it was not suspended.
     fn note(&mut self, clock: Duration, now: Instant) -> Option<Duration> {
         let since = clock.saturating_sub(self.last);
         self.last = clock;

@@ -1,8 +1,9 @@
-//! Webhooks: sends events to addresses by POST, signed, and repeats each until the receiver accepts it.
+//! Webhooks: sends events to URLs by HTTP POST, signed if there is a key, and repeats each event until the receiver
+//! accepts it.
 //!
-//! Each webhook has its own position in the history, from the start of the server on. A receiver that is unreachable
-//! loses nothing: when it is back, the webhook sends the missed events from the history, in order. The bodies are those
-//! of `/api/events/live`.
+//! Each webhook has its own position in the history, and sends the events since the start of the server. When a
+//! receiver was unreachable and is back, the webhook sends the missed events from the history, in order. The bodies of
+//! the requests are the JSON objects of `/api/events/live`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,16 +22,16 @@ use url::Url;
 use crate::config::{ConfigError, WebhookSettings};
 use crate::error_chain::one_line;
 
-/// How long a receiver may take to answer.
+/// How long a webhook waits for the receiver's response.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The first and the longest wait before the webhook sends an event again.
+/// The first and the longest delay before a webhook sends an event again.
 const RETRY_DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// After this long the webhook gives up an event and goes on with the next one.
+/// How long a webhook tries to send one event before it drops the event and continues with the next event.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(3600);
 
-/// How long the webhook sends the remaining events at shutdown, including the one about the server's end.
+/// How long a webhook can send the remaining events at shutdown, including the event about the server's end.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// One webhook, with the HTTP client that sends its events.
@@ -42,15 +43,15 @@ struct Webhook {
     secret: Option<Arc<str>>,
 }
 
-/// The result of one attempt.
+/// The result of one attempt to send an event.
 enum DeliveryOutcome {
     Accepted,
-    /// The receiver refused the event for good; a repeat cannot help.
+    /// The receiver refused the event for good, so the webhook does not send it again.
     Refused(StatusCode),
     Failed(String),
 }
 
-/// Sends the events from now on to each of `webhooks`, until `shutdown`.
+/// Starts one task per webhook, which sends the events from now on until `shutdown` is cancelled.
 ///
 /// # Errors
 /// The HTTP client cannot be set up.
@@ -87,7 +88,7 @@ pub(crate) fn start(
     Ok(())
 }
 
-/// Waits for the shutdown, and then for the time that the last events may take.
+/// Waits for the shutdown, and then for [`FLUSH_TIMEOUT`], during which webhooks send the last events.
 async fn shutdown_elapsed(shutdown: &CancellationToken) {
     shutdown.cancelled().await;
     sleep(FLUSH_TIMEOUT).await;
@@ -108,7 +109,7 @@ impl Webhook {
         }
     }
 
-    /// Sends one event until the receiver accepts it, or the time for it is over.
+    /// Sends one event repeatedly until the receiver accepts or refuses it, or until [`GIVE_UP_AFTER`] has passed.
     async fn send(&self, stored: &StoredEvent) {
         let (begun, mut pause, mut has_warned) = (Instant::now(), RETRY_DELAYS.0, false);
         let (host, id) = (self.host(), stored.entry.id);
@@ -160,7 +161,8 @@ impl Webhook {
         }
     }
 
-    /// The host, and the webhook's number if there are several. The path may be a secret.
+    /// Returns the host and port of the URL and the webhook's number, for the log. The URL's path is left out, because
+    /// it can contain a secret.
     fn host(&self) -> String {
         let (host, port) = (self.url.host_str().unwrap_or_default(), self.url.port_or_known_default());
         format!("{host}:{} (webhook {})", port.unwrap_or_default(), self.number)
@@ -190,7 +192,7 @@ fn classify(status: StatusCode) -> DeliveryOutcome {
     }
 }
 
-/// `sha256=` and the HMAC of `body` in hexadecimal.
+/// Returns the value of the header `X-Framecast-Signature`: `sha256=` and the HMAC-SHA256 of `body` in hexadecimal.
 fn signature(secret: &str, body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length is taken");
     mac.update(body);

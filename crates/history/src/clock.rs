@@ -1,9 +1,9 @@
-//! The time by two clocks. Anybody may set the *wall clock* at any moment. The *boot clock* counts from the machine's
-//! start, its sleep included, and nobody can set it.
+//! Two clocks. The *wall clock* can be set by anybody at any moment. The *boot clock* counts from the machine's start,
+//! including the time that the machine sleeps, and nobody can set it.
 //!
-//! A history asks a [`Clock`] when events happened, how old they are and when something is due, so that tests drive
-//! both clocks through days in milliseconds. Two things always use the machine's clocks: the ids that a history claims
-//! at its start (`IdClaim::now`), and the pauses after a failed attempt to write.
+//! A history asks a [`Clock`] when events happened, how old they are and when something is due. Tests provide a clock
+//! of their own, and so run through days in milliseconds. Two things always use the machine's clocks: the ids that a
+//! history claims at its start (`IdClaim::now`), and the pauses after a failed attempt to write.
 
 use std::fmt;
 use std::pin::Pin;
@@ -13,37 +13,39 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::entry::millis;
 
-/// Two readings of the boot clock closer than this count as one moment.
+/// Two readings of the boot clock count as the same moment if they differ by less than this, in milliseconds.
 const ONE_MOMENT_MS: i64 = 1_000;
 
-/// Runs on while the machine sleeps; the monotonic clock does not.
+/// The boot clock on Linux. It keeps running while the machine sleeps; the monotonic clock does not.
 #[cfg(target_os = "linux")]
 const COUNTING: ClockId = ClockId::Boottime;
 
-/// A substitute on systems without that clock. On macOS it runs on while the machine sleeps. Where it does not, sleep
-/// looks like a wall clock that was set forward.
+/// The boot clock on other systems, which have no `CLOCK_BOOTTIME`. On macOS this clock keeps running while the machine
+/// sleeps. On a system where it stops, sleep looks as if the wall clock had been set forward.
 #[cfg(not(target_os = "linux"))]
 const COUNTING: ClockId = ClockId::Monotonic;
 
-/// One moment by both clocks, in milliseconds.
+/// The readings of both clocks at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockReading {
-    /// By the wall clock: since 1970, UTC.
+    /// The wall clock's time, in milliseconds since 1970, UTC.
     pub wall_ms: i64,
-    /// By the boot clock: since the machine started, its sleep included. Never goes back, and nobody sets it.
+    /// The boot clock's time, in milliseconds since the machine started, including the time that the machine slept.
+    /// Never goes back, and nobody can set it.
     pub boot_ms: i64,
 }
 
 impl ClockReading {
-    /// How far the wall clock is ahead of the boot clock. Constant, unless somebody sets the wall clock.
+    /// Returns how far the wall clock is ahead of the boot clock, in milliseconds. The result is constant unless
+    /// somebody sets the wall clock.
     pub(crate) fn offset_ms(self) -> i64 {
         self.wall_ms.saturating_sub(self.boot_ms)
     }
 }
 
-/// The source of time for a history, and of its waits.
+/// The clocks that a history reads and sleeps by.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// The current time by both clocks.
+    /// Returns the current time on both clocks.
     fn now(&self) -> ClockReading;
 
     /// Waits until the boot clock shows about `boot_ms`. Cancel safe.

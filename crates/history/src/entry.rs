@@ -9,26 +9,27 @@ use serde::ser::{SerializeStruct, Serializer};
 
 use crate::timestamp::TimestampWriter;
 
-/// The most characters of a text; longer texts of cameras and drivers are cut.
+/// The maximum length of an event's text, in characters. Longer texts from cameras and drivers are cut.
 pub const TEXT_CHARS: usize = 1000;
 
-/// The memory of an event without its texts: the struct, its counters, and the rest of its JSON.
+/// The memory that an event takes without its texts, in bytes: the struct, its reference counters, and the rest of its
+/// JSON.
 const FIXED_BYTES: usize = 320;
 
 /// An event as the history stores it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Grows from event to event, with gaps; no two events ever get the same id.
+    /// The event's id. Ids increase from event to event, with gaps. No two events ever get the same id.
     pub id: i64,
-    /// The time of the event: milliseconds since 1970, UTC.
+    /// The time of the event, in milliseconds since 1970, UTC.
     pub at_ms: i64,
     /// The kind of event.
     pub kind: EventKind,
-    /// The camera's name; `None` for the server itself.
+    /// The camera's name; `None` for an event of the server itself.
     pub camera: Option<String>,
-    /// Details: a reason, or a label.
+    /// Details, such as a reason or a label.
     pub text: Option<String>,
-    /// A number, for the kinds that have one.
+    /// A number whose meaning depends on the kind of event; `None` for kinds without a number.
     pub count: Option<i64>,
 }
 
@@ -49,7 +50,8 @@ pub struct EntryRef<'a> {
     pub count: Option<i64>,
 }
 
-/// A position in the order of time. Of two events in the same millisecond, the one with the lower id comes first.
+/// A position in the time order of events. Of two events in the same millisecond, the one with the lower id comes
+/// first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     /// See [`Entry::at_ms`].
@@ -59,21 +61,23 @@ pub struct Key {
 }
 
 impl Entry {
-    /// `event` with `id`. Cuts its text and removes the characters that databases cannot hold.
+    /// Creates the entry of `event` with the id `id`. Cuts a long text, and replaces the characters that databases
+    /// cannot store.
     pub(crate) fn new(id: i64, event: Event) -> Self {
         let Event { at, kind, camera, text, count } = event;
         let count = count.map(|count| i64::try_from(count).unwrap_or(i64::MAX));
         Self { id, at_ms: millis(at), kind, camera, text: text.map(sanitized), count }
     }
 
-    /// An upper bound of its memory with its JSON, in bytes; below 12 KiB plus the camera's name.
+    /// Returns an upper bound of the memory of the entry and its JSON, in bytes. The bound is below 12 KiB plus twice
+    /// the length of the camera's name.
     pub(crate) fn size_bytes(&self) -> usize {
         let text = self.text.as_deref().unwrap_or_default();
         let camera = self.camera.as_deref().unwrap_or_default();
         FIXED_BYTES + 2 * camera.len() + text.len() + text.chars().map(escaped_len).sum::<usize>()
     }
 
-    /// The same entry with borrowed texts.
+    /// Returns the same entry with borrowed texts.
     pub fn by_ref(&self) -> EntryRef<'_> {
         let Self { id, at_ms, kind, camera, text, count } = self;
         let (camera, text) = (camera.as_deref(), text.as_deref());
@@ -82,19 +86,19 @@ impl Entry {
 }
 
 impl EntryRef<'_> {
-    /// The event's position in the order of time.
+    /// Returns the event's position in the time order of events.
     pub fn key(&self) -> Key {
         Key { at_ms: self.at_ms, id: self.id }
     }
 
-    /// The same entry with owned texts.
+    /// Returns the same entry with owned texts.
     pub fn to_entry(&self) -> Entry {
         let Self { id, at_ms, kind, camera, text, count } = *self;
         Entry { id, at_ms, kind, camera: camera.map(str::to_owned), text: text.map(str::to_owned), count }
     }
 }
 
-/// The JSON of the API: the time in RFC 3339, UTC.
+/// The JSON of an entry in the API. The time is in RFC 3339, UTC.
 impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("Event", 6)?;
@@ -108,13 +112,13 @@ impl Serialize for Entry {
     }
 }
 
-/// Milliseconds since 1970; earlier times become 1970.
+/// Returns `at` in milliseconds since 1970. An earlier time becomes 1970.
 pub(crate) fn millis(at: SystemTime) -> i64 {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// How many bytes of JSON a character of a text takes.
+/// Returns the number of bytes that a character of a text takes in JSON.
 fn escaped_len(c: char) -> usize {
     match c {
         '"' | '\\' => 2,
@@ -123,8 +127,8 @@ fn escaped_len(c: char) -> usize {
     }
 }
 
-/// PostgreSQL allows no NUL in a text. The text of a driver may be long, such as all the output of a program that
-/// failed.
+/// Cuts `text` to [`TEXT_CHARS`] characters, because a driver's text can be long, such as all the output of a program
+/// that failed. Replaces NUL characters, which PostgreSQL does not allow in a text.
 fn sanitized(text: String) -> String {
     let is_fine = text.len() <= TEXT_CHARS && !text.contains('\0');
     if is_fine {

@@ -10,52 +10,52 @@ pub enum Error {
     /// The database file, or its folder, cannot be created or written.
     #[error("history: {} cannot be written: {source}", path.display())]
     Unwritable {
-        /// The file.
+        /// The database file.
         path: PathBuf,
-        /// The error of the system.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The disk has no room for the database file.
     #[error("history: {} cannot be written: the disk is full", path.display())]
     Full {
-        /// The file.
+        /// The database file.
         path: PathBuf,
     },
     /// The file is not a database.
     #[error("history: {} is not a database; name another file, or move this one away", path.display())]
     NotADatabase {
-        /// The file.
+        /// The database file.
         path: PathBuf,
     },
     /// The file is a database of another program.
     #[error("history: {} is a database of another program; name another file", path.display())]
     NotOurs {
-        /// The file.
+        /// The database file.
         path: PathBuf,
     },
-    /// A newer Framecast made the database.
+    /// A newer version of Framecast created the database.
     #[error(
         "history: {place} is of a newer Framecast (its tables have version {found}, this Framecast knows up to \
          {known}); update Framecast, or name another database"
     )]
     Newer {
-        /// The file, or the database's address.
+        /// The database file, or the database's address.
         place: String,
-        /// The version in the database.
+        /// The version of the tables in the database.
         found: i64,
-        /// The newest version that this program knows.
+        /// The newest version of the tables that this program supports.
         known: i64,
     },
     /// Another Framecast has the database open.
     #[error("history: {place} is in use by another Framecast; stop that one, or name another database")]
     Locked {
-        /// The file, or the database's address.
+        /// The database file, or the database's address.
         place: String,
     },
     /// SQLite failed.
     #[error("history: {}: {source}", path.display())]
     Sqlite {
-        /// The file.
+        /// The database file.
         path: PathBuf,
         /// The error of SQLite.
         source: rusqlite::Error,
@@ -63,10 +63,10 @@ pub enum Error {
     /// The address of a PostgreSQL database is not valid.
     #[error("history: {problem}")]
     Address {
-        /// What is wrong, and what would be right; never contains a password.
+        /// What is wrong with the address, and what a valid address looks like. Never contains a password.
         problem: String,
     },
-    /// The encoding of the database cannot hold every text.
+    /// The database's encoding cannot represent every text.
     #[error("history: {place} is encoded as {encoding}; create a database with ENCODING 'UTF8'")]
     Encoding {
         /// The database's address, without a password.
@@ -90,10 +90,10 @@ pub enum Error {
         /// How long the call waited, in seconds.
         seconds: u64,
     },
-    /// The system could not start a thread of the history.
+    /// The operating system could not start a thread of the history.
     #[error("history: cannot start a thread: {source}")]
     Thread {
-        /// The error of the system.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A table could not be written.
@@ -102,7 +102,7 @@ pub enum Error {
         /// What failed.
         reason: String,
     },
-    /// The clock had been set, and the history corrected the times of events during the read.
+    /// The clock was set, and the history corrected the times of events while they were being read.
     #[error(
         "history: the clock was set, and the server corrected the times of events during this query; ask again"
     )]
@@ -113,13 +113,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the only problem is that the disk is full.
+    /// Returns whether the error is that the disk is full.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Full { .. })
     }
 
-    /// Whether the file cannot be created or written in its place: the disk is full, read-only or failing, or this
-    /// account has no right to it.
+    /// Returns whether the database file cannot be created or written in its place, because the disk is full, read-only
+    /// or failing, or because this account lacks the permission.
     pub fn is_unwritable(&self) -> bool {
         match self {
             Self::Full { .. } | Self::Unwritable { .. } => true,
@@ -130,7 +130,8 @@ impl Error {
         }
     }
 
-    /// Whether a later attempt can succeed without a change by a person, except to the database.
+    /// Returns whether a later attempt can succeed without a change on this machine, for example once the database
+    /// server runs again.
     pub fn is_transient(&self) -> bool {
         match self {
             // Class 08 is connection errors, 53 is missing resources, 57 is a server that stops or starts.
@@ -144,7 +145,7 @@ impl Error {
     }
 }
 
-/// Whether the connection failed, and not the request.
+/// Returns whether the connection failed, and not the request.
 fn is_of_system(error: &tokio_postgres::Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(source) = cause {
@@ -156,7 +157,7 @@ fn is_of_system(error: &tokio_postgres::Error) -> bool {
     error.to_string().starts_with("timeout")
 }
 
-/// A PostgreSQL error with its causes: the error alone does not say what happened.
+/// Returns the text of a PostgreSQL error and its causes. The error alone does not say what happened.
 fn with_causes(error: &tokio_postgres::Error) -> String {
     let mut text = error.to_string().replacen("error connecting to server", "cannot connect", 1);
     let mut cause = std::error::Error::source(error);

@@ -1,8 +1,8 @@
-//! All events of a query as pieces of a response body. The export reads a page of events, writes it into pieces, and
-//! reads the next page while the client takes the last piece.
+//! All events of a query as pieces of a response body. The export reads a page of events, writes the page into pieces,
+//! and reads the next page while the client takes the last piece.
 //!
-//! Between two pages the export holds nothing in the database. It sizes pages for about 128 KiB of text, so that the
-//! memory of a download does not grow with its rows.
+//! Between two pages, the export holds neither a connection nor a transaction of the database. It sizes pages for about
+//! 128 KiB of text, so that the memory of a download does not grow with its number of rows.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,13 +20,13 @@ use crate::table::{CellWriter, DrainWait, HtmlPage, Record, Writer};
 use crate::timestamp::TimestampWriter;
 use crate::{Error, Query};
 
-/// The number of rows of the first page: few, so that they arrive soon.
+/// The number of rows of the first page. The number is low, so that the first rows arrive soon.
 const FIRST_ROWS: usize = 100;
 
-/// The most rows of a page.
+/// The maximum number of rows of a page.
 const MAX_ROWS: usize = 4_000;
 
-/// The wanted size of a page's text, in bytes.
+/// The target size of a page's text, in bytes.
 const PAGE_BYTES: usize = 128 << 10;
 
 /// An event as a row of a table, with its time in UTC as text.
@@ -59,7 +59,7 @@ impl Record for Row<'_> {
     }
 }
 
-/// Writes rows into pieces.
+/// Writes the rows of a page into pieces of the response body.
 struct PieceSink<P> {
     writer: Writer<P>,
     timestamp_writer: TimestampWriter,
@@ -77,7 +77,7 @@ where
         }
         if self.writer.is_full() {
             self.pieces.push_back(self.writer.take());
-            // A page ends early if its rows are much longer than those before.
+            // A page ends early if its rows are much longer than those of earlier pages.
             let bytes: usize = self.pieces.iter().map(Bytes::len).sum();
             if bytes > 2 * PAGE_BYTES {
                 return ControlFlow::Break(());
@@ -87,12 +87,13 @@ where
     }
 }
 
-/// The result of reading one page. All pages must be of one revision, or the table is not whole.
+/// The result of reading one page: the page's revision, the sink with its rows (`None` if the sink was lost), and how
+/// far the page reached. All pages of a table must have the same revision, or the table would be incomplete.
 type PageRead<P> = (Revision, Option<PieceSink<P>>, Result<PageEnd, Error>);
 
 type PageReading<P> = Pin<Box<dyn Future<Output = PageRead<P>> + Send>>;
 
-/// All events of a query as a stream of pieces. The stream ends with an error if the table is not whole.
+/// All events of a query as a stream of pieces. The stream ends with an error if the table is incomplete.
 pub struct Export<P> {
     index: Index,
     query: Query,
@@ -125,7 +126,7 @@ where
             rows: FIRST_ROWS,
         };
         let pieces = PieceSink { writer, timestamp_writer: TimestampWriter::utc(), pieces: VecDeque::new() };
-        // An export that begins while times are being corrected waits until that is done.
+        // An export that begins while times are being corrected waits until the correction is complete.
         export.read(pieces, None, async move { revisions.current().await });
         export
     }
@@ -144,7 +145,7 @@ where
         }));
     }
 
-    /// Handles a page that was read, and starts to read the next one.
+    /// Handles a page that was read, and starts to read the next page.
     fn take(&mut self, read: PageRead<P>) {
         let (revision, pieces, page_end) = read;
         let Some(mut pieces) = pieces else {
@@ -175,18 +176,18 @@ where
         }
     }
 
-    /// Ends the stream with `last` and then with `error`.
+    /// Ends the stream with the piece `last`, followed by `error`.
     fn fail(&mut self, last: Bytes, error: Error) {
         let (last, drain_wait) = DrainWait::track(last);
         self.ready.push_back(last);
         self.failed = Some((error, drain_wait));
     }
 
-    /// Sets the rows of the next page by the size of the last one.
+    /// Sets the number of rows of the next page from the size of the last page.
     fn resize_page(&mut self) {
         let bytes: usize = self.ready.iter().map(Bytes::len).sum();
         let wanted = self.rows.saturating_mul(PAGE_BYTES) / bytes.max(1);
-        // The compressed size may mislead: no page has more than four times the rows of the one before.
+        // The compressed size can be misleading, so no page has more than four times as many rows as the page before.
         self.rows = wanted.clamp(FIRST_ROWS, self.rows * 4).min(MAX_ROWS);
     }
 }
@@ -231,7 +232,7 @@ impl<P> Export<P>
 where
     P: for<'a> HtmlPage<Row<'a>> + Send + 'static,
 {
-    /// Polls the read of the next page, and handles the page if it is complete.
+    /// Polls the reading of the next page, and handles the page if it is complete.
     fn poll_reading(&mut self, cx: &mut Context<'_>) {
         let Some(reading) = &mut self.reading else { return };
         if let Poll::Ready(read) = reading.as_mut().poll(cx) {

@@ -1,9 +1,9 @@
-//! Events of cameras and the server: an index that stores them, reads by key in pages, live listeners; and tables that
-//! stream, however long.
+//! The events of the cameras and the server: stored in a database, read in pages, exported as tables of any length, and
+//! followed live.
 //!
-//! `hub` sends events → [`History`] gives each an id, holds the newest in memory, and one task writes them to the index
-//! in batches → pages, exports and [`Listener`]s read them. HTTP, the configuration and pictures do not belong here.
-//! The history knows a camera only by its name.
+//! The crate `hub` sends events → [`History`] assigns each event an id and keeps the newest events in memory, and one
+//! task writes events to the index (the database) in batches → pages, exports and [`Listener`]s read the events. HTTP,
+//! the configuration and pictures do not belong here. The history identifies a camera only by its name.
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,6 @@
-//! Which events a client wants, in which order, and from where on: as values, and as the query of a URL.
+//! Which events a client wants, in which order, and from which position on: as Rust values, and as the query of a URL.
 //!
-//! Pure: the time and the known cameras come as arguments. This is where input from outside is checked.
+//! The code is pure: the time and the known cameras come as arguments. Input from clients is checked here.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -15,30 +15,30 @@ use url::form_urlencoded;
 use crate::entry::{EntryRef, Key};
 use crate::timestamp;
 
-/// The most cameras of a filter: each is one more branch of the database query.
+/// The maximum number of cameras in a filter. Each camera adds a branch to the database query.
 pub const MAX_CAMERAS: usize = 16;
 
-/// The most events of one page.
+/// The maximum number of events in a page.
 pub const MAX_LIMIT: usize = 1000;
 
 /// The longest time to look back: a hundred years.
 const MAX_SINCE: Duration = Duration::from_secs(100 * 366 * 86_400);
 
-/// Which events to return. An empty list selects all.
+/// Which events to return. An empty list or `None` selects all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filter {
-    /// Names of cameras.
+    /// Only events of the cameras with these names.
     pub cameras: Vec<String>,
-    /// Kinds of event.
+    /// Only events of these kinds.
     pub kinds: Vec<EventKind>,
-    /// At or after this time, in milliseconds since 1970.
+    /// Only events at or after this time, in milliseconds since 1970.
     pub from_ms: Option<i64>,
-    /// Before this time, in milliseconds since 1970.
+    /// Only events before this time, in milliseconds since 1970.
     pub to_ms: Option<i64>,
 }
 
 impl Filter {
-    /// Whether the filter selects `entry`.
+    /// Returns whether the filter selects `entry`.
     pub fn wants(&self, entry: &EntryRef<'_>) -> bool {
         let Self { cameras, kinds, from_ms, to_ms } = self;
         (cameras.is_empty() || entry.camera.is_some_and(|camera| cameras.iter().any(|name| name == camera)))
@@ -51,15 +51,15 @@ impl Filter {
 /// The order of the events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
-    /// The newest first.
+    /// Newest events first.
     #[default]
     Newest,
-    /// The oldest first.
+    /// Oldest events first.
     Oldest,
 }
 
 impl Order {
-    /// The order's name, as in a URL.
+    /// Returns the order's name, as in a URL.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Newest => "newest",
@@ -71,26 +71,27 @@ impl Order {
 /// The wanted events and their order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Query {
-    /// Which.
+    /// Which events to return.
     pub filter: Filter,
-    /// The order.
+    /// The order of the returned events.
     pub order: Order,
 }
 
-/// The parameters of a URL.
+/// A client's request for events: the parameters in the query of a URL.
 #[derive(Debug, Clone, Default)]
 pub struct EventRequest {
-    /// The events.
+    /// Which events, in which order.
     pub query: Query,
-    /// How far to look back from now, instead of `from`; the query contains the result too.
+    /// How far to look back from now, as an alternative to the parameter `from`. `query` contains the resulting start
+    /// time too.
     pub since: Option<Duration>,
-    /// The most events of a page.
+    /// The maximum number of events in a page.
     pub limit: Option<usize>,
-    /// The page begins after this position.
+    /// The position after which the page begins.
     pub after: Option<Key>,
-    /// Live events begin after this id.
+    /// The id after which live events begin.
     pub after_id: Option<i64>,
-    /// The zone for times without one, and for showing times.
+    /// The time zone of times that are given without a zone, and of times in the response.
     pub zone: Option<TimeZone>,
     /// The name of the requested format.
     pub format: Option<String>,
@@ -98,7 +99,7 @@ pub struct EventRequest {
     pub has_byte_order_mark: bool,
 }
 
-/// An invalid parameter.
+/// An invalid parameter in the query of a URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name}={}: {problem}", shown(.value))]
 pub struct BadParameter {
@@ -106,7 +107,7 @@ pub struct BadParameter {
     pub name: String,
     /// The parameter's value.
     pub value: String,
-    /// What is wrong with the value, and what would be right.
+    /// What is wrong with the value, and what a valid value looks like.
     pub problem: String,
 }
 
@@ -118,8 +119,8 @@ fn shown(value: &str) -> String {
 }
 
 impl EventRequest {
-    /// Parses `query`, the part of a URL after `?`. Only the parameters in `known` are allowed. `cameras` has the names
-    /// of all cameras that are or were there.
+    /// Parses `query`, the part of a URL after `?`. Only the parameters in `known` are allowed. `cameras` contains the
+    /// names of all cameras, including cameras that no longer exist.
     ///
     /// # Errors
     /// The first invalid parameter.
@@ -130,7 +131,7 @@ impl EventRequest {
             return Err(bad(name, value, &problem));
         }
         let mut request = Self::default();
-        // Read the zone first: times before it in the query may need it.
+        // Read the zone first, because times earlier in the query might need it.
         let last_zone = pairs.iter().rev().find(|(name, value)| name == "zone" && !value.is_empty());
         if let Some((_, value)) = last_zone {
             request.zone = Some(zone(value).ok_or_else(|| {
@@ -222,7 +223,8 @@ impl EventRequest {
         Ok(())
     }
 
-    /// Converts `since` to a start time, and checks that the times make sense together.
+    /// Converts `since` to a start time. Checks that `since` and `from` are not both given, and that the start is not
+    /// after the end.
     fn check_times(
         &mut self,
         now_ms: i64,
@@ -254,7 +256,7 @@ impl EventRequest {
         }
     }
 
-    /// The value for the `cursor` parameter to continue after `key`.
+    /// Returns the value of the `cursor` parameter for the page that begins after `key`.
     pub fn cursor(&self, key: Key) -> String {
         let mut bytes = Vec::with_capacity(24);
         bytes.extend(key.at_ms.to_be_bytes());
@@ -281,7 +283,8 @@ impl EventRequest {
         Ok(Key { at_ms: i64::from_be_bytes(at_ms), id: i64::from_be_bytes(id) })
     }
 
-    /// A hash of the query (FNV-1a). It is the same in every run, and while the start time of `since` moves on.
+    /// Returns a hash of the query (FNV-1a). The hash is the same in every run of the program. With `since`, the hash
+    /// does not depend on the start time, which changes with the current time.
     fn fingerprint(&self) -> u64 {
         let Query { filter: Filter { cameras, kinds, from_ms, to_ms }, order } = &self.query;
         let from_ms = from_ms.filter(|_| self.since.is_none());
@@ -294,12 +297,12 @@ impl EventRequest {
     }
 }
 
-/// The zone with this name. UTC does not need the system's time zone database.
+/// Returns the time zone with this name. UTC does not need the system's time zone database.
 fn zone(name: &str) -> Option<TimeZone> {
     if name == "UTC" { Some(TimeZone::UTC) } else { TimeZone::get(name).ok() }
 }
 
-/// An error that names some of the known cameras, and shows how to ask for one.
+/// Creates an error that names some of the known cameras, and shows how to ask for one of them.
 fn unknown_camera(name: &str, known: &[String]) -> BadParameter {
     let Some(first) = known.first() else { return bad("camera", name, "there is no camera") };
     let some: Vec<&str> = known.iter().take(MAX_CAMERAS).map(String::as_str).collect();

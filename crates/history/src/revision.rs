@@ -1,5 +1,6 @@
-//! Revisions of the events. Correcting times moves events to other places in the order. A table that is read page by
-//! page while that happens would miss some events or have some twice, so it must read one revision only.
+//! Revisions of the order of events. A correction of times moves events to other places in the order. A table that is
+//! read page by page during a correction would miss some events or contain some twice. So all pages of a table must
+//! come from the same revision.
 
 use std::sync::Arc;
 
@@ -7,23 +8,24 @@ use tokio::sync::watch;
 
 use crate::Error;
 
-/// Counts the changes of order; odd while one is in progress. Clones share the count.
+/// Counts the beginnings and ends of changes to the order of events, so the count is odd during a change. Clones share
+/// the count.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Revisions(Arc<watch::Sender<u64>>);
 
-/// The revision that a reader started with.
+/// The revision of the order of events that a reader started with.
 #[derive(Debug)]
 pub(crate) struct Revision {
     revisions: Revisions,
     number: u64,
 }
 
-/// A change in progress; it ends when this is dropped.
+/// A change of the order of events that is in progress. Dropping the value ends the change.
 #[derive(Debug)]
 pub(crate) struct Change(Revisions);
 
 impl Revisions {
-    /// The current revision. During a change, waits for the one after it. Cancel safe.
+    /// Returns the current revision. During a change, waits until the change has ended. Cancel safe.
     pub(crate) async fn current(&self) -> Revision {
         let mut numbers = self.0.subscribe();
         let number = numbers.wait_for(|number| number.is_multiple_of(2)).await;
@@ -31,7 +33,7 @@ impl Revisions {
         Revision { revisions: self.clone(), number }
     }
 
-    /// Begins a change. The caller makes only one at a time.
+    /// Begins a change. The caller must not begin another one before this one has ended.
     pub(crate) fn change(&self) -> Change {
         self.0.send_modify(|number| *number += 1);
         Change(self.clone())
@@ -45,10 +47,10 @@ impl Drop for Change {
 }
 
 impl Revision {
-    /// Checks that everything read so far is of this revision.
+    /// Checks that this revision is still the current one. If so, everything that was read so far belongs to it.
     ///
     /// # Errors
-    /// [`Error::Corrected`] if it may not be.
+    /// [`Error::Corrected`] if the order of events has changed, or is changing.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if *self.revisions.0.borrow() == self.number { Ok(()) } else { Err(Error::Corrected) }
     }

@@ -8,33 +8,34 @@ use jiff::tz::{Offset, TimeZone};
 
 const MINUTE_MS: i64 = 60_000;
 
-/// The first and the last year that a filter may name. 1970 is the year of a clock that was never set; 9998 fits into
-/// every program.
+/// The first and the last year that a filter can name. 1970 is the year of a clock that was never set. 9998 is a year
+/// that every program can represent.
 const YEARS: std::ops::RangeInclusive<i16> = 1970..=9998;
 
-/// Writes one time after the other. It reuses the text of the last time except for the seconds, since neighbours in a
-/// table share the rest.
+/// Writes times as text, one after another. Reuses the text of the previous time except for its seconds, because
+/// neighbouring rows of a table usually share the rest.
 #[derive(Debug, Clone)]
 pub struct TimestampWriter {
     zone: Option<TimeZone>,
     minute: i64,
     text: Vec<u8>,
-    /// The offset of the seconds in the text.
+    /// The byte offset of the seconds in `text`.
     seconds_at: usize,
 }
 
 impl TimestampWriter {
-    /// RFC 3339 in UTC, as in `2026-11-23T14:03:22.250Z`.
+    /// Creates a writer of times in RFC 3339 and UTC, as in `2026-11-23T14:03:22.250Z`.
     pub fn utc() -> Self {
         Self { zone: None, minute: i64::MIN, text: Vec::new(), seconds_at: 0 }
     }
 
-    /// For people in `zone`, as in `2026-11-23 15:03:22.250 +01:00`.
+    /// Creates a writer of local times for people in `zone`, as in `2026-11-23 15:03:22.250 +01:00`.
     pub fn local(zone: TimeZone) -> Self {
         Self { zone: Some(zone), ..Self::utc() }
     }
 
-    /// The text of a time in milliseconds since 1970. Times beyond the calendar become its first or last one.
+    /// Returns the text of a time in milliseconds since 1970. A time outside the calendar becomes the calendar's first
+    /// or last time.
     pub fn text(&mut self, at_ms: i64) -> &str {
         let minute = at_ms.div_euclid(MINUTE_MS);
         if minute != self.minute {
@@ -78,10 +79,11 @@ impl fmt::Display for UtcOffset {
     }
 }
 
-/// Parses a time: RFC 3339 with a zone. If there is a `zone`, also a date, or a date and a time of day.
+/// Parses a time in RFC 3339 with a zone. If there is a `zone`, also parses a date, or a date and a time of day, in
+/// that zone. Returns milliseconds since 1970.
 ///
 /// # Errors
-/// A text that says what is wrong, and what would be right.
+/// A text that says what is wrong, and what a valid time looks like.
 pub(crate) fn parse(text: &str, zone: Option<&TimeZone>) -> Result<i64, String> {
     // A plus that was not written as %2B arrives as a space.
     let zoned = text.rsplit_once(' ').map(|(time, offset)| format!("{time}+{offset}"));

@@ -1,7 +1,8 @@
-//! One live sequence of frames fanned out.
+//! A channel: one live sequence of frames that any number of subscribers read.
 //!
-//! [`Channel::publish`] puts a frame into the ring and wakes the subscribers. Each [`Subscriber`] holds a cursor into
-//! the ring and takes what its [`Delivery`] gives it. No subscriber waits for a slower one.
+//! [`Channel::publish`] puts a frame into a ring buffer and wakes the subscribers. Each [`Subscriber`] holds a cursor,
+//! its read position in the ring. Its [`Delivery`] decides whether it reads every frame or only the newest. No
+//! subscriber waits for a slower one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,38 +14,40 @@ use crate::ready_set::{ReadySet, WakeHandle, WakeHandles};
 use crate::rendition_limiter::RenditionPermit;
 use crate::ring::{Cursor, Ring};
 
-/// How many bytes an in-order subscriber may fall behind before it loses frames.
+/// How far an in-order subscriber can fall behind the publisher, in bytes, before it loses frames.
 const IN_ORDER_BACKLOG_BYTES: usize = 16 * 1024 * 1024;
 
 /// What a subscriber receives when it is slower than the publisher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// The newest frame or slate; skips all older ones.
+    /// The newest frame or slate. Older ones are skipped.
     Latest,
-    /// Every frame, no slates; after an overrun it resumes at a keyframe.
+    /// Every frame, but no slates. A subscriber that falls too far behind loses frames and resumes at a keyframe.
     InOrder,
 }
 
-/// A frame for a subscriber, and whether it is a picture of the camera.
+/// A frame for a subscriber: a picture of the camera, or a slate.
 #[derive(Debug, Clone)]
 pub struct Update {
     /// The picture.
     pub frame: Frame,
-    /// Whether the picture is a slate: a drawn picture that says why there is none of the camera.
+    /// Whether the frame is a slate: a drawn picture that says why the camera has no picture to show.
     pub is_slate: bool,
-    /// Grows with each update of the channel. All subscribers get the same number with the same update.
+    /// The sequence number, which grows with each update of the channel. All subscribers see the same number for the
+    /// same update.
     pub sequence: u64,
 }
 
-/// One live sequence of frames fanned out. Cheap to clone; ends when the last clone is dropped.
+/// One live sequence of frames that any number of subscribers read. Cheap to clone. The channel ends when the last
+/// clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Channel {
     shared: Arc<Shared>,
-    /// Only publishers hold this: when the last clone is dropped, the channel ends.
+    /// Ends the channel when the last [`Channel`] is dropped. Subscribers do not hold this guard.
     _end_guard: Arc<EndGuard>,
 }
 
-/// Ends the channel when it is dropped.
+/// A guard that ends the channel when the guard is dropped.
 #[derive(Debug)]
 struct EndGuard(Arc<Shared>);
 
@@ -60,7 +63,8 @@ struct Shared {
     notifier: Notifier,
     wake_handles: WakeHandles,
     subscriber_count: watch::Sender<usize>,
-    /// The demand for the whole camera, which counts this channel's subscribers too.
+    /// The number of viewers of the whole camera, which includes this channel's subscribers. `None` for a channel whose
+    /// subscribers do not count as viewers.
     demand: Option<Arc<watch::Sender<usize>>>,
     in_order_subscribers: Mutex<usize>,
 }
@@ -91,12 +95,12 @@ impl Default for Channel {
 }
 
 impl Channel {
-    /// An empty channel.
+    /// Creates an empty channel.
     pub fn new() -> Self {
         Self::with_demand(None)
     }
 
-    /// An empty channel. `demand` counts its subscribers too.
+    /// Creates an empty channel. Its subscribers also count in `demand`, the camera's number of viewers.
     pub(crate) fn with_demand(demand: Option<Arc<watch::Sender<usize>>>) -> Self {
         let subscriber_count = watch::Sender::new(0);
         let shared = Arc::new(Shared {
@@ -110,8 +114,8 @@ impl Channel {
         Self { _end_guard: Arc::new(EndGuard(Arc::clone(&shared))), shared }
     }
 
-    /// Publishes `frame` as the newest. Never waits. Costs one wake-up for each waiting subscriber of the first few
-    /// hundred; the subscribers beyond them add no cost.
+    /// Publishes `frame` as the newest frame. Never waits for a subscriber. Wakes the first few hundred waiting
+    /// subscribers itself. A separate thread wakes the others, so further subscribers add no cost.
     pub fn publish(&self, frame: Frame) {
         let keep_bytes =
             if *lock(&self.shared.in_order_subscribers) > 0 { IN_ORDER_BACKLOG_BYTES } else { 0 };
@@ -119,18 +123,21 @@ impl Channel {
         self.shared.notify();
     }
 
-    /// How often the channel was suspended: what was begun in one generation must not be published in the next.
+    /// Returns the channel's generation: how many times the channel was suspended. A frame or slate that was begun in
+    /// one generation must not be published in a later one.
     pub fn generation(&self) -> u64 {
         lock(&self.shared.ring).generation()
     }
 
-    /// As [`publish`](Self::publish), unless the channel was suspended since its [`generation`](Self::generation) was
-    /// `generation`; whether it was published.
+    /// Publishes `frame` like [`publish`](Self::publish), unless the channel's [`generation`](Self::generation) is no
+    /// longer `generation` because the channel was suspended. Returns whether the frame was published.
     pub fn publish_if_current(&self, generation: u64, frame: Frame) -> bool {
         self.update_if_current(generation, |ring, keep_bytes| ring.push(frame, keep_bytes))
     }
 
-    /// As [`publish_slate`](Self::publish_slate), unless the channel was suspended since then.
+    /// Publishes `slate` like [`publish_slate`](Self::publish_slate), unless the channel's
+    /// [`generation`](Self::generation) is no longer `generation` because the channel was suspended. Returns whether
+    /// the slate was published.
     pub fn publish_slate_if_current(&self, generation: u64, slate: Frame) -> bool {
         self.update_if_current(generation, |ring, _| ring.put_slate(slate))
     }
@@ -150,35 +157,37 @@ impl Channel {
     }
 
     /// Shows `slate` to subscribers with [`Delivery::Latest`] until the next frame. A slate says why there is no
-    /// picture. The newest frame stays in the ring, so that the channel can show it when the camera is back.
+    /// picture. The newest frame stays in the ring, so that the channel can show the frame again when the camera is
+    /// back.
     pub fn publish_slate(&self, slate: Frame) {
         lock(&self.shared.ring).put_slate(slate);
         self.shared.notify();
     }
 
-    /// Shows nothing to subscribers with [`Delivery::Latest`] until the next frame or slate. The ring keeps the newest
-    /// frame, but that frame is too old to pass for live.
+    /// Shows nothing to subscribers with [`Delivery::Latest`] until the next frame or slate, because the newest frame
+    /// is too old to be shown as live. The frame stays in the ring.
     pub fn suspend(&self) {
         lock(&self.shared.ring).suspend();
     }
 
-    /// Shows the newest frame again after [`suspend`](Self::suspend). For a frame that is hardly older than a live one.
+    /// Shows the newest frame again after [`suspend`](Self::suspend). Call this only if that frame is hardly older than
+    /// a live one.
     pub fn resume(&self) {
         lock(&self.shared.ring).resume();
         self.shared.notify();
     }
 
-    /// Ends the channel. A subscriber gets `None` after it has taken the frames that the ring holds for it.
+    /// Ends the channel. Subscribers first receive the frames that they have not read yet, then `None`.
     pub fn end(&self) {
         self.shared.end();
     }
 
-    /// The newest frame, if there was one yet; never a slate.
+    /// Returns the newest frame, never a slate. `None` before the first frame.
     pub fn newest(&self) -> Option<Frame> {
         lock(&self.shared.ring).newest_frame().cloned()
     }
 
-    /// A new position in the sequence. The subscriber first sees what the ring holds, then each update as it comes.
+    /// Creates a subscriber. It first receives what the ring holds, then each new update.
     pub fn subscribe(&self, delivery: Delivery) -> Subscriber {
         let is_in_order = delivery == Delivery::InOrder;
         if is_in_order {
@@ -190,51 +199,51 @@ impl Channel {
         Subscriber { shared, changed: None, cursor, delivery, has_started: false, skipped: 0, _permit: None }
     }
 
-    /// Whether this is a clone of `other`.
+    /// Returns whether `self` and `other` are clones of the same channel.
     pub fn is_same_channel(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 
-    /// How many subscribers there are now.
+    /// Returns the current number of subscribers.
     pub fn subscriber_count(&self) -> usize {
         *self.shared.subscriber_count.borrow()
     }
 
-    /// The number of subscribers as it changes.
+    /// Returns a receiver that follows the number of subscribers.
     pub fn demand(&self) -> watch::Receiver<usize> {
         self.shared.subscriber_count.subscribe()
     }
 }
 
-/// A position in a channel plus a delivery rule. Costs a cursor, not a buffer of frames.
+/// A reader of a channel: a position in the ring and a delivery rule. A subscriber has no frame buffer of its own.
 #[derive(Debug)]
 pub struct Subscriber {
     shared: Arc<Shared>,
-    /// What the subscriber waits on; `None` until it first waits. A subscriber that only polls costs the publisher no
-    /// wake-up.
+    /// The receiver of wake-ups; `None` until the subscriber first waits. A subscriber that never waits costs the
+    /// publisher no wake-up.
     changed: Option<watch::Receiver<()>>,
     cursor: Cursor,
     delivery: Delivery,
-    /// Whether the subscriber has taken a frame. `skipped` does not count the frames before the first one.
+    /// Whether the subscriber has received its first frame. Frames published before that one do not count as `skipped`.
     has_started: bool,
     skipped: u64,
-    /// The address's claim on the rendition, if the subscriber counts for an address.
+    /// The permit that counts this subscriber for its client's address; `None` if it counts for no address.
     _permit: Option<RenditionPermit>,
 }
 
 impl Subscriber {
-    /// This subscriber, counted for the address of the holder.
+    /// Attaches the permit that counts this subscriber for its client's address.
     pub(crate) fn with_permit(mut self, permit: Option<RenditionPermit>) -> Self {
         self._permit = permit;
         self
     }
 
-    /// The next frame, or `None` when the channel has ended. Cancel safe.
+    /// Waits for the next frame and returns it, or `None` when the channel has ended. Cancel safe.
     pub async fn next(&mut self) -> Option<Frame> {
         self.next_update().await.map(|update| update.frame)
     }
 
-    /// The next frame and its properties, or `None` when the channel has ended. Cancel safe.
+    /// Waits for the next frame and returns it with its properties, or `None` when the channel has ended. Cancel safe.
     pub async fn next_update(&mut self) -> Option<Update> {
         loop {
             // Register and mark earlier updates as seen before reading the ring. An update after the read then wakes
@@ -254,7 +263,7 @@ impl Subscriber {
         }
     }
 
-    /// The next frame, if the ring has one. Does not wait.
+    /// Returns the next frame or slate if the ring has one. Does not wait.
     pub fn try_next(&mut self) -> Option<Update> {
         let next = {
             let ring = lock(&self.shared.ring);
@@ -272,7 +281,7 @@ impl Subscriber {
         Some(Update { frame, is_slate, sequence: cursor.sequence })
     }
 
-    /// Whether [`try_next`](Self::try_next) would return a frame.
+    /// Returns whether [`try_next`](Self::try_next) would return a frame or slate.
     pub fn has_next(&self) -> bool {
         let ring = lock(&self.shared.ring);
         match self.delivery {
@@ -281,46 +290,48 @@ impl Subscriber {
         }
     }
 
-    /// This subscriber in place of `previous`, which read another channel of the same camera: adds what that one skipped.
+    /// Adds the frames that `previous` skipped to this subscriber's count. For a subscriber that replaces `previous`, a
+    /// reader of another channel of the same camera.
     #[must_use]
     pub fn with_skipped_of(mut self, previous: &Self) -> Self {
         self.skipped += previous.skipped;
         self
     }
 
-    /// The frame or slate that the channel shows now, even if the subscriber has seen it; for a viewer that gets the
-    /// same picture again.
+    /// Returns the frame or slate that the channel shows now, even if the subscriber has seen it. For a viewer that is
+    /// sent the same picture again.
     pub fn current(&mut self) -> Option<Update> {
         let (frame, is_slate, cursor) = lock(&self.shared.ring).latest_after(Cursor::default())?;
         self.cursor = cursor;
         Some(Update { frame, is_slate, sequence: cursor.sequence })
     }
 
-    /// Whether the channel has ended. If so, and [`try_next`](Self::try_next) returns `None`, no more frames will come.
+    /// Returns whether the channel has ended. If so, and [`try_next`](Self::try_next) returns `None`, no more frames
+    /// will come.
     pub fn has_ended(&self) -> bool {
         lock(&self.shared.ring).has_ended()
     }
 
-    /// The updates of the channel, for a task that waits in place of this subscriber.
+    /// Creates a listener for updates of the channel, for a task that waits on behalf of this subscriber.
     pub fn change_listener(&self) -> ChangeListener {
         ChangeListener { changed: self.shared.notifier.listen(), _shared: Arc::clone(&self.shared) }
     }
 
-    /// Makes `token` ready in `ready_set` whenever something is published to the channel, and when it ends: for a task that
-    /// waits in place of many subscribers.
+    /// Registers `token` with the channel. Each update, and the end of the channel, makes `token` ready in `ready_set`.
+    /// For a task that waits on behalf of many subscribers.
     pub fn register(&self, ready_set: &ReadySet, token: usize) -> WakeRegistration {
         let handle = ready_set.handle(token);
         self.shared.wake_handles.add(&handle);
         WakeRegistration { shared: Arc::clone(&self.shared), _handle: handle }
     }
 
-    /// How many frames this subscriber did not see because newer ones replaced them.
+    /// Returns how many frames this subscriber missed because newer ones replaced them.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
 }
 
-/// Waits for a channel's updates without being one of its subscribers.
+/// A listener for the updates of a channel. It does not count as a subscriber.
 #[derive(Debug)]
 pub struct ChangeListener {
     changed: watch::Receiver<()>,
@@ -329,14 +340,14 @@ pub struct ChangeListener {
 }
 
 impl ChangeListener {
-    /// Waits until the channel publishes something or ends. Counts from the last return, or from when this was made.
-    /// Cancel safe.
+    /// Waits until the channel publishes something or ends. An update since the previous call returned, or since the
+    /// listener was created, ends the wait at once. Cancel safe.
     pub async fn changed(&mut self) {
         self.changed.changed().await.expect("its notifier is kept with it");
     }
 }
 
-/// A registration of a [`ReadySet`] at a channel, until it is dropped.
+/// The registration of a [`ReadySet`]'s token with a channel. Dropping this ends the registration.
 #[derive(Debug)]
 pub struct WakeRegistration {
     shared: Arc<Shared>,
@@ -344,7 +355,7 @@ pub struct WakeRegistration {
 }
 
 impl WakeRegistration {
-    /// Whether the registration is at the channel that `subscriber` reads.
+    /// Returns whether this registration and `subscriber` belong to the same channel.
     pub fn is_same_channel(&self, subscriber: &Subscriber) -> bool {
         Arc::ptr_eq(&self.shared, &subscriber.shared)
     }
@@ -359,7 +370,8 @@ impl Drop for Subscriber {
     }
 }
 
-/// Locks, even after a panic in another thread: no critical section here leaves its data half changed.
+/// Locks `mutex`, even if another thread panicked while it held the lock: no critical section of this crate leaves its
+/// data half changed.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

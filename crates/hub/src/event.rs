@@ -1,7 +1,7 @@
-//! What happened to a camera or the server, for the parts of the program that store or show it.
+//! Events: what happened to a camera or the server, for the parts of the program that store or show it.
 //!
-//! A small broadcast channel. The sender of an event never waits. A reader that is too slow learns how many events it
-//! missed. Storing events does not belong here.
+//! A small broadcast channel carries the events. The sender of an event never waits. A reader that is too slow learns
+//! how many events it missed. Storing events does not belong here.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 /// How many events the channel buffers for a slow reader.
 const CAPACITY: usize = 1024;
 
-/// What kind of thing happened.
+/// The kind of an event: what happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum EventKind {
@@ -23,28 +23,30 @@ pub enum EventKind {
     Opened,
     /// The first frame of a camera arrived.
     Live,
-    /// A camera failed; the text says why.
+    /// A camera failed. The event's text says why.
     Lost,
-    /// A camera that was open yielded nothing for too long; `Lost` follows.
+    /// An open camera delivered nothing for too long. A `Lost` event follows.
     Stalled,
     /// The server closed a camera that nobody watches.
     Closed,
-    /// Someone set a camera's controls; the text names each and its value.
+    /// Someone set a camera's controls. The event's text names each control and its value.
     Controls,
-    /// The server refused viewers because a limit was reached; the count is the number since the last such event.
+    /// The server refused viewers because a limit was reached. The event's count is the number of refusals since the
+    /// last such event.
     Refused,
-    /// A mark that a person or a program set; the text is its label.
+    /// A mark that a person or a program set in the history. The event's text is the label of the mark.
     Mark,
-    /// Events that the history could not store; the count says how many.
+    /// The history could not store some events. The event's count says how many.
     Dropped,
-    /// Events that the history deleted for their age; the count says how many.
+    /// The history deleted events because of their age. The event's count says how many.
     Pruned,
-    /// Wrong passwords; the text names the address, the count is the number since the last such event.
+    /// A client sent wrong passwords. The event's text names the address, and its count is the number of wrong
+    /// passwords since the last such event.
     Denied,
 }
 
 impl EventKind {
-    /// All kinds.
+    /// All kinds of events.
     pub const ALL: [Self; 13] = [
         Self::Started,
         Self::Stopped,
@@ -61,7 +63,7 @@ impl EventKind {
         Self::Denied,
     ];
 
-    /// The kind's name, as in the API and in the index.
+    /// The kind's name, as in the API and in the history's database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Started => "started",
@@ -80,7 +82,7 @@ impl EventKind {
         }
     }
 
-    /// The kind of this name.
+    /// Returns the kind of this name; `None` if there is no such kind.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
@@ -101,33 +103,33 @@ pub struct Event {
     pub kind: EventKind,
     /// The camera's name; `None` for the server itself.
     pub camera: Option<String>,
-    /// Details: a reason, or a label.
+    /// Details, such as a reason or a label; `None` for kinds that have none.
     pub text: Option<String>,
-    /// A number, for the kinds that have one.
+    /// The event's number; `None` for kinds that have none.
     pub count: Option<u64>,
 }
 
 impl Event {
-    /// An event of the server itself, with its kind only.
+    /// Creates an event of the server itself, without a text or a count.
     pub fn new(kind: EventKind, at: SystemTime) -> Self {
         Self { at, kind, camera: None, text: None, count: None }
     }
 
-    /// The same event, for the camera `name`.
+    /// Returns the same event with the camera `name`.
     #[must_use]
     pub fn with_camera(mut self, name: impl Into<String>) -> Self {
         self.camera = Some(name.into());
         self
     }
 
-    /// The same event, with a text.
+    /// Returns the same event with this text.
     #[must_use]
     pub fn with_text(mut self, text: impl Into<String>) -> Self {
         self.text = Some(text.into());
         self
     }
 
-    /// The same event, with a number.
+    /// Returns the same event with this count.
     #[must_use]
     pub fn with_count(mut self, count: u64) -> Self {
         self.count = Some(count);
@@ -135,7 +137,7 @@ impl Event {
     }
 }
 
-/// The events of a server as they happen. Cheap to clone.
+/// The channel that carries the events of a server to its readers. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Events(broadcast::Sender<Event>);
 
@@ -146,19 +148,19 @@ impl Default for Events {
 }
 
 impl Events {
-    /// Sends `event` to all readers; without a reader the event is dropped.
+    /// Sends `event` to all readers. If there is no reader, the event is dropped.
     pub fn send(&self, event: Event) {
         // Fails only if there is no reader.
         self.0.send(event).ok();
     }
 
-    /// A reader of all events from now on.
+    /// Creates a reader that receives all events sent from now on.
     pub fn subscribe(&self) -> EventReader {
         EventReader(self.0.subscribe())
     }
 }
 
-/// A position in the events of a server.
+/// A reader of a server's events.
 #[derive(Debug)]
 pub struct EventReader(broadcast::Receiver<Event>);
 
@@ -167,12 +169,12 @@ pub struct EventReader(broadcast::Receiver<Event>);
 pub enum Received {
     /// An event.
     Event(Event),
-    /// The number of events that this reader was too slow for; they are gone.
+    /// The number of events that this reader has lost because it was too slow.
     Missed(u64),
 }
 
 impl EventReader {
-    /// The next event; `None` when all senders are dropped. Cancel safe.
+    /// Waits for the next event and returns it, or `None` when all senders are dropped. Cancel safe.
     pub async fn next(&mut self) -> Option<Received> {
         match self.0.recv().await {
             Ok(event) => Some(Received::Event(event)),

@@ -1,8 +1,9 @@
-//! A camera as its viewers see it: its channels, its status and its counts.
+//! A camera as its viewers see it: its channels, its status and its statistics.
 //!
-//! The *source* channel has the frames as the device gives them, raw or coded. The *main* channel has JPEG: the same
-//! frames, or what an encoder makes of raw ones. Each *rendition* is a channel too, and exists while someone watches
-//! it. A subscriber of main or of a rendition is a viewer. Encoders subscribe to the source and are not viewers.
+//! The *source* channel carries the frames as the device delivers them, raw or coded. The *main* channel carries JPEG:
+//! the frames of the source, or what an encoder makes of raw frames. Each *rendition* has a channel of its own, which
+//! exists while someone watches the rendition. A subscriber of the main channel or of a rendition is a viewer. Encoders
+//! subscribe to the source channel and are not viewers.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -18,19 +19,19 @@ use crate::frame_rate::FrameRate;
 use crate::rendition_limiter::RenditionLimiter;
 use crate::{CameraState, CameraStatus, Channel, Delivery, Event, Events, Rendition, Subscriber};
 
-/// The most renditions of one camera at once: each costs the work of an encoder.
+/// The maximum number of renditions of one camera at once. Each one needs an encoder.
 const MAX_RENDITIONS: usize = 8;
 
-/// The most of them that one address may watch.
+/// The maximum number of renditions of one camera that one client address can watch at once.
 const MAX_RENDITIONS_PER_ADDRESS: usize = MAX_RENDITIONS / 2;
 
 /// The latency budget and the viewer limit of a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ViewerLimits {
-    /// The latency budget. A viewer gets a new frame only when its link needs less than this time for the bytes still
-    /// on their way.
+    /// The latency budget. A viewer is sent a new frame only when its link needs less than this time for the bytes that
+    /// are still in flight.
     pub latency_budget: Duration,
-    /// The most viewers at once; `None` for no limit.
+    /// The maximum number of viewers at once; `None` for no limit.
     pub max_viewers: Option<usize>,
 }
 
@@ -40,12 +41,12 @@ impl Default for ViewerLimits {
     }
 }
 
-/// A camera, or one address, already has as many renditions as allowed.
+/// The error when a camera, or one client address, already has the maximum number of renditions.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct TooManyRenditions {
-    /// The renditions that are watched now and can still be joined.
+    /// The renditions that count towards the limit. A viewer can still join any of them.
     pub watched: Vec<Rendition>,
-    /// The address that reached its limit; `None` if the camera reached its own.
+    /// The client address whose limit is reached; `None` if it is the limit of the camera.
     pub address: Option<IpAddr>,
 }
 
@@ -67,7 +68,7 @@ impl fmt::Display for TooManyRenditions {
     }
 }
 
-/// A camera as its viewers see it.
+/// A camera as its viewers see it: its channels, its status and its statistics.
 #[derive(Debug)]
 pub struct Feed {
     name: String,
@@ -77,7 +78,7 @@ pub struct Feed {
     main: Channel,
     renditions: watch::Sender<Vec<(Rendition, Channel)>>,
     rendition_limiter: RenditionLimiter,
-    /// Viewers of the main channel and of all renditions.
+    /// The number of viewers of the main channel and of all renditions.
     demand: Arc<watch::Sender<usize>>,
     status: watch::Sender<CameraStatus>,
     rate: Mutex<FrameRate>,
@@ -99,33 +100,33 @@ struct Counters {
     closed: AtomicU64,
 }
 
-/// What the feed counted since the start of the server.
+/// The statistics of a camera since the start of the server.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Frames that came from the source.
+    /// Frames that arrived from the camera.
     pub frames: u64,
-    /// Broken pictures; they are not published.
+    /// Broken pictures, which are not published.
     pub broken: u64,
-    /// What was wrong with the last broken picture, with the byte offset.
+    /// What was wrong with the last broken picture, with the byte offset; `None` if there was none.
     pub last_broken: Option<String>,
-    /// Pictures with stray bytes around them, or without their end; they are published all the same.
+    /// Pictures that had stray bytes around them or lacked their end. They are repaired and published.
     pub repaired: u64,
-    /// Pictures dropped because they came faster than the camera's `max_fps`.
+    /// Pictures dropped because they arrived faster than the camera's `max_fps`.
     pub over_rate: u64,
-    /// Frames that the device itself lost: gaps in its sequence numbers.
+    /// Frames that the device itself lost, counted by the gaps in its sequence numbers.
     pub dropped_by_device: u64,
     /// Encoded pictures, of the main channel and all renditions together.
     pub encoded: u64,
-    /// Frames that an encoder skipped because a newer one was there.
+    /// Frames that an encoder skipped because a newer one had arrived.
     pub encode_skipped: u64,
-    /// Time that encoding took, on all threads together.
+    /// The total time spent on encoding, on all threads together.
     pub encode_time: Duration,
     /// How often the camera was opened.
     pub opened: u64,
     /// How often the camera was closed after it had been opened.
     pub closed: u64,
-    /// Frames per second now, of a live camera.
+    /// The camera's current frame rate; `None` if the camera is not live or has delivered fewer than three frames.
     pub frames_per_second: Option<f64>,
 }
 
@@ -158,34 +159,36 @@ impl Feed {
         self.viewer_limits
     }
 
-    /// The latency budget: how long a viewer's link may need for the bytes still on their way.
+    /// The latency budget: how long a viewer's link can need for the bytes in flight before new frames are held back.
     pub fn latency_budget(&self) -> Duration {
         self.viewer_limits.latency_budget
     }
 
-    /// The camera's main channel: JPEG.
+    /// The camera's main channel, which carries JPEG.
     pub fn main_channel(&self) -> &Channel {
         &self.main
     }
 
-    /// The frames as the device gives them, raw or coded. Its subscribers do not keep the camera open.
+    /// The channel of the frames as the device delivers them, raw or coded. Its subscribers do not keep the camera
+    /// open.
     pub fn source_channel(&self) -> &Channel {
         &self.source
     }
 
-    /// A viewer of `rendition`; the first viewer creates the rendition. If [`Rendition::is_original`], a viewer of the
-    /// main channel.
+    /// Subscribes a viewer to `rendition`. The first viewer creates the rendition. If the rendition [is the
+    /// original](Rendition::is_original), the viewer gets the main channel.
     ///
     /// # Errors
-    /// [`TooManyRenditions`] if the limit is reached and nobody watches this rendition.
+    /// [`TooManyRenditions`] if the camera's limit is reached and nobody watches this rendition.
     pub fn watch(&self, rendition: Rendition, delivery: Delivery) -> Result<Subscriber, TooManyRenditions> {
         self.watch_from(None, rendition, delivery)
     }
 
-    /// As [`watch`](Self::watch), for a viewer at `address`. One address may watch half of the renditions.
+    /// Subscribes a viewer like [`watch`](Self::watch), for a client at `address`. One address can watch at most half
+    /// of a camera's renditions.
     ///
     /// # Errors
-    /// [`TooManyRenditions`] if the address or the camera has reached its limit with other renditions.
+    /// [`TooManyRenditions`] if `rendition` would exceed the limit of the address or of the camera.
     pub fn watch_from(
         &self,
         address: Option<IpAddr>,
@@ -203,7 +206,7 @@ impl Feed {
         self.subscribe_to_rendition(rendition, delivery).map(|subscriber| subscriber.with_permit(permit))
     }
 
-    /// A viewer of a rendition that is not the original.
+    /// Subscribes a viewer to a rendition that is not the original.
     fn subscribe_to_rendition(
         &self,
         rendition: Rendition,
@@ -228,12 +231,12 @@ impl Feed {
         subscriber
     }
 
-    /// The list of renditions as it changes, for the encoders.
+    /// Returns a receiver that follows the list of renditions, for the encoders.
     pub fn renditions(&self) -> watch::Receiver<Vec<(Rendition, Channel)>> {
         self.renditions.subscribe()
     }
 
-    /// Removes a rendition that nobody watches; false if someone does.
+    /// Removes a rendition that nobody watches. Returns false, and keeps the rendition, if someone watches it.
     pub fn close_rendition(&self, rendition: Rendition) -> bool {
         let mut is_watched = false;
         self.renditions.send_if_modified(|renditions| {
@@ -250,27 +253,27 @@ impl Feed {
         !is_watched
     }
 
-    /// How many viewers there are: of the main channel and of all renditions.
+    /// Returns the number of viewers of the main channel and of all renditions.
     pub fn viewer_count(&self) -> usize {
         *self.demand.borrow()
     }
 
-    /// The number of viewers as it changes; the camera is needed while it is above 0.
+    /// Returns a receiver that follows the number of viewers. The camera must be open while that number is above 0.
     pub fn demand(&self) -> watch::Receiver<usize> {
         self.demand.subscribe()
     }
 
-    /// What the camera is doing now.
+    /// The camera's current status.
     pub fn status(&self) -> CameraStatus {
         self.status.borrow().clone()
     }
 
-    /// What the camera is doing, as it changes.
+    /// Returns a receiver that follows the camera's status.
     pub fn watch_status(&self) -> watch::Receiver<CameraStatus> {
         self.status.subscribe()
     }
 
-    /// Sets what the camera is doing from now on.
+    /// Sets the camera's status.
     pub fn set_status(&self, status: CameraStatus) {
         if status.state != CameraState::Live {
             lock(&self.rate).reset();
@@ -283,8 +286,8 @@ impl Feed {
         self.events.send(event.with_camera(&self.name));
     }
 
-    /// Publishes a frame of the camera and counts it. A raw frame goes to the source channel only: an encoder makes
-    /// JPEG of it while someone watches.
+    /// Counts a frame of the camera and publishes it. A raw frame goes to the source channel only. While someone
+    /// watches, an encoder makes a JPEG of each raw frame.
     pub fn publish(&self, frame: Frame) {
         self.counters.frames.fetch_add(1, Ordering::Relaxed);
         lock(&self.rate).record(frame.pts);
@@ -300,7 +303,7 @@ impl Feed {
         self.source.publish_slate(slate);
     }
 
-    /// Shows nothing to viewers until the next frame or slate. Frames that an encoder is working on are not shown
+    /// Shows nothing to viewers until the next frame or slate. Frames that are being encoded now will not be shown
     /// either.
     pub fn suspend(&self) {
         // Suspend the source first: an encoder that reads a channel's generation after this finds nothing to encode.
@@ -311,8 +314,9 @@ impl Feed {
         }
     }
 
-    /// Shows the newest frame again after [`suspend`](Self::suspend). For a frame that is hardly older than a live one.
-    /// Renditions, and the main channel of a raw source, may hold an older frame; they wait for the next one.
+    /// Shows the newest frame again after [`suspend`](Self::suspend). Call this only if that frame is hardly older than
+    /// a live one. Renditions, and the main channel of a camera with raw frames, might hold an older frame. They show
+    /// nothing until their next frame.
     pub fn resume(&self) {
         let (main, source) = (self.main.newest(), self.source.newest());
         self.source.resume();
@@ -321,7 +325,7 @@ impl Feed {
         }
     }
 
-    /// Ends all channels.
+    /// Ends all channels of the camera.
     pub fn end(&self) {
         self.source.end();
         self.main.end();
@@ -341,7 +345,7 @@ impl Feed {
         self.counters.repaired.fetch_add(pictures, Ordering::Relaxed);
     }
 
-    /// Counts a picture dropped because it came too early for the camera's `max_fps`.
+    /// Counts a picture dropped because it arrived too early for the camera's `max_fps`.
     pub fn count_over_rate(&self) {
         self.counters.over_rate.fetch_add(1, Ordering::Relaxed);
     }
@@ -356,29 +360,30 @@ impl Feed {
         self.counters.encoded.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Adds the time of an encoding on all threads, and the frames that the encoder skipped for a newer one.
+    /// Adds the duration of an encoding, summed over all threads, and the number of frames that the encoder skipped
+    /// because a newer one had arrived.
     pub fn count_encoding(&self, took: Duration, skipped: u64) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.counters.encode_nanos.fetch_add(nanos, Ordering::Relaxed);
         self.counters.encode_skipped.fetch_add(skipped, Ordering::Relaxed);
     }
 
-    /// Counts an opening of the camera.
+    /// Counts that the camera was opened.
     pub fn count_opened(&self) {
         self.counters.opened.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a closing of the camera.
+    /// Counts that the camera was closed.
     pub fn count_closed(&self) {
         self.counters.closed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Frames per second now, of a live camera.
+    /// The camera's current frame rate; `None` if the camera is not live or has delivered fewer than three frames.
     pub fn frames_per_second(&self) -> Option<f64> {
         lock(&self.rate).frames_per_second()
     }
 
-    /// The counts so far.
+    /// The camera's statistics so far.
     pub fn stats(&self) -> Stats {
         Stats {
             frames: self.counters.frames.load(Ordering::Relaxed),

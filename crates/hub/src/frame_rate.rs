@@ -5,23 +5,25 @@ use std::time::Duration;
 
 use framecast_media::Timestamp;
 
-/// Long enough to smooth a camera's jitter, short enough to show a change within seconds.
+/// The time over which the frame rate is averaged: long enough to smooth a camera's jitter, short enough to show a
+/// change within seconds.
 const WINDOW: Duration = Duration::from_secs(3);
 
-/// A bound for floods of frames; at 120 frames a second the window holds 360.
+/// The maximum number of frames in the window, in case a source floods the server. At 120 frames a second the window
+/// holds 360.
 const MAX_SAMPLES: usize = 512;
 
-/// Frames per second over the last three seconds of media time.
+/// A measurement of the frames per second over the last three seconds of media time.
 #[derive(Debug, Default)]
 pub(crate) struct FrameRate {
     frames: VecDeque<Timestamp>,
-    /// Whether the first frame after an opening was left out. That frame comes at once, or late, and not at the
-    /// camera's rate.
+    /// Whether the first frame after the camera was opened has been left out. That frame arrives at once or late, not
+    /// at the camera's rate.
     is_settled: bool,
 }
 
 impl FrameRate {
-    /// Records a frame at `pts`.
+    /// Records a frame with the timestamp `pts`.
     pub(crate) fn record(&mut self, pts: Timestamp) {
         if self.frames.back().is_some_and(|last| pts < *last) {
             // The camera was opened again, so media time started again.
@@ -38,7 +40,7 @@ impl FrameRate {
         }
     }
 
-    /// The rate, or `None` until three frames have come.
+    /// Returns the rate in frames per second, or `None` until three frames have arrived.
     pub(crate) fn frames_per_second(&self) -> Option<f64> {
         let (first, last) = (self.frames.front()?, self.frames.back()?);
         let span = last.saturating_since(*first).as_secs_f64();

@@ -12,13 +12,13 @@ pub struct Hub {
     events: Events,
 }
 
-/// A camera of this name is there already.
+/// The error when a camera of this name already exists.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a camera `{0}` exists already")]
 pub struct NameTaken(pub String);
 
 impl Hub {
-    /// A hub without cameras.
+    /// Creates a hub without cameras.
     pub fn new() -> Self {
         Self::default()
     }
@@ -31,7 +31,7 @@ impl Hub {
         self.add_with_limits(name, ViewerLimits::default(), now)
     }
 
-    /// As [`add`](Self::add), with `viewer_limits`.
+    /// Adds a camera that is idle at `now`, with these limits.
     ///
     /// # Errors
     /// [`NameTaken`] if there is a camera of this name.
@@ -50,12 +50,12 @@ impl Hub {
         Ok(feed)
     }
 
-    /// The camera of this name.
+    /// Returns the camera of this name, if there is one.
     pub fn get(&self, name: &str) -> Option<Arc<Feed>> {
         self.feeds().into_iter().find(|feed| feed.name() == name)
     }
 
-    /// The default camera: the first that was added.
+    /// Returns the default camera, the first that was added, if there is one.
     pub fn first(&self) -> Option<Arc<Feed>> {
         self.feeds().into_iter().next()
     }
@@ -65,7 +65,7 @@ impl Hub {
         &self.events
     }
 
-    /// All cameras, in their order.
+    /// All cameras, in the order in which they were added.
     pub fn feeds(&self) -> Vec<Arc<Feed>> {
         self.feeds.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }

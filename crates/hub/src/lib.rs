@@ -1,8 +1,9 @@
-//! Who receives a frame: a [`Channel`] per camera and rendition, one cursor per [`Subscriber`], and the [`Hub`] that
-//! finds them by name. A small channel of [`Event`]s says what happens to them.
+//! Distributes frames to subscribers. Each camera and each rendition has a [`Channel`], each [`Subscriber`] has a
+//! cursor in one channel, and the [`Hub`] finds cameras by name. A small channel of [`Event`]s reports what happens to
+//! the cameras and the server.
 //!
 //! A publisher never waits for a subscriber, and a subscriber never waits for another. Sources and outputs do not
-//! belong here, nor do devices, sockets and clocks: times are arguments.
+//! belong here, nor do devices, sockets and clocks: functions take the time as an argument.
 
 #![forbid(unsafe_code)]
 

@@ -10,8 +10,8 @@ use tokio::sync::watch;
 
 use crate::channel::lock;
 
-/// Subscribers of a group. Waking so many takes some tens of microseconds. Only channels with more subscribers start a
-/// thread.
+/// The maximum number of subscribers in a group. Waking so many takes a few tens of microseconds. Only channels with
+/// more subscribers start a thread.
 const GROUP_SIZE: usize = 256;
 
 /// The subscribers that wait for the next update of one channel.
@@ -21,7 +21,7 @@ pub(crate) struct Notifier {
     overflow: Arc<OverflowGroups>,
 }
 
-/// The groups beyond the first.
+/// The groups beyond the first. A thread of the channel wakes them.
 #[derive(Debug, Default)]
 struct OverflowGroups {
     state: Mutex<OverflowState>,
@@ -31,16 +31,17 @@ struct OverflowGroups {
 #[derive(Debug, Default)]
 struct OverflowState {
     groups: Vec<Arc<watch::Sender<()>>>,
-    /// Whether there was an update since the thread began its last round.
+    /// Whether the channel was updated since the thread began its last round of wake-ups.
     is_due: bool,
     has_thread: bool,
     has_ended: bool,
 }
 
 impl Notifier {
-    /// A receiver in the first group that has room. Every later [`notify`](Self::notify) wakes it.
+    /// Returns a receiver that every later [`notify`](Self::notify) wakes. The receiver joins the first group with
+    /// room.
     pub(crate) fn listen(&self) -> watch::Receiver<()> {
-        // Two concurrent calls may both take the last place of a group: the bound is not a hard one.
+        // Two concurrent calls can both take the last place of a group: the bound is not a hard one.
         if self.first.receiver_count() < GROUP_SIZE {
             return self.first.subscribe();
         }
@@ -86,7 +87,7 @@ impl Drop for Notifier {
 }
 
 impl OverflowGroups {
-    /// Wakes the groups after each update, until only the first is left or the channel is dropped.
+    /// Wakes the groups after each update, until only the first group is left or the channel is dropped.
     fn run(&self) {
         let mut groups = Vec::new();
         while self.next_round(&mut groups) {
@@ -94,9 +95,10 @@ impl OverflowGroups {
         }
     }
 
-    /// Waits for an update, then puts the groups to wake into `groups`; false when the thread must end. It takes the
-    /// update before it reads the groups. So an update during a round causes another round, and so does a group that
-    /// joins during one.
+    /// Waits for an update, then puts the groups to wake into `groups`. Returns false when the thread must end.
+    ///
+    /// The function clears `is_due` before it reads the groups. So an update during a round causes another round, which
+    /// also wakes groups that were added meanwhile.
     fn next_round(&self, groups: &mut Vec<Arc<watch::Sender<()>>>) -> bool {
         let mut state = lock(&self.state);
         while !state.is_due && !state.has_ended {

@@ -1,7 +1,8 @@
-//! How one task that serves the subscribers of many channels learns which of these channels published something.
+//! Tells a task that serves the subscribers of many channels which of these channels published something.
 //!
-//! A wake-up costs the publisher the same for any number of subscribers: it puts the token of the registration into the
-//! task's queue, unless the token is there, and wakes the task once. The task then asks each subscriber for its frame.
+//! The task registers a token with each channel. A channel that publishes something puts its token into the task's
+//! queue, unless the token is already there, and wakes the task once. So a wake-up costs the publisher the same for any
+//! number of subscribers. The task then asks each subscriber for its frame.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Weak};
@@ -9,20 +10,20 @@ use std::task::{Context, Poll, Waker};
 
 use crate::channel::lock;
 
-/// The task's end: the registrations that are ready, by the tokens that the task gave them.
+/// The queue of a task that serves many channels. It holds the tokens of the channels that published something.
 #[derive(Debug, Default)]
 pub struct ReadySet(Arc<Mutex<ReadyQueue>>);
 
 #[derive(Debug, Default)]
 struct ReadyQueue {
-    /// In the order in which they became ready; none twice.
+    /// The ready tokens, in the order in which they became ready. No token occurs twice.
     tokens: VecDeque<usize>,
     waker: Option<Waker>,
 }
 
 impl ReadySet {
-    /// The token of a registration that became ready since it was returned here last. A dropped one may be returned once
-    /// more.
+    /// Removes the next ready token from the queue and returns it. Pending while no token is ready. The token of a
+    /// dropped registration might still be returned once.
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<usize> {
         let mut queue = lock(&self.0);
         if let Some(token) = queue.tokens.pop_front() {
@@ -34,13 +35,13 @@ impl ReadySet {
         Poll::Pending
     }
 
-    /// A handle by which a channel wakes the task.
+    /// Creates the handle by which a channel makes `token` ready and wakes the task.
     pub(crate) fn handle(&self, token: usize) -> Arc<WakeHandle> {
         Arc::new(WakeHandle { token, queue: Arc::clone(&self.0) })
     }
 }
 
-/// What a channel holds of a registration: wakes the task.
+/// The handle by which a channel wakes a task that registered with it.
 #[derive(Debug)]
 pub(crate) struct WakeHandle {
     token: usize,
@@ -62,14 +63,14 @@ impl WakeHandle {
     }
 }
 
-/// The registrations at one channel.
+/// The handles of all tasks that registered with one channel.
 #[derive(Debug, Default)]
 pub(crate) struct WakeHandles(Mutex<Vec<Weak<WakeHandle>>>);
 
 impl WakeHandles {
     pub(crate) fn add(&self, handle: &Arc<WakeHandle>) {
         let mut handles = lock(&self.0);
-        // Dropped ones are removed here: adding is rare, waking is not.
+        // Dropped handles are removed here, because adding is rare and waking is not.
         handles.retain(|handle| handle.strong_count() > 0);
         handles.push(Arc::downgrade(handle));
     }

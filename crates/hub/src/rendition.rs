@@ -1,12 +1,12 @@
 //! A camera's pictures at another size, quality or rate, made once for all viewers that ask for them.
 //!
-//! Requested values snap to short lists, so that strangers cannot ask for a thousand different renditions. Making the
-//! pictures does not belong here.
+//! Requested values are rounded to short lists, so that strangers cannot ask for a thousand different renditions.
+//! Making the pictures does not belong here.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// The range of a requested side, in pixels.
+/// The range of a requested width or height, in pixels.
 pub const SIDE_RANGE_PX: RangeInclusive<u32> = 16..=8192;
 
 /// The range of a requested JPEG quality.
@@ -17,7 +17,7 @@ const HEIGHTS_PX: &[u32] = &[120, 180, 240, 360, 480, 600, 720, 900, 1080, 1440,
 const QUALITIES: &[u8] = &[30, 40, 50, 60, 70, 80, 90, 95];
 const FRAME_RATES: &[u32] = &[1, 2, 5, 10, 15, 20, 25, 30, 60];
 
-/// What a rendition changes about a camera's pictures; `None` leaves the camera's own value.
+/// A rendition: the values that replace those of a camera's own pictures. A value of `None` keeps the camera's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Rendition {
     width_px: Option<u32>,
@@ -27,70 +27,71 @@ pub struct Rendition {
 }
 
 impl Rendition {
-    /// At most this wide, rounded up to the next width of the list. With [`height`](Self::with_height) too, the picture
-    /// fits within both. The proportions stay, and nothing is enlarged.
+    /// Limits the width, rounded up to the next width in a fixed list. If the [height](Self::with_height) is limited
+    /// too, the picture fits within both limits. The proportions stay, and no picture is enlarged.
     #[must_use]
     pub fn with_width(self, width_px: u32) -> Self {
         Self { width_px: Some(round_up(WIDTHS_PX, width_px)), ..self }
     }
 
-    /// At most this high, rounded up to the next height of the list.
+    /// Limits the height, rounded up to the next height in a fixed list.
     #[must_use]
     pub fn with_height(self, height_px: u32) -> Self {
         Self { height_px: Some(round_up(HEIGHTS_PX, height_px)), ..self }
     }
 
-    /// Coded at this JPEG quality, 1 to 100, rounded to the nearest of the list.
+    /// Sets the JPEG quality, 1 to 100, rounded to the nearest value in a fixed list.
     #[must_use]
     pub fn with_quality(self, quality: u8) -> Self {
         let nearest = QUALITIES.iter().copied().min_by_key(|known| known.abs_diff(quality));
         Self { quality: nearest, ..self }
     }
 
-    /// At most this many pictures a second, rounded up to the next rate of the list; no limit above the highest.
+    /// Limits the pictures per second, rounded up to the next rate in a fixed list. Above the highest rate there is no
+    /// limit.
     #[must_use]
     pub fn with_fps(self, fps: f64) -> Self {
         Self { fps: FRAME_RATES.iter().copied().find(|rate| f64::from(*rate) >= fps), ..self }
     }
 
-    /// The greatest width in pixels.
+    /// The maximum width in pixels; `None` for the camera's own width.
     pub fn width_px(&self) -> Option<u32> {
         self.width_px
     }
 
-    /// The greatest height in pixels.
+    /// The maximum height in pixels; `None` for the camera's own height.
     pub fn height_px(&self) -> Option<u32> {
         self.height_px
     }
 
-    /// The JPEG quality.
+    /// The JPEG quality; `None` for the camera's own quality.
     pub fn quality(&self) -> Option<u8> {
         self.quality
     }
 
-    /// The most pictures per second.
+    /// The maximum number of pictures per second; `None` for the camera's own rate.
     pub fn fps(&self) -> Option<u32> {
         self.fps
     }
 
-    /// Whether the rendition changes the pictures themselves, and not only their rate.
+    /// Returns whether the rendition changes the pictures themselves, and not only their rate.
     pub fn changes_pictures(&self) -> bool {
         self.width_px.is_some() || self.height_px.is_some() || self.quality.is_some()
     }
 
-    /// Whether the rendition changes nothing: the camera's own pictures.
+    /// Returns whether the rendition changes nothing, so that it is the camera's own pictures.
     pub fn is_original(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// The least value of `list` that is at least `wanted`, or the last one.
+/// Returns the smallest value of `list` that is at least `wanted`. If there is none, returns the last value.
 fn round_up(list: &[u32], wanted: u32) -> u32 {
     list.iter().copied().find(|known| *known >= wanted).unwrap_or(list[list.len() - 1])
 }
 
 impl fmt::Display for Rendition {
-    /// As in a URL: `width=640&quality=60`.
+    /// Writes the rendition as in the query of a URL: `width=640&quality=60`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [
             ("width", self.width_px),

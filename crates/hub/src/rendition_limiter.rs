@@ -1,4 +1,4 @@
-//! Which renditions of a camera each address watches, so that one address cannot use up all of them.
+//! Counts which renditions of a camera each client address watches, so that one address cannot use up all of them.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use crate::Rendition;
 use crate::channel::lock;
 
-/// How many viewers each address has on each rendition of one camera.
+/// The number of viewers that each client address has on each rendition of one camera.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RenditionLimiter(Arc<Mutex<BTreeMap<(IpAddr, Rendition), usize>>>);
 
-/// Counts one viewer of an address on a rendition until it is dropped.
+/// A permit that counts one viewer of an address on a rendition until the permit is dropped.
 #[derive(Debug)]
 pub(crate) struct RenditionPermit {
     limiter: RenditionLimiter,
@@ -19,10 +19,10 @@ pub(crate) struct RenditionPermit {
 }
 
 impl RenditionLimiter {
-    /// Counts a viewer at `address` on `rendition`. The address may watch `max` different renditions at once.
+    /// Counts a viewer at `address` on `rendition`. The address can watch at most `max` different renditions at once.
     ///
     /// # Errors
-    /// The renditions that the address watches, if it has reached `max` and this is not among them.
+    /// The renditions that the address watches, if there are `max` of them and `rendition` is not one of them.
     pub(crate) fn acquire(
         &self,
         address: IpAddr,
@@ -41,7 +41,7 @@ impl RenditionLimiter {
         Ok(RenditionPermit { limiter: self.clone(), key })
     }
 
-    /// The number of pairs of address and rendition.
+    /// Returns the number of pairs of an address and a rendition.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         lock(&self.0).len()

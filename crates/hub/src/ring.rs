@@ -1,14 +1,16 @@
-//! The frames that a channel holds: the last keyframe and what follows it, and older ones only while someone reads in
-//! order.
+//! The frames that a channel holds: the last keyframe and the frames after it. Older frames stay only while someone
+//! reads in order.
 
 use std::collections::VecDeque;
 
 use framecast_media::Frame;
 
-/// A bound for sources whose keyframes are far apart or never come: half a minute of good video.
+/// The maximum size of the last keyframe and the frames after it, in bytes: half a minute of video in good quality. It
+/// matters for sources whose keyframes are far apart or never come.
 const MAX_GOP_BYTES: usize = 32 * 1024 * 1024;
 
-/// Frames numbered from 1, oldest first, without gaps; and what the channel shows instead while the camera is not live.
+/// The frames of a channel, numbered from 1 without gaps, oldest first. Also what the channel shows in place of the
+/// newest frame while the camera is not live.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
     frames: VecDeque<SequencedFrame>,
@@ -30,19 +32,19 @@ struct SequencedFrame {
     frame: Frame,
 }
 
-/// What a reader of the newest sees.
+/// What a subscriber that reads only the newest frame sees.
 #[derive(Debug, Default)]
 enum Shown {
     /// The newest frame.
     #[default]
     Newest,
-    /// Nothing: the newest frame is too old to pass for live.
+    /// Nothing, because the newest frame is too old to be shown as live.
     Nothing,
     /// A slate that says why there is no picture.
     Slate(SequencedFrame),
 }
 
-/// The position of a reader: the number of the last frame, and of the last update, that it has seen.
+/// The position of a reader: the numbers of the last frame and of the last update that the reader has seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Cursor {
     pub(crate) frame: u64,
@@ -50,7 +52,8 @@ pub(crate) struct Cursor {
 }
 
 impl Ring {
-    /// Adds a frame. Older frames up to `keep_bytes` stay for in-order readers; 0 keeps none.
+    /// Adds a frame. Frames before the last keyframe stay for in-order readers while the ring holds at most
+    /// `keep_bytes`; 0 keeps none of them.
     pub(crate) fn push(&mut self, frame: Frame, keep_bytes: usize) {
         self.newest_number += 1;
         self.update_count += 1;
@@ -66,7 +69,7 @@ impl Ring {
         self.shown = Shown::Slate(SequencedFrame { sequence: self.update_count, frame });
     }
 
-    /// Shows nothing to readers of the newest until the next frame or slate.
+    /// Shows nothing to readers of the newest frame until the next frame or slate.
     pub(crate) fn suspend(&mut self) {
         self.shown = Shown::Nothing;
         self.generation += 1;
@@ -76,7 +79,7 @@ impl Ring {
         self.generation
     }
 
-    /// No update comes after this.
+    /// Marks the channel as ended: no more updates will come.
     pub(crate) fn end(&mut self) {
         self.has_ended = true;
     }
@@ -94,7 +97,9 @@ impl Ring {
         self.frames.back().map(|held| &held.frame)
     }
 
-    /// What a reader of the newest sees next, with its new cursor: the slate that is shown, else the newest frame.
+    /// Returns the update that a reader of the newest frame sees next: the slate if the ring shows one, otherwise the
+    /// newest frame. Also returns whether the update is a slate, and the reader's new cursor. `None` if the reader has
+    /// seen the update, or if the ring shows nothing.
     pub(crate) fn latest_after(&self, cursor: Cursor) -> Option<(Frame, bool, Cursor)> {
         let (held, is_slate) = match &self.shown {
             Shown::Newest => (self.frames.back()?, false),
@@ -105,8 +110,8 @@ impl Ring {
         (held.sequence > cursor.sequence).then(|| (held.frame.clone(), is_slate, at))
     }
 
-    /// The frame after `cursor` for an in-order reader. At its start, and after an overrun, the oldest keyframe in the
-    /// ring.
+    /// Returns the frame after `cursor` for an in-order reader, and its new cursor. A reader that has just started or
+    /// has lost frames gets the next keyframe in the ring.
     pub(crate) fn next_after(&self, cursor: Cursor) -> Option<(Frame, bool, Cursor)> {
         let oldest = self.oldest_number();
         let wanted = cursor.frame + 1;
@@ -116,7 +121,8 @@ impl Ring {
         Some((held.frame.clone(), false, Cursor { frame: number, sequence: held.sequence }))
     }
 
-    /// The cursor from which a new reader sees what the ring holds.
+    /// Returns the cursor of a new reader. An in-order reader starts at the newest keyframe, any other at the newest
+    /// update.
     pub(crate) fn start_cursor(&self, is_in_order: bool) -> Cursor {
         let newest_before = if is_in_order {
             // An in-order reader starts at the newest keyframe.
@@ -128,12 +134,12 @@ impl Ring {
         Cursor { frame: newest_before, sequence: 0 }
     }
 
-    /// Number of the oldest frame in the ring; the number of the next frame if the ring is empty.
+    /// Returns the number of the oldest frame in the ring, or of the next frame if the ring is empty.
     fn oldest_number(&self) -> u64 {
         self.newest_number + 1 - self.frames.len() as u64
     }
 
-    /// Number of the first keyframe at `from` or after it.
+    /// Returns the number of the first keyframe at or after the frame number `from`.
     fn first_keyframe(&self, from: u64) -> Option<u64> {
         let numbered = (self.oldest_number()..).zip(&self.frames);
         numbered
@@ -142,8 +148,8 @@ impl Ring {
             .map(|(n, _)| n)
     }
 
-    /// Drops frames that no reader may ask for. The newest keyframe and the frames after it stay while they are within
-    /// bounds. The newest frame always stays.
+    /// Drops the frames that no reader needs any more. The newest keyframe and the frames after it stay while they are
+    /// within the size limit. The newest frame always stays.
     fn trim(&mut self, keep_bytes: usize) {
         let last_keyframe = self.frames.iter().rposition(|held| held.frame.is_keyframe);
         // Without a keyframe no reader can start here: keep only `keep_bytes`.

@@ -3,16 +3,16 @@
 use std::fmt;
 use std::time::SystemTime;
 
-/// The states of a camera.
+/// The state of a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CameraState {
     /// Closed, because nobody watches.
     Idle,
-    /// A viewer came and the camera is being opened; no frame yet.
+    /// A viewer arrived and the camera is being opened. There is no frame yet.
     Opening,
     /// The camera delivers frames.
     Live,
-    /// The camera failed; the supervisor tries it again.
+    /// The camera failed. The server will try to open it again.
     Lost,
 }
 
@@ -39,17 +39,17 @@ impl fmt::Display for CameraState {
 pub struct CameraStatus {
     /// The state of the camera.
     pub state: CameraState,
-    /// Since when, by the wall clock.
+    /// When this state began, by the wall clock.
     pub since: SystemTime,
-    /// Why the camera is lost, or what it waits for while it is being opened, with secrets masked; `None` in other
-    /// states.
+    /// Why the camera is lost, or what the server waits for while it opens the camera. Secrets are masked. `None` in
+    /// other states.
     pub reason: Option<String>,
-    /// When the supervisor tries again, by the wall clock; `None` unless lost.
+    /// When the server tries to open a lost camera again, by the wall clock; `None` in other states.
     pub retry_at: Option<SystemTime>,
 }
 
 impl CameraStatus {
-    /// A status without reason or next attempt.
+    /// Creates a status without a reason or a time of the next attempt.
     pub fn new(state: CameraState, since: SystemTime) -> Self {
         Self { state, since, reason: None, retry_at: None }
     }

@@ -1,23 +1,25 @@
-//! Makes invisible characters visible: text from outside must not control a terminal, nor reorder or break a line of a
-//! log, a page or a picture so that it reads as something else.
+//! Makes invisible characters visible. Text from outside must not control a terminal. It must not reorder or break a
+//! line of a log, a page or a picture so that the line reads as something else.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// `text` with each [hidden](is_hidden) character escaped as in Rust: `\n`, `\u{202e}`. Borrowed where there is none.
+/// Escapes each [hidden](is_hidden) character of `text` as in Rust: `\n`, `\u{202e}`. Returns `text` itself, borrowed,
+/// if it has no hidden character.
 pub fn escape_hidden(text: &str) -> Cow<'_, str> {
     escape_hidden_except(text, |_| false)
 }
 
-/// Like [`escape_hidden`], but keeps tabs and line ends, for text that may have several lines.
+/// Like [`escape_hidden`], but keeps tabs and line ends, for text that is allowed to have several lines.
 pub fn escape_hidden_multiline(text: &str) -> Cow<'_, str> {
     escape_hidden_except(text, |c| matches!(c, '\t' | '\n' | '\r'))
 }
 
-/// `json` with each [hidden](is_hidden) character of its strings escaped in JSON syntax, `\u202e`, which keeps the
-/// value. Borrowed where there is none. Outside strings JSON has only blanks and line ends, which stay.
+/// Escapes each [hidden](is_hidden) character in the strings of `json` in JSON syntax, `\u202e`, so the JSON value
+/// stays the same. Returns `json` itself, borrowed, if it has no hidden character. Outside strings, JSON contains only
+/// blanks and line ends, which are kept.
 pub fn escape_hidden_json(json: &str) -> Cow<'_, str> {
-    // JSON writers already escape those below U+0020.
+    // JSON writers already escape the characters below U+0020.
     let is_escaped = |c: char| c >= ' ' && is_hidden(c);
     let Some(first) = json.find(is_escaped) else { return Cow::Borrowed(json) };
     let (before, rest) = json.split_at(first);
@@ -25,7 +27,7 @@ pub fn escape_hidden_json(json: &str) -> Cow<'_, str> {
     shown.push_str(before);
     for c in rest.chars() {
         if is_escaped(c) {
-            // All of them have four digits.
+            // The codes of all hidden characters have at most four hexadecimal digits.
             write!(shown, "\\u{:04x}", u32::from(c)).expect("a String takes all that is written");
         } else {
             shown.push(c);
@@ -34,8 +36,8 @@ pub fn escape_hidden_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Whether `c` is a control character, or one that reorders a line or breaks it invisibly (Unicode UAX #9 §2, UAX #14
-/// class BK), or the byte order mark.
+/// Returns whether `c` is a control character, a character that invisibly reorders or breaks a line (Unicode UAX #9 §2,
+/// UAX #14 class BK), or the byte order mark.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')

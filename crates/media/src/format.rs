@@ -1,4 +1,4 @@
-//! What a decoder must know before the first frame.
+//! The parameters that a decoder needs before the first frame.
 
 use crate::codec::raw::{ColorRange, PixelFormat};
 
@@ -8,11 +8,12 @@ use crate::codec::raw::{ColorRange, PixelFormat};
 pub enum Codec {
     /// One complete JPEG image (ITU-T T.81): SOI to EOI, Huffman tables included.
     Jpeg,
-    /// Uncoded samples, packed without padding. Viewers never get these: they are encoded first.
+    /// Uncompressed samples, packed without padding. Viewers never get raw pictures: the pictures are encoded first.
     Raw(PixelFormat, ColorRange),
 }
 
-/// What a decoder must know first: codec and size. All frames share it until it changes.
+/// The parameters that a decoder needs before the first frame: codec and size. All frames share one `Format` until a
+/// parameter changes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Format {
     /// How the frames are coded.

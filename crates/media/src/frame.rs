@@ -1,4 +1,4 @@
-//! The unit of data that passes from drivers to viewers.
+//! The frame: the unit of data that passes from drivers to viewers.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -7,17 +7,19 @@ use bytes::Bytes;
 
 use crate::{Format, Timestamp};
 
-/// One coded picture. Cheap to clone: the bytes are shared, never copied again after the driver.
+/// One coded picture. A frame is cheap to clone: all clones share the bytes, which are not copied again after the
+/// driver.
 #[derive(Debug, Clone)]
 pub struct Frame {
-    /// The coded picture; its framing is fixed by `format.codec`.
+    /// The bytes of the coded picture. `format.codec` says how they are coded.
     pub data: Bytes,
-    /// Media time in 90 kHz ticks since the channel's epoch; never decreases within a channel.
+    /// The presentation time, in 90 kHz ticks since the channel's epoch. It never decreases within a channel.
     pub pts: Timestamp,
-    /// Wall clock at capture, for latency and recording. A relay keeps the time of the first capture.
+    /// The wall-clock time of the capture, for latency measurement and recording. A relay keeps the time of the first
+    /// capture.
     pub captured_at: SystemTime,
-    /// Whether a decoder can start here; always true for JPEG.
+    /// Whether a decoder can start at this frame; always true for JPEG.
     pub is_keyframe: bool,
-    /// What a decoder must know first; the pointer changes when the parameters change.
+    /// The parameters that a decoder needs. The `Arc` points to a new `Format` when a parameter changes.
     pub format: Arc<Format>,
 }

@@ -1,8 +1,8 @@
-//! What a picture is: [`Frame`], [`Format`], [`Timestamp`], the codecs that make and read pictures and the containers
-//! that carry them.
+//! The media types and algorithms: [`Frame`], [`Format`], [`Timestamp`], the codecs that encode and decode pictures,
+//! and the containers that carry pictures.
 //!
-//! Everything here is a function of its arguments: bytes in, pictures or decisions out. No async runtime, no sockets,
-//! no files and no clock belong here; the time of day is always an argument.
+//! Everything in this crate is a function of its arguments: bytes in, pictures or decisions out. No async runtime, no
+//! sockets, no files and no clock belong in this crate; the time of day is always an argument.
 
 #![forbid(unsafe_code)]
 

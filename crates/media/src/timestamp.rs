@@ -1,4 +1,4 @@
-//! Media time.
+//! Media time: the timestamps of frames.
 
 use std::time::Duration;
 
@@ -7,26 +7,27 @@ use std::time::Duration;
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The rate of the clock: the one that RTP and MPEG use for video.
+    /// The number of ticks per second, the clock rate that RTP and MPEG use for video.
     pub const TICKS_PER_SECOND: i64 = 90_000;
 
-    /// A timestamp of `ticks` 90 kHz ticks.
+    /// Creates a timestamp from a number of 90 kHz ticks.
     pub const fn from_ticks(ticks: i64) -> Self {
         Self(ticks)
     }
 
-    /// The timestamp at `elapsed` after the start of the channel; saturates after three million years.
+    /// Creates the timestamp at `elapsed` after the start of the channel. The value saturates after three million
+    /// years.
     pub fn from_duration(elapsed: Duration) -> Self {
         let ticks = elapsed.as_nanos() * Self::TICKS_PER_SECOND as u128 / 1_000_000_000;
         Self(i64::try_from(ticks).unwrap_or(i64::MAX))
     }
 
-    /// The 90 kHz ticks since the start of the channel.
+    /// Returns the number of 90 kHz ticks since the start of the channel.
     pub const fn ticks(self) -> i64 {
         self.0
     }
 
-    /// The time from `earlier` to `self`; zero when `earlier` is later.
+    /// Returns the time from `earlier` to `self`, or zero if `earlier` is later than `self`.
     pub fn saturating_since(self, earlier: Self) -> Duration {
         let ticks = self.0.saturating_sub(earlier.0).max(0) as u64;
         Duration::from_secs(ticks / 90_000) + Duration::from_nanos(ticks % 90_000 * 1_000_000_000 / 90_000)

@@ -1,5 +1,5 @@
-//! Refusals as pictures, for an `<img>`, which cannot show text. The caller decides when to refuse, and with which
-//! text.
+//! Draws refusals of requests as pictures, for an `<img>`, which cannot show text. The caller decides when to refuse a
+//! request, and with which text.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -14,8 +14,8 @@ const WIDTH_PX: u32 = 640;
 const HEIGHT_PX: u32 = 360;
 const QUALITY: u8 = 75;
 
-/// A JPEG that shows `headline` and `lines` under `title`; `None` if it cannot be encoded. Costs as much as encoding a
-/// picture, so the caller should cache it.
+/// Draws a JPEG that shows `headline` and `lines` under `title`. Returns `None` if the picture cannot be encoded. Each
+/// call encodes a new picture, so the caller should cache the result.
 pub fn render(title: &str, headline: &str, lines: &[&str]) -> Option<Bytes> {
     let slate = draw::Slate {
         camera: title,
@@ -28,7 +28,7 @@ pub fn render(title: &str, headline: &str, lines: &[&str]) -> Option<Bytes> {
     jpeg::encode(&draw::slate(&slate), QUALITY).ok()
 }
 
-/// The answer `status` with `picture` as its body. Browsers show pictures whatever the status is.
+/// Creates a response with this status and `picture` as the body. Browsers show the picture whatever the status is.
 pub fn response(status: StatusCode, picture: Bytes) -> Response {
     let mut response = Response::new(Body::from(picture));
     *response.status_mut() = status;
@@ -38,7 +38,8 @@ pub fn response(status: StatusCode, picture: Bytes) -> Response {
     response
 }
 
-/// Whether a client prefers pictures to all else, as an `<img>` does. Clients that accept anything get the text.
+/// Returns whether the client prefers a picture to text, as an `<img>` does. For a client that accepts anything, this
+/// is false.
 pub fn is_wanted(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     accept.trim_start().starts_with("image/")

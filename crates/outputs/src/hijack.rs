@@ -1,9 +1,10 @@
-//! How a handler takes over the client's socket from HTTP (a hijack).
+//! How a request handler takes over the client's socket from the HTTP server (a hijack).
 //!
 //! hyper parses the request, the router authorises and answers it, and hyper sends the head of the response. A handler
-//! that wants to write the rest itself leaves a callback in the request's [`Hijack`]. The server that owns the
-//! connection then calls it with the socket. A server that cannot hand over sockets (TLS, HTTP/2, another program's)
-//! puts no [`Hijack`] into its requests, and the handler answers with a body. Reading requests does not belong here.
+//! that wants to write the rest of the response itself leaves a callback in the request's [`Hijack`]. The server that
+//! owns the connection then calls it with the socket. A server that cannot hand over sockets (TLS, HTTP/2, another
+//! program's server) puts no [`Hijack`] into its requests, and the handler answers with a body. Reading requests does
+//! not belong here.
 
 use std::any::Any;
 use std::fmt;
@@ -17,35 +18,36 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// The callback that receives the socket. It must not block; it runs within a Tokio runtime.
+/// The callback that receives the socket. It is called within a Tokio runtime and must not block.
 pub type HijackHandler = Box<dyn FnOnce(HijackedConnection) + Send>;
 
-/// A permit that the new owner holds while the connection lives: it counts among the open connections.
+/// A permit that counts a connection among the server's open connections. The new owner of the socket holds the permit
+/// until the connection ends.
 pub type ConnectionPermit = Box<dyn Any + Send>;
 
-/// Where a handler leaves its callback for the server. The server makes one per connection and puts it into the
-/// extensions of all requests of that connection.
+/// The place where a handler leaves its callback for the server. The server creates one for each connection and puts it
+/// into the extensions of all requests of that connection.
 #[derive(Clone, Default)]
 pub struct Hijack(Arc<Mutex<Option<HijackHandler>>>);
 
 impl Hijack {
-    /// A [`Hijack`] without a callback.
+    /// Creates a [`Hijack`] without a callback.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks for the socket after the response head is sent. The response must either be HTTP/1.0 and have an empty body
-    /// of unknown length, so that nothing follows the head, or have status 101.
+    /// Requests that the server call `handler` with the socket after the response head is sent. Nothing must follow
+    /// that head: the response must either have status 101, or be HTTP/1.0 with an empty body of unknown length.
     pub fn set_handler(&self, handler: impl FnOnce(HijackedConnection) + Send + 'static) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(handler));
     }
 
-    /// Whether a handler asked for the socket.
+    /// Returns whether a handler has requested the socket.
     pub fn has_handler(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// The callback, if a handler left one; for the server.
+    /// Takes the callback, if a handler left one. The server calls this.
     pub fn take_handler(&self) -> Option<HijackHandler> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -57,13 +59,13 @@ impl fmt::Debug for Hijack {
     }
 }
 
-/// A connection that was handed over.
+/// A connection whose socket was handed over to a handler.
 pub struct HijackedConnection {
-    /// The client's socket. hyper has sent the head of the response.
+    /// The client's socket. hyper has already sent the head of the response.
     pub socket: Socket,
-    /// The bytes after the request's head that hyper has already read.
+    /// The bytes that hyper has already read after the head of the request.
     pub read_buf: Bytes,
-    /// The connection permit, to be dropped when the connection ends.
+    /// The permit that counts this connection. The new owner drops it when the connection ends.
     pub permit: ConnectionPermit,
 }
 
@@ -95,8 +97,8 @@ impl From<UnixStream> for Socket {
 }
 
 impl Socket {
-    /// Resets the connection: the client sees an error instead of an end of stream, and unsent data is lost. A UNIX
-    /// socket cannot be reset.
+    /// Resets the connection, so that the client sees an error instead of the end of the stream. Unsent data is lost. A
+    /// UNIX socket cannot be reset.
     ///
     /// # Errors
     /// The error of the system.
@@ -108,7 +110,7 @@ impl Socket {
     }
 }
 
-/// Calls `$method` of the stream, whichever kind it is.
+/// Calls `$method` of the TCP or UNIX stream.
 macro_rules! either {
     ($socket:expr, $stream:ident => $call:expr) => {
         match $socket {

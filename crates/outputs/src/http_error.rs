@@ -1,4 +1,4 @@
-//! Requests that cannot be answered.
+//! The error responses to requests that cannot be answered.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use serde::Serialize;
 
 use crate::{LimitReached, RETRY_AFTER_SECONDS};
 
-/// A request that cannot be answered: a status and a message that says what is wrong, as `{"error": "…"}`. The value is
-/// also in its answer's extensions, so that other layers can give it another form.
+/// An error response: a status and a message, sent as `{"error": "…"}`. The extensions of the response also contain
+/// this value, so that other layers can give the error another form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpError {
     /// The HTTP status.
     pub status: StatusCode,
-    /// What is wrong, for a person. It may quote any characters of the request; the code that displays it escapes
-    /// hidden ones.
+    /// The message for a person: what is wrong. It can quote any characters of the request. The code that displays the
+    /// message escapes hidden characters.
     pub message: String,
 }
 
@@ -28,30 +28,30 @@ struct ErrorBody<'a> {
 }
 
 impl HttpError {
-    /// 400: an invalid query parameter.
+    /// Creates a 400 error: the value of a query parameter is invalid. `expected` says what the value must be.
     pub fn bad_parameter(name: &str, value: &str, expected: &str) -> Self {
         let message = format!("{name}={value}: {expected}");
         Self { status: StatusCode::BAD_REQUEST, message }
     }
 
-    /// 404: the hub has no such camera.
+    /// Creates a 404 error: the hub has no camera of this name.
     pub fn no_such_camera(name: &str, hub: &Hub) -> Self {
         let known: Vec<String> = hub.feeds().iter().map(|feed| feed.name().to_owned()).collect();
         let message = format!("no camera `{name}`; there are: {}", known.join(", "));
         Self { status: StatusCode::NOT_FOUND, message }
     }
 
-    /// 503: the limit on renditions is reached.
+    /// Creates a 503 error: the limit on renditions is reached.
     pub fn too_many_renditions(error: TooManyRenditions) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: error.to_string() }
     }
 
-    /// 503: a limit on viewers is reached.
+    /// Creates a 503 error: a limit on viewers is reached.
     pub fn limit_reached(limit_reached: &LimitReached) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: limit_reached.to_string() }
     }
 
-    /// 429: the client must wait for `wait`.
+    /// Creates a 429 response: the client must wait for `wait` before its next attempt.
     pub fn too_many_requests(message: String, wait: Duration) -> Response {
         // Rounded up: a client that comes a moment too early would be refused again.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -59,7 +59,7 @@ impl HttpError {
         (headers, Self { status: StatusCode::TOO_MANY_REQUESTS, message }).into_response()
     }
 
-    /// 404: the hub has no camera at all.
+    /// Creates a 404 error: the hub has no cameras.
     pub fn no_camera() -> Self {
         let message = "no camera is configured".to_owned();
         Self { status: StatusCode::NOT_FOUND, message }

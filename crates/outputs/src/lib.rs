@@ -1,4 +1,4 @@
-//! How frames leave: one module per output, each a function that returns routes.
+//! The outputs, which send frames to clients: one module per output, each with a function that returns its routes.
 //!
 //! An output subscribes to a channel of the [`Hub`](framecast_hub::Hub) and writes its frames into a response. An
 //! output does not know what kind of camera the pictures come from. Configuration files, accounts and listeners do not
@@ -36,21 +36,22 @@ pub use viewers::{
     CameraTotals, EndReason, Limit, LimitReached, Limits, Transport, ViewerGuard, ViewerStats, Viewers,
 };
 
-/// The methods that a camera's picture paths allow.
+/// The methods that the paths of a camera's pictures allow.
 const METHODS: &str = "GET, HEAD, OPTIONS";
 
-/// Browsers and proxies must never cache live pictures.
+/// The `Cache-Control` of live pictures, which browsers and proxies must never cache.
 const NO_STORE: &str = "no-store, no-cache, must-revalidate";
 
-/// When a refused client should ask again, in seconds.
+/// How long a refused client should wait before it asks again, in seconds.
 const RETRY_AFTER_SECONDS: &str = "5";
 
-/// Answers OPTIONS.
+/// Responds to OPTIONS.
 async fn options() -> Response {
     (StatusCode::NO_CONTENT, [(header::ALLOW, HeaderValue::from_static(METHODS))]).into_response()
 }
 
-/// `text` percent-encoded for a path segment or a header parameter; RFC 3986 §2.3 lists the characters that stay.
+/// Percent-encodes `text` for a path segment or a header parameter. RFC 3986 §2.3 lists the characters that stay as
+/// they are.
 pub fn percent_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -63,7 +64,8 @@ pub fn percent_encode(text: &str) -> String {
     encoded
 }
 
-/// The value of the last parameter of `query` called `name`; our parameters need no percent-decoding.
+/// Returns the value of the last parameter of `query` called `name`. Does not percent-decode the value, because the
+/// parameters of this server do not need it.
 fn query_parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     query.split('&').rev().find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -71,22 +73,24 @@ fn query_parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     })
 }
 
-/// The value of the last yes-or-no parameter of `query` called `name`: see [`parse_flag`](framecast_media::parse_flag).
+/// Returns the value of the last yes-or-no parameter of `query` called `name`; `None` if there is none.
+/// [`parse_flag`](framecast_media::parse_flag) lists the spellings.
 ///
 /// # Errors
-/// A value that is neither yes nor no, as 400.
+/// The value is neither yes nor no: status 400.
 pub fn query_flag(query: &str, name: &str) -> Result<Option<bool>, HttpError> {
     let Some(value) = query_parameter(query, name) else { return Ok(None) };
     let refusal = || HttpError::bad_parameter(name, value, "must be 1 or 0");
     framecast_media::parse_flag(value).ok_or_else(refusal).map(Some)
 }
 
-/// The body of an answer to HEAD whose length is known only with the picture: the answer has no `Content-Length`.
+/// Creates the body of a response to HEAD whose length is known only with the picture. The response then has no
+/// `Content-Length`.
 fn unknown_length_body() -> Body {
     Body::from_stream(stream::empty::<Result<Bytes, Infallible>>())
 }
 
-/// `time` in the format of `X-Timestamp`: unix seconds with six decimals.
+/// Formats `time` for the header `X-Timestamp`: unix seconds with six decimals.
 fn format_x_timestamp(time: SystemTime) -> String {
     framecast_media::container::multipart::format_unix_seconds(time)
 }

@@ -4,23 +4,26 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use axum::http::Extensions;
 
-/// The prefix of an IPv6 address that a provider gives to one client, in bits; the client chooses the rest.
+/// The number of leading bits of an IPv6 address that identify one client. A provider assigns these bits, and the
+/// client chooses the rest.
 const CLIENT_PREFIX_BITS: u32 = 64;
 
-/// The client's address, in the extensions of its requests; `None` over a UNIX socket.
+/// The address of a client, which the server puts into the extensions of the client's requests. `None` over a UNIX
+/// socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub Option<IpAddr>);
 
 impl Peer {
-    /// The address of the client whose request has these extensions; `None` if the server did not set it.
+    /// Returns the address of the client whose request has these extensions; `None` over a UNIX socket, or if the
+    /// server did not set the address.
     pub fn from_extensions(extensions: &Extensions) -> Option<IpAddr> {
         extensions.get::<Self>().and_then(|peer| peer.0)
     }
 }
 
-/// The key under which limits count `address`: the address itself, or the first 64 bits of an IPv6 address, since one
-/// client has all addresses that begin with them. Link-local addresses (fe80::/10) all begin with the same bits, so
-/// they count one by one.
+/// Returns the key under which limits count `address`. This is the address itself, but for IPv6 only its first 64 bits,
+/// because one client can use all addresses that begin with them. Link-local addresses (fe80::/10) all begin with the
+/// same bits, so each of them counts as one client.
 pub fn client_key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) if !address.is_unicast_link_local() => {
@@ -30,7 +33,8 @@ pub fn client_key(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The network that counts as one client, if that is more than `address` alone.
+/// Returns the network whose addresses count as the same client as `address`. `None` if there are no other such
+/// addresses.
 pub fn client_network(address: IpAddr) -> Option<String> {
     match address.to_canonical() {
         IpAddr::V6(address) if !address.is_unicast_link_local() && !address.is_loopback() => {

@@ -1,12 +1,12 @@
-//! Rate limits for warnings that may come by the thousand: at most one a minute of each kind.
+//! Rate limits for warnings that can occur by the thousand: at most one a minute of each kind.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long further warnings of the same kind are suppressed.
+/// How long further warnings of the same kind are suppressed after one was logged.
 const MIN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// One kind of warning: when it was last logged, and how many were suppressed since.
+/// The rate limit of one kind of warning: when the last one was logged, and how many were suppressed since then.
 #[derive(Debug, Default)]
 pub struct RateLimitedLog(Mutex<LogState>);
 
@@ -17,8 +17,8 @@ struct LogState {
 }
 
 impl RateLimitedLog {
-    /// Records an occurrence. If a warning may be logged now: the number of occurrences since the last one, this one
-    /// included.
+    /// Counts an occurrence. If a warning is allowed now, returns the number of occurrences since the last warning,
+    /// including this one. Otherwise returns `None`.
     pub fn should_log(&self) -> Option<u64> {
         self.should_log_at(Instant::now())
     }

@@ -1,7 +1,7 @@
-//! Which rendition of a camera a request asks for: `?width=`, `?height=`, `?quality=` and, for streams, `?fps=`.
+//! Parses which rendition of a camera a request asks for: `?width=`, `?height=`, `?quality=` and, for streams, `?fps=`.
 //!
-//! A number out of its range is refused, with the range in the message. A number within it snaps to the hub's short
-//! lists. If the limit on renditions is reached, one that already exists can replace the requested one.
+//! A number out of its range is refused, with the range in the message. A number within its range is rounded to the
+//! hub's short lists. If the limit on renditions is reached, an existing rendition can replace the requested one.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -12,13 +12,13 @@ use framecast_media::Codec;
 
 use crate::{HttpError, query_parameter};
 
-/// The range of a requested rate, in pictures a second.
+/// The range of a requested frame rate, in pictures a second.
 pub(crate) const FPS: RangeInclusive<f64> = 0.01..=1000.0;
 
-/// The rendition that `query` asks for, without its rate.
+/// Parses the rendition in `query`, without a frame rate.
 ///
 /// # Errors
-/// If a parameter is no number, or out of its range.
+/// If a parameter is not a number, or is out of its range.
 pub(crate) fn parse(query: &str) -> Result<Rendition, HttpError> {
     let mut rendition = Rendition::default();
     if let Some(width) = number(query, "width", SIDE_RANGE_PX, "pixels")? {
@@ -33,17 +33,19 @@ pub(crate) fn parse(query: &str) -> Result<Rendition, HttpError> {
     Ok(rendition)
 }
 
-/// The rendition that `query` asks for, and the most pictures per second, for a stream of `feed`.
+/// Parses the rendition in `query` for a stream of `feed`. Also returns the requested maximum number of pictures a
+/// second.
 ///
 /// # Errors
-/// If a parameter is no number, or out of its range.
+/// If a parameter is not a number, or is out of its range.
 pub(crate) fn parse_with_fps(query: &str, feed: &Feed) -> Result<(Rendition, Option<f64>), HttpError> {
     let rendition = parse(query)?;
     let fps = number(query, "fps", FPS, "a number")?;
     Ok((limit_fps(rendition, fps, feed), fps))
 }
 
-/// `rendition` of `feed` for a viewer that takes at most `fps` pictures a second.
+/// Returns `rendition` for a viewer that takes at most `fps` pictures a second. If the pictures must be encoded anyway,
+/// the rendition gets that limit too.
 pub(crate) fn limit_fps(rendition: Rendition, fps: Option<f64>, feed: &Feed) -> Rendition {
     // A stream can drop coded pictures for each viewer. But if each picture costs an encoder's work, the encoder should
     // make only those that someone sees.
@@ -54,15 +56,15 @@ pub(crate) fn limit_fps(rendition: Rendition, fps: Option<f64>, feed: &Feed) -> 
     }
 }
 
-/// Whether the camera gives raw pictures; false while that is unknown.
+/// Returns whether the camera delivers raw pictures. False before its first frame.
 fn is_raw(feed: &Feed) -> bool {
     feed.source_channel().newest().is_some_and(|frame| frame.format.codec != Codec::Jpeg)
 }
 
-/// The smallest of the renditions `made` that is no smaller than `requested` and at least half as fast. If there is none,
-/// the camera's own pictures, which are always there.
+/// Returns the smallest of the existing renditions `made` that is at least as large as `requested` and has at least
+/// half its rate. If there is none, returns the camera's own pictures, which always exist.
 pub(crate) fn nearest(made: &[Rendition], requested: Rendition) -> Rendition {
-    // What a rendition leaves open is the camera's own value, which is the largest.
+    // A value that a rendition does not set is the camera's own, which is the largest.
     let bounds = |rendition: Rendition| {
         let [width, height, fps] = [rendition.width_px(), rendition.height_px(), rendition.fps()];
         [width, height, fps].map(|bound| bound.unwrap_or(u32::MAX))

@@ -1,4 +1,4 @@
-//! One picture by HTTP: `/cameras/{name}/snapshot.jpg`.
+//! One picture over HTTP: `/cameras/{name}/snapshot.jpg`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::{
     HttpError, NO_STORE, Peer, client_key, format_x_timestamp, percent_encode, query_parameter, rendition,
 };
 
-/// How snapshots are answered.
+/// The configuration of snapshots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// How long a request waits for a camera that must first be opened, or for a picture that is new enough.
@@ -30,19 +30,19 @@ impl Default for Config {
     }
 }
 
-/// Which picture is wanted.
+/// A request for a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SnapshotRequest {
-    /// The greatest age of a picture in memory. Zero asks for one that is captured after the request. `None` asks for
-    /// the newest of a live camera, and for the first of any other.
+    /// The maximum age of a picture in memory. Zero requests a picture that is captured after the request. `None`
+    /// requests the newest picture of a live camera, or the first picture of a camera that must be opened.
     pub max_age: Option<Duration>,
-    /// The rendition to make of it.
+    /// The rendition of the picture.
     pub rendition: Rendition,
-    /// The client's address, for the limit: an address may have half of a camera's renditions.
+    /// The client's address, for a limit: one address can watch at most half of a camera's renditions.
     pub peer: Option<IpAddr>,
 }
 
-/// The longest age that a client can ask for: a day.
+/// The maximum value of `?max_age=`: a day, in seconds.
 const MAX_AGE_SECONDS: f64 = 86_400.0;
 
 #[derive(Clone)]
@@ -51,12 +51,13 @@ struct Snapshots {
     config: Config,
 }
 
-/// `/cameras/{name}/snapshot.jpg` and, for the default camera, `/snapshot.jpg`.
+/// Returns the routes `/cameras/{name}/snapshot.jpg` and, for the default camera, `/snapshot.jpg`.
 ///
-/// A live camera answers with its newest picture; any other is opened and answers with its first. `?max_age=5` accepts
-/// a picture that is at most 5 seconds old, and does not open the camera if there is one in memory. `?max_age=0` waits
-/// for a picture that is captured after the request. While the camera is lost, the answer is 503 with the slate that
-/// says why. `?width=`, `?height=` and `?quality=` ask for a rendition, for which the camera is always opened.
+/// A live camera responds with its newest picture. Any other camera is opened and responds with its first picture.
+/// `?max_age=5` accepts a picture that is at most 5 seconds old, and does not open the camera if such a picture is in
+/// memory. `?max_age=0` waits for a picture that is captured after the request. While the camera is lost, the response
+/// is 503 with the slate that says why. `?width=`, `?height=` and `?quality=` request a rendition, for which the camera
+/// is always opened.
 pub fn routes(hub: Hub, config: Config) -> Router {
     Router::new()
         .route("/snapshot.jpg", get(default_camera).options(crate::options))
@@ -116,11 +117,11 @@ impl Snapshots {
     }
 }
 
-/// The picture that `request` asks for. Waits at most `wait` for a camera that must be opened or has no picture that is
-/// new enough. A lost camera answers with its slate. Cancel safe.
+/// Returns the picture that `request` asks for. Waits at most `wait` for a camera that must be opened or has no picture
+/// that is new enough. For a lost camera, returns the slate. Cancel safe.
 ///
 /// # Errors
-/// 503: there was neither a picture nor a slate, or the limit on renditions is reached.
+/// 503 if there was neither a picture nor a slate, or if the limit on renditions is reached.
 pub async fn take(feed: &Arc<Feed>, request: SnapshotRequest, wait: Duration) -> Result<Update, HttpError> {
     let held = if request.rendition.is_original() { held_picture(feed, request.max_age) } else { None };
     let Some(update) = held else { return wait_for_picture(feed, request, wait).await };
@@ -131,7 +132,7 @@ pub async fn take(feed: &Arc<Feed>, request: SnapshotRequest, wait: Duration) ->
     Ok(update)
 }
 
-/// Opens the camera if needed, and waits for a picture that may be shown.
+/// Opens the camera if needed, and waits at most `wait` for a picture that `request` accepts.
 async fn wait_for_picture(
     feed: &Feed,
     request: SnapshotRequest,
@@ -150,8 +151,8 @@ async fn wait_for_picture(
     }
 }
 
-/// The next picture captured at `oldest` or later. Also the slate of a camera that is lost, or becomes so while this
-/// waits.
+/// Waits for the next picture that was captured at `oldest` or later. If the camera is lost, or becomes lost meanwhile,
+/// returns its slate.
 async fn next_picture(
     feed: &Feed,
     subscriber: &mut Subscriber,
@@ -170,7 +171,7 @@ async fn next_picture(
     }
 }
 
-/// The newest picture in memory, if the request accepts its age.
+/// Returns the newest picture in memory, if the request accepts its age.
 fn held_picture(feed: &Feed, max_age: Option<Duration>) -> Option<Update> {
     let frame = feed.main_channel().newest()?;
     let is_acceptable = match max_age {
@@ -178,7 +179,7 @@ fn held_picture(feed: &Feed, max_age: Option<Duration>) -> Option<Update> {
             let age = SystemTime::now().duration_since(frame.captured_at).unwrap_or_default();
             age <= max_age && !max_age.is_zero()
         }
-        // A picture that was encoded of a raw camera while someone watched is not the newest any more.
+        // A picture that was encoded from a raw frame while someone watched is no longer the newest.
         None => {
             let newest = feed.source_channel().newest()?;
             feed.status().state == CameraState::Live && newest.data.as_ptr() == frame.data.as_ptr()
@@ -187,7 +188,8 @@ fn held_picture(feed: &Feed, max_age: Option<Duration>) -> Option<Update> {
     is_acceptable.then_some(Update { frame, is_slate: false, sequence: 0 })
 }
 
-/// The file name for saving: the camera's name, in the form for names beyond ASCII (RFC 8187 §3.2).
+/// Returns the header with the name of the saved file: the camera's name, in the form for names beyond ASCII (RFC 8187
+/// §3.2).
 fn content_disposition(camera: &str) -> HeaderValue {
     let value = format!("inline; filename*=UTF-8''{}.jpg", percent_encode(camera));
     HeaderValue::try_from(value).expect("percent-encoded text is a header value")

@@ -1,11 +1,11 @@
-//! Prefetches what the CPU needs next.
+//! Loads data that is needed next into the CPU's cache.
 
 /// The size of a cache line on most CPUs.
 const LINE_BYTES: usize = 64;
 
-/// Prefetches `value` into the CPU's cache. Useful for data that is read some microseconds later and has left the cache
-/// meanwhile; useless for data that is read immediately. Costs about a nanosecond for 64 bytes; does nothing on CPUs
-/// without a prefetch instruction.
+/// Prefetches `value` into the CPU's cache. Useful for data that is no longer in the cache and is read a few
+/// microseconds later; useless for data that is read immediately. Costs about a nanosecond for 64 bytes. Does nothing
+/// on CPUs without a prefetch instruction.
 #[inline]
 pub fn prefetch<T>(value: &T) {
     let start = std::ptr::from_ref(value).cast::<u8>();

@@ -1,11 +1,13 @@
-//! Safe access to what the kernel knows of a connected socket: how many written bytes are still on their way, and how
-//! fast it sends. Also a cache prefetch for the outputs ([`prefetch`]), and for the program the allocator's return of
-//! memory ([`fix_malloc_thresholds`], [`trim_heap`]) and whether the process ignores a signal ([`is_ignored`]).
+//! Safe wrappers of system calls. Most of them query the kernel about a connected socket: how many written bytes are
+//! still in flight, and how fast the kernel sends. The others prefetch data into the CPU's cache ([`prefetch`]), make
+//! the allocator return memory ([`fix_malloc_thresholds`], [`trim_heap`]), and tell whether the process ignores a
+//! signal ([`is_ignored`]).
 //!
-//! Each query of a socket is one system call. It returns `None` if the kernel, or this kind of socket, has no answer;
-//! on systems other than Linux always. A value that an older kernel does not provide is absent, not zero.
+//! Each query of a socket is one system call. It returns `None` if the kernel, or this kind of socket, has no answer,
+//! and always on systems other than Linux. A value that an older kernel does not provide is `None`, not zero.
 //!
-//! What does not belong here: options that have safe calls elsewhere, waiting, and conclusions from the answers.
+//! What does not belong here: socket options for which other crates have safe functions, waiting for a socket, and
+//! conclusions from the results.
 #![allow(unsafe_code)]
 
 mod cache;
@@ -22,8 +24,8 @@ pub use heap::{fix_malloc_thresholds, trim_heap};
 pub use signal::is_ignored;
 pub use tcp_info::TcpInfo;
 
-/// Bytes that were written to `socket` and that the other end has not acknowledged, sent or not (`SIOCOUTQ`). For a
-/// UNIX socket: bytes that the other end has not read, with the kernel's overhead.
+/// Returns how many bytes written to `socket` the other end has not acknowledged, whether sent or not (`SIOCOUTQ`). For
+/// a UNIX socket, these are the bytes that the other end has not read, including the kernel's overhead.
 pub fn unacknowledged_bytes(socket: BorrowedFd<'_>) -> Option<u64> {
     #[cfg(target_os = "linux")]
     return linux::query_int(socket, libc::TIOCOUTQ);
@@ -31,7 +33,7 @@ pub fn unacknowledged_bytes(socket: BorrowedFd<'_>) -> Option<u64> {
     return unsupported(socket);
 }
 
-/// Bytes that were written to `socket` and have not left this machine yet (`SIOCOUTQNSD`). TCP only.
+/// Returns how many bytes written to `socket` have not left this machine yet (`SIOCOUTQNSD`). TCP only.
 pub fn unsent_bytes(socket: BorrowedFd<'_>) -> Option<u64> {
     #[cfg(target_os = "linux")]
     return linux::query_int(socket, linux::SIOCOUTQNSD);

@@ -1,11 +1,12 @@
-//! The two system calls.
+//! The two system calls that query a socket.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// `include/uapi/linux/sockios.h`; the same number on all architectures.
+/// The `ioctl` request for the unsent bytes of a socket, from `include/uapi/linux/sockios.h`. The number is the same on
+/// all architectures.
 pub(crate) const SIOCOUTQNSD: libc::Ioctl = 0x894b;
 
-/// The result of an `ioctl` that returns one `int`.
+/// Returns the result of an `ioctl` that writes one `int`.
 pub(crate) fn query_int(socket: BorrowedFd<'_>, request: libc::Ioctl) -> Option<u64> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: both requests used here write one int, for which there is room, and keep no pointer.

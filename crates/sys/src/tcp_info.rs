@@ -3,22 +3,23 @@
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-/// What the kernel knows of a TCP connection, as the sender. A field that the kernel is too old for is `None`.
+/// What the kernel has measured on a TCP connection, as the sender. A field is `None` if the kernel is too old to
+/// report it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TcpInfo {
     /// The smoothed round-trip time.
     pub rtt: Option<Duration>,
     /// The minimum of the recent round-trip times, which excludes queueing delays.
     pub min_rtt: Option<Duration>,
-    /// The largest segment that is sent, in bytes.
+    /// The maximum size of a sent segment, in bytes.
     pub mss: Option<u32>,
-    /// The congestion window: how many segments may be in flight.
+    /// The congestion window: the maximum number of segments in flight.
     pub cwnd: Option<u32>,
-    /// How many segments are in flight.
+    /// The number of segments in flight.
     pub unacked: Option<u32>,
     /// Bytes that the other end has acknowledged since the connection began.
     pub bytes_acked: Option<u64>,
-    /// Bytes that were written and not sent yet.
+    /// Bytes that were written but not sent yet.
     pub notsent_bytes: Option<u32>,
     /// The latest measurement of the delivery rate, in bytes a second.
     pub delivery_rate: Option<u64>,
@@ -27,11 +28,11 @@ pub struct TcpInfo {
 }
 
 impl TcpInfo {
-    /// Queries the connection of `socket`; `None` if it is not a TCP connection, or this is not Linux.
+    /// Queries the connection of `socket`. Returns `None` if it is not a TCP connection, or the system is not Linux.
     pub fn query(socket: BorrowedFd<'_>) -> Option<Self> {
         #[cfg(target_os = "linux")]
         {
-            // More than any kernel returns so far; fields that a later one appends are cut off.
+            // This is more than any kernel returns so far. Fields that a later kernel appends are cut off.
             let mut bytes = [0; 512];
             let len = crate::linux::tcp_info(socket, &mut bytes)?;
             Some(Self::parse(&bytes[..len]))

@@ -1,5 +1,5 @@
-//! The blocking client, for tests of whole programs, which have no runtime of their own. It sends requests as text and
-//! reads answers with all their bytes. It panics on any error, since only tests use it.
+//! A blocking HTTP client for tests of whole programs, which have no async runtime of their own. It sends requests as
+//! text and reads responses with all their bytes. It panics on any error, since only tests use it.
 #![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -8,24 +8,24 @@ use std::time::Duration;
 
 use framecast_media::container::multipart::{Parser, ParserEvent, Part};
 
-/// Longer than any wait in a passing test; only a failing test reaches it.
+/// The timeout of reads. It is longer than any wait in a passing test.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The head of an answer and, unless it is a stream, its body.
+/// The head of a response and, unless the response is a stream, its body.
 #[derive(Debug)]
 pub struct Response {
-    /// `HTTP/1.1`.
+    /// The HTTP version, for example `HTTP/1.1`.
     pub version: String,
     /// The status code.
     pub status: u16,
-    /// Names and values, in their order.
+    /// The names and values of the headers, in the order of the response.
     pub headers: Vec<(String, String)>,
     /// The body; empty if it was not read.
     pub body: Vec<u8>,
 }
 
 impl Response {
-    /// The value of the first header called `name`, in any case.
+    /// Returns the value of the first header called `name`, in upper or lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
     }
@@ -36,18 +36,18 @@ impl Response {
     }
 }
 
-/// Sends the rest of a request line, as `GET /x`, with headers, as HTTP/1.1, and returns the answer.
+/// Sends a request over HTTP/1.1 and returns the response. `request` is the method and the path, such as `GET /x`.
 pub fn send_request(address: SocketAddr, request: &str, headers: &[(&str, &str)]) -> Response {
     let mut reader = send(address, &request_head(address, request, headers, "1.1"));
     if request.starts_with("HEAD ") { read_head(&mut reader) } else { read_response(&mut reader) }
 }
 
-/// A GET request.
+/// Sends a GET request and returns the response.
 pub fn get(address: SocketAddr, path: &str) -> Response {
     send_request(address, &format!("GET {path}"), &[])
 }
 
-/// The text of a request; a `Host` among the headers replaces the address.
+/// Returns the text of a request. The `Host` header is `address`, unless `headers` contains another.
 pub fn request_head(address: SocketAddr, request: &str, headers: &[(&str, &str)], version: &str) -> String {
     let mut head = format!("{request} HTTP/{version}\r\n");
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
@@ -59,7 +59,7 @@ pub fn request_head(address: SocketAddr, request: &str, headers: &[(&str, &str)]
     head + "Connection: close\r\n\r\n"
 }
 
-/// Sends a request and returns a reader of the answer.
+/// Sends the text of a request and returns a reader of the response.
 pub fn send(address: SocketAddr, request: &str) -> BufReader<TcpStream> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
@@ -67,7 +67,7 @@ pub fn send(address: SocketAddr, request: &str) -> BufReader<TcpStream> {
     BufReader::new(stream)
 }
 
-/// Reads status line and headers.
+/// Reads the status line and the headers of a response.
 pub fn read_head(reader: &mut impl BufRead) -> Response {
     let mut lines = Vec::new();
     loop {
@@ -89,7 +89,7 @@ pub fn read_head(reader: &mut impl BufRead) -> Response {
     Response { version, status, headers: lines[1..].iter().map(header).collect(), body: Vec::new() }
 }
 
-/// Reads an answer with its body, if it has one.
+/// Reads a response with its body, if there is one.
 pub fn read_response(reader: &mut impl BufRead) -> Response {
     let mut answer = read_head(reader);
     if !matches!(answer.status, 204 | 304) {
@@ -115,16 +115,16 @@ fn read_body(reader: &mut impl BufRead, answer: &Response) -> Vec<u8> {
     body
 }
 
-/// An open multipart stream.
+/// An open multipart stream, which iterates over its parts.
 pub struct MultipartStream {
-    /// The head of the answer.
+    /// The head of the response.
     pub head: Response,
     reader: BufReader<TcpStream>,
     parser: Parser,
 }
 
 impl MultipartStream {
-    /// Requests `path`, whose answer must be 200.
+    /// Requests `path` and reads the head of the response. Panics unless the status is 200.
     pub fn open(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
         let mut reader = send(address, &request_head(address, &format!("GET {path}"), headers, "1.1"));
         let head = read_head(&mut reader);
@@ -132,7 +132,7 @@ impl MultipartStream {
         Self { head, reader, parser: Parser::new(Some("frame")) }
     }
 
-    /// The first `len` bytes of the body, unparsed.
+    /// Reads the next `len` bytes of the body without parsing them.
     pub fn raw(&mut self, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
         self.reader.read_exact(&mut bytes).unwrap();
@@ -140,7 +140,7 @@ impl MultipartStream {
     }
 }
 
-/// Its parts, up to the stream's proper end; panics if the connection breaks.
+/// Iterates over the parts up to the end that the stream announces. Panics if the connection breaks before.
 impl Iterator for MultipartStream {
     type Item = Part;
 

@@ -1,8 +1,10 @@
-//! Helpers for tests only: pictures that carry a number, frames of them, clients over real sockets, and a PostgreSQL.
+//! Helpers for tests only: pictures that carry a number, frames of them, clients over real sockets, and a PostgreSQL
+//! server.
 //!
-//! A test puts a number in at the camera's end with [`jpeg`] or [`frame`], and reads it at the viewer's end with
-//! [`number_of`]. So it can check which picture came, not only that one came. Fake cameras do not belong here: they
-//! need the drivers' traits, and this crate depends on no crate of Framecast but `media`.
+//! A test puts a number into a picture on the camera's side with [`jpeg`] or [`frame`], and reads the number on the
+//! viewer's side with [`number_of`]. So a test can check which picture arrived, not only that one arrived. Fake cameras
+//! do not belong here: they need the traits of the drivers, and this crate depends on no crate of Framecast but
+//! `media`.
 
 #![forbid(unsafe_code)]
 
@@ -20,13 +22,13 @@ pub use postgres::Postgres;
 pub use request::{Response, get, send_request};
 pub use viewer::{ReceivedPicture, TestViewer};
 
-/// How long a test waits: far longer than anything takes, so that only a hang fails.
+/// The time limit of a test's wait. It is far longer than anything takes, so that only a hang fails.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Waits for `future`, which should end because `what` happens.
+/// Waits for `future` and returns its output. `what` describes the awaited event, for the panic message.
 ///
 /// # Panics
-/// When that takes a minute.
+/// If `future` takes more than a minute.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(TIMEOUT, future).await {
         Ok(value) => value,
@@ -34,10 +36,11 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Polls every few milliseconds until `holds` is true: for conditions without a notification.
+/// Calls `holds` every few milliseconds until it returns true. For conditions that send no notification. `what`
+/// describes the condition, for the panic message.
 ///
 /// # Panics
-/// When that takes a minute.
+/// If the condition is still false after a minute.
 pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let looking = async {
         while !holds() {

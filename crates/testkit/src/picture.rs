@@ -1,4 +1,4 @@
-//! Real pictures with a number in a comment segment, so that a new number needs no new encoding.
+//! Real JPEG images that carry a number in a comment segment, so that a new number needs no new encoding.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,26 +8,26 @@ use bytes::Bytes;
 use framecast_media::codec::{RgbImage, jpeg as coder};
 use framecast_media::{Codec, Format, Frame, Timestamp};
 
-/// The text before the number in the comment.
+/// The text before the number in the JPEG comment.
 const TAG: &[u8] = b"picture number ";
 
-/// Digits of the largest number.
+/// The number of digits with which every number is written: as many as the largest `u64` has.
 const DIGITS: usize = 20;
 
-/// The maximum size of a comment segment without its length field.
+/// The maximum size of a JPEG comment segment without its length field, in bytes.
 const MAX_COMMENT_BYTES: usize = 65_533;
 
 static JPEG_CACHE: Mutex<BTreeMap<(u32, u32), Bytes>> = Mutex::new(BTreeMap::new());
 
-/// A JPEG image of this size in pixels that carries `number`.
+/// Creates a JPEG image of this size in pixels that carries `number`.
 pub fn jpeg(width_px: u32, height_px: u32, number: u64) -> Bytes {
     with_number(&encoded_jpeg(width_px, height_px), 0, number)
 }
 
-/// A JPEG image of exactly `len_bytes` that carries `number`.
+/// Creates a JPEG image of exactly `len_bytes` bytes that carries `number`.
 ///
 /// # Panics
-/// When `len_bytes` is below 1024.
+/// If `len_bytes` is below 1024.
 pub fn jpeg_of_len(len_bytes: usize, number: u64) -> Bytes {
     assert!(len_bytes >= 1024, "no picture is so small");
     let picture = encoded_jpeg(16, 16);
@@ -35,14 +35,14 @@ pub fn jpeg_of_len(len_bytes: usize, number: u64) -> Bytes {
     with_number(&picture, len_bytes - bare, number)
 }
 
-/// The number in a picture of [`jpeg`]; `None` for other pictures.
+/// Returns the number that a picture of [`jpeg`] carries; `None` for other pictures.
 pub fn number_of(jpeg: &[u8]) -> Option<u64> {
     let digits = jpeg.get(6..6 + TAG.len() + DIGITS)?.strip_prefix(TAG)?;
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// A frame whose picture carries `number`, at `number` thirtieths of a second of media time and of the wall clock of
-/// 1970.
+/// Creates a frame whose picture carries `number`. The frame's media time is `number` thirtieths of a second, and its
+/// capture time is the same duration after the start of 1970.
 pub fn frame(number: u64) -> Frame {
     let data = jpeg(16, 16, number);
     let elapsed = Duration::from_secs(number) / 30;
@@ -56,8 +56,8 @@ pub fn frame(number: u64) -> Frame {
     }
 }
 
-/// Like [`frame`], of `len_bytes`, and a keyframe only if `number` is a multiple of `interval`: like a coding whose
-/// pictures depend on earlier ones.
+/// Creates a frame like [`frame`], with a picture of `len_bytes` bytes. Only every `interval`-th frame is a keyframe,
+/// as with a codec whose pictures depend on earlier ones.
 pub fn keyframe(number: u64, interval: u64, len_bytes: usize) -> Frame {
     Frame {
         data: jpeg_of_len(len_bytes, number),
@@ -78,7 +78,8 @@ fn encoded_jpeg(width_px: u32, height_px: u32) -> Bytes {
     picture.clone()
 }
 
-/// `picture` with its number after the start marker, and `padding_bytes` more in further comments.
+/// Returns `picture` with `number` in a comment after the start marker, and `padding_bytes` more bytes in further
+/// comments.
 fn with_number(picture: &[u8], padding_bytes: usize, number: u64) -> Bytes {
     let mut data = Vec::with_capacity(picture.len() + padding_bytes + 64);
     data.extend_from_slice(&picture[..2]);

@@ -1,4 +1,5 @@
-//! A real PostgreSQL for one test, on a UNIX socket in a folder that is removed with it.
+//! A real PostgreSQL server for one test. It listens on a UNIX socket in a temporary folder, which is removed when the
+//! server is dropped.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// How long it may take to start or to stop.
+/// The time limit for the start of the server.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The account for the server if the test runs as root, as which PostgreSQL refuses to run. Debian's package creates
-/// the account.
+/// The account that runs the server if the test runs as root, because PostgreSQL refuses to run as root. Debian's
+/// package creates the account.
 const SYSTEM_USER: &str = "postgres";
 
-/// A PostgreSQL server that runs, or was stopped and may run again.
+/// A PostgreSQL server that is running, or that was stopped and can be started again.
 #[derive(Debug)]
 pub struct Postgres {
     folder: TempDir,
@@ -51,12 +52,12 @@ impl Postgres {
         server
     }
 
-    /// The address of its database.
+    /// Returns the URL of the server's database.
     pub fn url(&self) -> String {
         format!("postgres://framecast@/postgres?host={}", self.folder.path().display())
     }
 
-    /// The folder of its socket.
+    /// The folder of the server's UNIX socket.
     pub fn socket_dir(&self) -> &Path {
         self.folder.path()
     }
@@ -85,14 +86,14 @@ impl Postgres {
         }
     }
 
-    /// Stops the server, which closes its connections.
+    /// Stops the server. The server closes its connections properly.
     pub fn stop(&mut self) {
         self.send_signal("-INT");
     }
 
-    /// Kills the server, which breaks its connections.
+    /// Kills the server, so that its connections break.
     pub fn kill(&mut self) {
-        // Its children end after it.
+        // The server's child processes end after it.
         self.send_signal("-KILL");
         let pid = self.data_dir().join("postmaster.pid");
         fs::remove_file(pid).ok();
@@ -104,7 +105,7 @@ impl Postgres {
         server.wait().expect("its end can be waited for");
     }
 
-    /// The result of `sql`, one row a line.
+    /// Executes the SQL statement `sql` and returns its result as text, one row a line.
     pub fn query(&self, sql: &str) -> String {
         let mut command = self.command("psql");
         command.args(["-U", "framecast", "-d", "postgres", "-qAtc", sql, "-h"]).arg(self.folder.path());
@@ -142,7 +143,7 @@ fn is_root() -> bool {
     output.stdout.trim_ascii() == b"0"
 }
 
-/// The folder of the newest version's programs.
+/// Returns the folder of the programs of the newest installed PostgreSQL version.
 fn bin_dir() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
     let folders = versions.filter_map(io::Result::ok).map(|entry| entry.path().join("bin"));

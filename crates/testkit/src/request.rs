@@ -1,4 +1,4 @@
-//! Requests as raw bytes on a socket, so that tests can send malformed ones too.
+//! An HTTP client that sends requests as raw bytes, so that tests can also send malformed ones.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,22 +6,22 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// The maximum size of an answer; a larger one is a fault of the server.
+/// The maximum size of a response in bytes. The rest of a larger response is not read.
 const MAX_RESPONSE_BYTES: u64 = 64 << 20;
 
-/// A whole answer.
+/// A complete response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// The head as text: status line and headers.
+    /// The head as text: the status line and the headers.
     pub head: String,
-    /// The bytes after the head.
+    /// The body: the bytes after the head.
     pub body: Vec<u8>,
 }
 
 impl Response {
-    /// The value of the first header called `name`, in any case.
+    /// Returns the value of the first header called `name`, in upper or lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         header(&self.head, name)
     }
@@ -32,24 +32,24 @@ impl Response {
     }
 }
 
-/// The answer to GET `target`.
+/// Sends a GET request for `target` and returns the response.
 ///
 /// # Errors
-/// Those of the socket, or that the answer has no head.
+/// The errors of the socket, or [`io::ErrorKind::UnexpectedEof`] if the response has no complete head.
 pub async fn get(address: SocketAddr, target: &str) -> io::Result<Response> {
     let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     send_request(address, request.as_bytes()).await
 }
 
-/// The answer to the bytes in `request`, up to the end of the connection.
+/// Sends the bytes in `request` and returns the response, read until the connection ends.
 ///
 /// # Errors
-/// Those of the socket, or that the answer has no head.
+/// The errors of the socket, or [`io::ErrorKind::UnexpectedEof`] if the response has no complete head.
 pub async fn send_request(address: SocketAddr, request: &[u8]) -> io::Result<Response> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(request).await?;
     let mut bytes = Vec::new();
-    // A server that closes before it has read the whole request resets the connection after its answer.
+    // A server that closes before it has read the whole request resets the connection after its response.
     let read = (&mut stream).take(MAX_RESPONSE_BYTES).read_to_end(&mut bytes).await;
     match Response::parse(&bytes) {
         Some(answer) => Ok(answer),
@@ -65,17 +65,17 @@ impl Response {
     }
 }
 
-/// The position after the head in `bytes`, if all of it is there.
+/// Returns the position after the head in `bytes`; `None` if the head is not complete.
 pub(crate) fn head_end(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
 }
 
-/// The status code in a head.
+/// Returns the status code in the head of a response.
 pub(crate) fn status(head: &str) -> Option<u16> {
     head.split(' ').nth(1)?.get(..3)?.parse().ok()
 }
 
-/// The value of the first header called `name` in a head.
+/// Returns the value of the first header called `name` in the head of a response.
 pub(crate) fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     head.lines().skip(1).find_map(|line| {
         let (known, value) = line.split_once(':')?;

@@ -1,4 +1,4 @@
-//! A viewer of a stream: a socket and a parser.
+//! A viewer of a multipart stream: a socket and a parser.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,10 +13,11 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::{number_of, request};
 
-/// About the smallest receive buffer of any system: the sender soon notices that the viewer does not read.
+/// About the smallest receive buffer of any system, in bytes. With such a buffer the sender soon notices that the
+/// viewer does not read.
 const SMALL_RECEIVE_BUFFER_BYTES: u32 = 4096;
 
-/// One client of a stream. It reads only on request; dropping it closes the connection at once.
+/// A client that receives one stream. It reads only on request. Dropping it closes the connection at once.
 #[derive(Debug)]
 pub struct TestViewer {
     stream: TcpStream,
@@ -30,22 +31,22 @@ pub struct TestViewer {
 pub struct ReceivedPicture {
     /// The part's headers and body.
     pub part: Part,
-    /// The number in the picture; `None` for a drawn one.
+    /// The number that the picture carries; `None` for a picture without a number, such as a slate.
     pub number: Option<u64>,
 }
 
 impl ReceivedPicture {
-    /// Whether the server marks this picture as a slate.
+    /// Returns whether the server marked this picture as a slate.
     pub fn is_slate(&self) -> bool {
         self.part.header("x-framecast-notice").is_some()
     }
 
-    /// When the picture was captured, by the part's header.
+    /// Returns when the picture was captured, according to the part's header.
     pub fn captured_at(&self) -> Option<SystemTime> {
         self.part.header("x-timestamp").and_then(parse_unix_seconds)
     }
 
-    /// How old the picture is at `now`.
+    /// Returns the age of the picture at `now`.
     pub fn age(&self, now: SystemTime) -> Option<Duration> {
         self.captured_at().map(|captured_at| now.duration_since(captured_at).unwrap_or_default())
     }
@@ -57,15 +58,15 @@ impl ReceivedPicture {
 }
 
 impl TestViewer {
-    /// Connects and requests `target`; returns when the head of the answer has arrived.
+    /// Connects, requests `target` and waits until the head of the response has arrived.
     ///
     /// # Errors
-    /// Those of the socket, or [`io::ErrorKind::UnexpectedEof`] for an answer without a head.
+    /// The errors of the socket, or [`io::ErrorKind::UnexpectedEof`] for a response without a head.
     pub async fn open(address: SocketAddr, target: &str) -> io::Result<Self> {
         Self::open_on(TcpStream::connect(address).await?, address, target).await
     }
 
-    /// Like [`open`](Self::open), from another address of this machine.
+    /// Opens a stream like [`open`](Self::open), but from another address of this machine.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -75,7 +76,7 @@ impl TestViewer {
         Self::open_on(socket.connect(address).await?, address, target).await
     }
 
-    /// Like [`open`](Self::open), with the smallest receive buffer: for a slow viewer.
+    /// Opens a stream like [`open`](Self::open), but with the smallest receive buffer, to simulate a slow viewer.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -85,7 +86,7 @@ impl TestViewer {
         Self::open_on(socket.connect(address).await?, address, target).await
     }
 
-    /// Requests `target` on an open connection.
+    /// Opens a stream like [`open`](Self::open), but over the connection `stream`.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -108,20 +109,21 @@ impl TestViewer {
         Ok(Self { stream, head, parser, has_ended_cleanly: false })
     }
 
-    /// The status code of the answer.
+    /// Returns the status code of the response.
     pub fn status(&self) -> Option<u16> {
         request::status(&self.head)
     }
 
-    /// The value of a header of the answer.
+    /// Returns the value of a header of the response.
     pub fn header(&self, name: &str) -> Option<&str> {
         request::header(&self.head, name)
     }
 
-    /// The next picture; `None` when the stream has ended or broken off. Cancel safe.
+    /// Waits for the next picture and returns it; `None` when the stream has ended or the connection broke. Cancel
+    /// safe.
     ///
     /// # Panics
-    /// When the stream is malformed.
+    /// If the stream is malformed.
     pub async fn next(&mut self) -> Option<ReceivedPicture> {
         let mut bytes = [0; 16 * 1024];
         loop {
@@ -139,7 +141,7 @@ impl TestViewer {
         }
     }
 
-    /// The next picture that satisfies `wanted`; `None` when the stream ends before.
+    /// Waits for the next picture that satisfies `wanted` and returns it; `None` when the stream ends first.
     pub async fn next_where(
         &mut self,
         mut wanted: impl FnMut(&ReceivedPicture) -> bool,
@@ -152,12 +154,13 @@ impl TestViewer {
         }
     }
 
-    /// The number of the next picture of the camera, skipping slates; `None` when the stream ends before.
+    /// Waits for the next picture of the camera, skips slates, and returns the picture's number; `None` when the stream
+    /// ends first.
     pub async fn next_number(&mut self) -> Option<u64> {
         self.next_where(|seen| seen.number.is_some()).await?.number
     }
 
-    /// Whether the stream announced its end, instead of breaking off.
+    /// Returns whether the server announced the end of the stream, instead of breaking the connection.
     pub fn has_ended_cleanly(&self) -> bool {
         self.has_ended_cleanly
     }

@@ -1,21 +1,22 @@
-//! Which codec is used: chosen once, and reported in the log and the API.
+//! The JPEG codec in use: chosen once, and reported in the log and the API.
 
 use std::fmt;
 
 use framecast_turbojpeg::{Library, LoadError};
 
-/// The codec that encodes and decodes. Cheap to copy.
+/// The codec that encodes and decodes JPEG. Cheap to copy.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Backend {
-    /// libjpeg-turbo of this system.
+    /// The system's libjpeg-turbo.
     Turbo(&'static Library),
-    /// `jpeg-encoder` and `zune-jpeg`, built in.
+    /// The built-in crates `jpeg-encoder` and `zune-jpeg`, and why libjpeg-turbo is not used; `None` if it was not
+    /// tried.
     PureRust(Option<&'static LoadError>),
 }
 
 impl Backend {
-    /// libjpeg-turbo if it can be loaded, else pure Rust. The first call loads the library.
+    /// Returns libjpeg-turbo if it can be loaded, otherwise the pure Rust codec. The first call loads the library.
     pub fn best() -> Self {
         match Library::get() {
             Ok(library) => Self::Turbo(library),
@@ -23,12 +24,12 @@ impl Backend {
         }
     }
 
-    /// The codec that needs no library and runs everywhere; slower.
+    /// Returns the pure Rust codec, which needs no library and runs everywhere, but is slower.
     pub fn pure_rust() -> Self {
         Self::PureRust(None)
     }
 
-    /// The short name: `libjpeg-turbo` or `pure-rust`.
+    /// Returns the short name: `libjpeg-turbo` or `pure-rust`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Turbo(_) => "libjpeg-turbo",
@@ -37,7 +38,7 @@ impl Backend {
     }
 }
 
-/// The sentence for log and API: which codec is used, and what installing the other would bring.
+/// A sentence for the log and the API: which codec is used, and what installing libjpeg-turbo would improve.
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,17 +1,19 @@
-//! When to free a buffer that is kept from picture to picture.
+//! Frees buffers that are kept from picture to picture when they are far too large.
 //!
-//! A thread codes pictures of many cameras, and one large snapshot must not hold its memory for the rest of the run.
-//! The sizes that alternate in normal use, a picture and its renditions, mostly differ by less than the limit.
+//! A thread encodes and decodes pictures of many cameras, and one large snapshot must not hold its memory for the rest
+//! of the run. The sizes that alternate in normal use, a picture and its renditions, mostly differ by less than the
+//! limit.
 
-/// How many times the need of a picture a buffer may hold.
+/// A kept buffer can have at most this many times the bytes that the current picture needs.
 const MAX_EXCESS_FACTOR: usize = 4;
 
-/// Whether buffers of `capacity` bytes are too large for a picture that needs `need`.
+/// Returns whether buffers of `capacity` bytes are too large for a picture that needs `need` bytes.
 pub(crate) fn is_oversized(capacity: usize, need: usize) -> bool {
     capacity / MAX_EXCESS_FACTOR > need
 }
 
-/// Resizes `buffer` to `len` bytes, which keep their old content or are zero; frees memory if it holds far more.
+/// Resizes `buffer` to `len` bytes, whose content is old data or zero. Frees the memory first if the buffer is far too
+/// large.
 pub(crate) fn resize_buffer(buffer: &mut Vec<u8>, len: usize) {
     if is_oversized(buffer.capacity(), len) {
         *buffer = vec![0; len];

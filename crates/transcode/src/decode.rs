@@ -1,4 +1,4 @@
-//! Decodes a JPEG image to planes, at a smaller size if fewer pixels suffice.
+//! Decodes a JPEG image to planes, at a reduced size if fewer pixels suffice.
 
 use framecast_media::Error as MediaError;
 use framecast_media::codec::jpeg::{Header, Problem, Process, parse_markers};
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::pure::{self, DecodedPlanes, MAX_SCANS};
 use crate::yuv::Planar;
 
-/// Decodes JPEG images. One for each thread: it keeps the planes of the last picture.
+/// Decodes JPEG images. Use one decoder for each thread: a decoder keeps the planes of the last picture.
 #[derive(Debug)]
 pub struct Decoder {
     turbo: Option<Decompressor>,
@@ -19,7 +19,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder by `backend`.
+    /// Creates a decoder that uses `backend`.
     ///
     /// # Errors
     ///
@@ -32,23 +32,23 @@ impl Decoder {
         Ok(Self { turbo, planar: Planar::default() })
     }
 
-    /// Bytes of memory that it holds.
+    /// Returns the bytes of memory that the decoder holds.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.planar.capacity()
     }
 
-    /// Decodes the image at the start of `jpeg` to planes in its own subsampling, no smaller than `target` (width and
-    /// height in pixels) unless the image is.
+    /// Decodes the image at the start of `jpeg` to planes in the image's own subsampling. The result is at least as
+    /// large as `target` (width and height in pixels), unless the image itself is smaller.
     ///
-    /// libjpeg-turbo scales by eighths in the frequency domain, which costs less than a full decode; the pure Rust
+    /// libjpeg-turbo scales by eighths in the frequency domain, which costs less than a full decode. The pure Rust
     /// codec decodes at full size and to 4:4:4. An image of more than `max_pixels` is rejected before anything is
-    /// allocated. Damaged coded data is no error: the undecodable part stays grey.
+    /// allocated. Damaged coded data is not an error: the part that cannot be decoded stays grey.
     ///
     /// # Errors
     ///
-    /// [`Error::Picture`] for data that is no whole JPEG image, lacks Huffman tables or has too many scans,
-    /// [`Error::ColorSpace`], and the errors of the codec.
+    /// [`Error::Picture`] for data that is not a complete JPEG image, lacks Huffman tables or has too many scans,
+    /// [`Error::ColorSpace`] for other samples than YCbCr or grey, and the errors of the codec.
     pub fn decode_scaled(
         &mut self,
         jpeg: &[u8],
@@ -58,11 +58,11 @@ impl Decoder {
         self.decode(jpeg, max_pixels, target, DecodedPlanes::All)
     }
 
-    /// Like [`decode_scaled`](Self::decode_scaled), for luma only: chroma is not decoded.
+    /// Does the same as [`decode_scaled`](Self::decode_scaled), but decodes only luma.
     ///
     /// # Errors
     ///
-    /// As for [`decode_scaled`](Self::decode_scaled).
+    /// The same as for [`decode_scaled`](Self::decode_scaled).
     pub fn decode_luma_scaled(
         &mut self,
         jpeg: &[u8],
@@ -92,7 +92,7 @@ impl Decoder {
     }
 }
 
-/// The header of a whole image, if its limits allow decoding.
+/// Returns the header of a complete image, if the image is within the limits for decoding.
 fn checked_header(jpeg: &[u8], max_pixels: usize) -> Result<Header, Error> {
     let header = parse_markers(jpeg)?;
     let pixels = u64::from(header.width_px) * u64::from(header.height_px);
@@ -112,13 +112,13 @@ fn checked_header(jpeg: &[u8], max_pixels: usize) -> Result<Header, Error> {
     Ok(header)
 }
 
-/// The number of SOS markers, including those of a thumbnail. Coded data cannot contain one.
+/// Returns the number of SOS markers, including those of a thumbnail. Coded data cannot contain an SOS marker.
 fn count_scans(jpeg: &[u8]) -> usize {
     jpeg.array_windows().filter(|marker| **marker == [0xFF, 0xDA]).count()
 }
 
-/// Decodes with the library; `false` for a subsampling that the library cannot decode to planes, but the other codec
-/// perhaps can.
+/// Decodes with libjpeg-turbo. Returns `false` for a subsampling that libjpeg-turbo cannot decode to planes; the pure
+/// Rust codec might be able to decode the image.
 fn decode_turbo(
     turbo: &mut Decompressor,
     jpeg: &[u8],
@@ -160,8 +160,8 @@ fn decode_turbo(
     Ok(true)
 }
 
-/// Removes the previous picture, maybe of another camera, from the buffer. If an image is damaged twice, the library
-/// (2.1) reports the first fault as a warning, and writes nothing from the second one on.
+/// Fills the planes with grey, which removes the previous picture, possibly of another camera. If an image is damaged
+/// twice, the library (2.1) reports the first fault as a warning, and writes nothing after the second fault.
 fn fill_grey(out: &mut Planar) {
     out.planes_mut().iter_mut().for_each(|plane| plane.fill(128));
 }

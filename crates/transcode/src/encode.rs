@@ -12,8 +12,8 @@ use crate::pure;
 use crate::unpack::RawPicture;
 use crate::yuv::Planar;
 
-/// Encodes raw frames. One for each thread: it keeps its buffers, about five bytes a pixel, and frees those that are
-/// more than four times as large as the current picture needs.
+/// Encodes raw frames. Use one encoder for each thread: an encoder keeps its buffers, about five bytes per pixel. It
+/// frees buffers that are more than four times as large as the current picture needs.
 #[derive(Debug)]
 pub struct Encoder {
     scratch: Planar,
@@ -21,7 +21,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// An encoder by `backend`. Allocates little before the first picture.
+    /// Creates an encoder that uses `backend`. Allocates little memory before the first picture.
     ///
     /// # Errors
     ///
@@ -34,13 +34,13 @@ impl Encoder {
         Ok(Self { scratch: Planar::default(), writer: JpegWriter { engine, out: Vec::new() } })
     }
 
-    /// Encodes a raw frame at its own size: 4:2:0 in full range with Huffman tables, grey pictures as grey. `quality`
-    /// is 1 to 100; other values are clamped.
+    /// Encodes a raw frame at its own size. The image is 4:2:0 in full range with Huffman tables; grey pictures stay
+    /// grey. `quality` is 1 to 100; other values are clamped.
     ///
     /// # Errors
     ///
-    /// [`Error::Codec`] for a frame that is not raw, [`Error::Picture`] for one whose length does not fit its size or
-    /// that has more than [`MAX_PIXELS`], and the errors of the codec.
+    /// [`Error::Codec`] for a frame that is not raw, [`Error::Picture`] for a frame whose length does not match its
+    /// size or that has more than [`MAX_PIXELS`], and the errors of the codec.
     pub fn encode(&mut self, frame: &Frame, quality: u8) -> Result<Bytes, Error> {
         let raw = checked_raw(frame)?;
         let quality = quality.clamp(1, 100);
@@ -53,22 +53,22 @@ impl Encoder {
         }
     }
 
-    /// Encodes planes of full range in their own subsampling. `quality` as for [`encode`](Self::encode).
+    /// Encodes planes of full range in their own subsampling. `quality` is as for [`encode`](Self::encode).
     ///
     /// # Errors
     ///
-    /// Those of the codec.
+    /// The errors of the codec.
     pub fn encode_planar(&mut self, picture: &Planar, quality: u8) -> Result<Bytes, Error> {
         picture.with_yuv(|yuv| self.writer.yuv(yuv, quality.clamp(1, 100)))
     }
 
-    /// Bytes of memory that it holds.
+    /// Returns the bytes of memory that the encoder holds.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.scratch.capacity() + self.writer.out.capacity()
     }
 
-    /// Encodes red, green and blue.
+    /// Encodes packed pixels of red, green and blue.
     pub(crate) fn encode_pixels(
         &mut self,
         pixels: &[u8],
@@ -79,7 +79,7 @@ impl Encoder {
     }
 }
 
-/// The order of samples of a packed format; `None` for formats with planes.
+/// Returns the order of samples of a packed format; `None` for formats with planes.
 pub(crate) fn packed_format(format: PixelFormat) -> Option<turbo::PackedFormat> {
     match format {
         PixelFormat::Rgb24 => Some(turbo::PackedFormat::Rgb),
@@ -88,7 +88,7 @@ pub(crate) fn packed_format(format: PixelFormat) -> Option<turbo::PackedFormat> 
     }
 }
 
-/// The raw picture of a frame, after a check of its size and length.
+/// Returns the raw picture of a frame, after checking its size and length.
 pub(crate) fn checked_raw(frame: &Frame) -> Result<RawPicture<'_>, Error> {
     let Codec::Raw(format, range) = frame.format.codec else {
         return Err(Error::Codec { codec: frame.format.codec });
@@ -106,7 +106,7 @@ pub(crate) fn checked_raw(frame: &Frame) -> Result<RawPicture<'_>, Error> {
     Ok(RawPicture { data: &frame.data, format, range, width: width_px as usize, height: height_px as usize })
 }
 
-/// The codec, and the buffer to which it writes.
+/// The codec, and the buffer that it writes to.
 #[derive(Debug)]
 struct JpegWriter {
     engine: Engine,
@@ -159,7 +159,7 @@ impl JpegWriter {
     }
 }
 
-/// A copy of the image; the buffer stays for the next one unless it is far larger.
+/// Returns a copy of the image in `out`. Keeps the buffer for the next image, unless the buffer is far too large.
 fn copy_out(out: &mut Vec<u8>) -> Bytes {
     let image = Bytes::copy_from_slice(out);
     if is_oversized(out.capacity(), image.len()) {
@@ -168,7 +168,8 @@ fn copy_out(out: &mut Vec<u8>) -> Bytes {
     image
 }
 
-/// Reserves room for the worst case. Pages that no image reaches are never touched, so they use no memory.
+/// Makes `out` large enough for the worst case. Memory pages that no image reaches are never written, so they use no
+/// memory.
 fn reserve(
     library: &Library,
     out: &mut Vec<u8>,

@@ -2,20 +2,20 @@
 
 use framecast_media::Codec;
 
-/// A picture could not be encoded or decoded; the next one is not affected.
+/// Why a picture could not be encoded or decoded. The next picture is not affected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The input does not match its format: a raw picture of the wrong length, or no whole JPEG image.
+    /// The input does not match its format: a raw picture of the wrong length, or an incomplete JPEG image.
     #[error(transparent)]
     Picture(#[from] framecast_media::Error),
-    /// An input for which this crate has no decoder.
+    /// The input has a codec for which this crate has no decoder.
     #[error("frames of {codec:?} cannot be encoded to JPEG")]
     Codec {
-        /// The input's coding.
+        /// The input's codec.
         codec: Codec,
     },
-    /// A JPEG image whose samples are not luma and chroma, which no camera sends.
+    /// A JPEG image has samples other than luma and chroma. No camera sends such images.
     #[error("the JPEG image has {color_space} samples; Framecast reads only YCbCr and grey")]
     ColorSpace {
         /// The type of the samples.
@@ -27,7 +27,7 @@ pub enum Error {
     /// The pure Rust codec's error about the picture.
     #[error("pure Rust codec: {message}")]
     Pure {
-        /// Its message.
+        /// The codec's message.
         message: String,
     },
     /// The codec panicked on the picture.

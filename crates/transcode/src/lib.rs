@@ -1,10 +1,10 @@
-//! Transcodes pictures: raw pictures to JPEG, JPEG images to smaller ones.
+//! Transcodes pictures: raw pictures to JPEG, and JPEG images to smaller ones.
 //!
-//! A frame goes in, a JPEG frame of the target size and quality comes out: [`Transcoder`] does it on the caller's
-//! thread, [`Pool`] on its own threads for all cameras, with one output queue ([`OutputQueue`]) per output channel that keeps
-//! frames in order and drops late ones. Pictures stay planes of luma and chroma all the way; only red-green-blue input
-//! passes through the codec's own conversion. libjpeg-turbo does the coding if it is installed, otherwise pure Rust
-//! ([`Backend`]).
+//! A frame goes in, and a JPEG frame of the target size and quality comes out. [`Transcoder`] does this on the caller's
+//! thread. [`Pool`] does it on its own threads for all cameras, with one output queue ([`OutputQueue`]) per output
+//! channel that keeps frames in order and drops late frames. Pictures stay planes of luma and chroma all the way; only
+//! red-green-blue input passes through the codec's own conversion. libjpeg-turbo encodes and decodes if it is
+//! installed, otherwise a pure Rust codec does ([`Backend`]).
 //!
 //! Who watches, which renditions there are and when an output queue is needed do not belong here.
 
@@ -34,5 +34,5 @@ pub use target_format::{DEFAULT_QUALITY, TargetFormat};
 pub use transcoder::Transcoder;
 pub use yuv::{Planar, Plane};
 
-/// The largest picture that is decoded, in pixels: a little above 8K (7680x4320). Larger ones are rejected.
+/// The maximum size of a picture, in pixels: a little above 8K (7680x4320). Larger pictures are rejected.
 pub const MAX_PIXELS: usize = 40_000_000;

@@ -1,4 +1,4 @@
-//! The codec that is always available: `jpeg-encoder` and `zune-jpeg`, with planes as input and output.
+//! The pure Rust codec, which is always available: `jpeg-encoder` and `zune-jpeg`, with planes as input and output.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -12,10 +12,11 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use crate::error::Error;
 use crate::yuv::Planar;
 
-/// The bound on scans: each scan of a progressive picture costs a pass over all coefficients; encoders write about ten.
+/// The maximum number of scans in a progressive picture. Each scan costs a pass over all coefficients, and encoders
+/// write about ten scans.
 pub(crate) const MAX_SCANS: usize = 32;
 
-/// Encodes planes, appended to `out`.
+/// Encodes planes and appends the image to `out`.
 pub(crate) fn encode_yuv(yuv: &Yuv<'_>, quality: u8, out: &mut Vec<u8>) -> Result<(), Error> {
     let side = |side: usize| u16::try_from(side).map_err(|_| too_large(yuv.width, yuv.height));
     let rows = Rows { yuv, width: side(yuv.width)?, height: side(yuv.height)? };
@@ -27,12 +28,13 @@ pub(crate) fn encode_yuv(yuv: &Yuv<'_>, quality: u8, out: &mut Vec<u8>) -> Resul
         Subsampling::S440 => SamplingFactor::F_1_2,
         Subsampling::S411 => SamplingFactor::F_4_1,
     });
-    // The encoder gets each chroma sample once for every pixel that it covers: one of these copies equals their mean.
+    // The encoder gets each chroma sample once for every pixel that the sample covers, so any of these copies is their
+    // mean.
     encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Nearest);
     encoder.encode_image(rows).map_err(|error| Error::pure(&error))
 }
 
-/// Encodes red, green and blue in 4:2:0, appended to `out`.
+/// Encodes packed pixels of red, green and blue in 4:2:0, and appends the image to `out`.
 pub(crate) fn encode_pixels(
     pixels: &[u8],
     (width, height, format): (usize, usize, PackedFormat),
@@ -55,7 +57,7 @@ fn too_large(width: usize, height: usize) -> Error {
     Error::Turbo(framecast_turbojpeg::Error::Size { width_px: width, height_px: height })
 }
 
-/// Planes as the encoder reads them: row by row, chroma as wide as luma.
+/// Planes in the form that the encoder reads: row by row, with chroma as wide as luma.
 struct Rows<'a> {
     yuv: &'a Yuv<'a>,
     width: u16,
@@ -102,9 +104,9 @@ pub(crate) enum DecodedPlanes {
     Luma,
 }
 
-/// Decodes at full size into 4:4:4 or grey. `size` and `components` are those of the picture's header.
+/// Decodes at full size into 4:4:4 or grey. `size` and `components` come from the picture's header.
 ///
-/// A panic of the decoder is an error about the picture.
+/// A panic of the decoder is returned as an error about the picture.
 pub(crate) fn decode(
     jpeg: &[u8],
     (width, height): (usize, usize),

@@ -1,7 +1,7 @@
-//! Resizes planes to 4:2:0 of another size, by `fast_image_resize`.
+//! Resizes planes to 4:2:0 of another size, with `fast_image_resize`.
 //!
-//! Pictures only become smaller here: the triangle filter is as wide as the ratio, so that no line is lost between
-//! samples.
+//! Pictures only become smaller here. The triangle filter is as wide as the scaling ratio, so that no line is lost
+//! between samples.
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x3};
@@ -11,7 +11,8 @@ use framecast_turbojpeg::{Subsampling, Yuv};
 use crate::buffer::{is_oversized, resize_buffer};
 use crate::yuv::Planar;
 
-/// Makes pictures smaller. Keeps its buffers from picture to picture, up to four times what one needs.
+/// Makes pictures smaller. Keeps its buffers from picture to picture, at up to four times the size that a picture
+/// needs.
 #[derive(Debug, Default)]
 pub(crate) struct Resizer {
     resizer: PlaneResizer,
@@ -20,7 +21,7 @@ pub(crate) struct Resizer {
 }
 
 impl Resizer {
-    /// The picture in `width` by `height` pixels: 4:2:0, or grey if the input is grey.
+    /// Returns the picture resized to `width` by `height` pixels: 4:2:0, or grey if the input is grey.
     pub(crate) fn planes(&mut self, yuv: &Yuv<'_>, (width, height): (usize, usize)) -> &Planar {
         self.release_excess((yuv.width, yuv.height), (width, height), 1);
         let is_grey = yuv.subsampling == Subsampling::Grey;
@@ -44,7 +45,7 @@ impl Resizer {
         &self.out
     }
 
-    /// Resizes luma; doubles the last column and row if the new size is odd.
+    /// Resizes luma. Doubles the last column or row if the new width or height is odd.
     fn luma(&mut self, yuv: &Yuv<'_>, (width, height): (usize, usize)) {
         let source = framecast_turbojpeg::plane_size(yuv.subsampling, 0, yuv.width, yuv.height);
         let crop = (yuv.width as f64, yuv.height as f64);
@@ -64,7 +65,7 @@ impl Resizer {
         }
     }
 
-    /// Resizes packed pixels of three bytes.
+    /// Resizes packed pixels of three bytes each.
     pub(crate) fn pixels(&mut self, pixels: &[u8], from: (usize, usize), to: (usize, usize)) -> &[u8] {
         self.release_excess(from, to, 3);
         resize_buffer(&mut self.packed, to.0 * to.1 * 3);
@@ -73,8 +74,8 @@ impl Resizer {
         &self.packed
     }
 
-    /// Frees buffers of a far larger picture. Between its two passes the resizer keeps samples as wide as one picture
-    /// and as high as the other.
+    /// Frees buffers that a far larger picture needed. Between its two passes, the resizer keeps samples as wide as one
+    /// picture and as high as the other.
     fn release_excess(&mut self, from: (usize, usize), to: (usize, usize), bytes: usize) {
         let between = (from.0 * to.1).max(to.0 * from.1) * bytes;
         if is_oversized(self.resizer.size_of_internal_buffers(), between) {
@@ -85,14 +86,14 @@ impl Resizer {
         }
     }
 
-    /// Bytes of memory that it holds.
+    /// Returns the bytes of memory that the resizer holds.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.resizer.size_of_internal_buffers() + self.out.capacity() + self.packed.capacity()
     }
 }
 
-/// Shrinks `from` (samples, columns and rows), of which `seen` columns and rows are visible, into `to`.
+/// Shrinks `from` (samples, and their columns and rows), of which `crop` columns and rows are visible, into `to`.
 fn resize_plane<P: PixelTrait>(
     resizer: &mut PlaneResizer,
     (from, from_size): (&[u8], (usize, usize)),

@@ -1,12 +1,13 @@
-//! The loops over samples: deinterleaving, averaging, widening the range.
+//! The loops over samples, which deinterleave, average, or widen the range.
 //!
-//! Plain loops over pairs of bytes, which the compiler turns into vector instructions. `pulp` also compiles their
-//! callers for AVX2 and selects that version if the processor supports it. A caller is a type whose `call` is always
-//! inlined: the compiler may leave a closure outside, compiled for the baseline. What a plane is does not belong here.
+//! The loops are plain loops over pairs of bytes, which the compiler turns into vector instructions. `pulp` also
+//! compiles the callers of the loops for AVX2 and selects that version if the processor supports it. A caller is a type
+//! whose `call` is always inlined. A closure would not do, because the compiler might compile it separately, for the
+//! baseline processor. What a plane is does not belong here.
 
 pub(crate) use pulp::NullaryFnOnce as VectorLoop;
 
-/// Runs `work` compiled for the widest vectors that this processor has.
+/// Runs `work`, compiled for the widest vectors that this processor has.
 #[inline]
 pub(crate) fn vectorized<W: VectorLoop>(work: W) -> W::Output {
     pulp::Arch::new().dispatch(work)
@@ -14,11 +15,11 @@ pub(crate) fn vectorized<W: VectorLoop>(work: W) -> W::Output {
 
 /// How a sample is converted.
 pub(crate) trait SampleMap {
-    /// The sample in full range.
+    /// Returns the sample in full range.
     fn map(sample: u8) -> u8;
 }
 
-/// Keeps samples that are in full range.
+/// Keeps samples, which are in full range already.
 pub(crate) struct Identity;
 
 /// Widens luma of limited range: 16 to 235 become 0 to 255.
@@ -35,9 +36,9 @@ impl SampleMap for Identity {
 }
 
 impl SampleMap for WidenLuma {
-    /// `(y - 16) * 255 / 219` within 0 to 255. The factor is 298 / 256, the finest that fits 16 bits: it needs one
-    /// product of 16-bit lanes for each sample, where an exact one would need 32. Half of its deficit is added before
-    /// rounding.
+    /// Returns `(y - 16) * 255 / 219` within 0 to 255. The factor is approximated by 298 / 256, the finest factor that
+    /// fits 16 bits. So each sample needs one product of 16-bit lanes, where an exact factor would need 32 bits. Half
+    /// of the largest error of the approximation is added before rounding.
     #[inline(always)]
     fn map(sample: u8) -> u8 {
         let above = u16::from(sample.clamp(16, 235) - 16);
@@ -46,8 +47,9 @@ impl SampleMap for WidenLuma {
 }
 
 impl SampleMap for WidenChroma {
-    /// `(c - 128) * 255 / 224 + 128` within 0 to 255, in the same way (291 / 256), counted from 16 to stay positive:
-    /// half a step by which the lower end lies above zero, and half a step for rounding.
+    /// Returns `(c - 128) * 255 / 224 + 128` within 0 to 255. The factor is approximated by 291 / 256. The sample is
+    /// counted from 16 to stay positive. Three values are added: half of the largest error of the approximation, half a
+    /// step because the lower end is half a step above zero, and half a step for rounding.
     #[inline(always)]
     fn map(sample: u8) -> u8 {
         let above = u16::from(sample.clamp(16, 240) - 16);
@@ -63,7 +65,7 @@ pub(crate) fn all<M: SampleMap>(from: &[u8], to: &mut [u8]) {
     }
 }
 
-/// Converts the first of each pair.
+/// Converts the first sample of each pair.
 #[inline(always)]
 pub(crate) fn firsts<M: SampleMap>(pairs: &[u8], out: &mut [u8]) {
     for (sample, pair) in out.iter_mut().zip(pairs.as_chunks::<2>().0) {
@@ -71,7 +73,7 @@ pub(crate) fn firsts<M: SampleMap>(pairs: &[u8], out: &mut [u8]) {
     }
 }
 
-/// Converts the second of each pair.
+/// Converts the second sample of each pair.
 #[inline(always)]
 pub(crate) fn seconds<M: SampleMap>(pairs: &[u8], out: &mut [u8]) {
     for (sample, pair) in out.iter_mut().zip(pairs.as_chunks::<2>().0) {
@@ -79,7 +81,7 @@ pub(crate) fn seconds<M: SampleMap>(pairs: &[u8], out: &mut [u8]) {
     }
 }
 
-/// The mean of the first of each pair in two rows, rounded up.
+/// Writes the mean of the first samples of each pair in two rows, rounded up.
 #[inline(always)]
 pub(crate) fn mean_firsts(above: &[u8], below: &[u8], out: &mut [u8]) {
     let rows = above.as_chunks::<2>().0.iter().zip(below.as_chunks::<2>().0);
@@ -88,7 +90,7 @@ pub(crate) fn mean_firsts(above: &[u8], below: &[u8], out: &mut [u8]) {
     }
 }
 
-/// The mean of the second of each pair in two rows, rounded up.
+/// Writes the mean of the second samples of each pair in two rows, rounded up.
 #[inline(always)]
 pub(crate) fn mean_seconds(above: &[u8], below: &[u8], out: &mut [u8]) {
     let rows = above.as_chunks::<2>().0.iter().zip(below.as_chunks::<2>().0);

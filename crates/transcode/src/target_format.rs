@@ -2,18 +2,18 @@
 
 use framecast_media::{Codec, Format};
 
-/// The default quality.
+/// The default JPEG quality, from 1 to 100.
 pub const DEFAULT_QUALITY: u8 = 80;
 
-/// Size and quality of the resulting frames. The default keeps pictures as they are: JPEG frames pass unchanged, raw
-/// ones are encoded at their own size and [`DEFAULT_QUALITY`].
+/// The size and quality of the resulting JPEG frames. The default keeps pictures as they are: JPEG frames pass
+/// unchanged, and raw frames are encoded at their own size with [`DEFAULT_QUALITY`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TargetFormat {
     /// The maximum width in pixels; `None` for any.
     pub width_px: Option<u32>,
     /// The maximum height in pixels; `None` for any.
     pub height_px: Option<u32>,
-    /// 1 to 100; other values are clamped. `None` leaves JPEG frames of the right size unchanged.
+    /// The JPEG quality, 1 to 100; other values are clamped. `None` leaves JPEG frames of the right size unchanged.
     pub quality: Option<u8>,
     /// The quality for frames that must be encoded although `quality` is `None`: raw frames, and JPEG frames of another
     /// size.
@@ -27,8 +27,8 @@ impl Default for TargetFormat {
 }
 
 impl TargetFormat {
-    /// The size for a picture of `width_px` by `height_px`: it fits within both maxima, keeps the aspect ratio and is
-    /// never enlarged. No side becomes zero.
+    /// Returns the size for a picture of `width_px` by `height_px` pixels. The size is within both maxima, keeps the
+    /// aspect ratio and is never enlarged. No side becomes zero.
     pub fn fit(&self, width_px: u32, height_px: u32) -> (u32, u32) {
         let (width, height) = (u64::from(width_px), u64::from(height_px));
         let narrow = |limit: &u32| u64::from(*limit) < width;
@@ -41,23 +41,23 @@ impl TargetFormat {
             (Some(one), Some(other)) => one.min(other),
             (one, other) => one.or(other).unwrap_or((width, height)),
         };
-        // Neither is above the picture's own side.
+        // Neither side is longer than the picture's own side.
         (width.max(1) as u32, height.max(1) as u32)
     }
 
-    /// Whether frames of `format` match the target, and are returned unchanged.
+    /// Returns whether frames of `format` already match the target, so that they are returned unchanged.
     pub fn accepts(&self, format: &Format) -> bool {
         let size = (format.width_px, format.height_px);
         format.codec == Codec::Jpeg && self.quality.is_none() && self.fit(size.0, size.1) == size
     }
 
-    /// The quality to encode at.
+    /// Returns the quality to encode at, 1 to 100.
     pub(crate) fn quality(&self) -> u8 {
         self.quality.unwrap_or(self.default_quality).clamp(1, 100)
     }
 }
 
-/// `side * limit / of`, rounded to the nearest.
+/// Returns `side * limit / of`, rounded to the nearest integer.
 fn rounded(side: u64, limit: u32, of: u64) -> u64 {
     (side * u64::from(limit) + of / 2) / of
 }

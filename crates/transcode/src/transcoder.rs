@@ -14,8 +14,9 @@ use crate::resize::Resizer;
 use crate::target_format::TargetFormat;
 use crate::yuv::Planar;
 
-/// Transcodes frames to JPEG frames of a target size and quality. One for each thread: it keeps its buffers, about ten
-/// bytes a pixel, and frees those that are more than four times as large as the picture that uses them needs.
+/// Transcodes frames to JPEG frames of a target size and quality. Use one transcoder for each thread: a transcoder
+/// keeps its buffers, about ten bytes per pixel. It frees a buffer that is more than four times as large as the current
+/// picture needs.
 #[derive(Debug)]
 pub struct Transcoder {
     decoder: Decoder,
@@ -25,7 +26,7 @@ pub struct Transcoder {
 }
 
 impl Transcoder {
-    /// A transcoder by `backend`.
+    /// Creates a transcoder that uses `backend`.
     ///
     /// # Errors
     ///
@@ -35,12 +36,13 @@ impl Transcoder {
         Ok(Self { decoder, encoder, resizer: Resizer::default(), scratch: Planar::default() })
     }
 
-    /// The frame as JPEG, of the target size and quality, with the same media time and capture time. Blocks during the
-    /// coding. A JPEG frame that already matches the target is returned unchanged, with shared bytes.
+    /// Returns the frame as JPEG of the target size and quality, with the same media time and capture time. Blocks
+    /// while it encodes and decodes. A JPEG frame that already matches the target is returned unchanged, with shared
+    /// bytes.
     ///
     /// # Errors
     ///
-    /// [`Error`] for a picture that cannot be decoded; the next one is not affected.
+    /// [`Error`] for a picture that cannot be decoded; the next picture is not affected.
     pub fn transcode(&mut self, frame: &Frame, target_format: &TargetFormat) -> Result<Frame, Error> {
         match frame.format.codec {
             Codec::Jpeg => self.jpeg(frame, target_format),
@@ -86,9 +88,9 @@ impl Transcoder {
     }
 }
 
-/// The JPEG frame made from `frame`.
+/// Creates the JPEG frame that replaces `frame`: with the image `data` and the same times.
 fn jpeg_frame_of(frame: &Frame, data: Bytes, (width, height): (usize, usize)) -> Frame {
-    // Both are sides of a picture, which fit 16 bits.
+    // Both values are sides of a picture, which fit 16 bits.
     let format = Format { codec: Codec::Jpeg, width_px: width as u32, height_px: height as u32 };
     Frame {
         data,

@@ -1,7 +1,7 @@
 //! Converts a raw picture to planes of 4:2:0 in full range.
 //!
-//! Planes that need no change are used in place. Planes to deinterleave, widen or pad go to the scratch buffer, one row
-//! pair at a time, so that a row stays in the fastest cache for all steps.
+//! Planes that need no change are used in place. Planes to deinterleave, widen or pad are written to the scratch
+//! buffer, one pair of rows at a time, so that the rows stay in the fastest cache for all steps.
 
 use framecast_media::codec::raw::{ColorRange, PixelFormat};
 use framecast_turbojpeg::{Plane, Subsampling, Yuv};
@@ -23,7 +23,7 @@ pub(crate) struct RawPicture<'a> {
 }
 
 impl RawPicture<'_> {
-    /// Runs `encode` on the picture's planes; `None` for red, green and blue, which are not planes.
+    /// Runs `encode` on the picture's planes. Returns `None` for red, green and blue, which are not planes.
     pub(crate) fn with_yuv<T>(&self, scratch: &mut Planar, encode: impl FnOnce(&Yuv<'_>) -> T) -> Option<T> {
         match self.format {
             PixelFormat::Yuyv => self.packed(scratch, PackedOrder::LumaFirst),
@@ -38,7 +38,7 @@ impl RawPicture<'_> {
         Some(scratch.with_yuv(encode))
     }
 
-    /// Whether the luma plane of 4:2:0 can be used in place: nothing to widen, nothing to pad.
+    /// Returns whether the luma plane of 4:2:0 can be used in place, because nothing needs to be widened or padded.
     fn is_luma_usable(&self) -> bool {
         self.range == ColorRange::Full && self.width.is_multiple_of(2) && self.height.is_multiple_of(2)
     }
@@ -47,7 +47,7 @@ impl RawPicture<'_> {
         (self.width.div_ceil(2), self.height.div_ceil(2))
     }
 
-    /// YUYV and UYVY: all three planes go to the scratch.
+    /// Converts YUYV and UYVY: all three planes are written to the scratch buffer.
     fn packed(&self, scratch: &mut Planar, order: PackedOrder) {
         scratch.reshape(self.width, self.height, Subsampling::S420);
         let mut chroma_row = vec![0; self.chroma_size().0 * 2];
@@ -55,7 +55,7 @@ impl RawPicture<'_> {
         vectorized(UnpackPacked { raw: self, order, planes, chroma_row: &mut chroma_row });
     }
 
-    /// NV12 and NV21: luma in place if possible, chroma deinterleaved.
+    /// Converts NV12 and NV21: luma is used in place if possible, and chroma is deinterleaved.
     fn semiplanar<T>(
         &self,
         scratch: &mut Planar,
@@ -70,7 +70,7 @@ impl RawPicture<'_> {
         self.with_luma(luma, scratch, encode)
     }
 
-    /// I420 and YV12: all planes in place if possible.
+    /// Converts I420 and YV12: all planes are used in place if possible.
     fn planar<T>(&self, scratch: &mut Planar, order: [usize; 2], encode: impl FnOnce(&Yuv<'_>) -> T) -> T {
         let (luma, chroma) = self.data.split_at(self.width * self.height);
         let (half_width, half_height) = self.chroma_size();
@@ -88,7 +88,7 @@ impl RawPicture<'_> {
         self.with_luma(luma, scratch, encode)
     }
 
-    /// The chroma planes of the scratch, with luma in place or padded and widened.
+    /// Runs `encode` on the chroma planes of the scratch buffer, with luma used in place, or padded and widened.
     fn with_luma<T>(&self, luma: &[u8], scratch: &mut Planar, encode: impl FnOnce(&Yuv<'_>) -> T) -> T {
         if !self.is_luma_usable() {
             self.pad(luma, scratch);
@@ -100,7 +100,7 @@ impl RawPicture<'_> {
         })
     }
 
-    /// Copies luma into the scratch in full range; doubles the last column and row if a side is odd.
+    /// Copies luma into the scratch buffer in full range. Doubles the last column or row if the width or height is odd.
     fn pad(&self, luma: &[u8], scratch: &mut Planar) {
         let stride = scratch.plane_size(0).0;
         let out = &mut scratch.planes_mut()[0];
@@ -139,12 +139,12 @@ enum PackedOrder {
     ChromaFirst,
 }
 
-/// Splits packed pairs of luma and chroma into planes of 4:2:0: two rows at a time, whose chroma is averaged.
+/// Splits packed pairs of luma and chroma into planes of 4:2:0. Works on two rows at a time, and averages their chroma.
 struct UnpackPacked<'a> {
     raw: &'a RawPicture<'a>,
     order: PackedOrder,
     planes: &'a mut [Vec<u8>; 3],
-    /// A row of Cb and Cr, interleaved.
+    /// A row of interleaved Cb and Cr.
     chroma_row: &'a mut [u8],
 }
 
@@ -223,7 +223,7 @@ impl DeinterleaveChroma<'_> {
     }
 }
 
-/// Copies a chroma plane to another one in full range.
+/// Copies a chroma plane to another plane in full range.
 struct CopyChroma<'a> {
     range: ColorRange,
     from: &'a [u8],
@@ -242,8 +242,8 @@ impl VectorLoop for CopyChroma<'_> {
     }
 }
 
-/// Copies a luma plane to another one in full range. The rows of that one may be a column longer: the last column is
-/// doubled.
+/// Copies a luma plane to another plane in full range. If the other plane's rows are one column longer, doubles the
+/// last column.
 struct PadLuma<'a> {
     range: ColorRange,
     luma: &'a [u8],
@@ -258,7 +258,7 @@ impl VectorLoop for PadLuma<'_> {
     #[inline(always)]
     fn call(self) {
         let Self { range, luma, width, out, stride } = self;
-        // `out` may have one row more, which the caller fills.
+        // `out` can have one more row, which the caller fills.
         for (row, out) in luma.chunks_exact(width).zip(out.chunks_exact_mut(stride)) {
             match range {
                 ColorRange::Full => out[..width].copy_from_slice(row),
@@ -270,7 +270,7 @@ impl VectorLoop for PadLuma<'_> {
     }
 }
 
-/// The chroma planes in the order of the picture: 1 is Cb.
+/// Returns the chroma planes in the order in which the picture has them. In `order`, 1 is Cb and 2 is Cr.
 fn chroma_planes(planes: &mut [Vec<u8>; 3], order: [usize; 2]) -> (&mut [u8], &mut [u8]) {
     let [_, cb, cr] = planes;
     if order == [1, 2] { (cb, cr) } else { (cr, cb) }

@@ -1,4 +1,4 @@
-//! Planes of luma and chroma in full range: the form between decoding, scaling and encoding.
+//! Planes of luma and chroma in full range: the form of pictures between decoding, scaling and encoding.
 
 use framecast_turbojpeg::{Subsampling, Yuv, plane_size};
 
@@ -6,10 +6,11 @@ pub use framecast_turbojpeg::Plane;
 
 use crate::buffer::is_oversized;
 
-/// A planar picture that owns its samples and keeps their memory from picture to picture, up to four times what the
-/// last one needs.
+/// A planar picture that owns its samples. It keeps its memory from picture to picture, up to four times what the last
+/// picture needs.
 ///
-/// Rows are packed; the luma plane is padded to whole chroma samples, so 4:2:0 of 5x3 pixels has 6x4 of luma.
+/// Rows have no gaps between them. The luma plane is padded to whole chroma samples, so 4:2:0 of 5x3 pixels has 6x4
+/// samples of luma.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planar {
     planes: [Vec<u8>; 3],
@@ -25,40 +26,41 @@ impl Default for Planar {
 }
 
 impl Planar {
-    /// Width in pixels, without padding.
+    /// Returns the width in pixels, without padding.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Height in pixels, without padding.
+    /// Returns the height in pixels, without padding.
     pub fn height(&self) -> usize {
         self.height
     }
 
-    /// The resolution of the chroma planes.
+    /// Returns the resolution of the chroma planes.
     pub fn subsampling(&self) -> Subsampling {
         self.subsampling
     }
 
-    /// Y, Cb and Cr; Y alone for grey.
+    /// Returns the planes Y, Cb and Cr; only Y for a grey picture.
     pub fn planes(&self) -> impl Iterator<Item = Plane<'_>> {
         let used = self.planes.iter().take(self.subsampling.planes()).enumerate();
         used.map(|(component, data)| Plane { data, stride: self.plane_size(component).0 })
     }
 
-    /// Columns and rows of plane `component`, including padding.
+    /// Returns the columns and rows of plane `component`, including padding. Component 0 is Y.
     pub fn plane_size(&self, component: usize) -> (usize, usize) {
         plane_size(self.subsampling, component, self.width, self.height)
     }
 
-    /// Takes this size; the samples keep meaningless old content. Frees memory if it holds far too much.
+    /// Changes the size and subsampling. The samples keep old content without meaning. Frees the memory if the planes
+    /// hold far too much.
     pub(crate) fn reshape(&mut self, width: usize, height: usize, subsampling: Subsampling) {
         (self.width, self.height, self.subsampling) = (width, height, subsampling);
         let need = [0, 1, 2].map(|component| {
             let (columns, rows) = self.plane_size(component);
             if component < subsampling.planes() { columns * rows } else { 0 }
         });
-        // All three count together: a grey picture between two in colour keeps the memory of their chroma.
+        // The three planes count together: a grey picture between two colour pictures keeps the memory of their chroma.
         if is_oversized(self.capacity(), need.iter().sum()) {
             self.planes = Default::default();
         }
@@ -67,12 +69,12 @@ impl Planar {
         }
     }
 
-    /// Bytes of memory that it holds.
+    /// Returns the bytes of memory that the picture holds.
     pub(crate) fn capacity(&self) -> usize {
         self.planes.iter().map(Vec::capacity).sum()
     }
 
-    /// All three planes; a grey picture's chroma planes are empty.
+    /// Returns all three planes; a grey picture's chroma planes are empty.
     pub(crate) fn planes_mut(&mut self) -> &mut [Vec<u8>; 3] {
         &mut self.planes
     }

@@ -7,7 +7,8 @@ use crate::error::Error;
 use crate::library::{Handle, Library, NO_REALLOC};
 use crate::plane::{PackedFormat, Plane, Subsampling, Yuv, checked_plane, checked_size};
 
-/// A handle that compresses, for one thread at a time. It keeps its working memory from picture to picture.
+/// A handle that compresses pictures, for one thread at a time. The handle keeps its working memory from picture to
+/// picture.
 #[derive(Debug)]
 pub struct Compressor {
     library: &'static Library,
@@ -18,7 +19,7 @@ pub struct Compressor {
 unsafe impl Send for Compressor {}
 
 impl Compressor {
-    /// A new handle.
+    /// Creates a handle.
     ///
     /// # Errors
     ///
@@ -32,13 +33,14 @@ impl Compressor {
         }
     }
 
-    /// Compresses planes of full range at `quality` 1 to 100 into the start of `out`; returns the length of the image.
+    /// Compresses planes of full range at `quality` 1 to 100, and writes the image to the start of `out`. Returns the
+    /// length of the image in bytes.
     ///
-    /// `out` must hold [`Library::max_jpeg_bytes`].
+    /// `out` must have at least [`Library::max_jpeg_bytes`] bytes.
     ///
     /// # Errors
     ///
-    /// [`Error`] for an invalid plane, size, quality or buffer, and for what the library rejects.
+    /// [`Error`] for an invalid plane, size, quality or buffer, and for input that the library rejects.
     pub fn planes(&mut self, yuv: &Yuv<'_>, quality: u8, out: &mut [u8]) -> Result<usize, Error> {
         let input = yuv.checked()?;
         let quality = checked_quality(quality)?;
@@ -63,11 +65,11 @@ impl Compressor {
         self.finish(status, &output, out.len())
     }
 
-    /// Compresses packed pixels of `width` by `height` as [`planes`](Self::planes) does.
+    /// Compresses packed pixels of `width` by `height`, in the same way as [`planes`](Self::planes).
     ///
     /// # Errors
     ///
-    /// As for [`planes`](Self::planes).
+    /// The same as for [`planes`](Self::planes).
     pub fn pixels(
         &mut self,
         pixels: Plane<'_>,
@@ -100,7 +102,8 @@ impl Compressor {
         self.finish(status, &output, out.len())
     }
 
-    /// The library does not check the length of the buffer: it must hold the worst case, or this returns an error.
+    /// Returns `out` as an output buffer, or an error if `out` is smaller than the worst case. The library itself does
+    /// not check the length of the buffer.
     fn checked_buffer(
         &self,
         width: usize,
@@ -134,7 +137,7 @@ impl Drop for Compressor {
     }
 }
 
-/// The output buffer and its length; the library sets the length to that of the image.
+/// The output buffer and its length. The library sets the length to that of the image.
 struct OutputBuffer {
     start: *mut u8,
     len: c_ulong,

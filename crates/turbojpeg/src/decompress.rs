@@ -9,18 +9,18 @@ use crate::plane::{
     PackedFormat, PlaneMut, Scale, Subsampling, Yuv, checked_plane, checked_size, plane_size,
 };
 
-/// The type of the samples of a JPEG image. The numbers are the library's (`TJCS`).
+/// The type of the samples of a JPEG image. The numbers are those of the library (`TJCS`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColorSpace {
-    /// Red, green, blue, not converted.
+    /// Red, green and blue, not converted to luma and colour differences.
     Rgb = 0,
-    /// Luma and two colour differences: what cameras send.
+    /// Luma and two colour differences, which is what cameras send.
     YCbCr = 1,
     /// Luma only.
     Grey = 2,
-    /// Inks.
+    /// The inks cyan, magenta, yellow and black.
     Cmyk = 3,
-    /// Inks, converted.
+    /// The inks cyan, magenta, yellow and black, converted to luma, colour differences and black.
     Ycck = 4,
 }
 
@@ -38,13 +38,14 @@ pub struct Header {
 }
 
 impl Header {
-    /// Columns and rows of plane `component` when decoded at `scale`.
+    /// Returns the columns and rows of plane `component` (0 is Y) when the image is decoded at `scale`.
     pub fn plane_size(&self, component: usize, scale: Scale) -> (usize, usize) {
         plane_size(self.subsampling, component, scale.apply(self.width), scale.apply(self.height))
     }
 
-    /// Whether [`Decompressor::planes`] decodes at `scale`. Full size and one half always work. Other scales work
-    /// unless the scaled width is no multiple of the colour planes' factor and the last block ends with the picture.
+    /// Returns whether [`Decompressor::planes`] can decode at `scale`. Full size and one half always work. Another
+    /// scale fails only if two conditions are met: the scaled width is not a multiple of the colour planes' horizontal
+    /// factor, and the last block ends with the picture.
     ///
     /// In that case, the library (2.1) would copy a column of padding that it did not write.
     pub fn is_planar_at(&self, scale: Scale) -> bool {
@@ -52,7 +53,7 @@ impl Header {
     }
 }
 
-/// A handle that decompresses, for one thread at a time.
+/// A handle that decompresses images, for one thread at a time.
 #[derive(Debug)]
 pub struct Decompressor {
     library: &'static Library,
@@ -63,7 +64,7 @@ pub struct Decompressor {
 unsafe impl Send for Decompressor {}
 
 impl Decompressor {
-    /// A new handle.
+    /// Creates a handle.
     ///
     /// # Errors
     ///
@@ -77,11 +78,12 @@ impl Decompressor {
         }
     }
 
-    /// Reads the header of a JPEG image. Allocates nothing according to it: bound the size before decoding.
+    /// Reads the header of a JPEG image. Allocates no memory for the image, so the caller can limit the size before
+    /// decoding.
     ///
     /// # Errors
     ///
-    /// [`Error::Codec`] for data that is no image, or for a subsampling that the library has no number for.
+    /// [`Error::Codec`] for data that is not an image, or for a subsampling for which the library has no number.
     pub fn header(&mut self, jpeg: &[u8]) -> Result<Header, Error> {
         let (mut width, mut height, mut subsampling, mut color_space) = (0, 0, 0, 0);
         let (start, len) = as_c_input(jpeg);
@@ -110,15 +112,15 @@ impl Decompressor {
         Ok(header)
     }
 
-    /// Decodes `jpeg` at `scale` into planes of [`Header::plane_size`], without colour conversion. The content of the
-    /// luma plane beyond the picture's own columns and rows is unspecified.
+    /// Decodes `jpeg` at `scale` into planes of the size [`Header::plane_size`], without colour conversion. The content
+    /// of the luma plane beyond the picture's own columns and rows is unspecified.
     ///
-    /// Returns the library's warning when the image is damaged and the planes hold what could be decoded.
+    /// Returns the library's warning if the image is damaged; the planes then contain what could be decoded.
     ///
     /// # Errors
     ///
-    /// [`Error`] for planes that are too few or too small, for a scale that is not [`Header::is_planar_at`], and for
-    /// what the library rejects.
+    /// [`Error`] for planes that are too few or too small, for a scale for which [`Header::is_planar_at`] is false, and
+    /// for input that the library rejects.
     pub fn planes(
         &mut self,
         jpeg: &[u8],
@@ -161,11 +163,11 @@ impl Decompressor {
         self.finish(status)
     }
 
-    /// Decodes `jpeg` at `scale` to packed pixels; [`PackedFormat::Grey`] leaves the colour planes undecoded.
+    /// Decodes `jpeg` at `scale` to packed pixels. [`PackedFormat::Grey`] leaves the colour planes undecoded.
     ///
     /// # Errors
     ///
-    /// As for [`planes`](Self::planes).
+    /// The same as for [`planes`](Self::planes).
     pub fn pixels(
         &mut self,
         jpeg: &[u8],
@@ -195,7 +197,7 @@ impl Decompressor {
         self.finish(status)
     }
 
-    /// Converts planes of full range to packed pixels; nothing is decompressed.
+    /// Converts planes of full range to packed pixels. Decompresses nothing.
     ///
     /// # Errors
     ///
@@ -249,7 +251,8 @@ impl ColorSpace {
     }
 }
 
-/// Start and length of an image in the library's types; on systems with a 32-bit `long`, a longer image is cut.
+/// Returns the start and the length of an image in the library's types. On systems with a 32-bit `long`, the length of
+/// a longer image is cut.
 fn as_c_input(jpeg: &[u8]) -> (*const u8, c_ulong) {
     (jpeg.as_ptr(), c_ulong::try_from(jpeg.len()).unwrap_or(c_ulong::MAX))
 }

@@ -1,34 +1,34 @@
-//! What can go wrong with the library, and with its input.
+//! Errors of loading the library, and of encoding and decoding pictures.
 
-/// Why libjpeg-turbo cannot be used here.
+/// Why libjpeg-turbo cannot be used on this system.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// None of the names under which systems keep the library could be opened.
+    /// The library could not be opened under any of the names that systems use.
     #[error("libturbojpeg cannot be loaded: {reason}")]
     NotFound {
         /// The error of the system's loader for the first name.
         reason: String,
     },
-    /// A library of that name lacks a function that this crate calls: it is older, or another library.
+    /// The library lacks a function that this crate calls: it is an older version, or another library.
     #[error("{name} lacks {symbol}; install libjpeg-turbo 2.1 or later")]
     MissingSymbol {
-        /// The name under which it was loaded.
+        /// The name under which the library was loaded.
         name: &'static str,
         /// The missing function or feature.
         symbol: &'static str,
     },
-    /// A library that has all functions, but failed a probe and so is older than 2.1.
+    /// The library has all functions, but failed a probe and so is older than 2.1.
     #[error("{name} {fault}; install libjpeg-turbo 2.1 or later")]
     TooOld {
-        /// The name under which it was loaded.
+        /// The name under which the library was loaded.
         name: &'static str,
-        /// What the probe found.
+        /// What the probe found, as text to follow the library's name.
         fault: &'static str,
     },
 }
 
-/// Why a picture was not coded. Nothing was read or written out of bounds.
+/// Why a picture was not encoded or decoded. Nothing was read or written out of bounds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -40,13 +40,13 @@ pub enum Error {
         /// Height in pixels.
         height_px: usize,
     },
-    /// A quality outside 1 to 100.
+    /// The quality is outside 1 to 100.
     #[error("quality {quality} is not within 1 to 100")]
     Quality {
         /// The requested quality.
         quality: u8,
     },
-    /// The number of planes is not the one of the subsampling.
+    /// The number of planes does not match the subsampling.
     #[error("{got} planes instead of {want}")]
     Planes {
         /// The number of planes given.
@@ -59,34 +59,35 @@ pub enum Error {
         "plane {component}: {len_bytes} bytes with a stride of {stride_bytes} do not hold {rows} rows of {row_bytes}"
     )]
     Plane {
-        /// Which one, counted from 0: Y, Cb, Cr; for pixels 0.
+        /// The number of the plane, from 0: Y, Cb, Cr; 0 for a buffer of pixels.
         component: usize,
-        /// Length of the given plane or buffer.
+        /// The length of the given plane or buffer, in bytes.
         len_bytes: usize,
-        /// Distance between the starts of two rows.
+        /// The distance between the starts of two rows, in bytes.
         stride_bytes: usize,
         /// The number of rows needed.
         rows: usize,
-        /// The bytes needed of each row.
+        /// The number of bytes needed in each row.
         row_bytes: usize,
     },
     /// The buffer for the JPEG image is smaller than the worst case.
     #[error("the buffer has {got} bytes, but the JPEG image may take {want}")]
     Output {
-        /// Length of the buffer.
+        /// The length of the buffer, in bytes.
         got: usize,
-        /// Length needed in the worst case.
+        /// The length needed in the worst case, in bytes.
         want: usize,
     },
-    /// At this scale, the luma rows would end within a colour sample that no block of the picture holds.
+    /// The scale is not possible for planes: the luma rows would end within a colour sample that no block of the
+    /// picture contains.
     #[error("cannot scale {width_px} columns by {eighths}/8 as planes")]
     Scale {
-        /// Width of the picture in pixels.
+        /// The width of the picture in pixels.
         width_px: usize,
-        /// The requested scale.
+        /// The requested scale, in eighths.
         eighths: u8,
     },
-    /// The library could not create a handle: out of memory.
+    /// The library could not create a handle, because memory is short.
     #[error("libjpeg-turbo gave no handle: {message}")]
     NoHandle {
         /// The library's message.

@@ -1,9 +1,9 @@
 //! Safe bindings to libjpeg-turbo, loaded at run time: planes and pixels to JPEG and back.
 //!
-//! [`Library::get`] loads `libturbojpeg.so.0` once; [`Compressor`] and [`Decompressor`] are its handles, one per
+//! [`Library::get`] loads `libturbojpeg.so.0` once. [`Compressor`] and [`Decompressor`] are its handles, one per
 //! thread. Before each call, this crate checks every plane's rows, stride and length against what the library will
-//! access, so no argument can make the library read or write elsewhere. The interface is that of version 2, which 3
-//! still exports; a library older than 2.1 is rejected.
+//! access, so no argument can make the library read or write elsewhere. The bindings use the interface of version 2,
+//! which version 3 still exports. A library older than 2.1 is rejected.
 //!
 //! What a picture is, which size it should have and who wants it do not belong here.
 
@@ -22,5 +22,5 @@ pub use error::{Error, LoadError};
 pub use library::{Library, Version};
 pub use plane::{PackedFormat, Plane, PlaneMut, Scale, Subsampling, Yuv, plane_size};
 
-/// The longest side that libjpeg codes, in pixels (`JPEG_MAX_DIMENSION`).
+/// The maximum length of a picture's side that libjpeg supports, in pixels (`JPEG_MAX_DIMENSION`).
 pub const MAX_SIDE_PX: usize = 65_500;

@@ -1,4 +1,4 @@
-//! The library itself: found by name, its functions looked up once, never unloaded.
+//! The library itself: found by name, and never unloaded. Its functions are looked up once.
 
 use std::ffi::{CStr, c_char, c_int, c_uchar, c_ulong, c_void};
 use std::fmt;
@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use crate::error::{Error, LoadError};
 
-/// The names of the library with the stable interface: on Linux and BSD, then on macOS. The BSDs and Homebrew also
-/// install the last name, without a number.
+/// The file names of the library with the stable interface, for macOS and for Linux and the BSDs. The BSDs and Homebrew
+/// also install a name without a number.
 const NAMES: &[&str] = if cfg!(target_vendor = "apple") {
     &[
         "libturbojpeg.0.dylib",
@@ -19,10 +19,10 @@ const NAMES: &[&str] = if cfg!(target_vendor = "apple") {
     &["libturbojpeg.so.0", "libturbojpeg.so"]
 };
 
-/// `tjhandle`: one compressor or decompressor.
+/// A compressor or decompressor of the library (`tjhandle`).
 pub(crate) type Handle = *mut c_void;
 
-/// `tjscalingfactor`.
+/// A scale as a fraction, in the library's layout (`tjscalingfactor`).
 #[repr(C)]
 pub(crate) struct ScalingFactor {
     num: c_int,
@@ -31,12 +31,12 @@ pub(crate) struct ScalingFactor {
 
 /// The severity of an error after which there still is a picture (`TJERR_WARNING`).
 pub(crate) const WARNING: c_int = 0;
-/// Writes only into the caller's buffer, which holds the worst case (`TJFLAG_NOREALLOC`).
+/// The flag to write only into the caller's buffer, which is large enough for the worst case (`TJFLAG_NOREALLOC`).
 pub(crate) const NO_REALLOC: c_int = 1024;
-/// Rejects progressive pictures of more than 500 scans, which take minutes (`TJFLAG_LIMITSCANS`).
+/// The flag to reject progressive pictures of more than 500 scans, which take minutes (`TJFLAG_LIMITSCANS`).
 pub(crate) const LIMIT_SCANS: c_int = 32768;
 
-/// The generation of the library.
+/// The major version of the library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
     /// 2.1, as in Debian 12 and Ubuntu 22.04.
@@ -45,7 +45,7 @@ pub enum Version {
     V3,
 }
 
-/// libjpeg-turbo, loaded.
+/// The loaded library libjpeg-turbo.
 pub struct Library {
     name: &'static str,
     version: Version,
@@ -55,32 +55,32 @@ pub struct Library {
 }
 
 impl Library {
-    /// The library of this system, loaded at the first call; later calls return the same result.
+    /// Returns the library of this system. The first call loads the library; later calls return the same result.
     ///
     /// # Errors
     ///
-    /// [`LoadError`] when there is none or it is too old.
+    /// [`LoadError`] when there is no library or it is too old.
     pub fn get() -> Result<&'static Self, &'static LoadError> {
         static LIBRARY: OnceLock<Result<Library, LoadError>> = OnceLock::new();
         LIBRARY.get_or_init(Self::load).as_ref()
     }
 
-    /// The generation of the library.
+    /// Returns the major version of the library.
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// The name under which it was found.
+    /// Returns the name under which the library was found.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The worst-case size in bytes of a JPEG image of this size: the buffer that a [`Compressor`](crate::Compressor)
-    /// needs.
+    /// Returns the worst-case size in bytes of a JPEG image of `width` by `height` pixels. A
+    /// [`Compressor`](crate::Compressor) needs a buffer of this size.
     ///
     /// # Errors
     ///
-    /// [`Error::Size`].
+    /// [`Error::Size`] if a side is zero or too long.
     pub fn max_jpeg_bytes(
         &self,
         width: usize,
@@ -97,7 +97,7 @@ impl Library {
             .ok_or(Error::Size { width_px: width, height_px: height })
     }
 
-    /// The library's message about the last failure of `handle`, or of this thread if there is no handle.
+    /// Returns the library's message about the last failure of `handle`, or of this thread if `handle` is null.
     pub(crate) fn message(&self, handle: Handle) -> String {
         // SAFETY: the handle is live or null; the function accepts both.
         let message = unsafe { (self.functions.error_text)(handle) };
@@ -155,7 +155,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// Declares [`Functions`] with the types of `turbojpeg.h`, and how to look up each one.
+/// Declares [`Functions`] with the types of `turbojpeg.h`, and how to look up each function.
 macro_rules! functions {
     ($($field:ident = $symbol:literal: $type:ty,)*) => {
         /// The functions of the library, as its header declares them.
@@ -165,7 +165,7 @@ macro_rules! functions {
         }
 
         impl Functions {
-            /// Looks up each function; `Err` names one that is missing.
+            /// Looks up each function. `Err` names a function that is missing.
             fn of(loaded: &libloading::Library) -> Result<Self, &'static str> {
                 Ok(Self {
                     // SAFETY: the type is that of the declaration in `turbojpeg.h` of 2.1 to 3.1; the pointer is kept
@@ -215,7 +215,8 @@ functions! {
 }
 
 impl Functions {
-    /// Whether 1/8 to 8/8 are all among the scales: for a missing one the library would silently use a smaller one.
+    /// Returns whether the library has all scales from 1/8 to 8/8. Instead of a missing scale, the library would
+    /// silently use a smaller one.
     fn scales_by_eighths(&self) -> bool {
         let mut count = 0;
         // SAFETY: the function writes the number of factors and returns a static array of that length.

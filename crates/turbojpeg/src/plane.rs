@@ -3,20 +3,20 @@
 use crate::MAX_SIDE_PX;
 use crate::error::Error;
 
-/// How much coarser the two colour planes are than the luma plane. The numbers are the library's (`TJSAMP`).
+/// How much coarser the two colour planes are than the luma plane. The numbers are those of the library (`TJSAMP`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Subsampling {
-    /// The resolution of luma.
+    /// The same width and height as luma.
     S444 = 0,
-    /// Half the width.
+    /// Half the width of luma.
     S422 = 1,
-    /// Half the width and half the height.
+    /// Half the width and half the height of luma.
     S420 = 2,
     /// No colour planes.
     Grey = 3,
-    /// Half the height.
+    /// Half the height of luma.
     S440 = 4,
-    /// A quarter of the width.
+    /// A quarter of the width of luma.
     S411 = 5,
 }
 
@@ -27,7 +27,7 @@ impl Subsampling {
         Self::ALL.into_iter().find(|subsampling| *subsampling as i32 == number)
     }
 
-    /// Pixels of luma per sample of colour, across and down.
+    /// Returns the number of luma samples per colour sample, across and down.
     pub const fn factors(self) -> (usize, usize) {
         match self {
             Self::S444 | Self::Grey => (1, 1),
@@ -38,15 +38,16 @@ impl Subsampling {
         }
     }
 
-    /// Number of planes: one for grey pictures, else three.
+    /// Returns the number of planes: one for grey pictures, otherwise three.
     pub const fn planes(self) -> usize {
         if matches!(self, Self::Grey) { 1 } else { 3 }
     }
 }
 
-/// Columns and rows of plane `component` (0 is Y) of a picture of `width` by `height` pixels.
+/// Returns the columns and rows of plane `component` (0 is Y) of a picture of `width` by `height` pixels.
 ///
-/// The luma plane of a subsampled picture is padded to whole samples of colour: 4:2:0 of 5x3 pixels has 6x4 of luma.
+/// The luma plane of a subsampled picture is padded to whole colour samples: 4:2:0 of 5x3 pixels has 6x4 samples of
+/// luma.
 pub const fn plane_size(
     subsampling: Subsampling,
     component: usize,
@@ -58,7 +59,7 @@ pub const fn plane_size(
     if component == 0 { (columns * across, rows * down) } else { (columns, rows) }
 }
 
-/// The order of packed samples in a pixel. The numbers are the library's (`TJPF`).
+/// The order of packed samples in a pixel. The numbers are those of the library (`TJPF`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PackedFormat {
     /// Red, green, blue.
@@ -70,7 +71,7 @@ pub enum PackedFormat {
 }
 
 impl PackedFormat {
-    /// Bytes of one pixel.
+    /// Returns the number of bytes of one pixel.
     pub const fn bytes(self) -> usize {
         if matches!(self, Self::Grey) { 1 } else { 3 }
     }
@@ -81,20 +82,20 @@ impl PackedFormat {
 pub struct Scale(u8);
 
 impl Scale {
-    /// The picture's own size.
+    /// The scale that keeps the picture's own size.
     pub const FULL: Self = Self(8);
 
-    /// The scale `eighths`/8; `None` unless that is 1/8 to 8/8.
+    /// Returns the scale `eighths`/8; `None` unless `eighths` is 1 to 8.
     pub const fn from_eighths(eighths: u8) -> Option<Self> {
         if matches!(eighths, 1..=8) { Some(Self(eighths)) } else { None }
     }
 
-    /// The numerator M of M/8.
+    /// Returns the numerator M of the scale M/8.
     pub const fn eighths(self) -> u8 {
         self.0
     }
 
-    /// A side of `side` pixels after scaling, rounded up.
+    /// Returns the length in pixels of a side of `side` pixels after scaling, rounded up.
     pub const fn apply(self, side: usize) -> usize {
         (side * self.0 as usize).div_ceil(8)
     }
@@ -103,25 +104,25 @@ impl Scale {
 /// Samples in rows, for reading.
 #[derive(Debug, Clone, Copy)]
 pub struct Plane<'a> {
-    /// The rows; the last one may lack its padding.
+    /// The rows of samples; the last row can lack its padding.
     pub data: &'a [u8],
-    /// Distance in bytes between the starts of two rows.
+    /// The distance in bytes between the starts of two rows.
     pub stride: usize,
 }
 
 /// Samples in rows, for writing.
 #[derive(Debug)]
 pub struct PlaneMut<'a> {
-    /// The rows; the last one may lack its padding.
+    /// The rows of samples; the last row can lack its padding.
     pub data: &'a mut [u8],
-    /// Distance in bytes between the starts of two rows.
+    /// The distance in bytes between the starts of two rows.
     pub stride: usize,
 }
 
 /// A planar picture of YCbCr in full range, as in JPEG.
 #[derive(Debug, Clone, Copy)]
 pub struct Yuv<'a> {
-    /// Y, Cb and Cr, each of [`plane_size`]; Y alone for grey.
+    /// The planes Y, Cb and Cr, each of the size [`plane_size`]; only Y for a grey picture.
     pub planes: &'a [Plane<'a>],
     /// Width in pixels.
     pub width: usize,
@@ -131,7 +132,7 @@ pub struct Yuv<'a> {
     pub subsampling: Subsampling,
 }
 
-/// `width` and `height` in the library's type.
+/// Returns `width` and `height` in the library's type, or an error if a side is zero or too long.
 pub(crate) fn checked_size(width: usize, height: usize) -> Result<(i32, i32), Error> {
     if (1..=MAX_SIDE_PX).contains(&width) && (1..=MAX_SIDE_PX).contains(&height) {
         Ok((width as i32, height as i32))
@@ -140,7 +141,7 @@ pub(crate) fn checked_size(width: usize, height: usize) -> Result<(i32, i32), Er
     }
 }
 
-/// The stride in the library's type, if `rows` rows of `row_bytes` fit within `len_bytes`.
+/// Returns the stride in the library's type, or an error unless `len_bytes` has room for `rows` rows of `row_bytes`.
 pub(crate) fn checked_plane(
     component: usize,
     len_bytes: usize,
@@ -156,8 +157,8 @@ pub(crate) fn checked_plane(
 }
 
 impl Yuv<'_> {
-    /// Size, pointers and strides for the library, after a check that each plane has all rows and columns that it
-    /// reads.
+    /// Returns the size, pointers and strides for the library, after checking that each plane has all rows and columns
+    /// that the library reads.
     pub(crate) fn checked(&self) -> Result<CheckedPlanes, Error> {
         let size = checked_size(self.width, self.height)?;
         let want = self.subsampling.planes();
@@ -174,7 +175,7 @@ impl Yuv<'_> {
     }
 }
 
-/// The library's arguments for a [`Yuv`].
+/// The arguments for the library that describe a [`Yuv`].
 pub(crate) struct CheckedPlanes {
     pub(crate) size: (i32, i32),
     pub(crate) pointers: [*const u8; 3],

@@ -1,26 +1,28 @@
-//! Probes a library once before its use: whether it behaves like 2.1, which the checks of this crate rely on.
+//! Probes a library once before its use, to find out whether it behaves like libjpeg-turbo 2.1. The checks of this
+//! crate rely on that behaviour.
 //!
-//! No function returns the version, so two test pictures show it. 2.1 introduced the limit on scans. From 2.0.4 on, a
-//! grey picture whose header claims coarser sampling is decoded within its plane. Both pictures are one pixel, written
-//! by hand.
+//! No function returns the library's version, so two test pictures reveal it. Version 2.1 introduced the limit on
+//! scans. From 2.0.4 on, a grey picture whose header claims coarser sampling is decoded without writing outside its
+//! plane. Both pictures have one pixel and are written by hand.
 
 use std::ffi::{c_int, c_ulong};
 use std::ptr::null_mut;
 
 use crate::library::{Functions, LIMIT_SCANS, WARNING};
 
-/// The most scans that 2.1 and later decode with the limit set.
+/// The maximum number of scans that version 2.1 and later decode if the limit is set.
 const MAX_SCANS: usize = 500;
-/// Room before and after the plane, far more than the 2x2 samples that 2.0.3 writes.
+/// The room before and after the plane, in bytes: far more than the 2x2 samples that version 2.0.3 writes.
 const SLACK_BYTES: usize = 64 << 10;
-/// The value around the plane; the decoded sample is 128.
+/// The value of the bytes around the plane; the decoded sample is 128.
 const CANARY: u8 = 0x5A;
 
 const BASELINE: u8 = 0xC0;
 const PROGRESSIVE: u8 = 0xC2;
 
 impl Functions {
-    /// The behaviour that shows that this library is older than 2.1, as text to follow its name; `None` if it passes.
+    /// Returns the behaviour that shows that this library is older than 2.1, as text to follow the library's name.
+    /// Returns `None` if the library passes.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         if !self.decodes_scans(2) {
             return Some("does not decode a picture of two scans");
@@ -31,7 +33,7 @@ impl Functions {
         (!self.stays_within_planes()).then_some("writes outside its planes")
     }
 
-    /// Whether it decodes a progressive picture of this many scans, with warnings or without.
+    /// Returns whether the library decodes a progressive picture of this many scans, with or without warnings.
     fn decodes_scans(&self, scans: usize) -> bool {
         let jpeg = one_grey_pixel(PROGRESSIVE, 0x11, scans);
         let mut pixel = [0_u8; 3];
@@ -51,7 +53,8 @@ impl Functions {
         }
     }
 
-    /// Whether it decodes a grey picture that claims sampling factors of two only to its plane.
+    /// Returns whether the library writes only to its plane when it decodes a grey picture that claims sampling factors
+    /// of two.
     fn stays_within_planes(&self) -> bool {
         let jpeg = one_grey_pixel(BASELINE, 0x22, 1);
         let mut canary = vec![CANARY; SLACK_BYTES + 1 + SLACK_BYTES];
@@ -76,9 +79,10 @@ impl Functions {
     }
 }
 
-/// A picture of one pixel, mid-grey: `process` is its start-of-frame marker, `sampling` the factors that it claims. If
-/// it is progressive, the first of its scans holds the average of the block, the others all the rest of the block:
-/// 2.1.3 has trouble with a picture this small whose blocks are incomplete.
+/// Returns a JPEG image of one mid-grey pixel. `process` is the image's start-of-frame marker, and `sampling` contains
+/// the sampling factors that its header claims. In a progressive image, the first scan has the average of the block,
+/// and every other scan has all the rest of the block. Blocks are complete because 2.1.3 has trouble with incomplete
+/// blocks in an image this small.
 fn one_grey_pixel(process: u8, sampling: u8, scans: usize) -> Vec<u8> {
     let mut jpeg = vec![0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0];
     jpeg.extend([1; 64]);

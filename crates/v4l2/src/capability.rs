@@ -1,4 +1,4 @@
-//! What kind of node this is.
+//! The kind of a device node, and what the node is capable of.
 
 use crate::ioctl::text;
 use crate::sys;
@@ -19,25 +19,26 @@ const TOUCH: u32 = 0x1000_0000;
 const IO_MC: u32 = 0x2000_0000;
 const DEVICE_CAPS: u32 = 0x8000_0000;
 
-/// The kernel's description of a node.
+/// The kernel's description of a device node (`VIDIOC_QUERYCAP`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capability {
-    /// The kernel driver: `"uvcvideo"`.
+    /// The name of the kernel driver, such as `"uvcvideo"`.
     pub driver: String,
-    /// The device's name: `"HD Webcam: HD Webcam"`.
+    /// The device's name, such as `"HD Webcam: HD Webcam"`.
     pub card: String,
-    /// The bus position of the device: `"usb-0000:00:14.0-1"`.
+    /// The bus position of the device, such as `"usb-0000:00:14.0-1"`.
     pub bus: String,
-    /// The capabilities of this node, as the kernel's `V4L2_CAP_` bits: those of the node, not of the whole device.
+    /// The capabilities of this node, as the kernel's `V4L2_CAP_` bits. Other nodes of the same device can have other
+    /// capabilities.
     pub bits: u32,
 }
 
-/// The memory layout of a picture.
+/// How the planes of a picture are laid out in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlanarApi {
-    /// In one memory area.
+    /// All planes in one memory area.
     Single,
-    /// In one or more memory areas, each mapped separately.
+    /// The planes in one or more memory areas, each mapped separately.
     Multi,
 }
 
@@ -52,8 +53,8 @@ impl Capability {
         }
     }
 
-    /// How to capture pictures from it; `None` for nodes that are not cameras. A converter captures too, but is not a
-    /// camera.
+    /// Returns the memory layout of captured pictures, or `None` if the node is not a camera. Memory-to-memory
+    /// converters can capture too, but are not cameras.
     pub fn planar_api(&self) -> Option<PlanarApi> {
         let has = |bits| self.bits & bits != 0;
         if has(VIDEO_M2M | VIDEO_M2M_MPLANE) || !has(STREAMING) {
@@ -67,13 +68,13 @@ impl Capability {
         }
     }
 
-    /// Whether it captures only after a program has connected the parts of the device (sensor, image processor) through
-    /// the media controller: libcamera's devices.
+    /// Returns whether the node captures only after a program has connected the parts of the device (sensor, image
+    /// processor) through the media controller. The devices that libcamera drives are of this kind.
     pub fn needs_media_controller(&self) -> bool {
         self.bits & IO_MC != 0
     }
 
-    /// The kind of node, as the end of "it is …".
+    /// Returns a description of the kind of node that completes the sentence "it is …".
     pub fn kind_name(&self) -> &'static str {
         let has = |bits| self.bits & bits != 0;
         match () {

@@ -1,4 +1,4 @@
-//! Controls: brightness, exposure, focus and everything else that can be set on a device.
+//! Controls: the settings of a device, such as brightness, exposure and focus.
 
 use std::os::fd::AsFd;
 
@@ -6,10 +6,10 @@ use crate::ioctl::{G_EXT_CTRLS, QUERY_EXT_CTRL, QUERYMENU, S_EXT_CTRLS, call, ca
 use crate::sys::{ControlUnion, ExtControl, ExtControls, Plain, QueryExtCtrl, QueryMenu};
 use crate::{Device, Error};
 
-/// More than any device has.
+/// The maximum number of controls that are read, more than any device has.
 const MAX_CONTROLS: usize = 1024;
 const MAX_MENU_ENTRIES: u32 = 256;
-/// The longest text that is read from a control, in bytes.
+/// The maximum length of the text that is read from a control, in bytes.
 const MAX_TEXT_BYTES: u32 = 64 * 1024;
 
 const NEXT_CTRL: u32 = 0x8000_0000;
@@ -25,42 +25,42 @@ const VOLATILE: u32 = 0x80;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ControlType {
-    /// A number in a range.
+    /// A number within a range.
     Integer,
-    /// 0 or 1.
+    /// A switch: 0 or 1.
     Boolean,
-    /// The number of a named entry.
+    /// The number of an entry of a menu whose entries have names.
     Menu,
-    /// No value: setting it triggers an action.
+    /// No value. Setting the control triggers an action.
     Button,
-    /// A number in a range, of 64 bits.
+    /// A 64-bit number within a range.
     Integer64,
-    /// No control, but the heading of the controls after it.
+    /// Not a control, but the heading of the controls that follow.
     Class,
     /// Text.
     Text,
     /// A set of bits.
     Bitmask,
-    /// The number of an entry that is a number itself.
+    /// The number of an entry of a menu whose entries are numbers.
     IntegerMenu,
-    /// A structure or array, by the kernel's number; not read or set here.
+    /// A structure or array, with the kernel's number of the type. This crate neither reads nor sets such controls.
     Other(u32),
 }
 
 /// The properties of a control.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ControlInfo {
-    /// Its number.
+    /// The control's number.
     pub id: u32,
-    /// Its name, set by the driver: `"White Balance, Automatic"`.
+    /// The control's name, set by the driver, such as `"White Balance, Automatic"`.
     pub name: String,
-    /// The type of its value.
+    /// The type of the control's value.
     pub kind: ControlType,
-    /// The smallest value; for text the minimum length.
+    /// The smallest value, or for text the minimum length.
     pub min: i64,
-    /// The largest value; for text the maximum length.
+    /// The largest value, or for text the maximum length.
     pub max: i64,
-    /// The step between values; at least 1.
+    /// The step between values, at least 1.
     pub step: u64,
     /// The default value.
     pub default: i64,
@@ -71,18 +71,18 @@ pub struct ControlInfo {
 /// A control's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// For numbers, booleans (0 and 1), menus (the entry's number) and bitmasks.
+    /// The value of a number, a boolean (0 or 1), a menu (the number of the entry) or a bitmask.
     Integer(i64),
-    /// For text.
+    /// The value of a text control.
     Text(String),
 }
 
 /// The content of a menu entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MenuItem {
-    /// In a menu.
+    /// The name of an entry in a menu.
     Name(String),
-    /// In an integer menu.
+    /// The number that an entry of an integer menu stands for.
     Number(i64),
 }
 
@@ -114,43 +114,44 @@ impl ControlInfo {
         }
     }
 
-    /// The device does not have it after all.
+    /// Returns whether the control is disabled: the driver lists it, but the device does not have it.
     pub fn is_disabled(&self) -> bool {
         self.flags & DISABLED != 0
     }
 
-    /// It can be read and never set.
+    /// Returns whether the control can be read but never set.
     pub fn is_read_only(&self) -> bool {
         self.flags & READ_ONLY != 0
     }
 
-    /// It cannot be set while the device captures.
+    /// Returns whether the control cannot be set now because the device captures.
     pub fn is_grabbed(&self) -> bool {
         self.flags & GRABBED != 0
     }
 
-    /// It can be set, but has no effect while another control overrides it (an automatic mode is on).
+    /// Returns whether another control, such as an automatic mode, overrides this one. The control can be set, but the
+    /// value has no effect then.
     pub fn is_inactive(&self) -> bool {
         self.flags & INACTIVE != 0
     }
 
-    /// It has no value to read.
+    /// Returns whether the control has no value that can be read.
     pub fn is_write_only(&self) -> bool {
         self.flags & WRITE_ONLY != 0 || self.kind == ControlType::Button
     }
 
-    /// The device changes it without a program's request.
+    /// Returns whether the device itself changes the value.
     pub fn is_volatile(&self) -> bool {
         self.flags & VOLATILE != 0
     }
 }
 
 impl Device {
-    /// The controls of all classes, including headings, in the device's order. Structures and arrays of the codecs are
-    /// left out.
+    /// Returns the controls of all classes, including headings, in the device's order. Structures and arrays of codec
+    /// controls are left out.
     ///
     /// # Errors
-    /// The kernel's error; a device without controls has an empty list.
+    /// The kernel's error. If the device has no controls, there is no error and the list is empty.
     pub fn controls(&self) -> Result<Vec<ControlInfo>, Error> {
         let mut found: Vec<ControlInfo> = Vec::new();
         let mut last = 0;
@@ -158,7 +159,7 @@ impl Device {
             let mut query = QueryExtCtrl::zeroed();
             query.id = last | NEXT_CTRL;
             match call_flat(self.as_fd(), QUERY_EXT_CTRL, &mut query) {
-                // Stops at a driver that does not advance to a larger number, which would never end.
+                // Stops if the driver does not advance to a larger number, because the loop would never end.
                 Ok(()) if query.id <= last => break,
                 Ok(()) => {
                     last = query.id;
@@ -171,7 +172,7 @@ impl Device {
         Ok(found)
     }
 
-    /// The entries of a menu by their numbers, which may have gaps.
+    /// Returns the entries of a menu with their numbers, which can have gaps.
     pub fn menu(&self, control: &ControlInfo) -> Vec<(u32, MenuItem)> {
         let number = |value: i64| u32::try_from(value).ok();
         let (Some(min), Some(max)) = (number(control.min), number(control.max)) else { return Vec::new() };
@@ -193,10 +194,10 @@ impl Device {
         numbers.filter_map(entry).collect()
     }
 
-    /// The control's current value.
+    /// Reads the control's current value.
     ///
     /// # Errors
-    /// The kernel's error: `EACCES` for a control that cannot be read.
+    /// The kernel's error, such as `EACCES` for a control that cannot be read.
     pub fn control(&self, control: &ControlInfo) -> Result<Value, Error> {
         if control.kind == ControlType::Text {
             let mut bytes = vec![0; control.elem_size.clamp(1, MAX_TEXT_BYTES) as usize];
@@ -212,7 +213,8 @@ impl Device {
         // SAFETY: its size is 0, so whatever the control is, the kernel has no memory for a payload.
         unsafe { self.single_control_call(G_EXT_CTRLS, &mut one)? };
         let value = one.value;
-        // SAFETY: all bytes are initialised and any bits are a number; the kernel fills the member by the type.
+        // SAFETY: all bytes are initialised and any bits are a valid number; the kernel fills the member that belongs
+        // to the type of the control.
         Ok(Value::Integer(unsafe {
             match control.kind {
                 ControlType::Integer64 => value.value64,
@@ -227,7 +229,7 @@ impl Device {
     ///
     /// # Errors
     /// The kernel's error: `ERANGE` or `EINVAL` for a value that the control does not accept, `EACCES` for a read-only
-    /// control, `EBUSY` for one that cannot be changed now.
+    /// control, and `EBUSY` for a control that cannot be changed now.
     pub fn set_control(&self, control: &ControlInfo, value: &Value) -> Result<(), Error> {
         match value {
             Value::Text(new) => {
@@ -255,10 +257,11 @@ impl Device {
         }
     }
 
-    /// A call about one control.
+    /// Makes a call about one control.
     ///
     /// # Safety
-    /// When the control has a payload, the pointer and size in `one` are those of memory that the kernel may use.
+    /// If the control has a payload, the pointer and the size in `one` must describe memory that the kernel is allowed
+    /// to use.
     unsafe fn single_control_call(
         &self,
         number: crate::ioctl::Call<ExtControls>,
@@ -271,7 +274,7 @@ impl Device {
         unsafe { call(self.as_fd(), number, &mut controls) }
     }
 
-    /// A call with the bytes of a text.
+    /// Makes a call about one text control, which reads the text from `bytes` or writes it there.
     fn text_control_call(
         &self,
         number: crate::ioctl::Call<ExtControls>,

@@ -1,4 +1,4 @@
-//! An open node.
+//! An open device node.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -10,7 +10,7 @@ use crate::ioctl::{QUERYCAP, call_flat};
 use crate::sys::{self, Plain};
 use crate::{Capability, Error, PlanarApi};
 
-/// An open video node. Dropping it closes it.
+/// An open video node, which is closed on drop.
 #[derive(Debug)]
 pub struct Device {
     file: File,
@@ -21,7 +21,8 @@ impl Device {
     /// Opens the node at `path` without blocking, and queries its capabilities.
     ///
     /// # Errors
-    /// The system's error for the path, [`io::ErrorKind::Unsupported`] for a file that is not a video node.
+    /// The system's error if the path cannot be opened, and [`io::ErrorKind::Unsupported`] for a file that is not a
+    /// video node.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new()
             .read(true)
@@ -39,20 +40,21 @@ impl Device {
         Ok(Self { file, capability: Capability::read(&answer) })
     }
 
-    /// The capabilities of the node, as queried when it was opened.
+    /// Returns the capabilities of the node, as queried when the node was opened.
     pub fn capability(&self) -> &Capability {
         &self.capability
     }
 
-    /// Whether the node still exists, by a call that every device answers.
+    /// Checks that the node still exists, with a call that every device supports.
     ///
     /// # Errors
-    /// [`Error::is_gone`] when it does not.
+    /// [`Error::is_gone`] if the node no longer exists.
     pub fn ping(&self) -> Result<(), Error> {
         call_flat(self.as_fd(), QUERYCAP, &mut sys::V4l2Capability::zeroed())
     }
 
-    /// The type of the queue for capture; that of single-planar capture if the node does not capture.
+    /// Returns the kernel's buffer type for capture. For a node that does not capture, this is the type for
+    /// single-planar capture.
     pub(crate) fn buffer_type(&self) -> u32 {
         match self.capability.planar_api() {
             Some(PlanarApi::Multi) => sys::BUF_TYPE_VIDEO_CAPTURE_MPLANE,

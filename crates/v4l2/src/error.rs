@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-/// A call that the kernel refused.
+/// A system call (ioctl) that the kernel refused.
 #[derive(Debug)]
 pub struct Error {
     call: &'static str,
@@ -18,17 +18,17 @@ impl Error {
         Self { call, source: io::Error::new(io::ErrorKind::InvalidData, what) }
     }
 
-    /// The call's name, as in the kernel's documentation: `"VIDIOC_S_FMT"`.
+    /// Returns the name of the call, as in the kernel's documentation: `"VIDIOC_S_FMT"`.
     pub fn call(&self) -> &'static str {
         self.call
     }
 
-    /// The system's error.
+    /// Returns the system's error.
     pub fn io(&self) -> &io::Error {
         &self.source
     }
 
-    /// The system's error, without the call.
+    /// Returns the system's error without the name of the call.
     pub fn into_io(self) -> io::Error {
         self.source
     }
@@ -37,27 +37,27 @@ impl Error {
         self.source.raw_os_error() == Some(errno)
     }
 
-    /// The device is gone: unplugged, or its driver was removed.
+    /// Returns whether the device is gone: it was unplugged, or its driver was removed.
     pub fn is_gone(&self) -> bool {
         self.is(libc::ENODEV) || self.is(libc::ENXIO)
     }
 
-    /// Another program uses the device.
+    /// Returns whether another program is using the device.
     pub fn is_busy(&self) -> bool {
         self.is(libc::EBUSY)
     }
 
-    /// The device does not support this call, or not with this argument.
+    /// Returns whether the device does not support this call, or does not support it with this argument.
     pub fn is_unsupported(&self) -> bool {
         self.is(libc::ENOTTY) || self.is(libc::EINVAL) || self.is(libc::ENODATA)
     }
 
-    /// There is no event.
+    /// Returns whether no event is pending.
     pub(crate) fn is_no_event(&self) -> bool {
         self.is(libc::ENOENT) || self.is_would_block()
     }
 
-    /// The queue is empty now.
+    /// Returns whether the queue of filled buffers is empty now.
     pub(crate) fn is_would_block(&self) -> bool {
         self.is(libc::EAGAIN)
     }

@@ -1,4 +1,4 @@
-//! The events of a device.
+//! The events that a device reports.
 
 use std::os::fd::AsFd;
 
@@ -8,19 +8,19 @@ use crate::{Device, Error};
 
 const SOURCE_CHANGE: u32 = 5;
 
-/// An event of a device.
+/// An event that a device reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeviceEvent {
-    /// The input signal has changed: another size, or no signal any more.
+    /// The input signal has changed: it has another size, or there is no signal any more.
     SourceChange,
-    /// An event without a subscription.
+    /// An event of another type, which was not subscribed to.
     Other,
 }
 
 impl Device {
-    /// Subscribes to changes of the signal at the selected input, number `input`. Returns whether the device supports
-    /// that.
+    /// Subscribes to changes of the signal at the input with the number `input`, which has to be the selected input.
+    /// Returns whether the device supports this.
     ///
     /// # Errors
     /// The kernel's error.
@@ -34,7 +34,8 @@ impl Device {
         }
     }
 
-    /// The next event; `None` when there is none now. The descriptor is ready for priority reading when there is one.
+    /// Returns the next event, or `None` if none is pending. While an event is pending, the file descriptor is ready
+    /// for priority reading (`POLLPRI`).
     ///
     /// # Errors
     /// The kernel's error.

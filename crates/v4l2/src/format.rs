@@ -1,4 +1,4 @@
-//! Formats of pictures: those that a device supports, and the current one.
+//! Picture formats: those that a device supports, and the current one.
 
 use std::fmt;
 use std::os::fd::AsFd;
@@ -7,16 +7,17 @@ use crate::ioctl::{ENUM_FMT, ENUM_FRAMESIZES, G_FMT, S_FMT, TRY_FMT, call, enume
 use crate::sys::{FmtDesc, FrmSizeEnum, MAX_PLANES, Plain, V4l2Format};
 use crate::{Device, Error};
 
-/// More than any driver has; vivid, which has them all, has about 90 formats.
+/// The maximum number of formats that are read, more than any driver has. The test driver vivid, which supports every
+/// format, has about 90.
 const MAX_FORMATS: u32 = 256;
 const MAX_SIZES: u32 = 256;
 
-/// The kernel's four-character code of a pixel format: `YUYV`, `MJPG`.
+/// The kernel's four-character code of a pixel format, such as `YUYV` or `MJPG`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FourCc(pub u32);
 
 impl FourCc {
-    /// The format with this code.
+    /// Creates the code from its four letters.
     pub const fn new(letters: [u8; 4]) -> Self {
         Self(u32::from_le_bytes(letters))
     }
@@ -42,75 +43,76 @@ impl fmt::Debug for FourCc {
 /// A format that a device supports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormatInfo {
-    /// Its code.
+    /// The code of the pixel format.
     pub fourcc: FourCc,
-    /// Its name, set by the driver: `"Motion-JPEG"`.
+    /// The name of the format, set by the driver, such as `"Motion-JPEG"`.
     pub description: String,
-    /// Whether a library converts to it instead of the device.
+    /// Whether the device does not produce the format itself, and a library converts the pictures.
     pub is_emulated: bool,
 }
 
-/// The sizes of one format, in pixels.
+/// The picture sizes of one format, in pixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sizes {
     /// Only these sizes.
     Discrete(Vec<(u32, u32)>),
-    /// From `min` to `max`, in steps of `step`.
+    /// All sizes from `min` to `max`, in steps of `step`.
     Stepwise {
         /// The smallest width and height.
         min: (u32, u32),
         /// The largest width and height.
         max: (u32, u32),
-        /// The steps of width and height; at least 1.
+        /// The step between widths and between heights; both are at least 1.
         step: (u32, u32),
     },
 }
 
-/// The colour properties of a picture, as the kernel's enumerations define them; 0 is the format's default.
+/// The colour properties of a picture, numbered as in the kernel's enumerations. 0 is the default of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Colour {
-    /// `enum v4l2_colorspace`: 1 is SMPTE 170M, 3 Rec. 709, 7 JPEG, 8 sRGB.
+    /// The colour space, as in `enum v4l2_colorspace`: 1 is SMPTE 170M, 3 is Rec. 709, 7 is JPEG, 8 is sRGB.
     pub space: u32,
-    /// `enum v4l2_ycbcr_encoding`: 1 is Rec. 601, 2 Rec. 709.
+    /// The luma and chroma matrix, as in `enum v4l2_ycbcr_encoding`: 1 is Rec. 601, 2 is Rec. 709.
     pub encoding: u32,
-    /// `enum v4l2_quantization`: 1 is the full range, 2 the limited one.
+    /// The value range of the samples, as in `enum v4l2_quantization`: 1 is the full range, 2 is the limited range.
     pub quantization: u32,
 }
 
 /// One memory area of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlaneFormat {
-    /// The maximum number of bytes of a picture in it.
+    /// The maximum number of bytes that this area holds of a picture.
     pub size_bytes: u32,
-    /// Bytes from the start of a row to the start of the next; 0 for compressed formats.
+    /// The number of bytes from the start of a row to the start of the next row; 0 for compressed formats.
     pub row_bytes: u32,
 }
 
 /// The format that a device captures in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PictureFormat {
-    /// Its code.
+    /// The code of the pixel format.
     pub fourcc: FourCc,
     /// Width in pixels.
     pub width_px: u32,
     /// Height in pixels.
     pub height_px: u32,
-    /// `enum v4l2_field`: 1 is a whole picture, other values are interlaced pictures or half pictures.
+    /// The field order, as in `enum v4l2_field`: 1 is a progressive picture; other values are interlaced pictures or
+    /// single fields.
     pub field: u32,
     /// The colour properties.
     pub colour: Colour,
-    /// The memory areas: one to eight.
+    /// The memory areas of a picture, one to eight.
     pub planes: Vec<PlaneFormat>,
 }
 
-/// `V4L2_FIELD_ANY`: the driver chooses, and takes the whole picture if it can.
+/// `V4L2_FIELD_ANY`: the driver chooses the field order, preferably whole pictures.
 const FIELD_ANY: u32 = 0;
 
 impl Device {
-    /// The formats in which the device captures, in its order.
+    /// Returns the formats in which the device captures, in the device's order.
     ///
     /// # Errors
-    /// The kernel's error; a device without this call has an empty list.
+    /// The kernel's error. If the device does not support this call, there is no error and the list is empty.
     pub fn formats(&self) -> Result<Vec<FormatInfo>, Error> {
         let ask = |index| FmtDesc { index, buf_type: self.buffer_type(), ..FmtDesc::zeroed() };
         enumerate(self.as_fd(), ENUM_FMT, MAX_FORMATS, ask, |answer| FormatInfo {
@@ -120,7 +122,7 @@ impl Device {
         })
     }
 
-    /// The sizes of `format`; an empty list if the driver does not list them.
+    /// Returns the sizes that the device supports in `format`. The list is empty if the driver does not list sizes.
     ///
     /// # Errors
     /// The kernel's error.
@@ -140,7 +142,7 @@ impl Device {
         })
     }
 
-    /// The current format.
+    /// Returns the current format.
     ///
     /// # Errors
     /// The kernel's error.
@@ -150,7 +152,7 @@ impl Device {
         self.format_call(G_FMT, format)
     }
 
-    /// The format that [`set_format`](Self::set_format) would result in, without setting it.
+    /// Returns the format that [`set_format`](Self::set_format) would set, without setting it.
     ///
     /// # Errors
     /// The kernel's error.
@@ -158,7 +160,8 @@ impl Device {
         self.format_call(TRY_FMT, self.asked(fourcc, width_px, height_px))
     }
 
-    /// Sets a format. Returns the format that the driver chose, which may differ in everything.
+    /// Sets a format. Returns the format that the driver chose, in which the pixel format and the size can both differ
+    /// from the request.
     ///
     /// # Errors
     /// [`Error::is_busy`] while any program captures.
@@ -186,7 +189,7 @@ impl Device {
         number: crate::ioctl::Call<V4l2Format>,
         mut format: V4l2Format,
     ) -> Result<PictureFormat, Error> {
-        // SAFETY: the members of the union for capturing hold no pointer.
+        // SAFETY: the members of the union for capture contain no pointer.
         unsafe { call(self.as_fd(), number, &mut format)? };
         let read = if self.is_multi_planar() { read_multi(&format) } else { read_single(&format) };
         if read.width_px == 0 || read.height_px == 0 || read.planes.is_empty() {

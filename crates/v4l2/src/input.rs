@@ -1,4 +1,4 @@
-//! Inputs of a capture card, and whether there is a signal.
+//! The inputs of a capture card, and the state of the signal at each input.
 
 use std::os::fd::AsFd;
 
@@ -13,20 +13,20 @@ const NO_SIGNAL: u32 = 0x2;
 const NO_LOCK: u32 = 0x100 | 0x1_0000;
 const HAS_DV_TIMINGS: u32 = 0x2;
 
-/// An input of a capture card; a webcam has one.
+/// An input of a capture card. A webcam has one input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
-    /// Its number.
+    /// The input's number.
     pub index: u32,
-    /// Its name, set by the driver: `"HDMI"`.
+    /// The input's name, set by the driver, such as `"HDMI"`.
     pub name: String,
-    /// Whether it follows timings: a digital input, whose size the sender decides.
+    /// Whether this is a digital input with video timings: the sender of the signal decides the picture size.
     pub has_timings: bool,
     status: u32,
 }
 
 impl Input {
-    /// What is wrong with the signal; `None` if the driver reports no problem.
+    /// Returns what is wrong with the signal, or `None` if the driver reports no problem.
     pub fn problem(&self) -> Option<&'static str> {
         match self.status {
             status if status & NO_POWER != 0 => Some("no power"),
@@ -38,7 +38,7 @@ impl Input {
 }
 
 impl Device {
-    /// The inputs.
+    /// Returns the device's inputs.
     ///
     /// # Errors
     /// The kernel's error.
@@ -47,7 +47,7 @@ impl Device {
         enumerate(self.as_fd(), ENUMINPUT, MAX_INPUTS, ask, read)
     }
 
-    /// The selected input, with its current state; `None` if the device has none.
+    /// Returns the selected input with its current state, or `None` if the device has no inputs.
     ///
     /// # Errors
     /// The kernel's error.
@@ -70,7 +70,7 @@ impl Device {
     /// Selects an input.
     ///
     /// # Errors
-    /// The kernel's error, for instance for a number that is not among [`inputs`](Self::inputs).
+    /// The kernel's error, for example if `index` is not the number of one of the [`inputs`](Self::inputs).
     pub fn set_input(&self, index: u32) -> Result<(), Error> {
         let mut index = i32::try_from(index).unwrap_or(i32::MAX);
         call_flat(self.as_fd(), S_INPUT, &mut index)

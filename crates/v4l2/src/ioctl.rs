@@ -1,4 +1,4 @@
-//! The ioctl calls: each call's number, with the structure that it takes.
+//! The ioctl calls: the number of each call, with the structure that the call takes.
 
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -11,7 +11,7 @@ use crate::sys::{
     QueryMenu, RequestBuffers, StreamParm, V4l2Buffer, V4l2Capability, V4l2Event, V4l2Format, V4l2Input,
 };
 
-/// A call's number and name. The type says what the kernel reads and writes.
+/// The number and the name of an ioctl call. The type `T` is the structure that the kernel reads and writes.
 #[derive(Clone, Copy)]
 pub(crate) struct Call<T> {
     number: Ioctl,
@@ -66,10 +66,11 @@ calls! {
     QUERY_EXT_CTRL, "VIDIOC_QUERY_EXT_CTRL": _IOWR(103, QueryExtCtrl);
 }
 
-/// Makes the call, and repeats it when a signal interrupts it.
+/// Makes the call, and repeats it if a signal interrupts it.
 ///
 /// # Safety
-/// Pointers within `argument` must be valid for what the kernel reads and writes through them during the call.
+/// Pointers within `argument` must be valid for everything that the kernel reads and writes through them during the
+/// call.
 pub(crate) unsafe fn call<T>(fd: BorrowedFd<'_>, call: Call<T>, argument: &mut T) -> Result<(), Error> {
     loop {
         // SAFETY: the descriptor is open while it is borrowed; `argument` is exclusively borrowed and of the type whose
@@ -85,10 +86,10 @@ pub(crate) unsafe fn call<T>(fd: BorrowedFd<'_>, call: Call<T>, argument: &mut T
     }
 }
 
-/// Structures and numbers in which the kernel follows no pointer.
+/// Structures and numbers that contain no pointer for the kernel to follow.
 ///
 /// # Safety
-/// No call that takes one reads or writes memory beyond it.
+/// No ioctl call that takes a value of this type reads or writes memory outside the value.
 pub(crate) unsafe trait Flat {}
 
 macro_rules! flat {
@@ -118,14 +119,16 @@ flat!(
 
 /// Makes a call whose argument contains no pointer.
 pub(crate) fn call_flat<T: Flat>(fd: BorrowedFd<'_>, number: Call<T>, argument: &mut T) -> Result<(), Error> {
-    // SAFETY: it contains no pointer, as the trait guarantees.
+    // SAFETY: the argument contains no pointer, as the trait guarantees.
     unsafe { call(fd, number, argument) }
 }
 
-/// Makes calls with growing `index` until the kernel reports the end (`EINVAL`), or `limit` is reached.
+/// Makes calls with increasing `index` until the kernel reports the end (`EINVAL`) or `limit` is reached. Returns the
+/// results.
 ///
 /// # Errors
-/// Any other error at the first index; a device that does not support the call has an empty list.
+/// Any other error at the first index. If the device does not support the call, there is no error and the list is
+/// empty.
 pub(crate) fn enumerate<T: Flat + Plain, R>(
     fd: BorrowedFd<'_>,
     number: Call<T>,
@@ -145,8 +148,8 @@ pub(crate) fn enumerate<T: Flat + Plain, R>(
     Ok(found)
 }
 
-/// Text up to its first zero byte. The maker of a USB device sets its name, so characters that would control a terminal
-/// become blanks.
+/// Converts the bytes before the first zero byte to text. The maker of a USB device sets its name, so characters that
+/// could control a terminal are replaced by blanks.
 pub(crate) fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).replace(char::is_control, " ").trim().to_owned()

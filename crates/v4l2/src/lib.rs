@@ -1,14 +1,14 @@
-//! Video4Linux2, the kernel's interface to cameras and capture cards, made safe.
+//! A safe interface to Video4Linux2 (V4L2), the kernel's interface to cameras and capture cards.
 //!
-//! A [`Device`] is an open node: callers query its capabilities, formats and controls, and set its format.
-//! [`Device::start`] makes a [`CaptureStream`] of it, whose memory-mapped buffers are lent one at a time ([`FilledBuffer`]) and return
-//! to the device when dropped. Nothing blocks: an empty queue is `None`, and [`AsFd`](std::os::fd::AsFd) is for
-//! waiting.
+//! A [`Device`] is an open device node: callers query its capabilities, formats and controls, and set its format.
+//! [`Device::start`] turns the device into a [`CaptureStream`]. The stream's memory-mapped buffers are lent to the
+//! caller one at a time ([`FilledBuffer`]) and return to the device when dropped. No call blocks: if no buffer is
+//! filled yet, the result is `None`. To wait for a buffer, poll the file descriptor ([`AsFd`](std::os::fd::AsFd)).
 //!
-//! Numbers and sizes from the kernel are checked or bounded here: a driver that enumerates endlessly is cut short.
+//! Numbers and sizes from the kernel are checked or limited in this crate: a driver whose lists never end is cut off.
 //!
-//! What does not belong here: choosing a format, waiting, retrying, and anything of Framecast's own. Empty on systems
-//! other than Linux.
+//! Choosing a format, waiting, retrying, and everything that is specific to Framecast do not belong in this crate. On
+//! systems other than Linux, the crate is empty.
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! A buffer of the device in this process's memory.
+//! A device buffer that is mapped into the memory of this process.
 
 use std::ffi::c_void;
 
@@ -7,16 +7,16 @@ use std::ptr::NonNull;
 
 use crate::Error;
 
-/// A mapped area of a device's memory, unmapped on drop.
+/// A mapped area of a device's memory, which is unmapped on drop.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     start: NonNull<c_void>,
     len: usize,
 }
 
-// SAFETY: the mapping belongs to this value only, and any thread may read the memory.
+// SAFETY: the mapping belongs to this value only, and every thread is allowed to read the memory.
 unsafe impl Send for Mapping {}
-// SAFETY: nothing is written through it; see `bytes` for who else may write.
+// SAFETY: this process writes nothing through the mapping; `bytes` says when the device is allowed to write.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
@@ -49,10 +49,11 @@ impl Mapping {
         self.len
     }
 
-    /// The bytes.
+    /// Returns the bytes of the mapped area.
     ///
     /// # Safety
-    /// The device must not own the buffer while the slice is in use: it has been dequeued, and is not queued again.
+    /// The device must not own the buffer while the slice is in use: the buffer has been dequeued, and is not queued
+    /// again.
     pub(crate) unsafe fn bytes(&self) -> &[u8] {
         // SAFETY: mapped for `len` bytes until drop, and the caller guarantees that nobody writes.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.len) }

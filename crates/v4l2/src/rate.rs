@@ -8,10 +8,10 @@ use crate::{Device, Error, FourCc};
 
 const MAX_INTERVALS: u32 = 256;
 
-/// `V4L2_CAP_TIMEPERFRAME`.
+/// The kernel's flag for a device whose frame interval can be set (`V4L2_CAP_TIMEPERFRAME`).
 const CAN_SET_RATE: u32 = 0x1000;
 
-/// A time in seconds as a fraction: 1/30.
+/// A time in seconds as a fraction, such as 1/30.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fraction {
     /// The numerator.
@@ -21,29 +21,29 @@ pub struct Fraction {
 }
 
 impl Fraction {
-    /// Frames per second of this interval; `None` if it is 0 or infinite.
+    /// Returns the frames per second at this interval, or `None` if the interval is zero or infinite.
     pub fn fps(self) -> Option<f64> {
         (self.numerator > 0 && self.denominator > 0)
             .then(|| f64::from(self.denominator) / f64::from(self.numerator))
     }
 }
 
-/// The times between frames of one format and size.
+/// The frame intervals that a device supports at one format and size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Intervals {
     /// Only these intervals.
     Discrete(Vec<Fraction>),
-    /// Any from the shortest to the longest.
+    /// All intervals from the shortest to the longest.
     Stepwise {
-        /// The shortest: the highest rate.
+        /// The shortest interval, which gives the highest rate.
         min: Fraction,
-        /// The longest: the lowest rate.
+        /// The longest interval, which gives the lowest rate.
         max: Fraction,
     },
 }
 
 impl Device {
-    /// The intervals at this format and size; an empty list if the driver does not list them.
+    /// Returns the intervals at this format and size. The list is empty if the driver does not list intervals.
     ///
     /// # Errors
     /// The kernel's error.
@@ -67,7 +67,7 @@ impl Device {
         })
     }
 
-    /// The current interval; `None` if the device has no such setting.
+    /// Returns the current frame interval, or `None` if the device has no such setting.
     ///
     /// # Errors
     /// The kernel's error.
@@ -75,7 +75,8 @@ impl Device {
         self.rate_call(None)
     }
 
-    /// Sets the interval. Returns the interval that the driver chose; `None` if the device has no such setting.
+    /// Sets the frame interval. Returns the interval that the driver chose, or `None` if the device has no such
+    /// setting.
     ///
     /// # Errors
     /// [`Error::is_busy`] while pictures are captured.

@@ -1,4 +1,4 @@
-//! Capture: a ring of buffers that the device fills and lends.
+//! Capture: a queue of buffers that the device fills and lends to the caller.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
@@ -8,50 +8,54 @@ use crate::mapping::Mapping;
 use crate::sys::{self, MAX_PLANES, MEMORY_MMAP, Plain};
 use crate::{Device, Error};
 
-/// Drivers may allocate more buffers than requested; this is the kernel's own bound (`VIDEO_MAX_FRAME`).
+/// The kernel's own limit on the number of buffers (`VIDEO_MAX_FRAME`). Drivers are allowed to allocate more buffers
+/// than requested.
 const MAX_BUFFERS: u32 = 32;
 
 const FLAG_ERROR: u32 = 0x40;
 const TIMESTAMP_MASK: u32 = 0xe000;
 const TIMESTAMP_MONOTONIC: u32 = 0x2000;
 
-/// A device that captures. Dropping it unmaps its buffers and closes it, which stops the capture.
+/// A device that captures. Dropping the stream unmaps the buffers and closes the device, which stops the capture.
 #[derive(Debug)]
 pub struct CaptureStream {
-    /// Each buffer's planes. Declared before the device, so that they are unmapped before it is closed.
+    /// The mapped planes of each buffer. This field is declared before the device, so that the planes are unmapped
+    /// before the device is closed.
     buffers: Vec<Vec<Mapping>>,
     device: Device,
     is_on: bool,
-    /// Why a lent buffer could not be returned; the next dequeue reports it.
+    /// The error from returning a lent buffer to the device. The next dequeue reports the error.
     failed: Option<Error>,
 }
 
-/// The driver's data on a filled buffer.
+/// What the driver reports about a filled buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BufferInfo {
-    /// Counts frames; a gap means lost frames.
+    /// The number of the frame, counted by the driver. A gap means lost frames.
     pub sequence: u32,
-    /// The capture time by the monotonic clock; `None` if the driver uses another one.
+    /// The capture time on the monotonic clock; `None` if the driver uses another clock.
     pub captured_at: Option<Duration>,
-    /// Whether the bytes may be damaged.
+    /// Whether the driver reports that the bytes might be damaged.
     pub is_broken: bool,
 }
 
-/// A filled buffer, lent by the device. Dropping it returns it to be filled again.
+/// A filled buffer, lent by the device. Dropping this value returns the buffer to the device, which fills the buffer
+/// again.
 #[derive(Debug)]
 pub struct FilledBuffer<'a> {
     stream: &'a mut CaptureStream,
     index: u32,
     info: BufferInfo,
-    /// The first byte and the end of each plane's content.
+    /// The start offset and the end offset of the content of each plane.
     filled: [(usize, usize); MAX_PLANES],
 }
 
 impl Device {
-    /// Maps `count` buffers (the driver may allocate more or fewer), queues them and starts the capture.
+    /// Maps `count` buffers (the driver is allowed to allocate more or fewer), queues the buffers and starts the
+    /// capture.
     ///
     /// # Errors
-    /// The device is returned with the kernel's error: [`Error::is_busy`] when another program captures.
+    /// The kernel's error together with the device: [`Error::is_busy`] if another program captures.
     pub fn start(self, count: u32) -> Result<CaptureStream, (Self, Error)> {
         let mut stream = CaptureStream { device: self, buffers: Vec::new(), is_on: false, failed: None };
         match stream.begin(count) {
@@ -80,21 +84,21 @@ impl CaptureStream {
         Ok(())
     }
 
-    /// The device, for queries that are allowed during capture.
+    /// Returns the device, for queries that are allowed during capture.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// The number of buffers.
+    /// Returns the number of buffers.
     pub fn buffer_count(&self) -> usize {
         self.buffers.len()
     }
 
-    /// The oldest filled buffer, or `None` when there is none yet. Does not block; the descriptor is ready for reading
-    /// when there is one.
+    /// Returns the oldest filled buffer, or `None` if no buffer is filled yet. This does not block. The file descriptor
+    /// is ready for reading when a buffer is filled.
     ///
     /// # Errors
-    /// [`Error::is_gone`] after unplugging; after others, like `EIO`, the stream mostly has to be stopped.
+    /// [`Error::is_gone`] after unplugging. After most other errors, such as `EIO`, the stream has to be stopped.
     pub fn dequeue(&mut self) -> Result<Option<FilledBuffer<'_>>, Error> {
         if let Some(error) = self.failed.take() {
             return Err(error);
@@ -114,7 +118,7 @@ impl CaptureStream {
         let mut filled = [(0, 0); MAX_PLANES];
         for (number, (mapping, range)) in mapped.iter().zip(&mut filled).enumerate() {
             let (start, end) = match self.device.is_multi_planar() {
-                // A plane's used bytes count from its start, including those before the data.
+                // `bytes_used` counts from the start of the plane and includes the bytes before the data.
                 true => (planes[number].data_offset, planes[number].bytes_used),
                 false => (0, buffer.bytes_used),
             };
@@ -125,7 +129,7 @@ impl CaptureStream {
         Ok(Some(FilledBuffer { stream: self, index: buffer.index, info, filled }))
     }
 
-    /// Stops the capture, takes all buffers back and leaves the device ready for a new setup.
+    /// Stops the capture, takes all buffers back and returns the device, ready for a new setup.
     pub fn stop(mut self) -> Device {
         if self.is_on {
             let mut buffer_type = self.buffer_type_int();
@@ -151,7 +155,7 @@ impl CaptureStream {
         Ok(request.count)
     }
 
-    /// A request about buffer `index`. `planes` must live while the request is in use.
+    /// Returns the kernel structure for a call about buffer `index`. `planes` must outlive the structure.
     fn buffer(&self, index: u32, planes: &mut [sys::V4l2Plane; MAX_PLANES]) -> sys::V4l2Buffer {
         let mut buffer = sys::V4l2Buffer::zeroed();
         buffer.index = index;
@@ -183,7 +187,7 @@ impl CaptureStream {
         planes[..count].iter().map(map).collect()
     }
 
-    /// Queues buffer `index` at the device.
+    /// Hands buffer `index` to the device to be filled.
     fn queue(&self, index: u32) -> Result<(), Error> {
         let mut planes = [sys::V4l2Plane::zeroed(); MAX_PLANES];
         let mut buffer = self.buffer(index, &mut planes);
@@ -209,17 +213,17 @@ impl AsRawFd for CaptureStream {
 }
 
 impl FilledBuffer<'_> {
-    /// The driver's data on it.
+    /// Returns what the driver reports about this buffer.
     pub fn info(&self) -> BufferInfo {
         self.info
     }
 
-    /// The number of planes.
+    /// Returns the number of planes.
     pub fn plane_count(&self) -> usize {
         self.stream.buffers[self.index as usize].len()
     }
 
-    /// What the device wrote into plane `number`; empty beyond the last plane.
+    /// Returns the bytes that the device wrote into plane `number`; empty if there is no such plane.
     pub fn plane(&self, number: usize) -> &[u8] {
         let Some(mapping) = self.stream.buffers[self.index as usize].get(number) else { return &[] };
         let (start, end) = self.filled[number];

@@ -1,15 +1,15 @@
-//! The kernel's structures (`include/uapi/linux/videodev2.h`), as far as capture needs them.
+//! The kernel's structures from `include/uapi/linux/videodev2.h`, as far as capture needs them.
 //!
-//! Fields have the kernel's order and widths; `sys_size` asserts the sizes. Enumeration values stay numbers here: a
-//! newer kernel may have more of them.
+//! The fields have the kernel's order and widths; `sys_size` asserts the sizes of the structures. Enumeration values
+//! stay plain numbers, because a newer kernel can have additional values.
 #![allow(missing_docs)]
 
 use std::ffi::c_void;
 
-/// Structures that are valid when all their bytes are zero, and contain no references.
+/// Structures that are valid when all their bytes are zero, and that contain no references.
 ///
 /// # Safety
-/// Every bit pattern of the structure is a valid value of it.
+/// Every bit pattern must be a valid value of the structure.
 pub(crate) unsafe trait Plain: Copy {
     fn zeroed() -> Self {
         // SAFETY: the trait guarantees that all zeros are a valid pattern.
@@ -46,7 +46,7 @@ plain!(
     ExtControls
 );
 
-/// The maximum number of planes of a picture in memory (`VIDEO_MAX_PLANES`).
+/// The maximum number of memory planes of a picture (`VIDEO_MAX_PLANES`).
 pub(crate) const MAX_PLANES: usize = 8;
 
 pub(crate) const BUF_TYPE_VIDEO_CAPTURE: u32 = 1;
@@ -77,7 +77,7 @@ pub(crate) struct FmtDesc {
     pub(crate) reserved: [u32; 3],
 }
 
-/// `v4l2_frmsizeenum`: `size` holds width and height, or the six numbers of a stepwise range.
+/// `v4l2_frmsizeenum`. `size` contains width and height, or the six numbers of a stepwise range.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct FrmSizeEnum {
@@ -88,7 +88,7 @@ pub(crate) struct FrmSizeEnum {
     pub(crate) reserved: [u32; 2],
 }
 
-/// `v4l2_frmivalenum`: `interval` holds one fraction, or the three of a stepwise range.
+/// `v4l2_frmivalenum`. `interval` contains one fraction, or the three fractions of a stepwise range.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct FrmIvalEnum {
@@ -149,7 +149,8 @@ pub(crate) union FormatUnion {
     pub(crate) pix: PixFormat,
     pub(crate) pix_mp: PixFormatMplane,
     pub(crate) raw: [u8; 200],
-    /// Another member, for formats that are not used here, contains a pointer, which determines the alignment.
+    /// A pointer that determines the union's alignment. In the kernel's union, a member for formats that are not used
+    /// here contains a pointer.
     pub(crate) align: *mut c_void,
 }
 
@@ -188,8 +189,8 @@ pub(crate) struct V4l2Plane {
     pub(crate) reserved: [u32; 11],
 }
 
-/// `struct timeval` in the width that this target's C library uses: the kernel tells the two apart by the size of the
-/// structure around it.
+/// `struct timeval` in the width that the C library of this target uses. The kernel recognises the width from the size
+/// of the enclosing structure.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct TimeVal {
@@ -231,7 +232,7 @@ pub(crate) struct V4l2Buffer {
     pub(crate) request_fd: i32,
 }
 
-/// `v4l2_streamparm` with its member for capture.
+/// `v4l2_streamparm` with the union member for capture.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct StreamParm {
@@ -260,7 +261,7 @@ pub(crate) struct V4l2Input {
     pub(crate) reserved: [u32; 3],
 }
 
-/// `v4l2_dv_timings` with its member for BT.656 and BT.1120 timings, the only kind there is.
+/// `v4l2_dv_timings` with the union member for BT.656 and BT.1120 timings, the only kind that exists.
 #[repr(C, packed)]
 #[derive(Clone, Copy)]
 pub(crate) struct DvTimings {
@@ -270,7 +271,8 @@ pub(crate) struct DvTimings {
     pub(crate) interlaced: u32,
     pub(crate) polarities: u32,
     pub(crate) pixel_clock: u64,
-    /// Front porch, sync and back porch: horizontal, vertical, and vertical of an interlaced picture's second field.
+    /// Front porch, sync and back porch, three times: horizontal, vertical, and vertical for the second field of an
+    /// interlaced picture.
     pub(crate) blanking: [u32; 9],
     pub(crate) standards: u32,
     pub(crate) flags: u32,
@@ -293,7 +295,8 @@ pub(crate) struct EventSubscription {
 #[derive(Clone, Copy)]
 pub(crate) union EventPayload {
     pub(crate) raw: [u8; 64],
-    /// The member for controls contains a 64-bit number, which determines the alignment.
+    /// A 64-bit number that determines the union's alignment. In the kernel's union, the member for controls contains a
+    /// 64-bit number.
     pub(crate) align: i64,
 }
 
@@ -327,7 +330,7 @@ pub(crate) struct QueryExtCtrl {
     pub(crate) reserved: [u32; 32],
 }
 
-/// `v4l2_querymenu`: for an integer menu, `name` holds a 64-bit number instead.
+/// `v4l2_querymenu`. For an integer menu, `name` contains a 64-bit number instead of text.
 #[repr(C, packed)]
 #[derive(Clone, Copy)]
 pub(crate) struct QueryMenu {

@@ -1,7 +1,8 @@
 //! Compile-time assertions of the sizes of the kernel's structures.
 //!
-//! The sizes are part of each call's number: at best, the kernel would reject a wrong one. Those of 32-bit targets
-//! depend on how wide the C library's time is, and on whether 64-bit numbers are aligned to 8 bytes (ARM) or 4 (x86).
+//! The size of a structure is part of the number of the ioctl call, so at best the kernel would reject a call with a
+//! wrong size. On 32-bit targets, the sizes depend on the width of the C library's time type, and on whether 64-bit
+//! numbers are aligned to 8 bytes (ARM) or 4 bytes (x86).
 
 use std::mem::{offset_of, size_of};
 

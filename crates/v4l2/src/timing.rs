@@ -1,4 +1,4 @@
-//! The timings of a digital input, whose sender decides the size.
+//! The video timings of a digital input, where the sender of the signal decides the picture size.
 
 use std::os::fd::AsFd;
 
@@ -11,17 +11,18 @@ use crate::{Device, Error};
 pub struct Timings(DvTimings);
 
 impl Timings {
-    /// Width of the picture in pixels.
+    /// Returns the width of the picture in pixels.
     pub fn width_px(&self) -> u32 {
         self.0.width
     }
 
-    /// Height of the picture in pixels.
+    /// Returns the height of the picture in pixels.
     pub fn height_px(&self) -> u32 {
         self.0.height
     }
 
-    /// Pictures per second (for an interlaced signal: whole pictures); `None` when the driver does not know the clock.
+    /// Returns the pictures per second (for an interlaced signal, two fields are one picture). Returns `None` if the
+    /// driver reports no pixel clock.
     pub fn fps(&self) -> Option<f64> {
         let blanking = self.0.blanking;
         let sum = |part: &[u32]| part.iter().map(|&px| u64::from(px)).sum::<u64>();
@@ -43,20 +44,21 @@ impl std::fmt::Debug for Timings {
 }
 
 impl Device {
-    /// The timings of the current signal.
+    /// Measures the timings of the signal that arrives at the selected input.
     ///
     /// # Errors
-    /// `ENOLINK` without a signal, `ENOLCK` with an unstable one, [`Error::is_unsupported`] for other inputs.
+    /// `ENOLINK` if there is no signal, `ENOLCK` if the signal is unstable, and [`Error::is_unsupported`] for inputs
+    /// without timings.
     pub fn query_timings(&self) -> Result<Timings, Error> {
         let mut timings = DvTimings::zeroed();
         call_flat(self.as_fd(), QUERY_DV_TIMINGS, &mut timings)?;
         Ok(Timings(timings))
     }
 
-    /// Sets the timings by which the device captures.
+    /// Sets the timings that the device uses for capture.
     ///
     /// # Errors
-    /// [`Error::is_busy`] while pictures are captured with others.
+    /// [`Error::is_busy`] while pictures are captured with other timings.
     pub fn set_timings(&self, timings: &Timings) -> Result<(), Error> {
         let mut timings = timings.0;
         call_flat(self.as_fd(), S_DV_TIMINGS, &mut timings)

@@ -1,33 +1,33 @@
-//! The addresses to which a redirect may lead.
+//! Decides to which addresses a redirect is allowed to lead.
 //!
-//! A camera, or an attacker in its place, must not make us request what only this machine can reach: services on
-//! loopback, and the address at which clouds give a machine its secrets. Only a camera on this machine itself may
-//! redirect there.
+//! A camera, or an attacker in its place, must not make Framecast send requests to addresses that only this machine can
+//! reach: services on loopback, and the address from which a cloud provider serves a machine its secrets. Only a camera
+//! on this machine itself is allowed to redirect to this machine.
 
 use std::net::{IpAddr, Ipv4Addr};
 
-/// The metadata addresses of clouds, outside the link-local block of IPv4.
+/// The addresses of cloud metadata services that lie outside the link-local block of IPv4.
 const METADATA_V4: [Ipv4Addr; 3] =
     [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
 
-/// The first 32 bits of metadata addresses in IPv6. A site's own network has a random prefix, so none of them starts
-/// like this.
+/// The first 32 bits of the IPv6 addresses of cloud metadata services. The private prefix of a site's own network is
+/// random, so no site's addresses start with these bits.
 const METADATA_V6: [[u16; 2]; 4] = [[0xFD00, 0xEC2], [0xFD20, 0xCE], [0xFD00, 0xC1], [0xFD00, 0x42]];
 
-/// The first 96 bits of IPv4 addresses behind NAT64 (RFC 6052 §2.1).
+/// The first 96 bits of IPv6 addresses that stand for IPv4 addresses behind NAT64 (RFC 6052 §2.1).
 const NAT64: [u16; 6] = [0x64, 0xFF9B, 0, 0, 0, 0];
 
-/// Which addresses a connection may use.
+/// The rule for the addresses to which a connection is allowed to lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AddressPolicy {
-    /// For the source's own URL: any address.
+    /// Allows any address, for the source's own URL.
     Any,
-    /// For a redirect by a camera at this address.
+    /// Restricts a redirect by a camera at this address; `None` if the camera's address is unknown.
     RedirectedBy(Option<IpAddr>),
 }
 
 impl AddressPolicy {
-    /// Whether the client may connect to `address`.
+    /// Returns whether the client is allowed to connect to `address`.
     pub(super) fn allows(self, address: IpAddr) -> bool {
         let address = embedded_ipv4(address);
         match self {
@@ -47,7 +47,7 @@ impl AddressPolicy {
     }
 }
 
-/// The IPv4 address that an IPv6 address embeds, if it does.
+/// Returns the IPv4 address that an IPv6 address embeds; if there is none, returns `address` unchanged.
 fn embedded_ipv4(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     if let Some(v4) = v6.to_ipv4_mapped() {

@@ -1,7 +1,7 @@
 //! Basic and Digest authentication (RFC 7617, RFC 7616).
 //!
-//! The client sends no login until the server asks. It then remembers the method, so that later polls need no second
-//! round trip.
+//! The client sends no login until the server asks for one. It then remembers the server's authentication method, so
+//! that later polls need no second round trip.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::http1::{Challenge, Head, parse_challenges};
 
-/// User and password, percent-decoded.
+/// A user and a password, percent-decoded.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Credentials {
     pub(super) user: String,
@@ -20,11 +20,11 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// Moves user and password out of `url`.
+    /// Removes the user and password from `url` and returns them; `None` if the URL has neither.
     pub(super) fn take_from(url: &mut Url) -> Option<Self> {
         let user = percent_decode(url.username());
         let password = percent_decode(url.password().unwrap_or_default());
-        // These fail only for URLs without a host, which have neither.
+        // These calls fail only for URLs without a host, which have neither user nor password.
         url.set_username("").ok();
         url.set_password(None).ok();
         (!user.is_empty() || !password.is_empty()).then_some(Self { user, password })
@@ -37,14 +37,14 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// What one source knows about its login.
+/// The login state of one source: its credentials and the authentication method for which the server last asked.
 #[derive(Debug)]
 pub(super) struct Login {
     credentials: Credentials,
     method: Option<Method>,
-    /// Whether the server asked over TLS; the login then never goes over a plain connection.
+    /// Whether the server asked for the login over TLS. The login is then never sent over a plain connection.
     is_tls: bool,
-    /// Whether the server has refused a nonce that it accepted before, without sending a new one. Each request then
+    /// Whether the server has refused a nonce that it accepted before, without sending a new nonce. If so, each request
     /// starts without a login.
     is_nonce_single_use: bool,
 }
@@ -55,14 +55,14 @@ enum Method {
     Digest(Box<WwwAuthenticateHeader>),
 }
 
-/// What the client learned from a server's 401.
+/// The result of reading the challenges in a server's 401 response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AuthOutcome {
-    /// The server asks for no method that we support.
+    /// The server offers no method that Framecast supports.
     Unsupported,
-    /// The method to use.
+    /// The server asked for a login with a method that Framecast supports.
     Challenged,
-    /// The password was right but the nonce was too old.
+    /// The server says that the login was right but the nonce was too old.
     StaleNonce,
 }
 
@@ -71,21 +71,22 @@ impl Login {
         Self { credentials, method: None, is_tls: false, is_nonce_single_use: false }
     }
 
-    /// Forgets the method, so that the next request is challenged again.
+    /// Forgets the authentication method, so that the next request is sent without a login and the server sends a new
+    /// challenge.
     pub(super) fn forget(&mut self) {
         self.is_nonce_single_use |= matches!(self.method, Some(Method::Digest(_)));
         self.method = None;
     }
 
-    /// Records that a request has succeeded.
+    /// Records that a request has succeeded. If nonces can be used only once, this forgets the method.
     pub(super) fn succeeded(&mut self) {
         if self.is_nonce_single_use {
             self.method = None;
         }
     }
 
-    /// The `Authorization` header for a GET of `url`; `None` before the server has asked, and on a plain connection if
-    /// it asked over TLS.
+    /// Returns the `Authorization` header for a GET of `url`. `None` before the server has asked for a login, and on a
+    /// plain connection if the server asked over TLS.
     pub(super) fn authorization(&mut self, url: &Url) -> Option<String> {
         if self.is_tls && url.scheme() != "https" {
             return None;
@@ -104,8 +105,8 @@ impl Login {
         }
     }
 
-    /// Reads the challenges of an answer 401 from `url`: takes a Digest challenge that we support, else Basic. If there
-    /// is neither, nothing changes.
+    /// Reads the challenges of a 401 response from `url`. Chooses a Digest challenge that Framecast supports; if there
+    /// is none, chooses Basic; if the server offers neither, changes nothing.
     pub(super) fn handle_challenge(&mut self, url: &Url, head: &Head) -> AuthOutcome {
         let challenges: Vec<Challenge> =
             head.get_all("WWW-Authenticate").flat_map(parse_challenges).collect();
@@ -127,12 +128,13 @@ impl Login {
     }
 }
 
-/// Whether a challenge contains bytes that are not UTF-8. Decoding loses them, so its Digest cannot be computed.
+/// Returns whether a challenge contains bytes that are not UTF-8. Decoding loses those bytes, so a Digest response to
+/// this challenge cannot be computed.
 pub(super) fn has_invalid_utf8(head: &Head) -> bool {
     head.get_all("WWW-Authenticate").any(|challenge| challenge.contains(char::REPLACEMENT_CHARACTER))
 }
 
-/// The parsed Digest challenge; `None` if its hash is not supported.
+/// Parses a Digest challenge. Returns `None` if its hash algorithm is not supported or it has no nonce.
 fn digest_challenge(challenge: &Challenge) -> Option<WwwAuthenticateHeader> {
     let algorithm = match challenge.get("algorithm") {
         None => Default::default(),
@@ -166,7 +168,7 @@ fn digest_challenge(challenge: &Challenge) -> Option<WwwAuthenticateHeader> {
     })
 }
 
-/// The target in the request line: path and query.
+/// Returns the target in the request line: the URL's path and query.
 fn request_target(url: &Url) -> String {
     match url.query() {
         Some(query) => format!("{}?{query}", url.path()),
@@ -174,7 +176,7 @@ fn request_target(url: &Url) -> String {
     }
 }
 
-/// Replaces `%xx` by its byte; anything else stays as it is.
+/// Replaces each `%xx` by the byte that it stands for and leaves everything else as it is.
 fn percent_decode(text: &str) -> String {
     let digit = |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16));
     let bytes = text.as_bytes();

@@ -1,6 +1,7 @@
-//! Classifies a server's answer: a stream, pictures without boundaries, or neither.
+//! Classifies a server's response: a multipart stream, pictures without boundaries, or neither.
 //!
-//! The body decides if it can, because the web servers in cameras set `Content-Type` carelessly.
+//! The body itself decides where possible, and the `Content-Type` header only otherwise, because the web servers in
+//! cameras set it carelessly.
 
 use std::time::Duration;
 
@@ -12,32 +13,34 @@ use super::session::with_timeout;
 use super::target::HttpTarget;
 use crate::Error;
 
-/// Blank lines before a boundary are common; a body with more of them is no stream.
+/// The maximum number of blank bytes before the first boundary. Blank lines there are common; a body with more of them
+/// is not a stream.
 const MAX_BLANK_BYTES: usize = 4096;
-/// Longer than any type that a camera sends.
+/// The maximum length of a known content type. No type that a camera sends is longer.
 const MAX_TYPE_CHARS: usize = 40;
 
 const SOI: [u8; 2] = [0xFF, 0xD8];
 
-/// How much of a web page is searched for a password field, and for how long.
+/// The maximum number of bytes of a web page that are searched for a password field; [`PAGE_TIMEOUT`] limits the time.
 const MAX_PAGE_BYTES: usize = 64 * 1024;
 const PAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What an answer contains. `head` is the part of the body that was read already.
+/// The contents of a response. `head` is the part of the body that was already read.
 pub(super) enum BodyKind {
-    /// Consecutive parts, with the boundary as declared.
+    /// The consecutive parts of a multipart stream. `boundary` is the one that the content type declares.
     Multipart { boundary: Option<String>, head: Bytes },
-    /// One picture, or concatenated pictures without boundaries, as `ffmpeg -f mjpeg -listen 1` serves them.
-    /// `is_endless`: its type announces more pictures.
+    /// One picture, or concatenated pictures without boundaries, such as the output of `ffmpeg -f mjpeg -listen 1`.
+    /// `is_endless` means that the content type promises more pictures.
     Pictures { head: Bytes, is_endless: bool },
-    /// No picture, for this reason. `is_temporary`: the answer was empty, or a word like "busy".
+    /// No picture, for the reason `error`. `is_temporary` means that the response was empty or was text such as "busy",
+    /// so a later request might get a picture.
     NoPicture { error: Error, is_temporary: bool },
 }
 
-/// Classifies `response` by its type and its first bytes.
+/// Classifies `response` by its content type and its first bytes.
 ///
 /// # Errors
-/// What can go wrong while reading.
+/// The errors of reading the response.
 pub(super) async fn sniff(target: &HttpTarget, response: &mut Response) -> Result<BodyKind, Error> {
     let content_type = response.head().get("Content-Type").unwrap_or_default().to_owned();
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -95,7 +98,7 @@ fn is_page(essence: &str) -> bool {
     matches!(essence, "text/html" | "application/xhtml+xml")
 }
 
-/// Whether the web page that begins with `head` asks for a password.
+/// Returns whether the web page that begins with `head` asks for a password.
 async fn has_password_field(response: &mut Response, head: &Bytes) -> bool {
     let mut page = Vec::from(head.as_ref());
     let rest = async {
@@ -138,7 +141,7 @@ fn no_picture_error(target: &HttpTarget, essence: &str) -> Error {
     target.unexpected_answer(answer, advice)
 }
 
-/// Whether a type is a well-known one, and not text that a server copied from the request.
+/// Returns whether `essence` is a well-known content type and not text that a server copied from the request.
 fn is_known_type(essence: &str) -> bool {
     let has_digits = |text: &str| text.bytes().any(|byte| byte.is_ascii_digit());
     essence.split_once('/').is_some_and(|(kind, subtype)| {
@@ -149,7 +152,7 @@ fn is_known_type(essence: &str) -> bool {
     })
 }
 
-/// The body up to its first two bytes that are not blank.
+/// Reads the body until two bytes have arrived after its leading blanks, and returns all bytes read so far.
 async fn first_bytes(response: &mut Response) -> Result<Bytes, RequestError> {
     let mut head = Bytes::new();
     while head.trim_ascii_start().len() < 2 && head.len() < MAX_BLANK_BYTES {

@@ -1,16 +1,17 @@
-//! Cookies of one source's session: the client sends back what a camera set with a challenge, a redirect or a page.
+//! The cookies of one source's session. The client sends back the cookies that a camera set in a response with a
+//! challenge, a redirect or a page.
 //!
-//! A camera needs less than RFC 6265: a session requests one thing from one server, so paths and domains do not matter.
-//! Of all dates, only one that makes a cookie expire at once matters. Cookies that came over TLS are sent over TLS
-//! only.
+//! Cameras need only part of RFC 6265. A session requests one thing from one server, so paths and domains do not
+//! matter. Of the expiry dates, only those that delete a cookie at once matter. Cookies that arrived over TLS are sent
+//! over TLS only.
 
-/// The maximum number of cookies; a new one replaces the oldest.
+/// The maximum number of stored cookies. When it is reached, a new cookie replaces the oldest.
 const MAX_COOKIES: usize = 32;
 
-/// The longest cookie that is stored, name and value together, in bytes.
+/// The maximum length of a stored cookie, in bytes: name and value together.
 const MAX_COOKIE_BYTES: usize = 4096;
 
-/// The most that one request sends back, in bytes.
+/// The approximate maximum length of the `Cookie` header of one request, in bytes.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 
 /// The cookies of one server.
@@ -25,8 +26,8 @@ struct Cookie {
 }
 
 impl Cookies {
-    /// Stores the value of one `Set-Cookie` header, which came over TLS if `is_tls`. Returns whether this changes
-    /// the `Cookie` header.
+    /// Stores the cookie of one `Set-Cookie` header. `is_tls` tells whether the header arrived over TLS. Returns
+    /// whether this changes the `Cookie` header of the next request.
     pub(super) fn set(&mut self, header: &str, is_tls: bool) -> bool {
         let mut attributes = header.split(';').map(str::trim);
         let Some((name, value)) = attributes.next().and_then(|pair| pair.split_once('=')) else {
@@ -56,7 +57,8 @@ impl Cookies {
         true
     }
 
-    /// The value of the header `Cookie` for a request, which goes over TLS if `is_tls`; `None` without cookies.
+    /// Returns the value of the `Cookie` header for a request; `None` if there are no cookies to send. `is_tls` tells
+    /// whether the request goes over TLS.
     pub(super) fn header(&self, is_tls: bool) -> Option<String> {
         let mut header = String::new();
         for Cookie { name, value, .. } in self.0.iter().filter(|cookie| is_tls || !cookie.is_tls) {
@@ -73,11 +75,13 @@ impl Cookies {
     }
 }
 
-/// Whether an attribute removes its cookie: a maximum age of zero or less, or a date of the last century.
+/// Returns whether an attribute deletes its cookie: a maximum age of zero or less, or an expiry date in the last
+/// century.
 fn is_deletion(attribute: &str) -> bool {
     let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
     let is_old = |word: &str| {
-        // Among numbers of two digits, those that RFC 6265 reads as a year and that are no day, hour, minute or second.
+        // The two-digit numbers that RFC 6265 reads as a year of the last century and that cannot be a day, hour,
+        // minute or second.
         let years = match word.len() {
             2 => 70..100,
             4 => 1900..2000,

@@ -1,13 +1,14 @@
-//! Pictures from another server: an MJPEG stream, or a snapshot that is polled.
+//! Drivers for pictures from an HTTP server: an MJPEG stream, or a snapshot that is polled.
 //!
-//! `http://user:password@host/path?query#options`. Path and query go to the server unchanged. Framecast's own options
-//! stand in the fragment, which is never sent: `#timeout=10s` (connection, and after that the first picture),
-//! `#silence=10s` (longest pause of a stream, or of failing polls), `#fps=2` (poll rate, instead of the query's
-//! `fps=`), `#redirect=same` (no redirect to another server) and `#insecure` (accept any TLS certificate).
+//! The source is `http://user:password@host/path?query#options`. Path and query go to the server unchanged. Framecast's
+//! own options are in the fragment, which is never sent: `#timeout=10s` (time limit for the connection, and after that
+//! for the first picture), `#silence=10s` (the longest pause of a stream, or the longest time for which polls are
+//! allowed to fail), `#fps=2` (the poll rate, instead of the query's `fps=`), `#redirect=same` (refuse redirects to
+//! another server) and `#insecure` (accept any TLS certificate).
 //!
-//! [`Session`] sends requests, with login, cookies and redirects, through a [`client`] that reads HTTP/1 as cameras
-//! write it; [`body_kind`] classifies each answer for [`stream`] and [`snapshot_poller`]. Proxies from the environment are not used:
-//! cameras are on the local network, which a proxy does not reach.
+//! [`Session`] sends requests, with login, cookies and redirects, through a [`client`] that tolerates HTTP/1 as cameras
+//! write it. [`body_kind`] classifies each response for [`stream`] and [`snapshot_poller`]. Proxies from the
+//! environment are not used, because cameras are on the local network, which a proxy does not reach.
 
 mod address_policy;
 mod auth;
@@ -34,11 +35,12 @@ use self::stream::{HttpStream, Reader};
 use self::target::HttpTarget;
 use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
 
-/// After a pause, a camera may have no picture for the first request, and one a moment later.
+/// The maximum number of requests for the first picture. After an idle time, a camera may have no picture for the first
+/// request, but have one a moment later.
 const MAX_FIRST_REQUESTS: usize = 4;
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(300);
 
-/// The driver for `http:`; a second instance serves `https:`.
+/// The driver for the scheme `http` or `https`, as the field says.
 pub(crate) struct Http(pub(crate) &'static str);
 
 impl Driver for Http {
@@ -78,8 +80,8 @@ impl Driver for Http {
     }
 }
 
-/// The first answer. Repeats the request a few times if the answer is empty in place of a picture, or is a page that
-/// set a cookie.
+/// Returns the first response. Repeats the request up to three times if the response has no picture but a later one
+/// might: it is empty, is text such as "busy", or sets a new cookie.
 async fn first_answer(session: &mut Session) -> Result<(Response, BodyKind), Error> {
     let mut asked = 0;
     loop {

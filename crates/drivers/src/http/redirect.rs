@@ -1,4 +1,4 @@
-//! The target of a redirect, and whether login and cookies may go along.
+//! Determines the target of a redirect, and whether the login and cookies are sent to that target.
 
 use url::Url;
 
@@ -6,10 +6,10 @@ use super::target::HttpTarget;
 use crate::Error;
 use crate::http1::Head;
 
-/// The target to which `head`, the answer to a request for `from`, redirects; `None` for other answers.
+/// Returns the target to which `head`, the response to a request for `from`, redirects; `None` if it is not a redirect.
 ///
 /// # Errors
-/// [`Error::UnexpectedAnswer`] when the target is missing or not a web address.
+/// [`Error::UnexpectedAnswer`] when the target is missing or is not an `http:` or `https:` address.
 pub(super) fn location(target: &HttpTarget, head: &Head, from: &Url) -> Result<Option<Url>, Error> {
     if !matches!(head.status(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
@@ -36,14 +36,15 @@ pub(super) fn location(target: &HttpTarget, head: &Head, from: &Url) -> Result<O
     Ok(Some(next))
 }
 
-/// The part of a URL that viewers may see: scheme and host.
+/// Returns the part of a URL that viewers are allowed to see: scheme and host.
 pub(super) fn shown_origin(url: &Url) -> String {
     const MAX_SHOWN_CHARS: usize = 100;
     let host: String = url.host_str().unwrap_or_default().chars().take(MAX_SHOWN_CHARS).collect();
     format!("{}://{host}", url.scheme())
 }
 
-/// The same for a redirect from `from`. On the same host only the port differs, which viewers do not see.
+/// Describes the target of a redirect from `from`, as viewers are allowed to see it. On the same host and scheme only
+/// the port differs, which viewers do not see, so the text is "another port of the same host".
 pub(super) fn shown_origin_from(from: &Url, to: &Url) -> String {
     if from.host() != to.host() {
         return shown_origin(to);
@@ -54,20 +55,21 @@ pub(super) fn shown_origin_from(from: &Url, to: &Url) -> String {
     "another port of the same host".to_owned()
 }
 
-/// The part of a URL that the log may show: scheme, host and port.
+/// Returns the part of a URL that the log is allowed to show: scheme, host and port.
 pub(super) fn origin_with_port(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     shown_origin(url) + &port
 }
 
-/// Whether `to` may get the login and cookies of `from`: it is the same server, or the same host over TLS.
+/// Returns whether `to` is allowed to receive the login and cookies of `from`: it is the same server, or the same host
+/// over TLS.
 pub(super) fn is_same_server(from: &Url, to: &Url) -> bool {
     from.host() == to.host()
         && ((from.scheme() == to.scheme() && from.port_or_known_default() == to.port_or_known_default())
             || (from.scheme() == "http" && to.scheme() == "https"))
 }
 
-/// Whether a redirect leads from TLS to a plain connection.
+/// Returns whether a redirect leads from TLS to a plain connection.
 pub(super) fn is_downgrade(from: &Url, to: &Url) -> bool {
     from.scheme() == "https" && to.scheme() == "http"
 }

@@ -1,4 +1,4 @@
-//! The requests of one source: adds its login and its cookies, and follows redirects.
+//! Sends the requests of one source: adds the source's login and cookies, and follows redirects.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,32 +17,34 @@ use crate::error::is_busy_status;
 
 const MAX_REDIRECTS: usize = 5;
 
-/// How many challenges one request answers: the first, and another if the nonce was too old by then.
+/// The maximum number of login challenges to which the session responds during one request: the first one, and a second
+/// one if the nonce has expired by then.
 const MAX_LOGIN_ATTEMPTS: usize = 2;
 
-/// Sends repeated requests to the target's server. Dropping it closes the connection.
+/// Sends repeated requests to the server of one source. Dropping the session closes its connection.
 pub(super) struct Session {
     target: Arc<HttpTarget>,
     client: HttpClient,
     login: Option<Login>,
     cookies: Cookies,
-    /// Whether the last answer set a cookie that its request had not sent.
+    /// Whether the last response set a cookie that its request had not sent.
     has_new_cookie: bool,
-    /// The camera's address: a redirect to the camera's own machine is allowed.
+    /// The camera's IP address, to which redirects are always allowed; `None` before the camera's first response.
     address: Option<IpAddr>,
-    /// The status of the last answer; `None` if the camera itself did not answer.
+    /// The status of the last response; `None` if the last request got no usable response.
     status: Option<u16>,
 }
 
-/// The result of a request for one address, with the login if the server asked for it.
+/// The response to a request for one URL, sent with the login if the server asked for it.
 struct AuthResponse {
     response: Response,
-    /// Whether the camera has refused the login that answered its own challenge.
+    /// Whether the camera refused a login that was sent in response to its own challenge, so that the user or password
+    /// must be wrong.
     is_login_wrong: bool,
 }
 
 impl Session {
-    /// A session that has not connected yet.
+    /// Creates a session that is not connected yet.
     pub(super) fn new(target: HttpTarget) -> Self {
         Self {
             client: HttpClient::new(target.connect_timeout()),
@@ -55,16 +57,16 @@ impl Session {
         }
     }
 
-    /// What the session requests.
+    /// Returns the parsed URL and options that this session requests.
     pub(super) fn target(&self) -> &Arc<HttpTarget> {
         &self.target
     }
 
-    /// Sends one request and returns the last answer, after redirects; its status is a success.
+    /// Sends one request, follows its redirects, and returns the last response. Its status is always 2xx.
     ///
     /// # Errors
-    /// [`Error::Connection`], [`Error::EndedEarly`], [`Error::TimedOut`], or [`Error::UnexpectedAnswer`] for any status but
-    /// success.
+    /// [`Error::Connection`], [`Error::EndedEarly`], [`Error::TimedOut`], or [`Error::UnexpectedAnswer`] for any status
+    /// other than 2xx.
     pub(super) async fn get(&mut self) -> Result<Response, Error> {
         let target = Arc::clone(&self.target);
         let limit = target.answer_timeout();
@@ -84,18 +86,19 @@ impl Session {
         Err(self.status_error(&answer))
     }
 
-    /// Returns an answer that was read, so that the next request can reuse its connection.
+    /// Takes back a response that the caller has finished reading, so that the next request can reuse its connection.
     pub(super) fn recycle(&mut self, response: Response) {
         self.client.recycle(response);
     }
 
-    /// Whether a repeated request may get another answer, because it sends the new cookie.
+    /// Returns whether the last response set a new cookie, so that a repeated request, which sends it, may get another
+    /// response.
     pub(super) fn has_new_cookie(&self) -> bool {
         self.has_new_cookie
     }
 
-    /// Whether the next request may succeed after `error`, with which the last one ended: a connection broke, or a
-    /// server was busy or sent no picture; not if the server refuses.
+    /// Returns whether the next request may succeed after the last one ended with `error`: true if a connection broke,
+    /// or if the server was busy or sent no picture; false if the server refuses.
     pub(super) fn may_recover_soon(&self, error: &Error) -> bool {
         match error {
             Error::Connection { .. } | Error::EndedEarly { .. } | Error::TimedOut { .. } => true,
@@ -149,10 +152,11 @@ impl Session {
         ))
     }
 
-    /// One request for `url`, repeated with user and password when the server asks and `is_trusted`.
+    /// Sends one request for `url`. If the server asks for a login and `is_trusted` is true, repeats the request with
+    /// user and password.
     ///
-    /// A remembered login may have expired. Servers signal that in many ways: with a new challenge, without one, with
-    /// 403. Only the answer to a fresh challenge shows whether the password is right.
+    /// A remembered login may have expired. Servers signal that in many ways: with a new challenge, without one, or
+    /// with status 403. Only the response to a fresh challenge shows whether the password is right.
     async fn send_with_login(&mut self, url: &Url, is_trusted: bool) -> Result<AuthResponse, Error> {
         let mut answered = 0;
         let mut was_forgotten = false;
@@ -220,7 +224,8 @@ impl Session {
         Ok(response)
     }
 
-    /// Sets up TLS at the first `https:` URL: reading the system's root certificates takes a moment.
+    /// Sets up TLS when the first `https:` URL is requested, because reading the system's root certificates takes a
+    /// moment.
     fn set_up_tls(&mut self, url: &Url) -> Result<(), Error> {
         if url.scheme() != "https" || self.client.has_tls() {
             return Ok(());
@@ -271,7 +276,7 @@ impl Session {
     }
 }
 
-/// Makes a source's error of a failed request.
+/// Converts the error of a failed request into the source's error.
 pub(super) fn source_error(target: &HttpTarget, fault: RequestError) -> Error {
     match fault {
         RequestError::ConnectTimedOut => target.timeout_error("a connection", target.connect_timeout()),
@@ -280,7 +285,7 @@ pub(super) fn source_error(target: &HttpTarget, fault: RequestError) -> Error {
     }
 }
 
-/// The same for a request to `url`, to which the camera has redirected.
+/// Converts the error of a failed request to `url`, to which the camera has redirected, into the source's error.
 fn redirected_source_error(target: &HttpTarget, fault: RequestError, url: &Url) -> Error {
     if matches!(fault, RequestError::ConnectTimedOut) {
         return target
@@ -291,7 +296,7 @@ fn redirected_source_error(target: &HttpTarget, fault: RequestError, url: &Url) 
     if fault.is_hang_up() { target.ended_early_error(told) } else { target.connection_error(told) }
 }
 
-/// A time limit on each part of an answer.
+/// Runs `work`, which reads part of a response, with the time limit `limit`. `awaited` names that part in the error.
 pub(super) async fn with_timeout<T>(
     target: &HttpTarget,
     limit: Duration,

@@ -1,8 +1,9 @@
-//! Polls a snapshot. A failed poll does not lose the camera at once: polling goes on until no picture has come for too
-//! long.
+//! Polls a snapshot. The camera does not count as lost after one failed poll: polling continues until no picture has
+//! arrived for too long.
 //!
-//! A picture is complete at its own end, not at the end of the body: neither extra bytes nor an open connection delays
-//! it. If another picture follows in the same body, the answer is a stream.
+//! A picture is complete when its own end marker arrives, not at the end of the body, so neither extra bytes nor a
+//! connection that stays open delays the picture. If another picture follows in the same body, the response is a
+//! stream.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -21,50 +22,50 @@ use super::target::HttpTarget;
 use crate::frame_parser::capture_time;
 use crate::{BoxFuture, Error, FrameBuilder, Source, SourceUrl};
 
-/// SOI and the first byte of the next marker.
+/// The bytes with which a JPEG picture starts: SOI and the first byte of the next marker.
 const PICTURE_START: [u8; 3] = [0xFF, 0xD8, 0xFF];
 
-/// The poller gives up a body whose type announces more pictures after this pause, or after three intervals if these
-/// are longer.
+/// How long the poller waits for another picture in a body whose content type promises more pictures. If three poll
+/// intervals are longer, it waits three intervals.
 const ENDLESS_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long polls may fail, as a multiple of the usual time between two pictures.
+/// How long polls are allowed to fail, as a multiple of the usual time between two pictures.
 const FAILED_POLL_INTERVALS: u32 = 4;
 
-/// How many bytes after a picture are searched for the start of another.
+/// The maximum number of bytes after a picture that are searched for the start of another picture.
 const MAX_SEARCHED_BYTES: usize = 1024 * 1024;
 
-/// A snapshot, polled on a schedule that slow answers do not shift. Dropping it closes the connection.
+/// A snapshot that is polled on a fixed schedule, which slow responses do not delay. Dropping it closes the connection.
 pub(super) struct SnapshotPoller {
     target: Arc<HttpTarget>,
-    /// `None` while a poll owns it, and after a fatal failure.
+    /// The session that sends the polls. `None` while a poll owns it, and after a fatal failure.
     session: Option<Session>,
-    /// Stored here so that a caller can cancel its wait without losing the poll.
+    /// The poll in progress. It is stored here so that a caller that stops waiting for a frame does not lose the poll.
     poll: Option<BoxFuture<'static, (Session, Result<PollOutcome, Error>)>>,
-    /// The body after the last picture, while it is open.
+    /// The rest of the body after the last picture, as long as the body has not ended.
     trailing: Option<TrailingBody>,
     poll_timer: Interval,
-    /// `None` once the answer has turned out to be a stream.
+    /// The frame builder; `None` once the response has turned out to be a stream.
     builder: Option<FrameBuilder>,
     stream: Option<HttpStream>,
     pictures: u64,
     /// When the last picture arrived.
     last_picture_at: Option<Instant>,
-    /// Until when polls may fail; `None` before the first picture.
+    /// The time until which polls are allowed to fail; `None` before the first picture.
     failures_allowed_until: Option<Instant>,
     has_failed: bool,
-    /// The previous picture, if the server sends its modification time.
+    /// The previous picture, if the server sent its modification time.
     last: Option<DatedPicture>,
 }
 
 /// The result of one poll.
 enum PollOutcome {
     Picture(Box<PolledPicture>),
-    /// A stream, though earlier polls got a picture.
+    /// The address now sends a multipart stream, although earlier polls got a picture.
     Stream,
 }
 
-/// The picture that one poll got.
+/// The picture that one poll received.
 struct PolledPicture {
     picture: Result<Bytes, framecast_media::Error>,
     /// Whether the body's full declared length has arrived.
@@ -76,11 +77,11 @@ struct PolledPicture {
     response: Response,
     /// The bytes received after the picture.
     rest: BytesMut,
-    /// Whether the same body should bring more pictures.
+    /// Whether the content type promises more pictures in the same body.
     is_endless: bool,
 }
 
-/// The body after a picture, in which another one may begin.
+/// The rest of a body after a picture, in which another picture may begin.
 struct TrailingBody {
     response: Response,
     rest: BytesMut,
@@ -89,7 +90,7 @@ struct TrailingBody {
     since: Instant,
 }
 
-/// A picture that the next poll may return unchanged.
+/// A picture with the modification time that the server sent, to detect whether the next poll returns it unchanged.
 struct DatedPicture {
     data: Bytes,
     last_modified: String,
@@ -97,7 +98,8 @@ struct DatedPicture {
 }
 
 impl SnapshotPoller {
-    /// `response` contains the first picture; `head` was read from it already.
+    /// Creates a poller. `response` contains the first picture, and `head` is the part of its body that was already
+    /// read.
     pub(super) fn new(
         url: &SourceUrl,
         session: Session,
@@ -163,14 +165,15 @@ impl SnapshotPoller {
         }
     }
 
-    /// Waits until the next poll is due; false if the answer turns out to be a stream first. Cancel safe.
+    /// Waits until the next poll is due and returns true. Returns false if the open body ends or turns out to be a
+    /// stream before that. Cancel safe.
     async fn wait_for_poll(&mut self) -> bool {
         let Some(trailing) = &mut self.trailing else {
             self.poll_timer.tick().await;
             return true;
         };
-        // A body whose type announces more pictures is not given up for the next poll, but only when it is silent for a
-        // while.
+        // A body whose content type promises more pictures is not abandoned when the next poll is due, but only when it
+        // has been silent for a while.
         let is_endless = trailing.is_endless;
         let given_up_at = trailing.since + ENDLESS_PAUSE.max(self.target.interval.saturating_mul(3));
         // In random order: a server that floods the connection must not starve the timer.
@@ -193,7 +196,7 @@ impl SnapshotPoller {
         false
     }
 
-    /// Ends the body after the last picture; the next poll may reuse its connection.
+    /// Stops reading the body after the last picture, so that the next poll can reuse its connection.
     fn end_trailing_body(&mut self) {
         if let Some((session, trailing)) = self.session.as_mut().zip(self.trailing.take()) {
             session.recycle(trailing.response);
@@ -209,7 +212,7 @@ impl SnapshotPoller {
         }
     }
 
-    /// Whether the last picture is recent enough for polls to fail.
+    /// Returns whether the last picture is recent enough that a poll is allowed to fail.
     fn may_fail(&self) -> bool {
         self.failures_allowed_until.is_some_and(|until| Instant::now() < until)
     }
@@ -261,8 +264,8 @@ impl SnapshotPoller {
         frame
     }
 
-    /// Since when the server has had this picture. A picture that the server calls unchanged, and that is unchanged,
-    /// must not pass for live only because it was polled again.
+    /// Returns the time at which this picture was first received. A picture that the server reports as unchanged, and
+    /// whose bytes are the same, must not appear live merely because it was polled again.
     fn first_seen(&mut self, data: &Bytes, changed: Option<String>, read_at: SystemTime) -> SystemTime {
         let last = self.last.take();
         let Some(last_modified) = changed else { return read_at };
@@ -279,7 +282,8 @@ impl SnapshotPoller {
 }
 
 impl TrailingBody {
-    /// Waits until another picture begins in the body; false when it has ended without one. Cancel safe.
+    /// Waits until another picture begins in the body and returns true. Returns false if the body ends without one, or
+    /// if too many bytes were searched. Cancel safe.
     async fn find_next_picture(&mut self) -> bool {
         loop {
             if let Some(start) = find_start(&self.rest) {
@@ -323,7 +327,8 @@ async fn request_picture(session: &mut Session) -> Result<PollOutcome, Error> {
     }
 }
 
-/// Reads the rest of a picture: to its own end, or to the end of the body if it has none, up to the bound.
+/// Reads the rest of a picture: up to the picture's own end, or to the end of the body if the picture has no end
+/// marker. Stops when the picture exceeds the maximum size.
 async fn read_picture(
     target: &HttpTarget,
     mut response: Response,
@@ -355,8 +360,8 @@ async fn read_picture(
     })
 }
 
-/// Reads on until the picture in `body` ends, and returns its length; `None` when the body has ended before, or is
-/// larger than the bound.
+/// Reads the response until the picture in `body` ends, and returns the picture's length in bytes. Returns `None` if
+/// the body ends first or grows larger than `limit_bytes`.
 async fn find_picture_end(
     response: &mut Response,
     body: &mut BytesMut,
@@ -392,7 +397,8 @@ impl Source for SnapshotPoller {
         self.stream.as_ref().map_or(by_builder, |stream| stream.repaired_frames())
     }
 
-    /// The poller limits its own failures; if the URL allows long gaps, they are normal.
+    /// Returns the longest normal time between two frames. The poller itself returns an error when polls fail for too
+    /// long. If the URL sets the `silence` option, gaps of up to that limit after a picture is due are normal.
     fn max_frame_gap(&self) -> Duration {
         if self.target.silence.is_some() { self.max_silence() } else { self.target.interval }
     }

@@ -1,4 +1,4 @@
-//! An endless response, read picture by picture.
+//! Reads an endless HTTP response picture by picture.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,15 +15,17 @@ use super::target::HttpTarget;
 use crate::frame_parser::{capture_time, is_fatal};
 use crate::{BoxFuture, Error, FrameBuilder, Source, SourceUrl};
 
-/// The header with which another Framecast marks slates, the pictures that it draws when it has none of the camera.
+/// The header with which another Framecast server marks slates: the pictures that it draws itself when the camera
+/// delivers none.
 const SLATE_HEADER: &str = "x-framecast-notice";
 
-/// After this many slates in a row the camera counts as lost there; they come one a second.
+/// The number of slates in a row at which the other server's camera counts as lost. Slates come once a second.
 const MAX_SLATES: u32 = 4;
 
-/// How the pictures of a stream are separated.
+/// A parser for the pictures of a stream. Each variant is for one way of separating pictures.
 pub(super) enum Reader {
-    /// `has_last_boundary`: the closing boundary has come, after which no part should follow.
+    /// Multipart pictures. `has_last_boundary` means that the closing boundary has arrived, after which no part should
+    /// follow.
     Multipart {
         parser: Box<Parser>,
         has_last_boundary: bool,
@@ -32,7 +34,7 @@ pub(super) enum Reader {
 }
 
 impl Reader {
-    /// Parts separated by `boundary`; `head` was read already.
+    /// Creates a reader of parts separated by `boundary`. `head` is the part of the body that was already read.
     pub(super) fn multipart(target: &HttpTarget, boundary: Option<&str>, head: &[u8]) -> Self {
         let limits = Limits { max_body_bytes: target.max_picture_bytes, ..Limits::default() };
         let mut parser = Parser::new(boundary).with_limits(limits).with_part_end(PartEnd::AtJpegEoi);
@@ -40,7 +42,7 @@ impl Reader {
         Self::Multipart { parser: Box::new(parser), has_last_boundary: false }
     }
 
-    /// Concatenated pictures; `head` was read already.
+    /// Creates a reader of concatenated pictures. `head` is the part of the body that was already read.
     pub(super) fn concatenated_jpeg(target: &HttpTarget, head: &[u8]) -> Self {
         let mut splitter = Splitter::new(target.max_picture_bytes);
         splitter.push(head);
@@ -77,7 +79,7 @@ impl Reader {
         }
     }
 
-    /// How many pictures had stray bytes after them.
+    /// Returns how many pictures had stray bytes after them.
     fn trailing_junk_count(&self) -> u64 {
         match self {
             Self::Multipart { parser, .. } => parser.trailing_junk_count(),
@@ -85,12 +87,12 @@ impl Reader {
         }
     }
 
-    /// Whether the stream has announced its end.
+    /// Returns whether the stream's closing boundary has arrived.
     fn has_last_boundary(&self) -> bool {
         matches!(self, Self::Multipart { has_last_boundary: true, .. })
     }
 
-    /// The picture that the end of the stream completes, if any.
+    /// Returns the last picture, if one is complete only because the stream has ended.
     fn finish(self) -> Option<Picture> {
         match self {
             Self::Multipart { parser, .. } => parser.finish().map(Picture::from).filter(is_picture),
@@ -103,23 +105,24 @@ impl Reader {
 pub(super) struct HttpStream {
     target: Arc<HttpTarget>,
     response: Response,
-    /// `None` after the stream's end.
+    /// The parser of the pictures; `None` after the stream's end.
     reader: Option<Reader>,
     builder: FrameBuilder,
     pictures: u64,
-    /// How many slates have come since the last picture.
+    /// The number of slates that have arrived since the last picture.
     slates: u32,
-    /// When the wait for the next picture began; kept when a caller cancels its wait and calls again.
+    /// When the wait for the next picture began. The value is kept when a caller cancels its wait and calls again.
     waiting_since: Option<Instant>,
 }
 
 impl HttpStream {
-    /// The stream whose body continues in `response`.
+    /// Creates a stream whose body continues in `response`.
     pub(super) fn new(url: &SourceUrl, target: Arc<HttpTarget>, response: Response, reader: Reader) -> Self {
         Self::resume(target, response, reader, FrameBuilder::new(url), 0)
     }
 
-    /// A stream of which `pictures` passed through `builder` before it turned out to be a stream.
+    /// Creates a stream from a response that turned out to be a stream only after `pictures` of its pictures had passed
+    /// through `builder`.
     pub(super) fn resume(
         target: Arc<HttpTarget>,
         response: Response,
@@ -130,7 +133,7 @@ impl HttpStream {
         Self { target, response, reader: Some(reader), builder, pictures, slates: 0, waiting_since: None }
     }
 
-    /// The next picture; `None` when the server has ended the stream after at least one.
+    /// Returns the next picture as a frame; `None` when the server has ended the stream after at least one picture.
     pub(super) async fn read(&mut self) -> Result<Option<Frame>, Error> {
         loop {
             let Some(reader) = &mut self.reader else { return self.ended() };
@@ -158,7 +161,7 @@ impl HttpStream {
                     Ok(read) => read,
                     Err(_) => return Err(self.target.timeout_error(awaited, limit)),
                 },
-                // The supervisor decides how long a stream may be silent.
+                // The supervisor decides how long a stream can be silent.
                 None => chunk.await,
             };
             match read {
@@ -174,7 +177,8 @@ impl HttpStream {
         }
     }
 
-    /// The last picture, if only the end of the stream completes it; then the end.
+    /// Ends the stream. Returns the last picture if it is complete only because the stream has ended; otherwise returns
+    /// what [`ended`](Self::ended) returns.
     fn finish(&mut self) -> Result<Option<Frame>, Error> {
         match self.reader.take().and_then(Reader::finish) {
             Some(picture) if !is_slate(&picture) => self.build_frame(picture).map(Some),
@@ -182,8 +186,8 @@ impl HttpStream {
         }
     }
 
-    /// Interprets the end of the stream: a server may end it at any time, but an end before the first picture is an
-    /// error.
+    /// Returns the result at the end of the stream: `None`, because a server can end a stream at any time, or an error
+    /// if the stream has ended before its first picture.
     fn ended(&self) -> Result<Option<Frame>, Error> {
         if self.pictures > 0 {
             return Ok(None);
@@ -191,7 +195,7 @@ impl HttpStream {
         Err(self.target.ended_early_error("the server ended the stream before its first picture"))
     }
 
-    /// Leaves a slate out; the wait for a picture goes on.
+    /// Counts a slate, which is not passed on as a picture. Returns an error after [`MAX_SLATES`] slates in a row.
     fn count_slate(&mut self) -> Result<(), Error> {
         self.slates += 1;
         if self.slates < MAX_SLATES {
@@ -212,7 +216,8 @@ impl HttpStream {
         }
     }
 
-    /// The error for what the reader could not parse: one picture, or everything after it.
+    /// Converts an error of the reader into the source's error, which concerns either one picture or the whole rest of
+    /// the stream.
     fn parse_error(&mut self, error: framecast_media::Error) -> Error {
         if is_fatal(&error) {
             return Error::Stream(error);
@@ -222,7 +227,7 @@ impl HttpStream {
     }
 }
 
-/// Whether a part may be a picture: some streams also carry sound or text.
+/// Returns whether a part may be a picture. Some streams also carry sound or text.
 fn is_picture(part: &Picture) -> bool {
     let is_other = part.headers.get("content-type").is_some_and(|kind| {
         let kind = kind.to_ascii_lowercase();
@@ -231,7 +236,8 @@ fn is_picture(part: &Picture) -> bool {
     !part.data.is_empty() && (!is_other || part.data.starts_with(&[0xFF, 0xD8]))
 }
 
-/// Whether another Framecast drew this part as a slate. Passed on, it would look like the camera's own picture.
+/// Returns whether another Framecast server drew this part as a slate. If passed on, a slate would look like the
+/// camera's own picture.
 fn is_slate(part: &Picture) -> bool {
     part.headers.get(SLATE_HEADER).is_some_and(|value| value.trim() == "1")
 }
@@ -245,7 +251,8 @@ impl Source for HttpStream {
         self.builder.repaired_frames() + self.reader.as_ref().map_or(0, Reader::trailing_junk_count)
     }
 
-    /// If the URL sets the longest pause, the stream enforces it itself, and pauses up to it are normal.
+    /// Returns the longest normal time between two frames. If the URL's `silence` option is set, the stream enforces
+    /// that limit itself, and shorter pauses are normal.
     fn max_frame_gap(&self) -> Duration {
         self.target.silence.unwrap_or_default()
     }

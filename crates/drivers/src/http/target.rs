@@ -1,4 +1,4 @@
-//! What a source's URL requests.
+//! What to request from a server, parsed from a source's URL.
 
 use std::time::Duration;
 
@@ -9,40 +9,42 @@ use crate::{Error, SourceUrl, server_url};
 
 const OPTIONS: &[&str] = &["fps", "insecure", "redirect", "silence", "timeout"];
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The supervisor decides how long a camera may take over a picture; it never waits longer than this.
+/// The time limit for a picture if the URL sets none. The supervisor, which keeps the camera open, decides how long a
+/// camera can take for a picture, and never waits longer than this.
 const DEFAULT_PICTURE_TIMEOUT: Duration = Duration::from_secs(600);
 const DEFAULT_SILENCE: Duration = Duration::from_secs(10);
 const DEFAULT_FPS: f64 = 1.0;
 
-/// Which redirects the session follows.
+/// Whether the session follows redirects to other servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RedirectPolicy {
-    /// Only to the same server.
+    /// Follows only redirects to the same server.
     Same,
-    /// To other hosts too, without login and cookies.
+    /// Follows redirects to other hosts too, but sends them no login and no cookies.
     Any,
 }
 
-/// A parsed URL.
+/// A parsed source URL with its options.
 pub(super) struct HttpTarget {
-    /// The URL to request: without user, password and fragment.
+    /// The URL to request, without user, password and fragment.
     pub(super) url: Url,
-    /// The source for messages: scheme and host.
+    /// The source as messages show it: scheme and host.
     pub(super) shown: String,
-    /// User and password from the URL.
+    /// The user and password from the URL.
     pub(super) credentials: Option<Credentials>,
-    /// The URL's time limit for the connection, and after it for the first picture.
+    /// The `timeout` option: the time limit for the connection, and after that for the first picture.
     timeout: Option<Duration>,
-    /// The URL's limit for the pause between two pictures of a stream, and for how long polls may fail once a picture
-    /// is due. Without it the supervisor decides how long a stream may be silent.
+    /// The `silence` option: the longest pause between two pictures of a stream, and the longest time for which polls
+    /// are allowed to fail once a picture is due. If it is `None`, the supervisor decides how long a stream can be
+    /// silent.
     pub(super) silence: Option<Duration>,
-    /// Which redirects the session follows.
+    /// Whether the session follows redirects to other servers.
     pub(super) redirects: RedirectPolicy,
     /// The time between two polls of a snapshot.
     pub(super) interval: Duration,
     /// Whether to accept any TLS certificate.
     pub(super) is_insecure: bool,
-    /// The bound on one picture.
+    /// The maximum size of one picture, in bytes.
     pub(super) max_picture_bytes: usize,
 }
 
@@ -82,42 +84,42 @@ impl HttpTarget {
         })
     }
 
-    /// How long a connection may take.
+    /// Returns the time limit for a connection.
     pub(super) fn connect_timeout(&self) -> Duration {
         self.timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT)
     }
 
-    /// How long the first picture of a stream, or a whole snapshot, may take.
+    /// Returns the time limit for the first picture of a stream, or for a whole snapshot.
     pub(super) fn picture_timeout(&self) -> Duration {
         self.timeout.unwrap_or(DEFAULT_PICTURE_TIMEOUT)
     }
 
-    /// How long an answer may take, including the connection.
+    /// Returns the time limit for a response, including the connection.
     pub(super) fn answer_timeout(&self) -> Duration {
         self.connect_timeout() + self.picture_timeout()
     }
 
-    /// How long polls may fail once a picture is due.
+    /// Returns how long polls are allowed to fail once a picture is due.
     pub(super) fn failure_tolerance(&self) -> Duration {
         self.silence.unwrap_or(DEFAULT_SILENCE)
     }
 
-    /// The error for an answer without pictures.
+    /// Creates the error for a response without pictures.
     pub(super) fn unexpected_answer(&self, answer: impl Into<String>, advice: &'static str) -> Error {
         Error::UnexpectedAnswer { url: self.shown.clone(), answer: answer.into(), advice }
     }
 
-    /// The error for a connection that failed.
+    /// Creates the error for a connection that failed.
     pub(super) fn connection_error(&self, problem: impl Into<String>) -> Error {
         Error::Connection { url: self.shown.clone(), problem: problem.into() }
     }
 
-    /// The error for a server that was there, but gave no picture this time.
+    /// Creates the error for a server that could be reached but delivered no picture this time.
     pub(super) fn ended_early_error(&self, problem: impl Into<String>) -> Error {
         Error::EndedEarly { url: self.shown.clone(), problem: problem.into() }
     }
 
-    /// The error for `awaited`, which did not come.
+    /// Creates the error for `awaited`, which did not arrive within the time `after`.
     pub(super) fn timeout_error(&self, awaited: &'static str, after: Duration) -> Error {
         Error::TimedOut { what: self.shown.clone(), awaited, after }
     }

@@ -1,7 +1,7 @@
-//! TLS: which certificates to trust.
+//! TLS configurations: they decide which certificates are trusted.
 //!
-//! The system's root certificates are trusted, and so is a certificate authority that a site installed for its own
-//! devices. The cryptography is `ring`, passed explicitly: no process-wide default is installed.
+//! The system's root certificates are trusted, including a certificate authority that a site has installed for its own
+//! devices. The cryptography provider is `ring`. It is passed explicitly, so no process-wide default is installed.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-/// The system's root certificates; unreadable ones are left out.
+/// Reads the system's root certificates. Skips certificates that cannot be read.
 pub(super) fn system_roots() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
@@ -24,17 +24,19 @@ pub(super) fn system_roots() -> RootCertStore {
     roots
 }
 
-/// Trusts certificates that chain to one of `roots`.
+/// Returns a configuration that trusts certificates that chain to one of `roots`.
 pub(super) fn verified_by(roots: RootCertStore) -> ClientConfig {
     builder(Arc::new(ring::default_provider())).with_root_certificates(roots).with_no_client_auth()
 }
 
-/// A TLS configuration that trusts what the system trusts, as `https:` sources do; for other parts that connect.
+/// Returns a TLS configuration that trusts the system's root certificates, as `https:` sources do, for other parts of
+/// the program that connect to servers.
 pub fn system_tls() -> ClientConfig {
     verified_by(system_roots())
 }
 
-/// Trusts any certificate: the connection is encrypted, but the server is not authenticated.
+/// Returns a configuration that trusts any certificate. The connection is encrypted, but the server is not
+/// authenticated.
 pub(super) fn unverified() -> ClientConfig {
     let provider = Arc::new(ring::default_provider());
     let schemes = provider.signature_verification_algorithms.supported_schemes();
@@ -50,8 +52,9 @@ fn builder(provider: Arc<CryptoProvider>) -> rustls::ConfigBuilder<ClientConfig,
         .expect("ring has cipher suites for TLS 1.2 and 1.3")
 }
 
-/// Accepts every certificate and signature. If any certificate is accepted, an attacker can sign with the key of its
-/// own, so a check of the signature would add no safety, only failures with the short keys of old cameras.
+/// Accepts every certificate and signature. Where any certificate is accepted, an attacker can sign with the key of its
+/// own certificate. Checking the signature would therefore add no safety, only failures with the short keys of old
+/// cameras.
 #[derive(Debug)]
 struct AnyCertificate(Vec<SignatureScheme>);
 

@@ -1,26 +1,26 @@
-//! Where the body of an answer ends (RFC 9112 §6.3), even if its head is wrong about it.
+//! Finds the end of a response's body (RFC 9112 §6.3), even if the head declares it wrongly.
 
 use bytes::{Bytes, BytesMut};
 
 use super::chunk::{ChunkDecoder, looks_chunked};
 use super::{Error, Head};
 
-/// How a head says that the body ends.
+/// What ends a body, as the head declares it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Framing {
     /// There is no body.
     Empty,
-    /// After this many bytes.
+    /// The body ends after this many bytes.
     Length(u64),
-    /// With the last chunk.
+    /// The body ends with its last chunk.
     Chunked,
-    /// With the connection.
+    /// The body ends when the connection closes.
     UntilClose,
 }
 
 impl Framing {
-    /// The framing that `head` declares. Invalid or contradicting lengths are ignored; so is a length of zero for a
-    /// multipart stream, which some cameras send because they do not know the length.
+    /// Returns the framing that `head` declares. Invalid or contradictory lengths are ignored. A length of zero for a
+    /// multipart stream is ignored too: some cameras send it because they do not know the length.
     fn of(head: &Head) -> Self {
         if matches!(head.status(), 100..200 | 204 | 304) {
             return Self::Empty;
@@ -46,11 +46,12 @@ fn is_multipart(head: &Head) -> bool {
     head.get("Content-Type").is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/"))
 }
 
-/// Takes the body of one answer out of a buffer that a connection fills.
+/// Extracts the body of one response from a buffer that the connection fills.
 #[derive(Debug)]
 pub struct Body {
     state: BodyState,
-    /// Whether bytes after the declared length belong to the body: a stream's length is often an invented number.
+    /// Whether bytes after the declared length belong to the body, because the declared length of a stream is often
+    /// invented.
     is_stream: bool,
 }
 
@@ -60,13 +61,13 @@ enum BodyState {
         left: u64,
     },
     Chunked(ChunkDecoder),
-    /// No byte has come yet of a body without a length; it may be chunked all the same.
+    /// The head declares no length, and no byte of the body has arrived yet. The body may still be chunked.
     Unknown,
     UntilClose,
 }
 
 impl Body {
-    /// The body after `head`.
+    /// Creates a decoder for the body that follows `head`.
     pub fn new(head: &Head) -> Self {
         let state = match Framing::of(head) {
             Framing::Empty => BodyState::Length { left: 0 },
@@ -77,7 +78,8 @@ impl Body {
         Self { state, is_stream: is_multipart(head) }
     }
 
-    /// The next bytes of the body that are in `buf`; `None` when it needs more or the body [is done](Self::is_done).
+    /// Takes the next bytes of the body from `buf` and returns them; `None` when more bytes are needed or the body
+    /// [is done](Self::is_done).
     ///
     /// # Errors
     /// A malformed chunk; nothing after it can be read.
@@ -103,7 +105,8 @@ impl Body {
         }
     }
 
-    /// The rest of the body in `buf` when the connection closes: bytes that might have been the first line of a chunk.
+    /// Ends the body because the connection has closed. Returns the bytes left in `buf` that were held back because
+    /// they might have been the first line of a chunk.
     pub fn close(&mut self, buf: &mut BytesMut) -> Option<Bytes> {
         let is_open = matches!(self.state, BodyState::Unknown);
         self.state = BodyState::Length { left: 0 };
@@ -111,8 +114,8 @@ impl Body {
         (is_open && !buf.is_empty()).then(|| buf.split().freeze())
     }
 
-    /// Whether the whole body has arrived. Never true of one that ends with its connection, nor of a stream at its
-    /// length.
+    /// Returns whether the whole body has arrived. Always false for a body that ends with its connection, and for a
+    /// stream that has reached its declared length.
     pub fn is_done(&self) -> bool {
         match &self.state {
             BodyState::Length { left } => *left == 0 && !self.is_stream,
@@ -121,17 +124,17 @@ impl Body {
         }
     }
 
-    /// Whether a stream has reached the length that its head declares. It may go on after that.
+    /// Returns whether a stream has reached the length that its head declares. The stream might continue after that.
     pub fn is_at_declared_end(&self) -> bool {
         self.is_stream && matches!(self.state, BodyState::Length { left: 0 })
     }
 
-    /// Whether its head declares its length in bytes.
+    /// Returns whether the head declares the length of the body in bytes.
     pub fn has_length(&self) -> bool {
         matches!(self.state, BodyState::Length { .. })
     }
 
-    /// Whether the body would be cut off if the connection closed now.
+    /// Returns whether the body would be incomplete if the connection closed now.
     pub fn is_cut_by_close(&self) -> bool {
         match &self.state {
             BodyState::Length { left } => *left > 0,

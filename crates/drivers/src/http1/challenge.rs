@@ -1,6 +1,7 @@
-//! The challenges of `WWW-Authenticate` headers (RFC 9110 §11.6.1).
+//! Parses the challenges of `WWW-Authenticate` headers (RFC 9110 §11.6.1).
 
-/// One challenge: a scheme and its parameters, quotes removed, names in lower case.
+/// One challenge: an authentication scheme and its parameters. Quotes are removed, and parameter names are in lower
+/// case.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Challenge {
     /// The scheme in lower case: `digest`.
@@ -9,13 +10,14 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    /// The value of the first parameter called `name`, which is in lower case.
+    /// Returns the value of the first parameter called `name`, which must be in lower case.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// The challenges in one header's value, which may hold several: `Basic realm="a", Digest realm="a", nonce="b"`.
+/// Parses the challenges in the value of one header, which can contain several:
+/// `Basic realm="a", Digest realm="a", nonce="b"`.
 pub fn parse_challenges(header: &str) -> Vec<Challenge> {
     let mut challenges: Vec<Challenge> = Vec::new();
     for item in items(header) {
@@ -36,7 +38,7 @@ pub fn parse_challenges(header: &str) -> Vec<Challenge> {
     challenges
 }
 
-/// The pieces between the commas that are outside quotes.
+/// Splits a header's value at the commas that are outside quotes.
 fn items(header: &str) -> impl Iterator<Item = &str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     header
@@ -52,7 +54,7 @@ fn items(header: &str) -> impl Iterator<Item = &str> {
         .filter(|item| !item.is_empty())
 }
 
-/// The text of a quoted string; a token unchanged.
+/// Returns the text of a quoted string without its quotes and escapes, or a token unchanged.
 fn unquote(value: &str) -> String {
     let Some(quoted) = value.strip_prefix('"') else { return value.to_owned() };
     let quoted = quoted.strip_suffix('"').unwrap_or(quoted);

@@ -4,15 +4,15 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::{Error, printable};
 
-/// The longest line with a chunk's size and extensions, in bytes.
+/// The maximum length of the line that contains a chunk's size and extensions, in bytes.
 const MAX_CHUNK_LINE_BYTES: usize = 4096;
 
-/// The maximum number of bytes after the last chunk.
+/// The maximum length of the trailer after the last chunk, in bytes.
 const MAX_TRAILER_BYTES: usize = 16 * 1024;
 
 /// Removes the chunk framing from a body.
 ///
-/// A body that does not begin with a chunk, although its head announces chunks, passes unchanged.
+/// A body that does not begin with a chunk, although its head announces chunks, is passed on unchanged.
 #[derive(Debug)]
 pub(super) struct ChunkDecoder {
     state: ChunkState,
@@ -42,10 +42,11 @@ impl Default for ChunkDecoder {
 }
 
 impl ChunkDecoder {
-    /// The next data in `buf`; `None` when it needs more bytes, or when the last chunk has come.
+    /// Takes the next data from `buf` and returns it; `None` when more bytes are needed, or when the last chunk has
+    /// arrived.
     ///
     /// # Errors
-    /// [`Error::BadChunk`] and [`Error::ChunkLineTooLong`]; nothing after them can be read.
+    /// [`Error::BadChunk`] and [`Error::ChunkLineTooLong`]; nothing after the error can be read.
     pub(super) fn decode(&mut self, buf: &mut BytesMut) -> Result<Option<Bytes>, Error> {
         loop {
             let is_read_on = match self.state {
@@ -70,12 +71,12 @@ impl ChunkDecoder {
         }
     }
 
-    /// Whether the last chunk and its trailer have come.
+    /// Returns whether the last chunk and the trailer have arrived.
     pub(super) fn is_done(&self) -> bool {
         self.state == ChunkState::Done
     }
 
-    /// Whether the body has chunks, as far as is known.
+    /// Returns whether the body has chunks. True until the first bytes show that it has none.
     pub(super) fn is_chunked(&self) -> bool {
         self.state != ChunkState::Plain
     }
@@ -133,7 +134,7 @@ impl ChunkDecoder {
     }
 }
 
-/// The size in a chunk's first line: up to sixteen hexadecimal digits, then blanks or extensions.
+/// Parses the size in a chunk's first line: up to sixteen hexadecimal digits, then blanks or extensions.
 fn size(line: &[u8]) -> Option<u64> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let is_clean = matches!(line[digits..].trim_ascii().first(), None | Some(b';'));
@@ -141,8 +142,8 @@ fn size(line: &[u8]) -> Option<u64> {
     u64::from_str_radix(text, 16).ok().filter(|_| is_clean)
 }
 
-/// Whether a body begins with a chunk that holds a picture or a part: a server may chunk without declaring it. `None`
-/// while it needs more bytes to decide.
+/// Returns whether a body begins with a chunk that contains a picture or a multipart part, because some servers send
+/// chunks without declaring them. Returns `None` while more bytes are needed to decide.
 pub(super) fn looks_chunked(bytes: &[u8]) -> Option<bool> {
     const MAX_SIZE_LINE: usize = 10;
     let digits = bytes.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();

@@ -1,4 +1,5 @@
-//! The head of an answer: status line and headers (RFC 9112 §4 and §5), and what cameras send instead.
+//! Parses the head of a response: the status line and headers (RFC 9112 §4 and §5), and the deviations that cameras
+//! send.
 
 use super::{Error, printable};
 
@@ -8,13 +9,13 @@ pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// The maximum number of headers.
 const MAX_HEADERS: usize = 256;
 
-/// How an answer may begin: with HTTP, or like SHOUTcast and the cameras that imitate it.
+/// The possible beginnings of a response: HTTP, or SHOUTcast, which some cameras imitate.
 const STATUS_LINE_STARTS: [&[u8]; 2] = [b"HTTP/", b"ICY "];
 
-/// A response with more blank lines before the status line is not HTTP.
+/// The maximum number of line-end bytes before the status line. A response with more of them is not HTTP.
 const MAX_BLANK_BYTES: usize = 16;
 
-/// Status and headers of an answer.
+/// The status and the headers of a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     status: u16,
@@ -23,35 +24,36 @@ pub struct Head {
 }
 
 impl Head {
-    /// The status, from 100 to 999.
+    /// Returns the status code, from 100 to 999.
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// The status for display: `404 Not Found`. The reason phrase is the standard's: a server's own may repeat parts of
-    /// the request.
+    /// Returns the status for display: `404 Not Found`. The reason phrase is the standard one, because the server's own
+    /// phrase may repeat parts of the request.
     pub fn status_line(&self) -> String {
         format!("{} {}", self.status, reason_phrase(self.status)).trim_end().to_owned()
     }
 
-    /// Whether the server speaks HTTP/1.0, which closes the connection after each answer unless it declares otherwise.
+    /// Returns whether the server speaks HTTP/1.0, which closes the connection after each response unless a header says
+    /// otherwise.
     pub fn is_http_1_0(&self) -> bool {
         self.is_http_1_0
     }
 
-    /// The value of the first header called `name`, in any case, without surrounding blanks.
+    /// Returns the value of the first header called `name`, ignoring case, without surrounding blanks.
     pub fn get(&self, name: &str) -> Option<&str> {
         let is_called = |(known, _): &&(String, String)| known.eq_ignore_ascii_case(name);
         self.headers.iter().find(is_called).map(|(_, value)| value.as_str())
     }
 
-    /// The values of all headers called `name`, in any case and in their order.
+    /// Returns the values of all headers called `name`, ignoring case, in the order in which they arrived.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let is_called = move |(known, _): &&(String, String)| known.eq_ignore_ascii_case(name);
         self.headers.iter().filter(is_called).map(|(_, value)| value.as_str())
     }
 
-    /// Whether the comma-separated words of the header `name` include `word`, in any case.
+    /// Returns whether the comma-separated words of the header `name` include `word`, ignoring case.
     pub fn has_word(&self, name: &str, word: &str) -> bool {
         self.get_all(name)
             .flat_map(|value| value.split(','))
@@ -59,21 +61,23 @@ impl Head {
     }
 }
 
-/// Finds the end of a head in a growing buffer, and examines each byte only once.
+/// Finds the end of a head in a growing buffer, examining each byte only once.
 #[derive(Debug, Default)]
 pub struct HeadReader {
     scanned: usize,
 }
 
 impl HeadReader {
-    /// The head at the start of `bytes` and its length in bytes; `None` while it needs more bytes. `bytes` must begin
-    /// with the bytes of the previous call.
+    /// Returns the head at the start of `bytes` and its length in bytes; `None` while more bytes are needed. `bytes`
+    /// must begin with the bytes of the previous call.
     ///
-    /// Header lines without a name, and the bytes NUL and CR within a line, are left out; folded lines are joined. All
-    /// other bytes stay unchanged, because a Digest is computed from them; what is not UTF-8 is replaced.
+    /// Header lines without a name are left out, and so are the bytes NUL and CR within a line; folded lines are
+    /// joined. All other bytes stay unchanged, because a Digest login is computed from them. Bytes that are not UTF-8
+    /// are replaced.
     ///
     /// # Errors
-    /// [`Error::NotHttp`] as soon as the first bytes show it, and what exceeds [`MAX_HEAD_BYTES`] or 256 headers.
+    /// [`Error::NotHttp`] as soon as the first bytes are not HTTP; an error for a head longer than [`MAX_HEAD_BYTES`],
+    /// with more than 256 headers, or without a status.
     pub fn read(&mut self, bytes: &[u8]) -> Result<Option<(Head, usize)>, Error> {
         let blanks = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         check_start(&bytes[blanks..], blanks)?;
@@ -82,7 +86,7 @@ impl HeadReader {
             if bytes.len() > MAX_HEAD_BYTES {
                 return Err(Error::HeadTooLong { limit_bytes: MAX_HEAD_BYTES });
             }
-            // The last bytes may be a part of the end.
+            // The last bytes may be part of the blank line that ends the head.
             self.scanned = bytes.len().saturating_sub(2);
             return Ok(None);
         };
@@ -93,7 +97,7 @@ impl HeadReader {
     }
 }
 
-/// Rejects bytes that cannot become HTTP any more.
+/// Returns an error if `bytes` cannot be the beginning of an HTTP response.
 fn check_start(bytes: &[u8], blanks: usize) -> Result<(), Error> {
     let may_begin = |start: &[u8]| {
         let len = start.len().min(bytes.len());
@@ -105,7 +109,7 @@ fn check_start(bytes: &[u8], blanks: usize) -> Result<(), Error> {
     Err(Error::NotHttp { start: printable(bytes) })
 }
 
-/// The position after the blank line that ends a head, searched from `from` on.
+/// Returns the position after the blank line that ends a head. The search begins at `from`.
 fn find_end(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     while let Some(feed) = bytes[at..].iter().position(|byte| *byte == b'\n') {
@@ -145,7 +149,7 @@ fn parse(bytes: &[u8]) -> Result<Head, Error> {
     Ok(head)
 }
 
-/// Parses `HTTP/1.1 200 OK`; the reason may be missing and there may be extra blanks.
+/// Parses `HTTP/1.1 200 OK`. The reason phrase may be missing, and there may be extra blanks.
 fn parse_status(line: &[u8]) -> Result<Head, Error> {
     let bad = || Error::BadStatus { line: printable(line) };
     let line_text = text(line);
@@ -161,7 +165,7 @@ fn parse_status(line: &[u8]) -> Result<Head, Error> {
     })
 }
 
-/// The standard reason phrase of a status that cameras send (RFC 9110 §15); empty for others.
+/// Returns the standard reason phrase of a status that cameras send (RFC 9110 §15); empty for any other status.
 fn reason_phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",

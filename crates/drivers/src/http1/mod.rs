@@ -1,10 +1,10 @@
-//! HTTP/1 as cameras write it: bytes in; heads, bodies and challenges out.
+//! Parses HTTP/1 as cameras write it: turns bytes into heads, bodies and challenges.
 //!
 //! The web servers in cameras are old and careless, so the parser accepts whatever it can interpret: a status line that
 //! says `ICY`, control bytes in a header, invalid lengths, chunks under HTTP/1.0. If head and body disagree, the body
-//! counts. Every bound is in bytes and stands in this module.
+//! decides. All limits are constants in this module and its submodules.
 //!
-//! Sockets, time, logins and redirects do not belong here: see the `http` driver.
+//! Sockets, time, logins and redirects do not belong here; the `http` driver handles them.
 
 mod body;
 mod challenge;
@@ -15,48 +15,49 @@ pub use body::Body;
 pub use challenge::{Challenge, parse_challenges};
 pub use head::{Head, HeadReader, MAX_HEAD_BYTES};
 
-/// Why an answer cannot be parsed. The messages repeat nothing of it: a server may repeat parts of the request.
+/// The reason why a response cannot be parsed. The messages quote nothing from the response, because a server may
+/// repeat parts of the request, which can contain secrets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The answer does not begin like HTTP.
+    /// The response does not begin like HTTP.
     #[error("the answer is not HTTP")]
     NotHttp {
-        /// How it begins, in printable characters.
+        /// The beginning of the response, in printable characters.
         start: String,
     },
-    /// A status line without a status.
+    /// The status line has no status code.
     #[error("the status line of the answer has no status code")]
     BadStatus {
-        /// The line, in printable characters.
+        /// The status line, in printable characters.
         line: String,
     },
-    /// A head that exceeds the maximum length.
+    /// The head exceeds the maximum length.
     #[error("the head of the answer is longer than {limit_bytes} bytes")]
     HeadTooLong {
-        /// The bound.
+        /// The maximum length, in bytes.
         limit_bytes: usize,
     },
-    /// A head with too many headers.
+    /// The head has too many headers.
     #[error("the head of the answer has more than {limit} headers")]
     TooManyHeaders {
-        /// The bound.
+        /// The maximum number of headers.
         limit: usize,
     },
     /// A chunk whose size cannot be parsed.
     #[error("a chunk of the answer has no size")]
     BadChunk {
-        /// The line, in printable characters.
+        /// The chunk's first line, in printable characters.
         line: String,
     },
     /// A chunk's first line exceeds the maximum length.
     #[error("the first line of a chunk is longer than {limit_bytes} bytes")]
     ChunkLineTooLong {
-        /// The bound.
+        /// The maximum length of that line, in bytes.
         limit_bytes: usize,
     },
 }
 
-/// The start of `bytes` for display: printable ASCII characters, a dot for each other byte.
+/// Returns the first 40 bytes of `bytes` for display: printable ASCII characters, and a dot for each other byte.
 fn printable(bytes: &[u8]) -> String {
     const SHOWN_BYTES: usize = 40;
     let shown = bytes.iter().take(SHOWN_BYTES);

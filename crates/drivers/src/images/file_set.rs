@@ -1,4 +1,4 @@
-//! Which files a path means: the JPEG images of a folder, those that a pattern matches, or one file.
+//! Resolves a path to files: the JPEG images of a folder, the files that match a pattern, or a single file.
 
 use std::cmp::Ordering;
 use std::io;
@@ -8,36 +8,38 @@ use std::time::{Duration, Instant, SystemTime};
 use super::pattern::{OPTIONS, PathPattern};
 use crate::{Error, masking, suggest};
 
-/// A bound on the files of one loop: a picture every ten seconds for four months.
+/// The maximum number of files in one loop: enough for one picture every ten seconds for four months.
 const MAX_FILES: usize = 1_000_000;
 
-/// How many files and folders are searched for the message about a folder without pictures.
+/// The maximum number of files and folders that are searched for the newest picture below a folder without pictures.
+/// The search result is used only in a message.
 const MAX_LOOKED_THROUGH: usize = 20_000;
 
-/// How long that search may take: the source does not open before its end.
+/// The time limit for searching the newest picture below a folder without pictures. The source opens only when this
+/// search has ended.
 const SEARCH_TIME: Duration = Duration::from_secs(1);
 
-/// What `images:PATH` names.
+/// The files that the path of an `images:PATH` source names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum FileSet {
     /// All `.jpg` and `.jpeg` files of a folder.
     Folder(PathBuf),
-    /// All files that a pattern matches.
+    /// All files that match a pattern.
     Glob { text: String, pattern: PathPattern },
-    /// One file.
+    /// A single file.
     File(PathBuf),
 }
 
 /// The order of the files in a loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SortOrder {
-    /// By name, where `2.jpg` comes before `10.jpg`.
+    /// Sorts by name, where `2.jpg` comes before `10.jpg`.
     Name,
-    /// By the time of the last change.
+    /// Sorts by the time of the last change.
     Time,
 }
 
-/// One file with its properties at the time of listing.
+/// A file with its properties at the time of listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FileEntry {
     pub(super) path: PathBuf,
@@ -45,7 +47,7 @@ pub(super) struct FileEntry {
     pub(super) modified_at: SystemTime,
 }
 
-/// Rejects what needs no disk access to reject: an empty path, and films.
+/// Checks a path without disk access: an empty path and a video file are errors.
 pub(super) fn check(path: &str) -> Result<(), String> {
     if path.is_empty() {
         return Err(
@@ -59,7 +61,7 @@ pub(super) fn check(path: &str) -> Result<(), String> {
 }
 
 impl FileSet {
-    /// Finds out what `path` is.
+    /// Determines whether `path` is a folder, a file or a pattern.
     pub(super) fn resolve(path: &str) -> Result<Self, Error> {
         match std::fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => Ok(Self::Folder(path.into())),
@@ -75,7 +77,7 @@ impl FileSet {
         }
     }
 
-    /// The folder to watch for files; for a pattern that spans folders, their common parent.
+    /// Returns the folder to watch for files. For a pattern that spans several folders, this is their common parent.
     pub(super) fn folder(&self) -> PathBuf {
         match self {
             Self::Folder(path) => path.clone(),
@@ -87,7 +89,8 @@ impl FileSet {
         }
     }
 
-    /// Whether the set includes a file in or below [`folder`](Self::folder), decided by its path only.
+    /// Returns whether the file at `path`, in or below [`folder`](Self::folder), belongs to this set. Only the path
+    /// decides.
     pub(super) fn matches(&self, path: &Path) -> bool {
         match self {
             Self::Folder(_) => is_jpeg(path) && !is_hidden(path),
@@ -96,7 +99,8 @@ impl FileSet {
         }
     }
 
-    /// Whether the folder at `path`, below [`folder`](Self::folder), may contain files of this set in it or below it.
+    /// Returns whether files of this set may lie in or below the folder at `path`, which is itself below
+    /// [`folder`](Self::folder).
     pub(super) fn may_contain_matches(&self, path: &Path) -> bool {
         match self {
             Self::Folder(_) | Self::File(_) => false,
@@ -104,12 +108,13 @@ impl FileSet {
         }
     }
 
-    /// The message for viewers while there is no picture yet, with possible tokens in paths masked; blocks.
+    /// Returns the message for viewers while there is no picture yet. Parts of paths that may be secret tokens are
+    /// masked. Blocks.
     pub(super) fn waiting_reason(&self) -> String {
         match self {
             Self::Folder(top) => {
                 let (written, shown) = (top.display().to_string(), shown_path(top));
-                // People cannot copy a masked line.
+                // A masked path cannot be copied into a command.
                 let to_write = if shown == written { written.as_str() } else { "FOLDER" };
                 match find_newest_below(top).as_ref().and_then(|newest| newest.path.parent()) {
                     Some(folder) => format!(
@@ -125,7 +130,7 @@ impl FileSet {
         }
     }
 
-    /// All files, unordered.
+    /// Returns all files, in no particular order.
     fn files(&self) -> Result<Vec<FileEntry>, Error> {
         let mut entries = Vec::new();
         match self {
@@ -148,10 +153,10 @@ impl FileSet {
         Ok(entries)
     }
 
-    /// All files in `order`; blocks.
+    /// Returns all files in the given order. Blocks.
     ///
     /// # Errors
-    /// [`Error::File`] when the folder cannot be listed, [`Error::Unusable`] when it contains no picture.
+    /// [`Error::File`] when the folder cannot be listed; [`Error::Unusable`] when there is no picture.
     pub(super) fn list(&self, order: SortOrder) -> Result<Vec<FileEntry>, Error> {
         let mut entries = self.files()?;
         if entries.is_empty() {
@@ -173,7 +178,7 @@ impl FileSet {
         Ok(entries)
     }
 
-    /// The single file of this set, if it exists and the set is not a folder or a pattern; blocks.
+    /// Returns the file, if this set is a single file and that file exists; otherwise `None`. Blocks.
     pub(super) fn file(&self) -> Option<FileEntry> {
         match self {
             Self::File(path) => file_entry(path.clone()),
@@ -181,7 +186,7 @@ impl FileSet {
         }
     }
 
-    /// The most recently changed file, if there is any; blocks.
+    /// Returns the most recently changed file, or `None` if there are no files. Blocks.
     pub(super) fn newest(&self) -> Result<Option<FileEntry>, Error> {
         Ok(self.files()?.into_iter().max_by(by_time))
     }
@@ -191,12 +196,12 @@ fn by_time(a: &FileEntry, b: &FileEntry) -> Ordering {
     a.modified_at.cmp(&b.modified_at).then_with(|| natural_order(&a.path, &b.path))
 }
 
-/// Whether `a` changed after `b`.
+/// Returns whether `a` changed after `b`. If both changed at the same time, the order of their names decides.
 pub(super) fn is_newer(a: &FileEntry, b: &FileEntry) -> bool {
     by_time(a, b).is_gt()
 }
 
-/// The most recently changed JPEG below `top`, if the search finds it soon enough.
+/// Returns the most recently changed JPEG file below `top`, as far as the search gets within its limits.
 fn find_newest_below(top: &Path) -> Option<FileEntry> {
     let (mut newest, mut looked_through) = (None::<FileEntry>, 0);
     let give_up_at = Instant::now() + SEARCH_TIME;
@@ -225,7 +230,7 @@ fn shown_path(path: &Path) -> String {
     masking::path(&path.display().to_string())
 }
 
-/// The file at `path`; `None` when it is not a file or has vanished.
+/// Returns the properties of the file at `path`; `None` if `path` is not a file or no longer exists.
 pub(super) fn file_entry(path: PathBuf) -> Option<FileEntry> {
     let metadata = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
     let modified_at = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
@@ -237,12 +242,13 @@ fn is_jpeg(path: &Path) -> bool {
     extension.eq_ignore_ascii_case("jpg") || extension.eq_ignore_ascii_case("jpeg")
 }
 
-/// Tools write `.name.jpg` first and rename it when it is complete.
+/// Returns whether a file name begins with a dot. Tools write to `.name.jpg` first and rename the file when it is
+/// complete.
 fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
-/// Natural order: compares runs of digits by their value, everything else byte by byte.
+/// Compares paths in natural order: runs of digits by their value, everything else byte by byte.
 fn natural_order(a: &Path, b: &Path) -> Ordering {
     let (mut a, mut b) = (a.as_os_str().as_encoded_bytes(), b.as_os_str().as_encoded_bytes());
     let whole = (a, b);
@@ -269,7 +275,7 @@ fn natural_order(a: &Path, b: &Path) -> Ordering {
     }
 }
 
-/// The digits at the start, without leading zeros (a single zero stays), and the text after them.
+/// Splits off the digits at the start of `text`, without leading zeros (a single zero stays).
 fn split_digits(text: &[u8]) -> (&[u8], &[u8]) {
     let len = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, rest) = text.split_at(len);

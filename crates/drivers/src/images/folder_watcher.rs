@@ -1,4 +1,4 @@
-//! The folders that the system watches for us, and the events that it reports.
+//! Watches folders through the operating system's change notifications, and turns these into events.
 
 use std::collections::HashMap;
 use std::io;
@@ -14,49 +14,51 @@ use tokio::sync::mpsc;
 use super::file_set::{FileEntry, FileSet, file_entry, is_newer};
 use crate::Error;
 
-/// The maximum number of queued events; if more come, they are dropped and the newest file is searched instead.
+/// The maximum number of queued events. Further events are dropped, and the source then searches for the newest file
+/// instead.
 const MAX_QUEUED_EVENTS: usize = 1024;
 
-/// The maximum number of watched folders: one a day for three years. The most recently changed ones are kept.
+/// The maximum number of watched folders: enough for one folder a day for three years. Beyond that, the most recently
+/// changed folders are watched.
 const MAX_WATCHED: usize = 1024;
 
-/// The maximum number of folders searched for them.
+/// The maximum number of folders that are walked when searching for folders to watch.
 const MAX_WALKED: usize = 10_000;
 
-/// What the system reports.
+/// A change that the operating system reports.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FolderEvent {
-    /// This file may contain a new picture.
+    /// The file at this path may contain a new picture.
     File(PathBuf),
-    /// This folder is new, and files below it may match.
+    /// The folder at this path is new, and files below it may match.
     Folder(PathBuf),
-    /// The file or folder at this path is gone.
+    /// The file or folder at this path no longer exists.
     Gone(PathBuf),
 }
 
-/// The events of all folders.
+/// The receiving end of the events of all watched folders.
 pub(super) struct FolderEvents {
     pub(super) receiver: mpsc::Receiver<FolderEvent>,
     /// Whether events were dropped.
     pub(super) has_overflowed: Arc<AtomicBool>,
 }
 
-/// The watched folders. Adding folders and walking them block.
+/// The set of watched folders. Adding and walking folders blocks.
 pub(super) struct FolderWatcher {
     file_set: Arc<FileSet>,
     base: PathBuf,
     watcher: RecommendedWatcher,
-    /// The watched folders, each with the time of its last change when the watch began.
+    /// The watched folders. The value is the time of the folder's last change when the watch began.
     watched: HashMap<PathBuf, SystemTime>,
 }
 
 impl FolderWatcher {
-    /// Watches the folder of `file_set`, but none below it yet.
+    /// Starts watching the folder of `file_set`, but no folder below it yet.
     ///
     /// # Errors
-    /// [`Error::File`] if the system cannot watch it.
+    /// [`Error::File`] if the system cannot watch the folder.
     pub(super) fn watch(file_set: Arc<FileSet>) -> Result<(Self, FolderEvents), Error> {
-        // The path as the system reports it, however the user wrote it.
+        // The path in the form in which the system reports it, however the user wrote it.
         let base = file_set.folder();
         let base = std::path::absolute(&base).unwrap_or(base);
         let (sender, receiver) = mpsc::channel(MAX_QUEUED_EVENTS);
@@ -68,14 +70,14 @@ impl FolderWatcher {
         Ok((folders, FolderEvents { receiver, has_overflowed }))
     }
 
-    /// Watches `folder`, and the folders below it that may contain matching files. Returns the newest matching file in
-    /// them.
+    /// Watches `folder` and all folders below it that may contain matching files. Returns the newest matching file in
+    /// these folders.
     ///
-    /// The watch on each folder begins before the folder is listed, so a file added meanwhile is either listed or
-    /// reported.
+    /// The watch on each folder begins before the folder is listed, so a file that is added during this call is either
+    /// listed or reported.
     ///
     /// # Errors
-    /// [`Error::File`] if the system has no watch left.
+    /// [`Error::File`] if the system cannot watch one of the folders.
     pub(super) fn watch_tree(&mut self, folder: &Path) -> Result<Option<FileEntry>, Error> {
         let (mut newest, mut walked) = (None, 0);
         let mut ahead = vec![folder.to_owned()];
@@ -85,7 +87,7 @@ impl FolderWatcher {
                 break;
             }
             self.add(&folder)?;
-            // A folder that vanished meanwhile has no files.
+            // A folder that has vanished in the meantime has no files.
             for file in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
                 let path = file.path();
                 let is_folder = file.file_type().is_ok_and(|kind| kind.is_dir());
@@ -118,13 +120,14 @@ impl FolderWatcher {
                 self.watched.insert(folder.to_owned(), changed_at);
                 Ok(())
             }
-            // The folder vanished meanwhile.
+            // The folder has vanished in the meantime.
             Err(_) if folder != self.base && !folder.exists() => Ok(()),
             Err(error) => Err(cannot_watch(folder, error)),
         }
     }
 
-    /// Stops watching the folder that has not changed for longest, if its last change was before `changed_at`.
+    /// Stops watching the folder whose last change is the oldest, if that change was not after `changed_at`. Returns
+    /// whether a folder was removed.
     fn evict_oldest(&mut self, changed_at: SystemTime) -> bool {
         let below = self.watched.iter().filter(|(path, _)| **path != self.base);
         let oldest = below.min_by_key(|(_, changed_at)| **changed_at);
@@ -134,7 +137,7 @@ impl FolderWatcher {
         true
     }
 
-    /// Stops watching the folder at `path` and all below it.
+    /// Stops watching the folder at `path` and all folders below it.
     pub(super) fn unwatch(&mut self, path: &Path) {
         let gone: Vec<PathBuf> =
             self.watched.keys().filter(|folder| folder.starts_with(path)).cloned().collect();
@@ -145,14 +148,14 @@ impl FolderWatcher {
         }
     }
 
-    /// The time of the last change in any of the folders; blocks.
+    /// Returns the time of the most recent change of any watched folder. Blocks.
     pub(super) fn changed_at(&self) -> Option<SystemTime> {
         let changed_at = |folder| std::fs::metadata(folder).and_then(|metadata| metadata.modified()).ok();
         self.watched.keys().filter_map(changed_at).max()
     }
 }
 
-/// Turns the system's events into ours, on the watcher's thread.
+/// Returns a handler that turns the system's events into [`FolderEvent`]s. It runs on the watcher's thread.
 fn event_handler(
     file_set: Arc<FileSet>,
     events: mpsc::Sender<FolderEvent>,
@@ -170,7 +173,8 @@ fn event_handler(
     }
 }
 
-/// What a system event means; a rename has two names, of which the new one counts.
+/// Turns one system event into a [`FolderEvent`]; `None` if the event does not matter. Of the two names in a rename
+/// event, the new one is used.
 fn folder_event(event: &notify::Event, file_set: &FileSet) -> Option<FolderEvent> {
     let path = event.paths.last()?;
     let may_be_folder = matches!(

@@ -1,7 +1,8 @@
-//! Files that were incomplete when they were read: still being written, or broken.
+//! Tracks files that were incomplete when they were read: either still being written, or broken.
 //!
-//! Time decides which: a file that did not change for two seconds is not being written. The caller says what it read
-//! and when; this module says what to read again and what is broken. Nothing here touches the disk.
+//! Time decides which: a file that has not changed for two seconds is no longer being written, so it is broken. The
+//! caller reports which files it has read and when; this module says which to read again and which are broken. Nothing
+//! here accesses the disk.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,25 +11,26 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 /// How long an incomplete file must stay unchanged to count as broken. If the system reports no changes, this is also
-/// the interval between two reads.
+/// the interval between two reads of the file.
 pub(super) const BROKEN_AFTER: Duration = Duration::from_secs(2);
 
-/// The delay before a growing file is read again, if the system reports changes: each read covers the whole file.
+/// The minimum time between two reads of a growing file, if the system reports changes. There is a minimum because each
+/// read covers the whole file.
 pub(super) const RECHECK_DELAY: Duration = Duration::from_millis(100);
 
-/// More files than tools write at the same time.
+/// The maximum number of tracked files, which is more than tools write at the same time.
 const MAX_FILES: usize = 16;
 
-/// The result of one read.
+/// The result of recording one read of an incomplete file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// The file may still become complete.
     Wait,
-    /// The file is broken; returned only once.
+    /// The file is broken. This is returned only once for each state of the file.
     Broken,
 }
 
-/// The files, by path.
+/// The incomplete files, by path.
 #[derive(Debug, Default)]
 pub(super) struct IncompleteFiles(HashMap<PathBuf, IncompleteFile>);
 
@@ -43,7 +45,8 @@ struct IncompleteFile {
 }
 
 impl IncompleteFiles {
-    /// Records that the file at `path` was read at `now` and was incomplete.
+    /// Records that the file at `path` was read at `now` and was incomplete. Returns [`Verdict::Broken`] once the file
+    /// has been unchanged for [`BROKEN_AFTER`].
     pub(super) fn record(
         &mut self,
         path: &Path,
@@ -88,31 +91,32 @@ impl IncompleteFiles {
         }
     }
 
-    /// Whether the file at `path`, for which an event came, was incomplete before; if so, schedules it to be read soon.
+    /// Returns whether the file at `path`, for which the system has reported a change, was incomplete before. If so,
+    /// schedules it to be read soon.
     pub(super) fn recheck_soon(&mut self, path: &Path) -> bool {
         let Some(file) = self.0.get_mut(path) else { return false };
         file.recheck_at = file.recheck_at.min(file.read_at + RECHECK_DELAY);
         true
     }
 
-    /// Length in bytes and time of the last change of the file at `path`, if it counts as broken: while both stay the
-    /// same, reading it again is useless.
+    /// Returns the length in bytes and the time of the last change of the file at `path`, if it counts as broken. As
+    /// long as both are the same, reading the file again is useless.
     pub(super) fn broken(&self, path: &Path) -> Option<(usize, SystemTime)> {
         let file = self.0.get(path).filter(|file| file.is_reported)?;
         Some((file.len_bytes, file.modified_at))
     }
 
-    /// Forgets a file that is complete or gone.
+    /// Forgets the file at `path`, because it is complete or no longer exists.
     pub(super) fn forget(&mut self, path: &Path) {
         self.0.remove(path);
     }
 
-    /// When the next file is to be read.
+    /// Returns when the next file is due to be read; `None` if there are no incomplete files.
     pub(super) fn due_at(&self) -> Option<Instant> {
         self.0.values().map(|file| file.recheck_at).min()
     }
 
-    /// Takes the files that are to be read by `now`.
+    /// Returns the files that are due to be read at `now`, and schedules the next read of each.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<PathBuf> {
         let due = self.0.iter_mut().filter(|(_, file)| file.recheck_at <= now);
         due.map(|(path, file)| {

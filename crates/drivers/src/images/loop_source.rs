@@ -1,4 +1,4 @@
-//! Files shown one after the other at a fixed rate, in a loop.
+//! Shows files one after the other at a fixed rate, in a loop.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -14,14 +14,16 @@ use super::{read_file, run_blocking};
 use crate::interval_timer::IntervalTimer;
 use crate::{BoxFuture, Error, FrameBuilder, Source, SourceUrl, masking};
 
-/// If the files together are no larger than this, the loop reads them once and caches them in memory.
+/// The maximum total size of the files that are cached, in bytes. Up to this size, the loop reads each file only once
+/// and keeps it in memory.
 const MAX_CACHED_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The shortest time between two listings. The loop lists at the start of a round, to find added and removed files.
+/// The minimum time between two listings of the files. The loop lists them at the start of a round, to find added and
+/// removed files.
 const LIST_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A loop over files. Pictures are due at fixed times from the opening on; if reading falls behind, the loop skips
-/// files instead of showing them late.
+/// A loop over files. Pictures are due at fixed times, counted from the opening. If reading falls behind, the loop
+/// skips files instead of showing them late.
 pub(super) struct LoopSource {
     file_set: Arc<FileSet>,
     order: SortOrder,
@@ -30,12 +32,12 @@ pub(super) struct LoopSource {
     files: Vec<LoopFile>,
     is_cached: bool,
     listed_at: Instant,
-    /// The file that is due next.
+    /// The index in `files` of the file that is due next.
     index: usize,
-    /// The number of the interval in which it is due.
+    /// The number of the interval in which that next file is due.
     tick: u64,
     began_at: Instant,
-    /// How many files in a row were unreadable.
+    /// The number of files in a row that could not be read.
     unreadable: usize,
     timer: IntervalTimer,
     builder: FrameBuilder,
@@ -46,7 +48,7 @@ struct LoopFile {
     entry: FileEntry,
     /// The checked picture, if cached.
     cached: Option<Frame>,
-    /// The log already has its error.
+    /// Whether an error of this file has already been logged.
     is_reported: bool,
 }
 
@@ -87,7 +89,7 @@ impl LoopSource {
         Ok(source)
     }
 
-    /// Lists the files again and keeps the state of those that did not change.
+    /// Lists the files again. Keeps the state of the files that did not change.
     async fn list(&mut self) -> Result<(), Error> {
         let (file_set, order) = (Arc::clone(&self.file_set), self.order);
         let entries = run_blocking(move || file_set.list(order)).await?;
@@ -107,13 +109,13 @@ impl LoopSource {
         Ok(())
     }
 
-    /// When the interval number `tick` begins.
+    /// Returns when the interval number `tick` begins.
     fn due_at(&self, tick: u64) -> Instant {
         let since = (self.interval.as_nanos() as u64).saturating_mul(tick);
         self.began_at + Duration::from_nanos(since)
     }
 
-    /// Waits until the next picture is due, and skips pictures whose interval is over.
+    /// Waits until the next picture is due, and skips pictures whose interval has passed.
     async fn wait(&mut self) -> Result<(), Error> {
         self.timer.wait_until(self.due_at(self.tick)).await;
         let now = (self.began_at.elapsed().as_nanos() / self.interval.as_nanos()) as u64;
@@ -137,7 +139,7 @@ impl LoopSource {
                 Some(_) => None,
                 None => Some(read_file(file.entry.path.clone(), self.max_picture_bytes).await),
             };
-            // No await follows: if the future was dropped before, the position did not change.
+            // No await follows. If the future was dropped before this point, the position has not changed.
             self.index += 1;
             self.tick += 1;
             let data = match read {
@@ -160,7 +162,8 @@ impl LoopSource {
             self.unreadable = 0;
             return match self.builder.jpeg_frame(data, SystemTime::now()) {
                 Ok(frame) => {
-                    // Does not cache a file that grew after its listing: the memory bound uses the listed length.
+                    // A file that grew after it was listed is not cached, because the memory limit is based on the
+                    // listed length.
                     if self.is_cached && frame.data.len() as u64 <= file.entry.len_bytes + 1024 {
                         file.cached = Some(frame.clone());
                     }

@@ -1,5 +1,5 @@
-//! Pictures in files: a loop over a folder or pattern of JPEG images, or a folder watched for new ones, as printers and
-//! timelapse tools write them.
+//! The driver for pictures in files. It either loops over the JPEG images of a folder or pattern, or watches a folder
+//! for new images, such as those that printers and timelapse tools write.
 
 mod file_set;
 mod folder_watcher;
@@ -20,8 +20,9 @@ use self::loop_source::LoopSource;
 use self::watch_source::WatchSource;
 use crate::{BoxFuture, Driver, Error, Options, Source, SourceUrl};
 
-/// `images:PATH?fps=1&order=name` loops over a folder's `.jpg` and `.jpeg` files, over the files that a pattern with
-/// `*` and `[…]` matches, or over one file; `images:PATH?watch` shows the newest and then each new one.
+/// The driver for `images:`. `images:PATH?fps=1&order=name` loops over the `.jpg` and `.jpeg` files of a folder, over
+/// the files that match a pattern with `*` and `[…]`, or over a single file. `images:PATH?watch` shows the newest file,
+/// and then each new one.
 pub(crate) struct Images;
 
 const OPTIONS: &[&str] = &["fps", "order", "watch"];
@@ -73,26 +74,26 @@ fn order(options: &Options<'_>) -> Result<SortOrder, Error> {
     }
 }
 
-/// Runs a blocking read (a disk may be slow, a network share may hang) outside the camera's thread. If the future is
-/// dropped, the closure still runs to its end, so it must only read.
+/// Runs `read`, which may block (a disk can be slow, a network share can hang), outside the camera's thread. If the
+/// future is dropped, the closure still runs to its end, so it must only read.
 async fn run_blocking<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(read).await {
         Ok(read) => read,
         Err(failed) => match failed.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // Only the runtime's shutdown cancels it, and the waiting task with it.
+            // Only the runtime's shutdown cancels the read, and it also cancels the task that waits here.
             Err(_) => std::future::pending().await,
         },
     }
 }
 
-/// Reads the file at `path`, up to one byte more than `limit_bytes`, and the time of its last change.
+/// Reads at most `limit_bytes + 1` bytes of the file at `path`. Returns them with the time of the file's last change.
 async fn read_file(path: PathBuf, limit_bytes: usize) -> io::Result<(Bytes, SystemTime)> {
     run_blocking(move || read_file_blocking(&path, limit_bytes)).await
 }
 
-/// Reads the file at `path` as [`read_file`] does, unless its length in bytes (counted up to one more than
-/// `limit_bytes`) and the time of its last change equal `known`.
+/// Returns `None` if the file at `path` is unchanged, which means that its length and the time of its last change equal
+/// `known`. Otherwise, reads the file as [`read_file`] does. Lengths above `limit_bytes` count as `limit_bytes + 1`.
 async fn read_if_changed(
     path: PathBuf,
     limit_bytes: usize,

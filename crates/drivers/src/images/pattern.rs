@@ -1,14 +1,14 @@
-//! Patterns split at their slashes, to decide for each folder whether it may contain matching files.
+//! File name patterns, split at their slashes to decide for each folder whether it may contain matching files.
 
 use std::path::{Component, Path, PathBuf};
 
 use glob::{MatchOptions, Pattern, PatternError};
 
-/// Matching rules: those of a shell.
+/// The matching rules, which are those of a shell.
 pub(super) const OPTIONS: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
-/// A pattern: the common parent folder of all matching files, and a pattern for each path component below it.
+/// A parsed pattern: the common parent folder of all matching files, and one pattern for each path component below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PathPattern {
     base: PathBuf,
@@ -23,7 +23,7 @@ enum PatternPart {
 }
 
 impl PathPattern {
-    /// Parses `text`.
+    /// Parses the pattern in `text`.
     ///
     /// # Errors
     /// What is wrong with the pattern.
@@ -48,24 +48,25 @@ impl PathPattern {
         Ok(Self { base, parts })
     }
 
-    /// The common parent folder of all matching files; absolute.
+    /// Returns the common parent folder of all matching files, as an absolute path.
     pub(super) fn base(&self) -> &Path {
         &self.base
     }
 
-    /// Whether the file at `path` matches; `path` begins with the base.
+    /// Returns whether the file at `path` matches. `path` must begin with the base folder.
     pub(super) fn matches(&self, path: &Path) -> bool {
         self.names(path).is_some_and(|names| matches_parts(&names, &self.parts, MatchTarget::File))
     }
 
-    /// Whether files below the folder at `path` may match; not for the base itself.
+    /// Returns whether files below the folder at `path` may match. False for the base folder itself.
     pub(super) fn may_contain_matches(&self, path: &Path) -> bool {
         self.names(path).is_some_and(|names| {
             !names.is_empty() && matches_parts(&names, &self.parts, MatchTarget::ParentFolder)
         })
     }
 
-    /// The path components from the base to `path`.
+    /// Returns the path components from the base folder to `path`; `None` if `path` is not below the base folder or is
+    /// not UTF-8.
     fn names<'a>(&self, path: &'a Path) -> Option<Vec<&'a str>> {
         path.strip_prefix(&self.base).ok()?.iter().map(|name| name.to_str()).collect()
     }
@@ -77,7 +78,8 @@ enum MatchTarget {
     ParentFolder,
 }
 
-/// Whether `names` is the path of a file that matches `parts`, or of a folder that may contain a match.
+/// Returns whether `names` is the path of a file that matches `parts`, or of a folder that may contain a match, as
+/// `wanted` says.
 fn matches_parts(names: &[&str], parts: &[PatternPart], wanted: MatchTarget) -> bool {
     match (names.split_first(), parts.split_first()) {
         (None, _) => parts.is_empty() == (wanted == MatchTarget::File),

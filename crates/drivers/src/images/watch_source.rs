@@ -1,9 +1,9 @@
-//! Folders watched for new pictures: one, or all that a pattern spans.
+//! Watches folders for new pictures: a single folder, or all folders that a pattern spans.
 //!
-//! The system reports files that are created, written, closed and renamed, and folders that appear and vanish. An
-//! incomplete file is read again at its next event; the picture shown last is not shown twice. Every two seconds the
-//! source checks the folders itself for changes that the system does not report: the top folder has vanished, or
-//! another machine has written into the folders, into the single watched file or into an incomplete file.
+//! The system reports files that are created, written, closed or renamed, and folders that appear or vanish. An
+//! incomplete file is read again after its next event, and the picture that was shown last is not shown again. Every
+//! two seconds the source itself checks the folders for changes that the system does not report: the top folder has
+//! vanished, or another machine has written into the folders, into the single watched file or into an incomplete file.
 
 use std::collections::VecDeque;
 use std::io;
@@ -24,25 +24,26 @@ use super::incomplete::{IncompleteFiles, Verdict};
 use super::{read_if_changed, run_blocking};
 use crate::{BoxFuture, Error, FrameBuilder, Source, SourceUrl, masking};
 
-/// The maximum number of files that wait to be read; if more come, the oldest are dropped.
+/// The maximum length of the queue of files to read. When the queue is full, its oldest entry is dropped.
 const MAX_WAITING: usize = 256;
 
-/// The maximum number of new folders that wait to be watched; if more come, the next check walks all folders instead.
+/// The maximum length of the queue of new folders to watch. When the queue is full, the next check walks all folders
+/// instead.
 const MAX_NEW_FOLDERS: usize = 1024;
 
-/// How often the source checks the folders itself.
+/// The interval between two checks of the folders by the source itself.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// What distinguishes two states of the folders.
+/// The properties of the folders that are compared to detect a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FolderState {
     device_and_inode: (u64, u64),
     modified_at: Option<SystemTime>,
-    /// Time of the last change and length, if a single file is watched.
+    /// The time of the last change and the length in bytes, if a single file is watched.
     file: Option<(SystemTime, u64)>,
 }
 
-/// The picture shown last.
+/// The picture that was shown last.
 struct LastPicture {
     path: PathBuf,
     data: Bytes,
@@ -51,15 +52,15 @@ struct LastPicture {
 
 pub(super) struct WatchSource {
     file_set: Arc<FileSet>,
-    /// Lock it only where blocking is allowed.
+    /// The watched folders. Lock the mutex only where blocking is allowed.
     folders: Arc<Mutex<FolderWatcher>>,
     state: FolderState,
     events: FolderEvents,
-    /// Files to read and folders to watch, in the order of their events.
+    /// The files to read, in the order of their events.
     waiting: VecDeque<PathBuf>,
     new_folders: VecDeque<PathBuf>,
     incomplete: IncompleteFiles,
-    /// Whether to search for the newest file; kept if a caller cancels its wait for that.
+    /// Whether to search for the newest file. The flag stays set if a caller cancels its wait during the search.
     needs_rescan: bool,
     /// Whether the system has reported any event since the last check.
     had_events: bool,
@@ -128,7 +129,7 @@ impl WatchSource {
                             return Ok(Some(frame));
                         }
                     }
-                    // The file vanished: it was replaced or removed.
+                    // The file has vanished: it was replaced or removed.
                     Err(_) => self.incomplete.forget(&path),
                 }
                 continue;
@@ -162,7 +163,7 @@ impl WatchSource {
         }
     }
 
-    /// Enqueues a file, unless it is in the queue already.
+    /// Adds a file to the queue, unless it is already there.
     fn enqueue(&mut self, path: PathBuf) {
         if self.waiting.contains(&path) {
             return;
@@ -173,7 +174,7 @@ impl WatchSource {
         self.waiting.push_back(path);
     }
 
-    /// Enqueues the newest file, unless a newer one was shown.
+    /// Adds the newest file to the queue, unless a newer one has already been shown.
     fn enqueue_newest(&mut self, newest: Option<FileEntry>) {
         let shown_at = self.last.as_ref().map(|shown| shown.modified_at);
         if let Some(entry) =
@@ -183,7 +184,7 @@ impl WatchSource {
         }
     }
 
-    /// The frame in a file, unless it was shown already or is still being written.
+    /// Returns the frame in a file; `None` if that frame has already been shown or the file is still being written.
     fn frame_if_new(
         &mut self,
         path: PathBuf,
@@ -258,7 +259,7 @@ fn lock(folders: &Mutex<FolderWatcher>) -> MutexGuard<'_, FolderWatcher> {
     folders.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Watches `folder` and those below it; returns their newest file.
+/// Watches `folder` and the folders below it, and returns the newest file in them.
 async fn watch_tree(
     folders: &Arc<Mutex<FolderWatcher>>,
     folder: PathBuf,
@@ -267,7 +268,7 @@ async fn watch_tree(
     run_blocking(move || lock(&folders).watch_tree(&folder)).await
 }
 
-/// The newest file of all; also starts to watch new folders.
+/// Returns the newest file of the whole set. For a pattern, also starts to watch new folders.
 async fn find_newest(
     file_set: &Arc<FileSet>,
     folders: &Arc<Mutex<FolderWatcher>>,
@@ -277,7 +278,8 @@ async fn find_newest(
         FileSet::Folder(_) | FileSet::File(_) => {
             let file_set = Arc::clone(file_set);
             let mut newest = run_blocking(move || file_set.newest()).await?;
-            // The path as the system reports it: the picture shown last is known by its path.
+            // The path in the form in which the system reports it, because the picture shown last is identified by its
+            // path.
             if let Some(entry) = &mut newest
                 && let Ok(path) = std::path::absolute(&entry.path)
             {
@@ -288,7 +290,7 @@ async fn find_newest(
     }
 }
 
-/// Reads the state of the folders, and of the file if a single one is watched.
+/// Reads the state of the folders, and that of the file if a single one is watched.
 async fn folder_state(
     file_set: &Arc<FileSet>,
     folders: &Arc<Mutex<FolderWatcher>>,

@@ -1,7 +1,7 @@
-//! Diagnoses the program's last lines and advises what to do. The log has the lines themselves, for people who search
-//! for them.
+//! Diagnoses a failure of `rpicam-vid` from the last lines of its error output and says what to do. The log contains
+//! the lines themselves, for people who search for them.
 //!
-//! The texts are those of rpicam-apps (core/rpicam_app.cpp, core/options.cpp and apps/rpicam_vid.cpp in
+//! The texts come from the source code of rpicam-apps (core/rpicam_app.cpp, core/options.cpp and apps/rpicam_vid.cpp in
 //! <https://github.com/raspberrypi/rpicam-apps>) and of libcamera (src/libcamera/camera.cpp); none was seen on a
 //! device.
 
@@ -9,7 +9,7 @@ use super::request::CaptureRequest;
 use crate::Error;
 use crate::program::Launch;
 
-/// The error if neither name of the program exists.
+/// Creates the error for a system that has `rpicam-vid` under neither its current nor its old name.
 pub(super) fn not_installed_error(launch: &Launch) -> Error {
     launch.not_installed_error(
         "Framecast reads Raspberry Pi cameras through it: `apt install rpicam-apps` on Raspberry Pi OS Bookworm and \
@@ -17,7 +17,7 @@ pub(super) fn not_installed_error(launch: &Launch) -> Error {
     )
 }
 
-/// The diagnosis for each text of the program.
+/// The texts that `rpicam-vid` prints, each with its diagnosis for the user.
 const MEANINGS: [(&str, &str); 9] = [
     (
         "no cameras available",
@@ -53,7 +53,7 @@ const MEANINGS: [(&str, &str); 9] = [
 const IN_USE: &str = "cannot use the camera: another program uses it, and only one can at a time. End that program; \
                       `fuser /dev/media*` shows it";
 
-/// The error for a `program` that ended after these lines; `None` if they contain no known text.
+/// Returns the error for a `program` that ended after printing `lines`; `None` if these contain no known text.
 pub(super) fn exit_error(request: &CaptureRequest, program: &str, lines: &[String]) -> Option<Error> {
     let (_, meaning) = MEANINGS.iter().find(|(text, _)| lines.iter().any(|line| line.contains(text)))?;
     Some(Error::Unusable {

@@ -1,15 +1,16 @@
-//! Parses the output of `rpicam-vid --list-cameras`.
+//! Parses the output of `rpicam-vid --list-cameras` into devices.
 //!
-//! Text in, devices out. Its form is that of core/options.cpp in rpicam-apps, which has changed over the years: sizes
-//! in one line or in several, rates in brackets or not at all. The parser skips what it does not know.
+//! The output has the format that core/options.cpp in rpicam-apps writes, which has changed over the years: sizes in
+//! one line or in several, frame rates in brackets or missing. The parser skips text that it does not recognise.
 
 use crate::{Device, DeviceFormat, DeviceSize};
 
-/// More cameras than a Raspberry Pi can have, and more sizes than a sensor has.
+/// The maximum number of cameras in the list, which is more than a Raspberry Pi can have. [`MAX_SIZES`] is the maximum
+/// number of sizes of a camera, which is more than any sensor has.
 const MAX_CAMERAS: usize = 32;
 const MAX_SIZES: usize = 64;
 
-/// The cameras in the output.
+/// Parses the cameras in the output of `rpicam-vid --list-cameras`.
 pub(super) fn parse_devices(answer: &str) -> Vec<Device> {
     let mut devices: Vec<Device> = Vec::new();
     for line in answer.lines() {
@@ -50,8 +51,8 @@ fn device(line: &str) -> Option<Device> {
     })
 }
 
-/// Adds the sizes in a line like `2304x1296 [56.03 fps - (0, 0)/4608x2592 crop]`; several formats of the sensor may
-/// list the same size, which is added once.
+/// Adds the sizes in a line like `2304x1296 [56.03 fps - (0, 0)/4608x2592 crop]`. If several formats of the sensor list
+/// the same size, it is added once.
 fn add_sizes(line: &str, sizes: &mut Vec<DeviceSize>) {
     let mut words = line.split_whitespace().peekable();
     while let Some(word) = words.next() {
@@ -79,7 +80,7 @@ fn size(word: &str) -> Option<(u32, u32)> {
     side(width).zip(side(height))
 }
 
-/// The rate in `[56.03` or `(56.03`, before ` fps`.
+/// Parses the frame rate in `[56.03` or `(56.03`, the word before `fps`.
 fn rate(word: &str) -> Option<f64> {
     let rate: f64 = word.strip_prefix(['[', '('])?.parse().ok()?;
     (rate.is_finite() && rate > 0.0).then_some(rate)

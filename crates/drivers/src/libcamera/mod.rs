@@ -1,10 +1,10 @@
-//! Cameras on the ribbon cable of a Raspberry Pi, read by `rpicam-vid`, which was called `libcamera-vid` before
-//! Raspberry Pi OS Bookworm.
+//! The driver for cameras on the ribbon cable of a Raspberry Pi. It reads them through the program `rpicam-vid`, which
+//! was called `libcamera-vid` before Raspberry Pi OS Bookworm.
 //!
-//! `libcamera:?camera=1&size=1280x720&fps=30&hflip&vflip&quality=80&options=…`, or `pi:` for short. [`request`] turns
-//! that into the program's arguments, [`diagnose`] turns its messages into errors, and [`list`] turns its list into
-//! devices. The driver does not link libcamera itself: its interface changes with each update of the system, the
-//! program's hardly does.
+//! The source is `libcamera:?camera=1&size=1280x720&fps=30&hflip&vflip&quality=80&options=…`, or `pi:` for short.
+//! [`request`] turns the URL into the program's arguments, [`diagnose`] turns the program's messages into errors, and
+//! [`list`] turns its camera list into devices. The driver does not link libcamera itself, because the library's
+//! interface changes with each update of the system, while that of the program hardly does.
 
 mod diagnose;
 mod list;
@@ -23,16 +23,16 @@ use self::request::CaptureRequest;
 use crate::program::{Launch, Program, run_to_end};
 use crate::{BoxFuture, Capture, Device, Driver, Error, Mode, Source, SourceUrl};
 
-/// The names of the program, newest first.
+/// The names of the program that reads the camera, newest name first.
 const PROGRAMS: [&str; 2] = ["rpicam-vid", "libcamera-vid"];
 
-/// How long the program may take to list the cameras: it configures each in each of its modes.
+/// The time limit for listing the cameras. It is long because the program configures each camera in each of its modes.
 const LIST_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// The driver for `libcamera:`; a second instance serves `pi:`.
+/// The driver for the scheme `libcamera:` or its short form `pi:`; there is one instance for each.
 pub(crate) struct Libcamera {
     scheme: &'static str,
-    /// The folder of the program; without one, PATH applies.
+    /// The folder of the program; `None` means that it is searched on PATH.
     folder: Option<PathBuf>,
 }
 
@@ -45,7 +45,7 @@ impl Libcamera {
         Launch::new(program, arguments).in_folder(self.folder.as_deref())
     }
 
-    /// Starts the newest program that is installed.
+    /// Starts the program under the newest of its names that is installed.
     async fn start(&self, url: &SourceUrl, request: &CaptureRequest) -> Result<Program, Error> {
         for program in PROGRAMS {
             let launch = self.launch(program, request.arguments());
@@ -99,17 +99,17 @@ impl Driver for Libcamera {
         })
     }
 
-    /// Only one of the two instances lists the devices.
+    /// Lists the cameras. The `pi:` instance of the driver lists none, so that no camera appears twice.
     fn devices(&self) -> BoxFuture<'_, Vec<Device>> {
         Box::pin(async move { if self.scheme == "libcamera" { self.list().await } else { Vec::new() } })
     }
 }
 
-/// A program that reads a camera.
+/// A running program that reads a camera.
 struct LibcameraSource {
     program: Program,
     request: CaptureRequest,
-    /// Width and height in pixels of the newest frame.
+    /// The width and height of the newest frame, in pixels.
     given: Option<(u32, u32)>,
 }
 
@@ -148,7 +148,7 @@ impl Source for LibcameraSource {
             format: Some("mjpeg".to_owned()),
             width: Some(width),
             height: Some(height),
-            // The program does not report it.
+            // The program does not report the frame rate.
             fps: None,
         };
         let (device, asked) = (format!("camera {}", self.request.camera), self.request.asked.clone());

@@ -1,4 +1,4 @@
-//! What a source's URL requests, and the program's arguments for it.
+//! Parses what a source's URL requests, and builds the arguments of `rpicam-vid` from it.
 
 use crate::masking::percent_decode;
 use crate::{Error, Mode, SourceUrl};
@@ -7,17 +7,17 @@ const OPTIONS: &[&str] = &["camera", "fps", "hflip", "options", "quality", "size
 
 const DEFAULT_SIZE_PX: (u32, u32) = (1280, 720);
 const DEFAULT_FPS: f64 = 30.0;
-/// The program's own default is 50, which makes faces blocky.
+/// The default JPEG quality. The default of `rpicam-vid` itself is 50, which makes faces blocky.
 const DEFAULT_QUALITY: u8 = 80;
 
-/// The range of a side of the picture: the upper bound is a little above the longest side of a sensor with 64
-/// megapixels.
+/// The range of the picture's width and height. The upper limit is a little above the longest side of a 64-megapixel
+/// sensor.
 const SIDES_PX: (u32, u32) = (16, 16384);
 
-/// More than a Raspberry Pi 5 with a camera multiplexer board has.
+/// The highest camera number. It is above that of a Raspberry Pi 5 with a camera multiplexer board.
 const MAX_CAMERA: u8 = 31;
 
-/// Arguments that decide what the program outputs where, or that end the program at once.
+/// Arguments that a URL must not set: they decide what the program outputs and where, or make the program end at once.
 const RESERVED: [&str; 14] = [
     "-o",
     "--output",
@@ -35,20 +35,20 @@ const RESERVED: [&str; 14] = [
     "--list-cameras",
 ];
 
-/// A URL's options.
+/// The parsed options of a source's URL.
 #[derive(Debug, PartialEq)]
 pub(super) struct CaptureRequest {
     /// The camera's number, as `rpicam-hello --list-cameras` shows it.
     pub(super) camera: u8,
     pub(super) size_px: (u32, u32),
     pub(super) fps: f64,
-    /// The format, size and rate that the URL requests.
+    /// The size and frame rate that the URL requests; fields that it does not set are `None`.
     pub(super) asked: Mode,
     /// JPEG quality, from 1 to 100.
     quality: u8,
     is_hflipped: bool,
     is_vflipped: bool,
-    /// Further arguments, unchanged.
+    /// Further arguments, passed to the program unchanged.
     rest: Vec<String>,
 }
 
@@ -93,8 +93,8 @@ impl CaptureRequest {
         })
     }
 
-    /// The program's arguments: endless JPEG images on standard output, without a preview. The program flushes each
-    /// image at once; otherwise the end of a picture would wait in a buffer for the next one.
+    /// Returns the arguments of `rpicam-vid` for endless JPEG images on standard output, without a preview. They make
+    /// the program flush each image at once; otherwise the end of a picture would stay in a buffer until the next one.
     pub(super) fn arguments(&self) -> Vec<String> {
         let (width, height) = self.size_px;
         let mut arguments: Vec<String> =
@@ -103,7 +103,7 @@ impl CaptureRequest {
         set("--camera", self.camera.to_string());
         set("--width", width.to_string());
         set("--height", height.to_string());
-        // The interval is in nanoseconds; this hides its rounding error.
+        // Rounding hides the error of the interval, which is in whole nanoseconds.
         set("--framerate", ((self.fps * 1000.0).round() / 1000.0).to_string());
         set("--quality", self.quality.to_string());
         for (flag, is_set) in [("--hflip", self.is_hflipped), ("--vflip", self.is_vflipped)] {
@@ -115,7 +115,8 @@ impl CaptureRequest {
     }
 }
 
-/// The reserved argument that `word` sets, also if `word` includes its value (`--output=x`, `-ox`).
+/// Returns the argument in [`RESERVED`] that `word` sets, if any. `word` may include the argument's value
+/// (`--output=x`, `-ox`).
 fn reserved(word: &str) -> Option<&'static str> {
     let name = word.split('=').next().unwrap_or_default();
     RESERVED.into_iter().find(|reserved| {

@@ -29,7 +29,7 @@ impl FakeLibcamera {
         self.driver.open(&SourceUrl::parse(url).unwrap()).await
     }
 
-    /// The error of opening, or else of the first picture.
+    /// Returns the error of opening; if opening succeeds, the error of the first picture.
     async fn failure(&self, url: &str) -> String {
         let error = match self.open(url).await {
             Ok(mut source) => source.next_frame().await.unwrap_err(),

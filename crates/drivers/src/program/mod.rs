@@ -1,9 +1,9 @@
-//! Runs other programs as child processes, for the drivers that leave their work to one.
+//! Runs other programs as child processes, for the drivers that get their pictures from a program.
 //!
-//! [`Program`] reads pictures from a program's standard output, as fast as the program writes; [`run_to_end`] runs a program
-//! to its end and returns its short output. Standard error goes to the log, without the secrets of the source. The
-//! program leads a process group of its own; dropping its owner ends the whole group. Each driver interprets the
-//! messages of its program.
+//! [`Program`] reads pictures from a program's standard output, as fast as the program writes. [`run_to_end`] runs a
+//! program to its end and returns its short output. Standard error goes to the log, without the secrets of the source.
+//! The program leads a process group of its own; dropping the [`Program`] ends the whole group. Each driver interprets
+//! the messages of its program itself.
 
 #[cfg(test)]
 pub(crate) mod fake_program;
@@ -32,43 +32,45 @@ use crate::frame_parser::FrameParser;
 use crate::redact::Redactor;
 use crate::{Error, SourceUrl, masking};
 
-/// The size of one read: at 10,000 pictures of 4 KiB a second it takes some 640 calls instead of 10,000.
+/// The size of the buffer for one read, in bytes. With 10,000 pictures of 4 KiB a second, this takes about 640 read
+/// calls a second instead of 10,000.
 const READ_BYTES: usize = 64 * 1024;
 
-/// The size of the pipe, so that a program need not wait for us after every picture: the maximum for unprivileged
-/// processes on Linux.
+/// The requested size of the pipe, in bytes, so that a program need not wait for Framecast after every picture. It is
+/// the maximum for unprivileged processes on Linux.
 const PIPE_BYTES: usize = 1024 * 1024;
 
-/// How long a program that has closed its output may take to exit.
+/// The time limit for a program that has closed its output to exit.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The prefix of the server's own environment variables: no program needs to see their passwords.
+/// The prefix of Framecast's own environment variables. They are hidden from all programs, because they may contain
+/// passwords.
 const OWN_ENV_PREFIX: &str = "FRAMECAST_";
 
-/// A program, its arguments and its input.
+/// The description of a program to start: its executable, its arguments and its input.
 #[derive(Clone)]
 pub(crate) struct Launch {
-    /// The executable; a bare name is searched on PATH.
+    /// The executable. A bare name is searched on PATH.
     path: PathBuf,
-    /// Its name in errors and in the log, without the folder.
+    /// The program's name in errors and in the log, without the folder.
     name: String,
     arguments: Vec<String>,
-    /// Its standard input, which ends after this text. Other users of the machine cannot see it, but they can see the
-    /// arguments.
+    /// The text for the program's standard input, which ends after it. Other users of the machine cannot see this text,
+    /// whereas they can see the arguments.
     input: Option<String>,
-    /// The log level of its standard error.
+    /// The level at which the program's standard error is logged.
     level: Level,
 }
 
 impl Launch {
-    /// `program`, by path or by name, with an empty standard input.
+    /// Creates the description of a program to start. `program` is a path or a name. The standard input is empty.
     pub(crate) fn new(program: impl Into<String>, arguments: Vec<String>) -> Self {
         let program = program.into();
         let name = masking::program(&program);
         Self { path: PathBuf::from(program), name, arguments, input: None, level: Level::INFO }
     }
 
-    /// Looks for the program in `folder`; without one, on PATH.
+    /// Sets the folder in which the program is searched; `None` means PATH.
     pub(crate) fn in_folder(mut self, folder: Option<&Path>) -> Self {
         if let Some(folder) = folder {
             self.path = folder.join(&self.name);
@@ -76,32 +78,32 @@ impl Launch {
         self
     }
 
-    /// Sets the standard input to `input`.
+    /// Sets the text for the program's standard input.
     pub(crate) fn with_input(mut self, input: String) -> Self {
         self.input = Some(input);
         self
     }
 
-    /// Logs its standard error at a low level.
+    /// Makes the program's standard error appear in the log only at level debug.
     pub(crate) fn with_debug_log(mut self) -> Self {
         self.level = Level::DEBUG;
         self
     }
 
-    /// The error for a program that could not be started.
+    /// Creates the error for a program that could not be started.
     pub(crate) fn spawn_error(&self, source: io::Error) -> Error {
         Error::CannotRun { program: self.name.clone(), source }
     }
 
-    /// The error for a program that is not installed, with how to get it.
+    /// Creates the error for a program that is not installed. `advice` says how to get it.
     pub(crate) fn not_installed_error(&self, advice: &'static str) -> Error {
         Error::NotInstalled { program: self.name.clone(), advice }
     }
 
-    /// Checks whether the program exists and this account may run it.
+    /// Checks whether the program exists and this account is allowed to run it.
     ///
     /// # Errors
-    /// The error that the system would return at its start.
+    /// The error that the system would return when starting the program.
     pub(crate) fn check_executable(&self) -> io::Result<()> {
         if self.path.components().count() > 1 || self.path.is_absolute() {
             return check_executable_at(&self.path);
@@ -118,12 +120,13 @@ impl Launch {
         result
     }
 
-    /// A redactor that hides the URLs of its input in its output.
+    /// Returns a redactor that removes from the program's output the secrets of the URLs in its input.
     fn redactor(&self) -> Redactor {
         self.input.as_deref().map(Redactor::for_urls).unwrap_or_default()
     }
 
-    /// Starts the program; `redactor` cleans its standard error. Cancel safe: a dropped future ends the program.
+    /// Starts the program. `redactor` removes secrets from its standard error. Cancel safe: dropping the future ends
+    /// the program.
     async fn start(&self, redactor: Redactor) -> io::Result<StartedProgram> {
         let mut command = Command::new(&self.path);
         for (name, _) in std::env::vars_os() {
@@ -152,14 +155,14 @@ impl Launch {
             stderr: StderrLog::spawn(self.name.clone(), self.level, redactor, stderr),
         };
         if let (Some(mut stdin), Some(input)) = (stdin, &self.input) {
-            // A program that refuses its input ends and reports why.
+            // A program that does not read its input ends and reports why.
             stdin.write_all(input.as_bytes()).await.ok();
         }
         Ok(child)
     }
 }
 
-/// Checks whether `path` is a file that this account may run.
+/// Checks whether `path` is a file that this account is allowed to run.
 fn check_executable_at(path: &Path) -> io::Result<()> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(Errno::ACCESS.into());
@@ -167,24 +170,25 @@ fn check_executable_at(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::access(path, rustix::fs::Access::EXEC_OK)?)
 }
 
-/// Omits its arguments and its input.
+/// Shows only the program's name, without its arguments and its input.
 impl fmt::Debug for Launch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Launch").field(&self.name).finish()
     }
 }
 
-/// A program that was started.
+/// A program that was started, with its output and error streams.
 struct StartedProgram {
     stdout: Receiver,
     group: ProcessGroup,
     stderr: StderrLog,
 }
 
-/// A program that writes pictures. The order of the fields is the order of their drops: our end of the pipe closes
-/// first, so that a program which blocks in a write to it fails instead of sleeping through its termination.
+/// A running program that writes pictures. The order of the fields is the order in which they are dropped. The reading
+/// end of the pipe closes first, so that a program that is blocked in a write to the pipe gets an error. Otherwise it
+/// would stay blocked while it is being ended.
 pub(crate) struct Program {
-    /// `None` once it was read to its end.
+    /// The reading end of the program's standard output; `None` once everything was read.
     stdout: Option<Receiver>,
     group: ProcessGroup,
     stderr: StderrLog,
@@ -211,11 +215,12 @@ impl Program {
         })
     }
 
-    /// The next picture; `None` when the program has ended with success after at least one. Cancel safe: `pictures`
-    /// keeps all bytes that were read, `group` all that is known of the program.
+    /// Returns the next picture; `None` when the program has ended with success after at least one picture. Cancel
+    /// safe: all bytes that were read are kept in `pictures`, and the program's exit status in `group`.
     ///
     /// # Errors
-    /// [`Error::Exited`] when it ended otherwise, and the errors of broken pictures.
+    /// [`Error::Exited`] when the program ended without success or without a picture, and the errors of broken
+    /// pictures.
     pub(crate) async fn next(&mut self) -> Result<Option<Frame>, Error> {
         loop {
             if let Some(frame) = self.pictures.next_frame()? {
@@ -228,18 +233,18 @@ impl Program {
         }
     }
 
-    /// Whether it has yielded a whole picture.
+    /// Returns whether the program has yielded a whole picture.
     pub(crate) fn has_yielded(&self) -> bool {
         self.pictures.has_yielded()
     }
 
-    /// How many pictures so far were repaired.
+    /// Returns how many pictures so far were repaired.
     pub(crate) fn repaired_pictures(&self) -> u64 {
         self.pictures.repaired_frames()
     }
 
-    /// The last lines of its standard error, with secrets: for parsing only, never to be shown. Call this after the
-    /// program has ended. Cancel safe.
+    /// Returns the last lines of the program's standard error. They may contain secrets: for parsing only, never to be
+    /// shown. Call this after the program has ended. Cancel safe.
     pub(crate) async fn last_lines(&mut self) -> Vec<String> {
         self.stderr.last_lines().await
     }
@@ -262,8 +267,8 @@ impl Program {
         Ok(())
     }
 
-    /// Reads what an exited program left in the pipe. Children may still hold the other end, so this does not wait, and
-    /// reads at most what a pipe holds.
+    /// Reads the bytes that a program left in the pipe when it exited. The program's own children may still hold the
+    /// writing end, so this does not wait for the end of the pipe, and stops after about as many bytes as a pipe holds.
     fn drain(&mut self) -> Result<(), Error> {
         let mut drained = 0;
         while let Some(stdout) = &self.stdout
@@ -288,7 +293,7 @@ impl Program {
         self.pictures.finish();
     }
 
-    /// Interprets the end of the output: the end of the source, or a failure of the program.
+    /// Interprets the end of the output: either the normal end of the source (`None`), or a failure of the program.
     async fn end(&mut self) -> Result<Option<Frame>, Error> {
         let Ok(status) = tokio::time::timeout(EXIT_TIMEOUT, self.group.wait()).await else {
             let problem =
@@ -309,7 +314,7 @@ impl Program {
     }
 }
 
-/// Best effort: a smaller pipe works too, with more context switches between the two programs.
+/// Enlarges the pipe if possible. A smaller pipe works too, with more context switches between the two programs.
 #[cfg(target_os = "linux")]
 fn enlarge_pipe(pipe: &impl AsFd) {
     rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES).ok();

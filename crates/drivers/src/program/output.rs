@@ -6,19 +6,19 @@ use tokio::io::AsyncReadExt;
 
 use super::{Launch, StartedProgram};
 
-/// The maximum length of the output: longer than any list of cameras.
+/// The maximum length of the output, in bytes. It is more than any list of cameras or codecs needs.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024;
 
-/// What a program wrote before it ended.
+/// The text that a program wrote before it ended.
 pub(crate) struct ProgramOutput {
-    /// Its standard output, up to the first byte that is not text.
+    /// The program's standard output; bytes that are not UTF-8 are replaced.
     pub(crate) output: String,
-    /// The last lines of its standard error, with secrets: for parsing only, never to be shown.
+    /// The last lines of the program's standard error. They may contain secrets: for parsing only, never to be shown.
     pub(crate) last_lines: Vec<String>,
 }
 
-/// Starts a program and waits for its end. Cancel safe: a dropped future ends the program, so a time-out around it is
-/// enough.
+/// Starts a program, waits for its end and returns its output. Cancel safe: dropping the future ends the program, so a
+/// caller can limit the time with a timeout around this future.
 ///
 /// # Errors
 /// The system's error: [`NotFound`](io::ErrorKind::NotFound) if there is no such program.

@@ -1,4 +1,4 @@
-//! A program and all processes that it started, as one process group that ends together.
+//! A process group, which consists of a program and all processes that it started, and which is ended as a whole.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -14,27 +14,31 @@ use tracing::warn;
 /// How long the group has to end after SIGTERM, and again after SIGKILL.
 const TERMINATION_GRACE: Duration = Duration::from_millis(500);
 
-/// The longest time between two checks whether the group has ended.
+/// The maximum time between two checks whether the group has ended.
 const MAX_POLL_INTERVAL: Duration = Duration::from_millis(16);
 
-/// How much standard error is drained between two checks: more than a pipe holds.
+/// The maximum number of bytes of standard error that are read and discarded between two checks, which is more than a
+/// pipe holds.
 const DRAIN_BYTES: usize = 128 * 1024;
 
-/// The leader of a process group and the processes that it started. Dropping it ends them all and returns when they are
-/// gone, or after twice [`TERMINATION_GRACE`]. Meanwhile it drains and discards their standard error: a process that writes much at
-/// its end must not block on a full pipe until SIGKILL, nor die because the pipe has no reader.
+/// The leader of a process group and the processes that it started. Dropping this value ends them all and blocks until
+/// they are gone, but at most twice [`TERMINATION_GRACE`]. Meanwhile, their standard error is read and discarded.
+/// Otherwise, a process that writes a lot at its end would block on a full pipe until SIGKILL, or would die because the
+/// pipe has no reader.
 pub(super) struct ProcessGroup {
     id: Pid,
     leader: Child,
-    /// Our end of the group's standard error, once set; it is non-blocking.
+    /// The reading end of the group's standard error, once set. It is non-blocking.
     stderr: Option<OwnedFd>,
     status: Option<ExitStatus>,
-    /// Whether no process was left when the leader had ended: another group may use the id by now.
+    /// Whether no process of the group was left when the leader had ended. Another group may then already use the same
+    /// id.
     is_gone: bool,
 }
 
 impl ProcessGroup {
-    /// Takes over `leader`, which was started as the leader of a new group and was not waited for yet.
+    /// Creates the group of `leader`, which must be the leader of a new process group and must not have been waited for
+    /// yet.
     pub(super) fn new(leader: Child) -> Self {
         let id = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         Self {
@@ -46,13 +50,13 @@ impl ProcessGroup {
         }
     }
 
-    /// Sets `stderr`, our end of the group's standard error, which must be non-blocking; it is drained while the group
-    /// ends.
+    /// Sets the reading end of the group's standard error, which is read and discarded while the group ends. It must be
+    /// non-blocking.
     pub(super) fn drain_while_ending(&mut self, stderr: OwnedFd) {
         self.stderr = Some(stderr);
     }
 
-    /// Waits for the leader's end, then sends SIGTERM to the children that it left behind. Cancel safe.
+    /// Waits until the leader ends, then sends SIGTERM to the child processes that it left behind. Cancel safe.
     pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
         if let Some(status) = self.status {
             return Ok(status);
@@ -63,12 +67,13 @@ impl ProcessGroup {
         Ok(status)
     }
 
-    /// An error means that the group is gone already, as wanted.
+    /// Sends `signal` to the group. Errors are ignored: they mean that the group has already ended.
     fn signal(&self, signal: Signal) {
         kill_process_group(self.id, signal).ok();
     }
 
-    /// Reaps the leader and checks whether no other process of the group runs; waits for that up to `limit`.
+    /// Waits, for at most `limit`, until the leader has ended and no other process of the group runs; reaps the leader.
+    /// Returns whether all are gone.
     fn is_gone_within(&mut self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let mut pause = Duration::from_millis(1);
@@ -98,23 +103,24 @@ impl ProcessGroup {
         }
     }
 
-    /// Whether the group still has processes after the leader was reaped. `look_closely` ignores zombies, whose parents
-    /// may reap them late.
+    /// Returns whether the group still has processes after its leader was reaped. If `look_closely` is true, zombies do
+    /// not count, because their parents may reap them late.
     fn has_members(&self, look_closely: bool) -> bool {
-        // Orphans become our children if we are the first process of a container.
+        // Orphans become child processes of Framecast if it is the first process of a container.
         while let Ok(Some(_)) = waitpgid(self.id, WaitOptions::NOHANG) {}
         test_kill_process_group(self.id).is_ok() && !(look_closely && has_only_zombies(self.id))
     }
 }
 
-/// Whether all processes of the group are zombies. False also if the system does not provide this information.
+/// Returns whether all processes of the group are zombies. Also false if the system does not provide this information.
 fn has_only_zombies(group: Pid) -> bool {
     let Ok(processes) = std::fs::read_dir("/proc") else { return false };
     let mut zombies = 0;
     for process in processes.flatten() {
-        // A process that vanished meanwhile does not count.
+        // A process that has vanished in the meantime does not count.
         let Ok(stat) = std::fs::read_to_string(process.path().join("stat")) else { continue };
-        // proc_pid_stat(5): the name in parentheses may contain anything; then come state, parent and process group.
+        // proc_pid_stat(5): the name in parentheses can contain anything; after it come state, parent and process
+        // group.
         let Some((_, fields)) = stat.rsplit_once(')') else { continue };
         let mut fields = fields.split_whitespace();
         let (state, id) = (fields.next(), fields.nth(1));

@@ -1,5 +1,6 @@
-//! A program's standard error. Each line goes to the log without secrets; the driver gets the last lines, to make an
-//! error of them. A program that floods is slowed down, and its lines are counted instead of logged.
+//! Reads a program's standard error. Each line goes to the log without secrets, and the driver gets the last lines, to
+//! build an error from them. A program that floods its standard error is slowed down, and its excess lines are counted
+//! instead of logged.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,35 +14,38 @@ use tracing::{Instrument, Level, debug, info};
 
 use crate::redact::Redactor;
 
-/// The maximum number of bytes kept and characters shown of a line.
+/// The maximum number of bytes of a line that are kept; [`MAX_LINE_CHARS`] limits the characters that are logged.
 const MAX_LINE_BYTES: usize = 4096;
 const MAX_LINE_CHARS: usize = 400;
 
-/// How many last lines are kept for the error: programs report the cause first, and then its consequences.
+/// The maximum number of last lines that are kept for the error. One is not enough: programs report the cause first,
+/// and then its consequences.
 const MAX_LAST_LINES: usize = 16;
 
-/// The rate limit of logged lines.
+/// The maximum number of lines that are logged per second.
 const LINES_PER_SECOND: u32 = 20;
 
-/// The rate at which a flooding program is read: 8 KiB each 20 ms. A program that fills the buffer floods, even with
-/// empty lines or progress reports, which do not count as lines.
+/// The size of the read buffer. A program that fills it is considered flooding, even if the output is only empty lines
+/// or progress reports, which do not count as lines. The output of a flooding program is read at 8 KiB every 20 ms.
 const READ_BYTES: usize = 8 * 1024;
 const FLOOD_PAUSE: Duration = Duration::from_millis(20);
 
-/// How long to wait for the last lines of an exited program; a child of it may hold the pipe open.
+/// How long to wait for the last lines of an exited program. There is a limit because one of its own child processes
+/// may hold the pipe open.
 const STDERR_FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// The task that reads standard error; dropping this value ends it.
+/// The log of a program's standard error, written by a task. Dropping this value ends the task.
 pub(super) struct StderrLog {
     last_lines: LastLines,
     task: JoinHandle<()>,
 }
 
-/// The last lines, oldest first.
+/// The last lines of a program's standard error, oldest first.
 type LastLines = Arc<Mutex<VecDeque<String>>>;
 
 impl StderrLog {
-    /// Logs the lines of `pipe` as those of `program`, after `redactor` has cleaned them, in the caller's span.
+    /// Starts a task that logs the lines of `pipe` as those of `program`, after `redactor` has removed secrets. The
+    /// task works in the caller's tracing span.
     pub(super) fn spawn(
         program: String,
         level: Level,
@@ -54,8 +58,8 @@ impl StderrLog {
         Self { last_lines, task }
     }
 
-    /// The last lines that are not empty, with secrets: for parsing only, never to be shown. Call this after the
-    /// program has exited.
+    /// Returns the last lines that are not empty. They may contain secrets: for parsing only, never to be shown. Call
+    /// this after the program has exited.
     pub(super) async fn last_lines(&mut self) -> Vec<String> {
         if !self.task.is_finished() {
             timeout(STDERR_FLUSH_TIMEOUT, &mut self.task).await.ok();
@@ -120,24 +124,24 @@ async fn run(
     }
 }
 
-/// The form of a line in the log.
+/// Returns a line in the form in which it is logged.
 fn shown(line: &str, redactor: &Redactor) -> String {
     let is_cut = line.len() >= MAX_LINE_BYTES;
     escape(&if is_cut { redactor.redact_beginning(line) } else { redactor.redact(line) })
 }
 
-/// What ended a line.
+/// The character that ended a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LineEnd {
     LineFeed,
     CarriageReturn,
 }
 
-/// Splits bytes into lines of bounded length; skips empty ones.
+/// Splits bytes into lines of limited length and skips empty lines.
 #[derive(Default)]
 struct LineSplitter {
     line: Vec<u8>,
-    /// Whether the last byte was CR, which ends the line; the next byte tells in which of two ways.
+    /// Whether the last byte was CR, which ends the line. The next byte tells whether it is part of a CR LF line end.
     ends_in_cr: bool,
 }
 
@@ -161,14 +165,14 @@ impl LineSplitter {
         self.extend(bytes);
     }
 
-    /// Ends the line at a CR before `next`: an LF makes it a normal line end, anything else a progress report. The line
-    /// that the LF itself ends is empty.
+    /// Ends the line at a CR. If `next`, the bytes after the CR, begins with LF, this is a normal line end; otherwise
+    /// the line is a progress report. The LF then ends a second, empty line, which is skipped.
     fn end_at_cr(&mut self, next: &[u8], each: &mut impl FnMut(String, LineEnd)) {
         self.ends_in_cr = false;
         self.flush(if next.starts_with(b"\n") { LineEnd::LineFeed } else { LineEnd::CarriageReturn }, each);
     }
 
-    /// The last line may have no line end.
+    /// Ends the last line, which may have no line end.
     fn finish(&mut self, mut each: impl FnMut(String, LineEnd)) {
         self.flush(if self.ends_in_cr { LineEnd::CarriageReturn } else { LineEnd::LineFeed }, &mut each);
     }
@@ -180,7 +184,7 @@ impl LineSplitter {
 
     fn flush(&mut self, end: LineEnd, each: &mut impl FnMut(String, LineEnd)) {
         let text = String::from_utf8_lossy(&self.line);
-        // A full line may be cut, and its length marks it as such; so it is not trimmed.
+        // A line of maximum length is not trimmed: its length shows that it may be cut.
         let text = if self.line.len() == MAX_LINE_BYTES { &text } else { text.trim() };
         if !text.is_empty() {
             each(text.to_owned(), end);
@@ -189,8 +193,8 @@ impl LineSplitter {
     }
 }
 
-/// The beginning of `text` with control characters made visible: a program's output must not control the terminal that
-/// shows the log.
+/// Returns the beginning of `text` with control characters made visible, because a program's output must not control
+/// the terminal that shows the log.
 fn escape(text: &str) -> String {
     let mut shown = String::with_capacity(text.len().min(MAX_LINE_CHARS));
     for (index, c) in text.chars().enumerate() {
@@ -207,7 +211,7 @@ fn escape(text: &str) -> String {
     shown
 }
 
-/// How many lines may still be logged in this second.
+/// Limits the number of lines logged per second and counts the lines left out.
 struct LineRateLimiter {
     began_at: Instant,
     logged: u32,
@@ -223,7 +227,8 @@ impl LineRateLimiter {
         self.began_at + Duration::from_secs(1)
     }
 
-    /// Begins a new second when one has passed; returns how many lines the last second dropped, if any.
+    /// Begins a new second if the current one is over. Returns how many lines were left out in the second that ended,
+    /// or `None` if there were none.
     fn start_window(&mut self, now: Instant) -> Option<u64> {
         if now < self.ends_at() {
             return None;
@@ -233,7 +238,7 @@ impl LineRateLimiter {
         (left_out > 0).then_some(left_out)
     }
 
-    /// Whether one more line may be logged.
+    /// Returns whether one more line is allowed in the log during this second, and counts that line.
     fn allow(&mut self) -> bool {
         let may = self.logged < LINES_PER_SECOND;
         if may {

@@ -1,7 +1,7 @@
-//! Diagnoses ffmpeg's last lines: errors in our own words, with what to do.
+//! Diagnoses a failure from ffmpeg's last lines and creates an error in Framecast's own words that says what to do.
 //!
-//! Lines in, an error out. The lines are those of ffmpeg 5.1 to 7 at its level `error`. No error quotes them, because
-//! they may repeat the camera's URL; the log has them.
+//! The known lines are those of ffmpeg 5.1 to 7 at its log level `error`. No error quotes them, because they may repeat
+//! the camera's URL; the log contains them.
 
 use std::io;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use crate::program::Launch;
 pub(super) struct FfmpegRun<'a> {
     pub(super) target: &'a RtspTarget,
     pub(super) transport: Transport,
-    /// The last lines of its standard error.
+    /// The last lines of the program's standard error.
     pub(super) lines: &'a [String],
     pub(super) elapsed: Duration,
-    /// The silence after which it should give up, if one was set.
+    /// The silence of the camera after which the program was to give up; `None` if no limit was set.
     pub(super) silence: Option<Duration>,
 }
 
-/// The error for an ffmpeg or ffprobe that could not be started.
+/// Creates the error for an ffmpeg or ffprobe that could not be started.
 pub(super) fn spawn_error(launch: &Launch, source: io::Error) -> Error {
     if source.kind() == io::ErrorKind::NotFound {
         return launch.not_installed_error(INSTALL_ADVICE);
@@ -30,7 +30,7 @@ pub(super) fn spawn_error(launch: &Launch, source: io::Error) -> Error {
     launch.spawn_error(source)
 }
 
-/// Advice for a system without ffmpeg.
+/// The advice for a system without ffmpeg.
 const INSTALL_ADVICE: &str = "Framecast reads RTSP cameras through ffmpeg (5.1 or newer): `apt install ffmpeg`, or get \
                               it for your system from ffmpeg.org";
 
@@ -39,8 +39,9 @@ impl FfmpegRun<'_> {
         self.lines.iter().any(|line| line.contains(words))
     }
 
-    /// Whether the camera answered but refused this transport: by the status for that (RFC 2326 §11.3.14), by another
-    /// status that servers give to an unknown `Transport`, or by naming another transport than ffmpeg requested.
+    /// Returns whether the camera responded but refused this transport: with the status for that (RFC 2326 §11.3.14),
+    /// with another status that servers send for an unknown `Transport` header, or by choosing a transport other than
+    /// the one that ffmpeg requested.
     pub(super) fn is_transport_refused(&self) -> bool {
         let is_status = |refusal: RefusedRequest<'_>| {
             refusal.method == "SETUP" && matches!(refusal.code, 400 | 406 | 451 | 456 | 461 | 501 | 551)
@@ -52,12 +53,12 @@ impl FfmpegRun<'_> {
         self.has("Nonmatching transport")
     }
 
-    /// The error for an ffprobe that named no codec, but wrote `output`.
+    /// Creates the error for an ffprobe that wrote `output`, but found no video codec.
     pub(super) fn probe_error(&self, output: &str) -> Error {
         if output.contains("codec_type=") { no_video_error(self.target) } else { self.start_error() }
     }
 
-    /// The error for an ffmpeg that yielded no picture.
+    /// Creates the error for an ffmpeg that ended without yielding a picture.
     pub(super) fn start_error(&self) -> Error {
         let target = self.target;
         if let Some(refusal) = find_refusal(self.lines) {
@@ -106,7 +107,7 @@ impl FfmpegRun<'_> {
         exit_error(target, self.lines, "without a picture")
     }
 
-    /// Why the camera could not be reached at all.
+    /// Returns the reason why the camera could not be reached at all; `None` if ffmpeg reports no such reason.
     fn unreachable_reason(&self) -> Option<&'static str> {
         if self.has("Failed to resolve hostname") {
             Some("no such host; check the name, or write the camera's IP address")
@@ -121,7 +122,7 @@ impl FfmpegRun<'_> {
         }
     }
 
-    /// The error for a status with which the camera refused (RFC 2326 §7.1.1).
+    /// Creates the error for a status with which the camera refused a request (RFC 2326 §7.1.1).
     fn refusal_error(&self, refusal: &RefusedRequest<'_>) -> Error {
         let target = self.target;
         let advice = match refusal.code {
@@ -131,7 +132,7 @@ impl FfmpegRun<'_> {
             401 => "user or password is wrong; in a password write `@` as %40, `%` as %25",
             403 => "the camera refuses this user or this address; look at its settings",
             400 | 404 => "check the path; the camera's manual names it, often as `RTSP URL` or `main stream`",
-            // What remains of a request for pictures only, if the camera has only sound.
+            // If the camera has only sound, a request for only pictures fails with one of these.
             454 | 455 => return no_video_error(target),
             453 | 503 => "the camera accepts no more viewers; close one",
             461 => return self.transport_error(),
@@ -155,7 +156,7 @@ impl FfmpegRun<'_> {
     }
 }
 
-/// The error for a camera that answered and then sent nothing for `after`.
+/// Creates the error for a camera that responded and then sent nothing for the time `after`.
 pub(super) fn no_data_error(target: &RtspTarget, transport: Transport, after: Duration) -> Error {
     if transport == Transport::Tcp {
         return Error::TimedOut { what: target.shown.clone(), awaited: "the first picture", after };
@@ -167,7 +168,7 @@ pub(super) fn no_data_error(target: &RtspTarget, transport: Transport, after: Du
     ))
 }
 
-/// What ffmpeg writes when a connection breaks; it still ends with success.
+/// The texts that ffmpeg writes when a connection breaks. Its exit status is success all the same.
 const CONNECTION_LOST_LINES: &[&str] = &[
     "Connection reset",
     "Connection refused",
@@ -178,7 +179,8 @@ const CONNECTION_LOST_LINES: &[&str] = &[
     "Network is unreachable",
 ];
 
-/// The error for an ffmpeg that ended after it had yielded pictures; `None` if its lines report no network problem.
+/// Creates the error for an ffmpeg that ended after it had yielded pictures; `None` if its lines report no network
+/// problem.
 pub(super) fn end_error(target: &RtspTarget, lines: &[String]) -> Option<Error> {
     let has = |words: &str| lines.iter().any(|line| line.contains(words));
     if has("timed out") {
@@ -200,7 +202,7 @@ struct RefusedRequest<'a> {
     code: u16,
 }
 
-/// The refusal in a line like `method DESCRIBE failed: 404 Not Found`.
+/// Finds the refused request in a line like `method DESCRIBE failed: 404 Not Found`.
 fn find_refusal(lines: &[String]) -> Option<RefusedRequest<'_>> {
     lines.iter().find_map(|line| {
         let (method, answer) = line.split_once("method ")?.1.split_once(" failed: ")?;
@@ -209,7 +211,7 @@ fn find_refusal(lines: &[String]) -> Option<RefusedRequest<'_>> {
     })
 }
 
-/// The standard reason phrase of a status (RFC 2326 §7.1.1): a camera's own text may repeat its URL.
+/// Returns the standard reason phrase of a status (RFC 2326 §7.1.1), because the camera's own text may repeat its URL.
 fn reason_phrase(code: u16) -> &'static str {
     match code {
         400 => " Bad Request",

@@ -1,13 +1,14 @@
-//! Cameras that speak RTSP, read by ffmpeg: one child process for each open camera.
+//! The driver for RTSP cameras. It reads them through ffmpeg, with one child process for each open camera.
 //!
-//! `rtsp://user:password@host:554/path?query#options`. Path and query go to the camera unchanged; Framecast's own
-//! options stand in the fragment, as for `http:`: `#fps=5`, `#size=1280x720`, `#transport=tcp` and `#timeout=4s` (until
-//! the camera answers, and between its pictures).
+//! The source is `rtsp://user:password@host:554/path?query#options`. Path and query go to the camera unchanged.
+//! Framecast's own options are in the fragment, as for `http:`: `#fps=5`, `#size=1280x720`, `#transport=tcp` and
+//! `#timeout=4s` (the time limit until the camera responds, and between its pictures).
 //!
 //! ffmpeg copies a camera's MJPEG unchanged, and decodes and re-encodes its H.264 or H.265. At the first opening,
-//! ffprobe finds out the codec, and whether the camera sends over TCP or only over UDP; [`ProbeCache`] keeps that until an
-//! opening fails. [`script`] makes the input of both programs, on standard input, where no process list shows the
-//! password. [`diagnose`] turns their messages into errors, [`stream`] turns ffmpeg's output into frames.
+//! ffprobe finds out the codec, and whether the camera sends over TCP or only over UDP. [`ProbeCache`] keeps that
+//! result until an opening fails. [`script`] creates the input of both programs; it is sent to standard input, so that
+//! no process list shows the password. [`diagnose`] turns the programs' messages into errors, and [`stream`] turns
+//! ffmpeg's output into frames.
 
 mod diagnose;
 mod probe_cache;
@@ -32,19 +33,19 @@ use self::target::{RtspTarget, SLOW_ANSWER_TIMEOUT, Transport};
 use crate::program::{Launch, Program, run_to_end};
 use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
 
-/// The driver for `rtsp:`; a second instance serves `rtsps:`.
+/// The driver for the scheme `rtsp:` or `rtsps:`; there is one instance for each.
 pub(crate) struct Rtsp {
     scheme: &'static str,
-    /// The folder of `ffmpeg` and `ffprobe`; without one, PATH applies.
+    /// The folder of `ffmpeg` and `ffprobe`; `None` means that they are searched on PATH.
     folder: Option<PathBuf>,
     probe_cache: ProbeCache,
 }
 
-/// The result of a probe over one transport.
+/// The result of probing a camera over one transport.
 enum ProbeOutcome {
     /// The name of the camera's codec.
     Codec(String),
-    /// The camera answered, but refused this transport.
+    /// The camera responded but refused this transport.
     Refused(Error),
 }
 
@@ -57,7 +58,7 @@ impl Rtsp {
         Launch::new(program, arguments).in_folder(self.folder.as_deref())
     }
 
-    /// Finds out how to read the camera: probes the transports in their order until the camera accepts one.
+    /// Finds out how to read the camera: probes the target's transports in order until the camera accepts one.
     async fn probe_transports(&self, target: &RtspTarget) -> Result<ProbeResult, Error> {
         let mut refusal = None;
         for &transport in target.transports {
@@ -77,9 +78,9 @@ impl Rtsp {
         Err(refusal.expect("a target has a transport"))
     }
 
-    /// Probes the camera's codec over `transport`. If the URL sets no timeout, a camera that is there but slow gets a
-    /// second probe with a longer one; a longer timeout from the start would delay cameras that answer soon and then
-    /// send nothing.
+    /// Probes the camera's codec over `transport`. If the camera accepts connections but does not respond in time, and
+    /// the URL sets no timeout, probes again with a longer timeout. A longer timeout from the start would delay the
+    /// result for cameras that respond soon and then send nothing.
     async fn probe_with_retry(
         &self,
         target: &RtspTarget,
@@ -94,7 +95,8 @@ impl Rtsp {
         answer
     }
 
-    /// Lets ffprobe find the camera's codec over `transport`; each answer may take `time_limit`.
+    /// Runs ffprobe to find the camera's codec over `transport`. Each response of the camera can take up to
+    /// `time_limit`.
     async fn probe(
         &self,
         target: &RtspTarget,
@@ -107,7 +109,7 @@ impl Rtsp {
             .with_input(script::concat_script(target, transport, Media::All, silence))
             .with_debug_log();
         let asked_at = Instant::now();
-        // ffprobe waits `time_limit` for an answer, and then as long for a packet, which need not come.
+        // ffprobe waits up to `time_limit` for a response, and then as long for a packet, which might never arrive.
         let answer = timeout(time_limit * 5 / 2, run_to_end(&launch))
             .await
             .map_err(|_| target.timeout_error(time_limit))?
@@ -122,7 +124,7 @@ impl Rtsp {
     }
 }
 
-/// Whether the camera's port accepts connections.
+/// Returns whether the camera's port accepts connections.
 async fn accepts_connections(target: &RtspTarget) -> bool {
     let (host, port) = &target.host_and_port;
     let connecting = TcpStream::connect((host.as_str(), *port));

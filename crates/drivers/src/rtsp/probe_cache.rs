@@ -1,19 +1,19 @@
-//! Remembers how each camera was read last, so that the next opening need not probe it again.
+//! Remembers how each camera was last read, so that the next opening need not probe it again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::target::{RtspTarget, Transport};
 
-/// How a camera is read.
+/// How to read a camera: its codec and its transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ProbeResult {
-    /// ffmpeg's name of its codec.
+    /// The camera's codec, by ffmpeg's name.
     pub(super) codec: String,
     pub(super) transport: Transport,
 }
 
-/// What is known of each camera, by its address. Clones share it.
+/// The last probe results, by the camera's URL. All clones share the same results.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ProbeCache(Arc<Mutex<HashMap<String, ProbeResult>>>);
 
@@ -22,7 +22,8 @@ impl ProbeCache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known of the camera, unless it was read over a transport that the target does not allow.
+    /// Returns the last probe result of the camera; `None` if there is none, or if its transport is not one that the
+    /// target allows.
     pub(super) fn get(&self, target: &RtspTarget) -> Option<ProbeResult> {
         self.lock().get(&target.address).filter(|known| target.transports.contains(&known.transport)).cloned()
     }
@@ -31,7 +32,8 @@ impl ProbeCache {
         self.lock().insert(target.address.clone(), known);
     }
 
-    /// Forgets a camera, which may have been replaced or reconfigured; the next opening probes it again.
+    /// Removes the result of a camera that may have been replaced or reconfigured, so that the next opening probes it
+    /// again.
     pub(super) fn remove(&self, target: &RtspTarget) {
         self.lock().remove(&target.address);
     }

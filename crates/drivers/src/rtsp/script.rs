@@ -1,37 +1,39 @@
-//! The input of ffmpeg and ffprobe: arguments, which everyone on the machine can read, and a script with the camera's
-//! URL on standard input, which nobody else can read.
+//! Creates the input of ffmpeg and ffprobe: arguments, which everyone on the machine can read, and a script with the
+//! camera's URL for standard input, which nobody else can read.
 //!
-//! Text in, text out. The script is for ffmpeg's concat demuxer (<https://ffmpeg.org/ffmpeg-formats.html#concat>), and
-//! its only file is the camera. The demuxer adds no delay; its options need ffmpeg 5.1.
+//! The script is for ffmpeg's concat demuxer (<https://ffmpeg.org/ffmpeg-formats.html#concat>), and its only file is
+//! the camera. The demuxer adds no delay. Its options need ffmpeg 5.1.
 
 use std::time::Duration;
 
 use super::target::{RtspTarget, Transport};
 
-/// Whether to request only pictures, or sound as well.
+/// The kinds of streams to request from the camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Media {
     Video,
-    /// Tells a camera without pictures from one that is not there.
+    /// Pictures and sound. This distinguishes a camera without pictures from one that cannot be reached.
     All,
 }
 
-/// The allowed protocols for cameras; by default, a script may use only files.
+/// The protocols that the script is allowed to use for a camera. By default, a script can use only files.
 const PROTOCOLS: &str = "pipe,rtsp,rtp,udp,tcp,tls";
 
-/// The quality of re-encoded pictures, on ffmpeg's scale from 2 (best) to 31; about 85 of a hundred elsewhere.
+/// The quality of re-encoded pictures, on ffmpeg's scale from 2 (best) to 31. It corresponds to about 85 on the usual
+/// scale from 1 to 100.
 const QUALITY: &str = "4";
 
-/// Options for a quick start: the programs read only the stream's description before they pass pictures on, and hold no
-/// frames back to reorder them.
+/// The options for a quick start. With them, the programs read only the stream's description before they pass pictures
+/// on, and do not hold frames back to reorder them.
 const LOW_DELAY: [&str; 8] =
     ["-fflags", "nobuffer", "-flags", "low_delay", "-probesize", "32", "-analyzeduration", "0"];
 
-/// The longest silence that ffmpeg's option allows: it counts microseconds in 31 bits. That is longer than the
-/// supervisor waits for any camera, so the supervisor decides.
+/// The longest silence that ffmpeg's `timeout` option allows, because the option counts microseconds in 31 bits. The
+/// supervisor, which keeps the camera open, never waits that long, so the supervisor's limit applies.
 const MAX_SILENCE: Duration = Duration::from_secs(2000);
 
-/// The standard input of both programs. They give up after `silence` without a byte from the camera.
+/// Returns the script for the standard input of ffmpeg and ffprobe. The programs then give up after `silence` without a
+/// byte from the camera.
 pub(super) fn concat_script(
     target: &RtspTarget,
     transport: Transport,
@@ -50,8 +52,8 @@ pub(super) fn concat_script(
     script
 }
 
-/// ffprobe's arguments to list the codecs. The camera's description of its streams is enough, so a slow camera need not
-/// send a picture first.
+/// Returns ffprobe's arguments to list the codecs. The camera's description of its streams is enough for that, so
+/// ffprobe need not wait for a picture from a slow camera.
 pub(super) fn probe_arguments() -> Vec<String> {
     let mut arguments = vec!["-v", "error", "-nofind_stream_info"];
     arguments.extend(&LOW_DELAY[4..]);
@@ -60,7 +62,8 @@ pub(super) fn probe_arguments() -> Vec<String> {
     arguments.into_iter().map(str::to_owned).collect()
 }
 
-/// The codec of the first video stream in ffprobe's output: lines like `codec_name=h264|codec_type=video`.
+/// Finds the codec of the first video stream in ffprobe's output, which has lines like
+/// `codec_name=h264|codec_type=video`.
 pub(super) fn video_codec(answer: &str) -> Option<String> {
     let stream =
         answer.lines().find(|line| line.split('|').any(|field| field.trim() == "codec_type=video"))?;
@@ -68,7 +71,7 @@ pub(super) fn video_codec(answer: &str) -> Option<String> {
     Some(name.to_owned())
 }
 
-/// ffmpeg's arguments to read a camera with this codec: JPEG images on standard output.
+/// Returns ffmpeg's arguments to read a camera with this codec and write JPEG images to standard output.
 pub(super) fn read_arguments(target: &RtspTarget, codec: &str) -> Vec<String> {
     let mut arguments = vec!["-nostdin", "-hide_banner", "-v", "error"];
     arguments.extend(LOW_DELAY);
@@ -82,8 +85,8 @@ pub(super) fn read_arguments(target: &RtspTarget, codec: &str) -> Vec<String> {
     arguments
 }
 
-/// Copies the camera's pictures and drops those beyond the rate. Their timestamps do not matter to us, but ffmpeg
-/// complains if they do not rise.
+/// Returns ffmpeg's arguments to copy the camera's pictures and drop those that exceed the rate. Framecast does not use
+/// the timestamps, but ffmpeg complains if they do not increase, so they are replaced by a count.
 fn copy(target: &RtspTarget) -> Vec<String> {
     let count = "setts=ts=N".to_owned();
     let filters = match target.fps {
@@ -93,11 +96,12 @@ fn copy(target: &RtspTarget) -> Vec<String> {
     ["-c:v", "copy", "-bsf:v", &filters].map(str::to_owned).into()
 }
 
-/// Re-encodes the pictures in one thread: each further thread would delay the output by a frame.
+/// Returns ffmpeg's arguments to re-encode the pictures, in a single thread, because each additional thread would delay
+/// the output by a frame.
 fn encode(target: &RtspTarget, codec: &str) -> Vec<String> {
     let mut filters = Vec::new();
     let is_due = target.fps.map(|fps| is_due("t", fps));
-    // ffmpeg itself holds H.264 back until its first keyframe; of H.265 it makes grey pictures until then.
+    // ffmpeg itself drops the pictures of H.264 before the first keyframe; those of H.265 it decodes to grey pictures.
     let condition =
         if codec == "h264" { is_due } else { Some(after_keyframe(is_due.as_deref().unwrap_or("1"))) };
     if let Some(condition) = condition {
@@ -105,7 +109,7 @@ fn encode(target: &RtspTarget, codec: &str) -> Vec<String> {
     }
     filters.push("settb=1/1000,setpts=N".to_owned());
     let size = target.size_px.map(|(width, height)| format!("{width}:{height}:")).unwrap_or_default();
-    // JPEG uses all 256 values, video only 220 of them.
+    // JPEG uses all 256 values of luma, video only 220 of them.
     filters.push(format!("scale={size}out_range=pc,format=yuvj420p"));
     let filters = filters.join(",");
     #[rustfmt::skip]
@@ -116,11 +120,12 @@ fn encode(target: &RtspTarget, codec: &str) -> Vec<String> {
     arguments.map(str::to_owned).into()
 }
 
-/// An expression that decides whether the frame at `time` passes, if at most `fps` a second may.
+/// Returns an ffmpeg expression that selects frames so that at most `fps` a second remain. `time` is the expression for
+/// a frame's time.
 ///
-/// Variable 0 is when the next frame is due: one interval after the previous due time, so that 25 frames become ten and
-/// not eight. A frame may be a fifth of an interval early, since cameras' clocks are uneven; the due time follows if
-/// they jump.
+/// Variable 0 of the expression is the time when the next frame is due: one interval after the previous due time, so
+/// that 25 frames become ten and not eight. A frame can be early by a fifth of an interval, because cameras' clocks are
+/// uneven. If the camera's clock jumps, the due time follows it.
 fn is_due(time: &str, fps: f64) -> String {
     format!(
         "if(isnan({time})+gte({time}+0.2/{fps},ld(0))+lt({time}+2/{fps},ld(0)),\
@@ -128,8 +133,9 @@ fn is_due(time: &str, fps: f64) -> String {
     )
 }
 
-/// An expression that is true if `condition` is and a keyframe has come, or after so many other frames that no keyframe
-/// will come. Variable 1 is whether one has come.
+/// Returns an ffmpeg expression that is `condition` after the first keyframe, and false before it. After 300 frames
+/// without a keyframe it is `condition` too, because none will come. Variable 1 of the expression records whether a
+/// keyframe has come.
 fn after_keyframe(condition: &str) -> String {
     format!("if(st(1,max(ld(1),key))+gt(n,300),{condition},0)")
 }

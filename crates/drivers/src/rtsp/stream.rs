@@ -1,8 +1,9 @@
-//! An ffmpeg that reads a camera, as a source of frames.
+//! A source of frames from an ffmpeg process that reads a camera.
 //!
-//! The supervisor decides how long a camera may be silent. This driver reports two cases before the first picture, because
-//! it alone can distinguish them. A camera that answered an earlier opening and does not answer now is an error. A camera
-//! that answers, but sends no datagrams yet, is a warning.
+//! The supervisor, which keeps the camera open, decides how long a camera can be silent. This driver itself reports two
+//! cases before the first picture, because only the driver can distinguish them. A camera that responded at an earlier
+//! opening and does not respond now is an error. A camera that responds, but has not sent any datagrams yet, is a
+//! warning.
 
 use std::future::pending;
 use std::time::Duration;
@@ -18,16 +19,18 @@ use super::target::{RtspTarget, Transport};
 use crate::program::Program;
 use crate::{BoxFuture, Error, Source};
 
-/// When the log warns what may be wrong while no picture comes over UDP: within the 30 s that a camera gets by default.
+/// How long after the opening a warning is logged if no picture has come over UDP. It is less than the 30 s that the
+/// supervisor allows a camera by default.
 const WARN_AFTER: Duration = Duration::from_secs(25);
 
-/// An open camera.
+/// An open camera that ffmpeg reads.
 pub(super) struct RtspStream {
     program: Program,
     target: RtspTarget,
     transport: Transport,
     probe_cache: ProbeCache,
-    /// Whether this opening uses the result of an earlier probe; it is then unknown whether the camera answers.
+    /// Whether this opening uses the result of an earlier probe. If so, it is unknown whether the camera still
+    /// responds.
     was_cached: bool,
     has_warned: bool,
     opened_at: Instant,
@@ -35,7 +38,7 @@ pub(super) struct RtspStream {
 }
 
 impl RtspStream {
-    /// `program` has just begun to read `target` over `transport`.
+    /// Creates a source for `program`, which has just begun to read `target` over `transport`.
     pub(super) fn new(
         program: Program,
         target: RtspTarget,
@@ -48,7 +51,7 @@ impl RtspStream {
         Self { program, target, transport, probe_cache, was_cached, has_warned, opened_at, last_picture_at }
     }
 
-    /// Cancel safe: it only reads from the program.
+    /// Returns the next frame; `None` at the normal end. Cancel safe, because this only reads from the program.
     async fn next(&mut self) -> Result<Option<Frame>, Error> {
         let is_first = !self.program.has_yielded();
         let look_at = self.opened_at + self.target.answer_timeout();
@@ -67,7 +70,7 @@ impl RtspStream {
         };
         match result {
             Ok(None) => {
-                // Recorders end a session after an hour, or for other reasons: that is no failure.
+                // Recorders end a session after an hour, or for other reasons; this is not a failure.
                 let lines = self.program.last_lines().await;
                 diagnose::end_error(&self.target, &lines).map_or(Ok(None), Err)
             }
@@ -80,7 +83,7 @@ impl RtspStream {
         }
     }
 
-    /// Why ffmpeg has failed.
+    /// Returns the error that describes why ffmpeg has failed.
     async fn failure(&mut self) -> Error {
         let lines = &self.program.last_lines().await;
         let (target, transport) = (&self.target, self.transport);
@@ -93,13 +96,15 @@ impl RtspStream {
         FfmpegRun { target, transport, lines, elapsed, silence: target.timeout }.start_error()
     }
 
-    /// Whether the result of the earlier probe may be outdated: the camera was silent until the end.
+    /// Returns whether the camera has been silent for longer than the answer timeout, or from the start. If so, the
+    /// result of the earlier probe may be outdated.
     fn is_silent(&self) -> bool {
         self.last_picture_at.is_none_or(|at| at.elapsed() > self.target.answer_timeout())
     }
 }
 
-/// Checks at `look_at` whether the camera still accepts connections; resolves only if it does not.
+/// Checks at the time `look_at` whether the camera still accepts connections. Resolves with the error if it does not;
+/// otherwise never resolves.
 async fn watch_reachability(target: &RtspTarget, look_at: Instant) -> Error {
     sleep_until(look_at).await;
     let (host, port) = &target.host_and_port;

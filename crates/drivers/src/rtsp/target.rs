@@ -1,4 +1,4 @@
-//! What a source's URL requests.
+//! What to request from a camera, parsed from a source's URL.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,27 +9,28 @@ use crate::{Error, Options, SourceUrl, server_url};
 
 const OPTIONS: &[&str] = &["fps", "size", "timeout", "transport"];
 
-/// The default for how long a camera may take to answer. A camera that answers may then take longer for its first
-/// picture, and one that accepts connections may take [`SLOW_ANSWER_TIMEOUT`].
+/// The default time limit for the camera's response. A camera that has responded can take longer for its first picture,
+/// and a camera that accepts connections but does not respond gets [`SLOW_ANSWER_TIMEOUT`].
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How long a camera that accepts connections may take to answer: some wake up first.
+/// The time limit for the response of a camera that accepts connections. It is long because some cameras must wake up
+/// first.
 pub(super) const SLOW_ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The default ports of `rtsp:` and `rtsps:`.
 const PORTS: (u16, u16) = (554, 322);
 
-/// How a camera sends its packets.
+/// The transport over which a camera sends its packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transport {
-    /// Within the RTSP connection.
+    /// The packets come within the RTSP connection.
     Tcp,
-    /// As separate datagrams.
+    /// The packets come as separate datagrams.
     Udp,
 }
 
 impl Transport {
-    /// Its name in a URL and in ffmpeg's script.
+    /// Returns the transport's name in a URL and in ffmpeg's script.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
@@ -38,25 +39,25 @@ impl Transport {
     }
 }
 
-/// The range of a side of a re-encoded picture; less than 16 pixels is no picture.
+/// The range of the width and height of a re-encoded picture, in pixels. Below 16 pixels nothing is recognisable.
 const SIDES_PX: (u32, u32) = (16, 8192);
 
-/// A parsed URL.
+/// A parsed source URL with its options.
 pub(super) struct RtspTarget {
     /// The URL for ffmpeg, with the password and without the fragment. It contains neither quotes nor white space.
     pub(super) address: String,
-    /// The camera for messages: scheme and host.
+    /// The camera as messages show it: scheme and host.
     pub(super) shown: String,
     pub(super) has_login: bool,
     /// The maximum number of frames per second, if the URL sets one.
     pub(super) fps: Option<f64>,
-    /// Width and height in pixels, if the URL sets them.
+    /// The width and height in pixels, if the URL sets them.
     pub(super) size_px: Option<(u32, u32)>,
-    /// The transports to request, in their order.
+    /// The transports to request, in this order.
     pub(super) transports: &'static [Transport],
-    /// How long the camera may take to answer, and to send anything, if the URL says so.
+    /// The time limit for the camera's response, and for each pause of its stream; `None` if the URL does not set it.
     pub(super) timeout: Option<Duration>,
-    /// Host and port to connect to.
+    /// The host and port to connect to.
     pub(super) host_and_port: (String, u16),
 }
 
@@ -100,33 +101,33 @@ impl RtspTarget {
         })
     }
 
-    /// How long the camera may take to answer.
+    /// Returns the time limit for the camera's response.
     pub(super) fn answer_timeout(&self) -> Duration {
         self.timeout.unwrap_or(ANSWER_TIMEOUT)
     }
 
-    /// Whether the connection uses TLS.
+    /// Returns whether the connection uses TLS.
     pub(super) fn is_encrypted(&self) -> bool {
         self.address.starts_with("rtsps:")
     }
 
-    /// The error for a camera that does not answer within `after`.
+    /// Creates the error for a camera that does not respond within the time `after`.
     pub(super) fn timeout_error(&self, after: Duration) -> Error {
         Error::TimedOut { what: self.shown.clone(), awaited: "the camera's answer", after }
     }
 
-    /// The error for an answer without pictures.
+    /// Creates the error for a response without pictures.
     pub(super) fn unexpected_answer(&self, answer: impl Into<String>, advice: &'static str) -> Error {
         Error::UnexpectedAnswer { url: self.shown.clone(), answer: answer.into(), advice }
     }
 
-    /// The error for a connection that failed.
+    /// Creates the error for a connection that failed.
     pub(super) fn connection_error(&self, problem: impl Into<String>) -> Error {
         Error::Connection { url: self.shown.clone(), problem: problem.into() }
     }
 }
 
-/// The transports to try, in their order. Encrypted packets come only over TCP.
+/// Returns the transports to try, in this order. Encrypted packets can be sent only over TCP.
 fn transports(options: &Options<'_>, is_encrypted: bool) -> Result<&'static [Transport], Error> {
     match (options.get("transport"), is_encrypted) {
         (None | Some("auto"), false) => Ok(&[Transport::Tcp, Transport::Udp]),
@@ -139,7 +140,7 @@ fn transports(options: &Options<'_>, is_encrypted: bool) -> Result<&'static [Tra
     }
 }
 
-/// Host and port to connect to.
+/// Returns the host and port to connect to.
 fn host_and_port(url: &Url) -> (String, u16) {
     let usual = if url.scheme() == "rtsps" { PORTS.1 } else { PORTS.0 };
     let host = match url.host() {
@@ -149,7 +150,8 @@ fn host_and_port(url: &Url) -> (String, u16) {
     (host, url.port().unwrap_or(usual))
 }
 
-/// The size in the query, if it is within our limits. The query belongs to the camera, so it may hold anything.
+/// Returns the picture size in the query; `None` if it is missing or a side is outside [`SIDES_PX`]. The query belongs
+/// to the camera, so it can contain anything.
 fn size_of_query(url: &Url) -> Option<(u32, u32)> {
     let (_, value) = url.query_pairs().filter(|(name, _)| name == "size").last()?;
     let (width, height) = value.split_once('x')?;

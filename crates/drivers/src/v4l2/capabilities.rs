@@ -1,18 +1,18 @@
-//! The capabilities of a device: its formats with their sizes and rates, queried once.
+//! The capabilities of a device, queried once: its formats, with their sizes and frame rates.
 
 use framecast_v4l2::{Device, Error, FourCc, Intervals, Sizes};
 
 use super::coding::Coding;
 use crate::{DeviceFormat, DeviceSize};
 
-/// A format of a device.
+/// A format that a device supports.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct SupportedFormat {
     pub(super) fourcc: FourCc,
     pub(super) sizes: Vec<SizeRange>,
 }
 
-/// A size, or a range of them, with its rates.
+/// A picture size or a range of sizes, with its frame rates.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct SizeRange {
     pub(super) min: (u32, u32),
@@ -21,12 +21,12 @@ pub(super) struct SizeRange {
     pub(super) rates: FrameRates,
 }
 
-/// Frames per second.
+/// The supported frame rates, in frames per second.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum FrameRates {
-    /// These rates; empty if the device does not list them.
+    /// A list of rates; empty if the device does not list them.
     Any(Vec<f64>),
-    /// From the first to the second.
+    /// All rates from the first value to the second.
     Between(f64, f64),
 }
 
@@ -35,18 +35,18 @@ impl SupportedFormat {
         Coding::of(self.fourcc)
     }
 
-    /// The name for display: that of the coding, or the kernel's code.
+    /// Returns the name for display: that of the coding, or the kernel's code if Framecast cannot show this format.
     pub(super) fn name(&self) -> String {
         self.coding().map_or_else(|| self.fourcc.to_string(), |coding| coding.name().to_owned())
     }
 }
 
 impl SizeRange {
-    /// The size of this range that is nearest to `wanted`.
+    /// Returns the size in this range that is nearest to `wanted`.
     pub(super) fn nearest(&self, wanted: (u32, u32)) -> (u32, u32) {
         let side = |wanted: u32, min: u32, max: u32, step: u32| {
             let max = max.max(min);
-            // The driver's numbers may be any, and their sums may exceed 32 bits.
+            // The driver can report any numbers, and their sums may exceed 32 bits.
             let beyond = u64::from(wanted.clamp(min, max) - min);
             let step = u64::from(step.max(1));
             let nearest = u64::from(min) + (beyond + step / 2) / step * step;
@@ -64,7 +64,8 @@ pub(super) fn query(device: &Device) -> Result<Vec<SupportedFormat>, Error> {
     let mut formats: Vec<SupportedFormat> = Vec::new();
     for info in device.formats()? {
         if formats.iter().all(|supported| supported.fourcc != info.fourcc) {
-            // For formats that Framecast cannot show, the names are enough: some devices have eighty.
+            // For formats that Framecast cannot show, only the names are queried, because some devices have eighty
+            // formats.
             let is_usable = Coding::of(info.fourcc).is_some();
             let sizes = if is_usable { sizes(device, info.fourcc)? } else { Vec::new() };
             formats.push(SupportedFormat { fourcc: info.fourcc, sizes });
@@ -82,13 +83,13 @@ fn sizes(device: &Device, fourcc: FourCc) -> Result<Vec<SizeRange>, Error> {
             sizes.into_iter().filter(|size| size.0 > 0 && size.1 > 0).map(range).collect()
         }
         Sizes::Stepwise { min, max, step } => {
-            // The kernel lists rates for one size; the largest size has the rates that all sizes have.
+            // The kernel lists the rates of one size at a time. Every size has the rates of the largest size.
             Ok(vec![SizeRange { min, max, step, rates: rates(device, fourcc, max)? }])
         }
     }
 }
 
-/// The rates at one size, highest first.
+/// Queries the frame rates at one size, highest first.
 pub(super) fn rates(device: &Device, fourcc: FourCc, size: (u32, u32)) -> Result<FrameRates, Error> {
     Ok(match device.intervals(fourcc, size.0, size.1)? {
         Intervals::Discrete(intervals) => {
@@ -104,7 +105,7 @@ pub(super) fn rates(device: &Device, fourcc: FourCc, size: (u32, u32)) -> Result
     })
 }
 
-/// The capabilities for display: sizes largest first, ranges by their ends.
+/// Returns the capabilities for display, with the largest sizes first. Ranges are represented by their two ends.
 pub(super) fn device_formats(formats: &[SupportedFormat]) -> Vec<DeviceFormat> {
     let format = |supported: &SupportedFormat| {
         let mut sizes: Vec<DeviceSize> = supported.sizes.iter().flat_map(device_sizes).collect();
@@ -126,8 +127,8 @@ fn device_sizes(range: &SizeRange) -> Vec<DeviceSize> {
     if range.min == range.max { vec![size(range.max)] } else { vec![size(range.max), size(range.min)] }
 }
 
-/// Parses capabilities as `testdata/` records them: a line a size, `YUYV 640x480 30 25`, a range of sizes as
-/// `16x16..3840x2160/2x2`, of rates as `1..60`.
+/// Parses capabilities as `testdata/` records them. Each line is a size with its rates, as in `YUYV 640x480 30 25`. A
+/// range of sizes is written `16x16..3840x2160/2x2`, a range of rates `1..60`.
 #[cfg(test)]
 pub(super) fn recorded(text: &str) -> Vec<SupportedFormat> {
     let size = |text: &str| {

@@ -1,12 +1,13 @@
-//! The capture time and the sequence number that a driver reports, and which of them to believe.
+//! Interprets the capture time and the sequence number that a kernel driver reports, and ignores implausible values.
 
 use std::time::{Duration, SystemTime};
 
-/// A frame waits in its buffer for a fraction of a second; an older time is not from the monotonic clock.
+/// The maximum plausible age of a captured frame. Frames stay in their buffer for a fraction of a second, so an older
+/// time is not from the monotonic clock.
 const MAX_AGE: Duration = Duration::from_secs(5);
 
-/// The wall-clock time of a capture at `captured` on the monotonic clock, which reads `monotonic_now` now; `now` itself
-/// if the driver's time is implausible.
+/// Returns the wall-clock time of a capture that happened at `captured` on the monotonic clock. `monotonic_now` and
+/// `now` are the current times of the two clocks. If the driver's time is missing or implausible, returns `now`.
 pub(super) fn wall_clock_time(
     captured: Option<Duration>,
     monotonic_now: Duration,
@@ -19,14 +20,14 @@ pub(super) fn wall_clock_time(
         .unwrap_or(now)
 }
 
-/// The monotonic clock, with which drivers timestamp frames.
+/// Returns the current time of the monotonic clock, with which drivers timestamp frames.
 pub(super) fn monotonic_now() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
     Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
 }
 
-/// Counts frames that the device lost, by the gaps in its sequence numbers.
+/// Counts the frames that the device lost, from the gaps in its sequence numbers.
 #[derive(Debug, Default)]
 pub(super) struct SequenceGaps {
     last: Option<u32>,
@@ -34,7 +35,7 @@ pub(super) struct SequenceGaps {
 }
 
 impl SequenceGaps {
-    /// Records the number of a frame. Numbers that stand still or run backwards, as with some drivers, are ignored.
+    /// Records the sequence number of a frame. Repeated or decreasing numbers, which some drivers report, are ignored.
     pub(super) fn observe(&mut self, sequence: u32) {
         if let Some(last) = self.last.replace(sequence) {
             let step = sequence.wrapping_sub(last);
@@ -44,7 +45,7 @@ impl SequenceGaps {
         }
     }
 
-    /// The device restarts its numbers.
+    /// Forgets the last sequence number, because the device restarts its numbering.
     pub(super) fn restart(&mut self) {
         self.last = None;
     }

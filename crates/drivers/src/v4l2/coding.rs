@@ -1,9 +1,9 @@
-//! Maps the kernel's pixel formats to ours.
+//! Maps the kernel's pixel formats to Framecast's.
 
 use framecast_media::{ColorRange, PixelFormat};
 use framecast_v4l2::{Colour, FourCc};
 
-/// The codings that Framecast can show.
+/// A picture coding that Framecast can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Coding {
     /// JPEG images.
@@ -12,7 +12,8 @@ pub(super) enum Coding {
     Raw(PixelFormat),
 }
 
-/// The kernel's four-character codes. Those with an M in them keep each plane in a separate memory area.
+/// The kernel's four-character codes for pixel formats, with their codings. In codes such as `NM12` and `YM12`, the M
+/// means that each plane is in a separate memory area.
 const TABLE: [(&[u8; 4], Coding); 15] = [
     (b"MJPG", Coding::Jpeg),
     (b"JPEG", Coding::Jpeg),
@@ -32,12 +33,12 @@ const TABLE: [(&[u8; 4], Coding); 15] = [
 ];
 
 impl Coding {
-    /// The coding with the kernel's code; `None` for one that Framecast cannot show.
+    /// Returns the coding for the kernel's code; `None` if Framecast cannot show it.
     pub(super) fn of(fourcc: FourCc) -> Option<Self> {
         TABLE.iter().find(|(letters, _)| FourCc::new(**letters) == fourcc).map(|(_, coding)| *coding)
     }
 
-    /// The coding by its name in URLs.
+    /// Returns the coding that has this name in URLs.
     pub(super) fn from_name(name: &str) -> Option<Self> {
         match name.to_ascii_lowercase().as_str() {
             "mjpeg" | "mjpg" | "jpeg" => Some(Self::Jpeg),
@@ -45,7 +46,7 @@ impl Coding {
         }
     }
 
-    /// The name in URLs, log and API.
+    /// Returns the coding's name in URLs, in the log and in the API.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Jpeg => "mjpeg",
@@ -53,8 +54,8 @@ impl Coding {
         }
     }
 
-    /// The cost, as a rank in the order of preference. JPEG images need no work; of raw formats those with fewer bytes
-    /// come first, and the one without colour last.
+    /// Returns the coding's rank in the order of preference; the lowest is preferred. JPEG images come first, because
+    /// they need no work. Raw formats follow, those with fewer bytes first, and the one without colour last.
     pub(super) fn cost(self) -> usize {
         match self {
             Self::Jpeg => 0,
@@ -64,9 +65,9 @@ impl Coding {
     }
 }
 
-/// The range of the samples, as the driver reports it. If the driver leaves it open, the kernel's rule applies
-/// (`V4L2_MAP_QUANTIZATION_DEFAULT`): luma with chroma has limited range, unless the colours are those of JPEG. Luma
-/// alone counts as full range, as vivid delivers it.
+/// Returns the value range of the samples, as the driver reports it. If the driver does not report it, the kernel's
+/// rule applies (`V4L2_MAP_QUANTIZATION_DEFAULT`): luma with chroma has the limited range, unless the colour space is
+/// that of JPEG. Luma alone counts as full range, as the kernel's test driver vivid delivers it.
 pub(super) fn range(format: PixelFormat, colour: Colour) -> ColorRange {
     const COLORSPACE_JPEG: u32 = 7;
     match colour.quantization {

@@ -1,4 +1,4 @@
-//! The controls of a device, with the API's names and types.
+//! Reads and sets the controls of a device, with the names and types of Framecast's API.
 
 use std::path::Path;
 
@@ -7,19 +7,19 @@ use framecast_v4l2::{ControlInfo, ControlType, Device, MenuItem, Value};
 use super::diagnose;
 use crate::{Control, ControlKind, ControlValue, Error, MenuEntry};
 
-/// A control in the API's form and in the kernel's.
+/// A control, described both in the API's form and in the kernel's form.
 struct DeviceControl {
     control: Control,
     info: ControlInfo,
 }
 
-/// The controls of the device at `path`, without headings and disabled controls. Blocks.
+/// Lists the controls of the device at `path`, without headings and disabled controls. Blocks.
 pub(super) fn list(path: &Path) -> Result<Vec<Control>, Error> {
     let device = open(path)?;
     Ok(query_controls(&device, path)?.into_iter().map(|entry| entry.control).collect())
 }
 
-/// Checks all changes, then sets the controls of the device at `path`. Blocks.
+/// Sets controls of the device at `path`, after checking all changes. Blocks.
 pub(super) fn set(path: &Path, changes: &[(String, Option<ControlValue>)]) -> Result<(), Error> {
     let device = open(path)?;
     let entries = query_controls(&device, path)?;
@@ -51,10 +51,10 @@ fn refused(path: &Path, id: &str, error: framecast_v4l2::Error) -> Error {
     Error::BadControl { control: id.to_owned(), problem }
 }
 
-/// The value to set, in the kernel's form; `None` is the default.
+/// Returns the value to set, in the kernel's form. A `value` of `None` stands for the control's default.
 ///
 /// # Errors
-/// Which controls there are, or which values this one accepts.
+/// [`Error::NoSuchControl`] lists the available controls; [`Error::BadControl`] says which values the control accepts.
 fn checked_value(controls: &[&Control], id: &str, value: Option<&ControlValue>) -> Result<Value, Error> {
     let Some(control) = controls.iter().find(|control| control.id == id) else {
         let known = controls.iter().map(|control| control.id.clone()).collect();
@@ -63,7 +63,7 @@ fn checked_value(controls: &[&Control], id: &str, value: Option<&ControlValue>) 
     let bad = |problem| Error::BadControl { control: id.to_owned(), problem };
     let is_asked = value.is_some();
     let value = value.or(control.default.as_ref()).ok_or_else(|| bad("has no default".to_owned()))?;
-    // The device's own default is valid even if it is between two steps.
+    // The device's own default is valid even if it lies between two steps.
     if is_asked || control.read_only {
         control.check(value).map_err(bad)?;
     }
@@ -91,7 +91,7 @@ fn query_controls(device: &Device, path: &Path) -> Result<Vec<DeviceControl>, Er
             name: info.name.clone(),
             group: group.clone(),
             default: default(&info),
-            // A device that cannot read one value still has the others.
+            // If one value cannot be read, the other controls of the device are still listed.
             value: (!info.is_write_only())
                 .then(|| device.control(&info).ok())
                 .flatten()
@@ -105,7 +105,7 @@ fn query_controls(device: &Device, path: &Path) -> Result<Vec<DeviceControl>, Er
     Ok(entries)
 }
 
-/// The id of a control with this name, with a number appended if another control has it already.
+/// Returns the id for a control with this name. A number is appended if another control already has the same id.
 fn unique_id(name: &str, taken: &[DeviceControl]) -> String {
     let id = id(name);
     let is_free = |id: &str| taken.iter().all(|entry| entry.control.id != id);
@@ -118,14 +118,15 @@ fn unique_id(name: &str, taken: &[DeviceControl]) -> String {
         .expect("there are more numbers than controls")
 }
 
-/// The name in lower case, its words joined by `_`: "White Balance, Automatic" is `white_balance_automatic`.
+/// Returns the name in lower case, with its words joined by `_`: "White Balance, Automatic" becomes
+/// `white_balance_automatic`.
 fn id(name: &str) -> String {
     let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let id = words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("_");
     if id.is_empty() { "control".to_owned() } else { id }
 }
 
-/// The control's type; `None` for headings and compound controls.
+/// Returns the control's type; `None` for headings and compound controls.
 fn kind(device: &Device, info: &ControlInfo) -> Option<ControlKind> {
     Some(match info.kind {
         ControlType::Integer | ControlType::Integer64 => ControlKind::Integer {

@@ -1,4 +1,4 @@
-//! Diagnoses what went wrong with a device, and advises what to do.
+//! Creates the errors for devices that fail, which say what went wrong and what to do.
 
 use std::fs;
 use std::io;
@@ -16,7 +16,7 @@ const ENODEV: i32 = 19;
 const ENXIO: i32 = 6;
 const EIO: i32 = 5;
 
-/// Why the node at `path` cannot be opened.
+/// Creates the error for a node at `path` that cannot be opened.
 pub(super) fn open_error(path: &Path, source: io::Error) -> Error {
     let device = path.display().to_string();
     let problem = |problem: String| Error::Device { device: device.clone(), problem };
@@ -33,7 +33,7 @@ pub(super) fn open_error(path: &Path, source: io::Error) -> Error {
     }
 }
 
-/// Why a call to the device at `path` failed.
+/// Creates the error for a failed call to the device at `path`.
 pub(super) fn call_error(path: &Path, error: v4l2::Error) -> Error {
     let device = path.display().to_string();
     if error.is_gone() {
@@ -53,23 +53,24 @@ pub(super) fn call_error(path: &Path, error: v4l2::Error) -> Error {
     Error::Device { device, problem }
 }
 
-/// Why no buffer could be taken from the device at `path`.
+/// Creates the error for the device at `path` if no buffer could be taken from its queue.
 pub(super) fn dequeue_error(path: &Path, error: v4l2::Error) -> Error {
     match error.io().raw_os_error() {
-        // A queue returns EIO after a driver's error, mostly a permanent one; V4L2 documents it for temporary errors
-        // too.
+        // A queue returns EIO after an error of the driver, which is permanent in most cases, although V4L2 documents
+        // it for temporary errors too.
         Some(EIO) => stopped_error(path),
         _ => call_error(path, error),
     }
 }
 
-/// The driver has ended the stream of the device at `path`.
+/// Creates the error for the device at `path` if its driver has ended the stream.
 pub(super) fn stopped_error(path: &Path) -> Error {
     let problem = "the kernel's driver stopped the camera after an internal error".to_owned();
     Error::Device { device: path.display().to_string(), problem }
 }
 
-/// The display name of the device at `path`: udev's links contain maker, model and serial number.
+/// Returns the display name of the device at `path`: for one of udev's links, the maker, model and serial number in the
+/// link; otherwise the path.
 fn device_name(path: &Path) -> String {
     let link = path.to_str().and_then(|path| path.strip_prefix("/dev/v4l/by-id/"));
     let name = link.map(|link| link.strip_prefix("usb-").unwrap_or(link));
@@ -81,13 +82,13 @@ fn device_name(path: &Path) -> String {
 }
 
 fn in_use_error(path: &Path) -> Error {
-    // Our own open descriptor of the device does not count as a user.
+    // Framecast's own open file descriptor of the device does not count as a user.
     let by = users(Path::new("/proc"), path, 1);
     Error::InUse { device: path.display().to_string(), by: (!by.is_empty()).then(|| by.join(", ")) }
 }
 
-/// The programs that have the node at `path` open, as far as this account may see: "ffmpeg (process 1234)". They
-/// include this process if it has the node open more than `own_opens` times.
+/// Returns the programs that have the node at `path` open, as far as this account is allowed to see them: "ffmpeg
+/// (process 1234)". This process is included if it has the node open more than `own_opens` times.
 pub(super) fn users(proc: &Path, path: &Path, own_opens: usize) -> Vec<String> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let own = std::process::id();
@@ -99,7 +100,7 @@ pub(super) fn users(proc: &Path, path: &Path, own_opens: usize) -> Vec<String> {
         let files = fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
         let open = files.filter(|file| fs::read_link(file.path()).is_ok_and(|link| link == path)).count();
         if open > if pid == own { own_opens } else { 0 } {
-            // A program may give itself any name, even one that is not text.
+            // A program can give itself any name, even one that is not text.
             let name = fs::read(entry.path().join("comm")).unwrap_or_default();
             let name = String::from_utf8_lossy(&name).replace(char::is_control, " ");
             found.push(match name.trim() {
@@ -113,7 +114,7 @@ pub(super) fn users(proc: &Path, path: &Path, own_opens: usize) -> Vec<String> {
     found
 }
 
-/// Which group to join for a node that this account may not open.
+/// Returns advice on which group to join, for a node that this account is not allowed to open.
 pub(super) fn permission_advice(path: &Path) -> String {
     let Ok(node) = fs::metadata(path) else {
         return "this account may not open it".to_owned();
@@ -132,7 +133,7 @@ pub(super) fn permission_advice(path: &Path) -> String {
     )
 }
 
-/// The name with this number in a file like `/etc/group`.
+/// Returns the name that belongs to `number` in a file like `/etc/group`.
 fn name_of_id(file: &str, number: u32) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
     text.lines().find_map(|line| {

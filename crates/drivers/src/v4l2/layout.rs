@@ -1,21 +1,22 @@
-//! The memory layout of raw pictures: copies them to rows without padding, one plane after the other.
+//! The memory layout of raw pictures. Pictures are copied to rows without padding, one plane after the other.
 
 use framecast_media::PixelFormat;
 
-/// Where a device puts the rows of a picture.
+/// The arrangement of a picture's rows in the memory of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) format: PixelFormat,
     pub(super) size: (u32, u32),
-    /// Bytes from row to row in each memory area: one area for all planes, or one a plane.
+    /// The distance between the starts of two rows in each memory area, in bytes. There is one area for all planes, or
+    /// one for each plane.
     pub(super) row_bytes: Vec<u32>,
 }
 
 impl Layout {
-    /// Copies a picture out of the device's memory areas, `pieces`.
+    /// Copies a picture out of the device's memory areas. `piece` returns the memory area with the given index.
     ///
     /// # Errors
-    /// The number of bytes there, if it is too small for a picture. Nothing is allocated then.
+    /// The total number of bytes in the areas, if they are too small for a picture. In this case nothing is allocated.
     pub(super) fn copy<'a>(&self, piece: impl Fn(usize) -> &'a [u8]) -> Result<Vec<u8>, usize> {
         let rows = self
             .rows(&piece)
@@ -33,7 +34,7 @@ impl Layout {
         Ok(data)
     }
 
-    /// The rows of each plane; `None` when a memory area is too short for them.
+    /// Returns the rows of each plane; `None` when a memory area is too small for its rows.
     fn rows<'a>(&self, piece: impl Fn(usize) -> &'a [u8]) -> Option<Vec<Rows<'a>>> {
         let planes = self.format.planes(self.size.0, self.size.1);
         let first_row_bytes = planes.first()?.row_bytes;
@@ -44,7 +45,8 @@ impl Layout {
             let stride = match self.row_bytes.get(if is_multi_planar { number } else { 0 })? {
                 0 => plane.row_bytes,
                 stride if is_multi_planar => *stride as usize,
-                // Within one memory area, the rows of chroma planes have padding in proportion to that of luma.
+                // Within a shared memory area, the padding of rows in chroma planes is in proportion to that in the
+                // luma plane.
                 stride => (*stride as usize).checked_mul(plane.row_bytes)?.div_ceil(first_row_bytes),
             };
             let bytes = if is_multi_planar { piece(number) } else { piece(0).get(begin..)? };

@@ -1,8 +1,10 @@
-//! Cameras that the Linux kernel supports: webcams, capture cards, sensors with a driver of their own.
+//! The driver for cameras that the Linux kernel supports: webcams, capture cards, and sensors with their own kernel
+//! driver.
 //!
-//! A URL names a device and a requested mode (`target`); the system's list of nodes tells which node that is now
-//! (`node`); the device's capabilities (`capabilities`) and the request decide format, size and rate (`negotiate`), which
-//! `setup` sets; then `source` captures frames. The crate `framecast-v4l2` contains the kernel's interface itself.
+//! A URL names a device and a requested mode (`target`). The system's list of nodes tells which node the device has now
+//! (`node`). The device's capabilities (`capabilities`) and the request determine format, size and rate (`negotiate`),
+//! which are then set on the device (`setup`). Finally, `source` captures frames. The kernel's interface itself is in
+//! the crate `framecast-v4l2`.
 
 mod capabilities;
 mod clock;
@@ -30,12 +32,14 @@ use self::target::DeviceTarget;
 use crate::blocking::panic_message;
 use crate::{BoxFuture, Control, ControlValue, Device, Driver, Error, Source, SourceUrl};
 
-/// `v4l2:/dev/video0?size=1280x720&fps=30&format=mjpeg`, and devices by names that survive replugging.
+/// The driver for `v4l2:/dev/video0?size=1280x720&fps=30&format=mjpeg`. In place of the path, a URL can name a device
+/// in ways that stay valid when it is replugged.
 pub(crate) struct V4l2;
 
-/// How often the driver polls for a lost device. Nodes, udev's links and the kernel's list of devices appear one after
-/// the other, in folders that appear and vanish with the first device, and the kernel's list sends no notifications.
-/// Polling four times a second while a camera is lost costs less than notifications that cover only half of this.
+/// The interval at which the driver polls for a lost device. Polling four times a second while a camera is lost costs
+/// less than notifications, which would cover only half of the cases: nodes, udev's links and the kernel's list of
+/// devices appear one after the other, in folders that appear and vanish with the first device, and the kernel's list
+/// sends no notifications.
 const DEVICE_POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Driver for V4l2 {
@@ -89,7 +93,7 @@ impl Driver for V4l2 {
         Box::pin(async move {
             match target::parse(url) {
                 Ok((target, _)) => {
-                    // If the lost node is still there, it must vanish first, or another must replace it.
+                    // If the lost node still exists, it must vanish first, or another node must replace it.
                     let lost = current_node(&target).await;
                     wait_for_other_node(&target, lost).await;
                 }
@@ -99,13 +103,13 @@ impl Driver for V4l2 {
     }
 }
 
-/// The node that `target` means now.
+/// Returns the identity of the node that `target` names now; `None` if there is no usable node.
 async fn current_node(target: &DeviceTarget) -> Option<NodeIdentity> {
     let target = target.clone();
     run_blocking(move || Ok(node_identity(&target))).await.ok().flatten()
 }
 
-/// Waits until the node of `target` is there, and was missing before or is another one than `lost`.
+/// Waits until `target` has a usable node other than `lost`. Once the node has been missing, any node counts.
 async fn wait_for_other_node(target: &DeviceTarget, mut lost: Option<NodeIdentity>) {
     loop {
         match current_node(target).await {
@@ -117,7 +121,7 @@ async fn wait_for_other_node(target: &DeviceTarget, mut lost: Option<NodeIdentit
     }
 }
 
-/// Runs blocking `work` outside the runtime's threads.
+/// Runs blocking `work` outside the async runtime's worker threads.
 async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
@@ -132,17 +136,17 @@ async fn run_blocking<T: Send + 'static>(
     }
 }
 
-/// The node that `target` means now.
+/// Returns the path of the node that `target` names now.
 fn resolve(target: &DeviceTarget, url: &SourceUrl) -> Result<PathBuf, Error> {
     let problem = |problem| Error::NoDevice { device: display_name(target, url), problem };
     let nodes = SystemPaths::system().nodes();
     let found = node::find(target, &nodes).map_err(problem)?;
-    // Of several nodes, takes the first camera. Takes a single node in any case: opening it reports what is wrong with
-    // it.
+    // If there are several nodes, takes the first camera among them. A single node is always taken, because opening it
+    // reports what is wrong with it.
     let camera = found.iter().find(|path| is_camera(path)).or(found.first().filter(|_| found.len() == 1));
     match camera {
         Some(path) => Ok(path.clone()),
-        // A node that this account may not open cannot be queried.
+        // A node that this account is not allowed to open cannot be queried.
         None => match found.iter().find(|path| !can_open(path)) {
             Some(path) => Ok(path.clone()),
             None if *target == DeviceTarget::First => {
@@ -153,7 +157,7 @@ fn resolve(target: &DeviceTarget, url: &SourceUrl) -> Result<PathBuf, Error> {
     }
 }
 
-/// The name of the device for messages: its own name, or the URL up to its options.
+/// Returns the name of the device for messages: its own name, or the URL up to its options.
 fn display_name(target: &DeviceTarget, url: &SourceUrl) -> String {
     match target {
         DeviceTarget::First => "no camera".to_owned(),
@@ -172,7 +176,8 @@ fn can_open(path: &Path) -> bool {
     access(path, Access::READ_OK | Access::WRITE_OK).is_ok()
 }
 
-/// The identity of a node: a recreated node is another one, even with the same name.
+/// The identity of a node. A node that was removed and created again has a different identity, even if it has the same
+/// name.
 #[derive(Debug, PartialEq, Eq)]
 struct NodeIdentity {
     path: PathBuf,
@@ -180,7 +185,8 @@ struct NodeIdentity {
     changed_at: (i64, i64),
 }
 
-/// The node of `target`, if it exists and this account may open it: udev grants permission a moment after it appears.
+/// Returns the identity of the node of `target`, if the node exists and this account is allowed to open it. udev grants
+/// the permission only a moment after the node appears.
 fn node_identity(target: &DeviceTarget) -> Option<NodeIdentity> {
     let found = node::find(target, &SystemPaths::system().nodes()).ok()?;
     let path = found.into_iter().next().filter(|path| can_open(path))?;
@@ -192,13 +198,13 @@ fn node_identity(target: &DeviceTarget) -> Option<NodeIdentity> {
     })
 }
 
-/// The cameras that are plugged in now.
+/// Lists the cameras that are plugged in now.
 fn devices() -> Vec<Device> {
     let nodes = SystemPaths::system().nodes();
     nodes.iter().filter_map(|node| describe_device(node, &nodes)).collect()
 }
 
-/// The device behind a node; `None` for nodes that are not cameras.
+/// Describes the device behind a node; `None` for nodes that are not cameras.
 fn describe_device(node: &Node, nodes: &[Node]) -> Option<Device> {
     let mut device = Device {
         name: node.name.clone(),
@@ -222,7 +228,8 @@ fn describe_device(node: &Node, nodes: &[Node]) -> Option<Device> {
             let users = diagnose::users(Path::new("/proc"), &node.path, 0);
             device.in_use_by = (!users.is_empty()).then(|| users.join(", "));
         }
-        // A node that cannot be opened cannot be queried for pictures; mostly the first node has them.
+        // A node that cannot be opened cannot be asked whether it delivers pictures. In most cases the first node of a
+        // device does.
         Err(_) if node.index > 0 => return None,
         Err(error) => device.problem = Some(diagnose::open_error(&node.path, error).to_string()),
     }

@@ -1,8 +1,9 @@
-//! Chooses what to request from a device: a pure function of the device's capabilities and the requested mode.
+//! Chooses the format, size and rate to request from a device: a pure function of the device's capabilities and the
+//! requested mode.
 //!
-//! JPEG images come first, because they are passed on unchanged; then the raw format with the fewest bytes. If the
-//! device does not have what was requested, the nearest capability replaces it, with a [`UnmetRequest`] to warn of; if the URL
-//! is strict, that is an error.
+//! JPEG images are preferred, because they are passed on unchanged, followed by the raw format with the fewest bytes.
+//! If the device does not have the requested capability, the nearest one replaces it, with an [`UnmetRequest`] that is
+//! logged as a warning. If the URL is strict, an unmet request is an error.
 
 use std::fmt;
 
@@ -12,15 +13,16 @@ use super::capabilities::{FrameRates, SupportedFormat};
 use super::coding::Coding;
 use super::target::RequestedMode;
 
-/// The default size of JPEG images, for a live page: up to this size they are cheap to pass on.
+/// The default width and height of JPEG images, for a live page. Up to this size they are cheap to pass on.
 const JPEG_SIZE: (u32, u32) = (1280, 720);
-/// The default size of raw pictures: they have to be encoded, and soon fill a USB 2.0 bus.
+/// The default width and height of raw pictures. It is small because raw pictures have to be encoded, and larger ones
+/// soon fill a USB 2.0 bus.
 const RAW_SIZE: (u32, u32) = (640, 480);
 const FPS: f64 = 30.0;
-/// The most entries of a list that a message names.
+/// The maximum number of entries that a message lists.
 const MAX_LISTED: usize = 24;
 
-/// What to request from the device.
+/// The format and size to request from the device.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct ChosenFormat {
     pub(super) fourcc: FourCc,
@@ -28,19 +30,19 @@ pub(super) struct ChosenFormat {
     pub(super) size: (u32, u32),
 }
 
-/// A request that the device cannot fulfil.
+/// A part of the request that the device cannot fulfil.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct UnmetRequest {
     /// The requested capability: "size 800x600 in mjpeg".
     pub(super) wanted: String,
     /// The capabilities that the device has instead.
     pub(super) known: Vec<String>,
-    /// What was chosen.
+    /// The capability that is used instead.
     pub(super) taken: String,
 }
 
 impl UnmetRequest {
-    /// The capabilities of the device, as a short text.
+    /// Returns the capabilities of the device as a short text.
     pub(super) fn has(&self) -> String {
         let mut listed = self.known.iter().take(MAX_LISTED).cloned().collect::<Vec<_>>().join(", ");
         if self.known.len() > MAX_LISTED {
@@ -60,10 +62,10 @@ impl fmt::Display for UnmetRequest {
     }
 }
 
-/// Chooses format and size. `input_size` is the size of the signal at a digital input: the device's own.
+/// Chooses format and size. `input_size` is the size of the signal at a digital input, which is then the default size.
 ///
 /// # Errors
-/// The names of the available formats, if Framecast can show none of them.
+/// The names of the device's formats, if Framecast can show none of them.
 pub(super) fn choose_format(
     formats: &[SupportedFormat],
     requested: &RequestedMode,
@@ -98,7 +100,7 @@ pub(super) fn choose_format(
     Ok((choice, unmet_requests))
 }
 
-/// A format and size with its rank: the smallest rank wins.
+/// A possible format and size with its rank. The candidate with the smallest rank is chosen.
 struct Candidate {
     rank: (u64, usize, bool, bool, u64),
     choice: ChosenFormat,
@@ -122,13 +124,13 @@ fn candidates(
         Candidate { rank: (asked_distance, coding.cost(), is_too_slow, is_larger, distance), choice }
     };
     if supported.sizes.is_empty() {
-        // The driver does not list its sizes; the result shows when the size is set.
+        // The driver does not list its sizes. The actual size is known only after setting this one.
         return vec![candidate(wanted, None)];
     }
     supported.sizes.iter().map(|range| candidate(range.nearest(wanted), Some(&range.rates))).collect()
 }
 
-/// The unmet request for a size, with the sizes of the chosen format.
+/// Creates the unmet request for a size, listing the sizes of the chosen format.
 pub(super) fn unmet_size(
     formats: &[SupportedFormat],
     size: (u32, u32),
@@ -161,7 +163,7 @@ fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 impl FrameRates {
-    /// Whether a rate of `fps` or more is among them; true if the rates are unknown.
+    /// Returns whether the rates include one of `fps` or more. Also true if the rates are unknown.
     fn reach(&self, fps: f64) -> bool {
         match self {
             Self::Any(rates) => rates.is_empty() || rates.iter().any(|rate| *rate >= fps * 0.99),
@@ -170,7 +172,8 @@ impl FrameRates {
     }
 }
 
-/// Chooses the rate at a size; `None` leaves the device's own. The default is 30 or the nearest rate below.
+/// Chooses the frame rate from `rates`: the nearest to `asked`. Without `asked`, chooses 30 or the nearest rate below
+/// it, if there is one. Returns `None` to keep the device's current rate.
 pub(super) fn choose_rate(rates: &FrameRates, asked: Option<f64>) -> Option<f64> {
     let wanted = asked.unwrap_or(FPS);
     match rates {
@@ -184,7 +187,7 @@ pub(super) fn choose_rate(rates: &FrameRates, asked: Option<f64>) -> Option<f64>
     }
 }
 
-/// The unmet request for a rate, if the device set another one.
+/// Returns the unmet request for a rate, if the device set another rate.
 pub(super) fn unmet_rate(
     rates: &FrameRates,
     asked: Option<f64>,
@@ -205,13 +208,14 @@ pub(super) fn unmet_rate(
     Some(UnmetRequest { wanted: format!("{} fps at {at}", shown_fps(asked)), known, taken: shown_fps(given) })
 }
 
-/// A rate with at most two decimals.
+/// Formats a rate with at most two decimals.
 pub(super) fn shown_fps(fps: f64) -> String {
     let shown = format!("{fps:.2}");
     shown.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// The interval of a rate, as drivers accept it: whole rates as 1/n, others in thousandths.
+/// Returns the frame interval in seconds for a rate, as drivers accept it: whole rates as 1/n, others in thousandths of
+/// a frame per second.
 pub(super) fn interval(fps: f64) -> Fraction {
     let whole = fps.round();
     if whole >= 1.0 && (fps - whole).abs() < 1e-6 {

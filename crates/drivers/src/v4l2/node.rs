@@ -1,5 +1,5 @@
-//! Video nodes as the system lists them, without opening any: the device of each node, and names for it that survive a
-//! replug.
+//! Lists the video nodes of the system without opening them: the device of each node, and names for each device that
+//! stay valid when the device is replugged.
 
 use std::collections::HashSet;
 use std::fs;
@@ -7,26 +7,26 @@ use std::path::{Path, PathBuf};
 
 use super::target::DeviceTarget;
 
-/// The system folders that this module reads.
+/// The system folders from which nodes are read.
 #[derive(Debug, Clone)]
 pub(super) struct SystemPaths {
     dev: PathBuf,
     class: PathBuf,
 }
 
-/// A node `/dev/videoN`.
+/// A video node, `/dev/videoN`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Node {
     number: u32,
     pub(super) path: PathBuf,
-    /// The name that its driver gave it.
+    /// The name that the kernel driver gave the node.
     pub(super) name: String,
-    /// The kernel's path of its device, which may have several nodes.
+    /// The kernel's path of the device to which this node belongs. One device can have several nodes.
     pub(super) device: PathBuf,
-    /// Its index among the device's nodes; a webcam's pictures come from the first one.
+    /// The node's index among the nodes of its device. A webcam's pictures come from the node with index 0.
     pub(super) index: u32,
     usb: Option<Usb>,
-    /// Its name by udev, as in `by-id/usb-…-video-index0`.
+    /// The link that udev made for the node, as in `by-id/usb-…-video-index0`.
     by_id: Option<String>,
     by_path: Option<String>,
 }
@@ -39,12 +39,12 @@ struct Usb {
 }
 
 impl SystemPaths {
-    /// The real folders of the system.
+    /// Returns the real folders of the system.
     pub(super) fn system() -> Self {
         Self { dev: PathBuf::from("/dev"), class: PathBuf::from("/sys/class/video4linux") }
     }
 
-    /// The nodes that exist now, by number.
+    /// Lists the nodes that exist now, sorted by number.
     pub(super) fn nodes(&self) -> Vec<Node> {
         let (by_id, by_path) = (self.links("by-id"), self.links("by-path"));
         let entries = fs::read_dir(&self.class).into_iter().flatten().flatten();
@@ -76,7 +76,8 @@ impl SystemPaths {
         nodes
     }
 
-    /// The targets of udev's links in a folder of `/dev/v4l`, and the links' names with the name of the folder.
+    /// Lists udev's links in the subfolder `folder` of `/dev/v4l`: the node to which each link leads, and the link's
+    /// name with the name of the folder.
     fn links(&self, folder: &str) -> Vec<(PathBuf, String)> {
         let entries = fs::read_dir(self.dev.join("v4l").join(folder)).into_iter().flatten().flatten();
         let mut links: Vec<(PathBuf, String)> = entries
@@ -90,10 +91,11 @@ impl SystemPaths {
     }
 }
 
-/// The nodes that `target` may mean, all of one device. A path is used unchanged, even if it does not exist.
+/// Returns the nodes that match `target`. They all belong to one device, unless `target` is [`DeviceTarget::First`]. A
+/// path is used unchanged, even if it does not exist.
 ///
 /// # Errors
-/// Why there is none, as the text that follows the device in a sentence.
+/// Why there is no such node, phrased to follow the device's name in a sentence.
 pub(super) fn find(target: &DeviceTarget, nodes: &[Node]) -> Result<Vec<PathBuf>, String> {
     let paths = |nodes: &[&Node]| nodes.iter().map(|node| node.path.clone()).collect();
     let matching = match target {
@@ -131,7 +133,7 @@ pub(super) fn find(target: &DeviceTarget, nodes: &[Node]) -> Result<Vec<PathBuf>
     }
 }
 
-/// Nodes of this name, or of a name that contains it.
+/// Returns the nodes with this name; if there are none, those whose name contains it.
 fn by_name<'a>(name: &str, nodes: &'a [Node]) -> Vec<&'a Node> {
     let name = without_repetition(name).to_lowercase();
     let exact: Vec<&Node> = nodes.iter().filter(|node| node.name.to_lowercase() == name).collect();
@@ -146,7 +148,7 @@ fn device_count(nodes: &[&Node]) -> usize {
     nodes.iter().map(|node| &node.device).collect::<HashSet<_>>().len()
 }
 
-/// The available devices, for an error about a missing one.
+/// Returns the text for an error about a missing device, which lists the available devices.
 pub(super) fn not_plugged_in(nodes: &[Node]) -> String {
     let firsts = nodes.iter().filter(|node| node.index == 0);
     let known: Vec<String> = firsts.map(|node| format!("{} ({})", node.path.display(), node.name)).collect();
@@ -156,7 +158,7 @@ pub(super) fn not_plugged_in(nodes: &[Node]) -> String {
     }
 }
 
-/// The source for this node, by a name that survives a replug if there is one.
+/// Returns the source URL for this node. It uses a name that stays valid when the device is replugged, if there is one.
 pub(super) fn stable_source(node: &Node, nodes: &[Node]) -> String {
     let is_alone = |is_meant: &dyn Fn(&Node) -> bool| {
         device_count(&nodes.iter().filter(|other| is_meant(other)).collect::<Vec<_>>()) == 1
@@ -164,7 +166,7 @@ pub(super) fn stable_source(node: &Node, nodes: &[Node]) -> String {
     if let Some(link) = &node.by_id {
         return format!("v4l2:{link}");
     }
-    // The names below mean the first node of a device.
+    // The names below stand for the first node of a device.
     if node.index == 0 {
         if let Some(Usb { vendor, product, serial }) = &node.usb {
             let is_same = |other: &Usb| (other.vendor, other.product) == (*vendor, *product);
@@ -187,8 +189,8 @@ pub(super) fn stable_source(node: &Node, nodes: &[Node]) -> String {
     format!("v4l2:{}", node.path.display())
 }
 
-/// Shortens "HD Webcam: HD Webcam" to "HD Webcam": uvcvideo names devices like this if product and interface have the
-/// same name. The kernel may cut the second one short.
+/// Shortens "HD Webcam: HD Webcam" to "HD Webcam". The kernel driver uvcvideo names devices like this if the product
+/// and the interface have the same name. The kernel may cut the second name short.
 pub(super) fn without_repetition(name: &str) -> String {
     match name.split_once(": ") {
         Some((first, second)) if !second.is_empty() && first.starts_with(second) => first.trim().to_owned(),
@@ -196,7 +198,7 @@ pub(super) fn without_repetition(name: &str) -> String {
     }
 }
 
-/// The kernel's data on the USB device to which the interface `device` belongs.
+/// Reads the kernel's data about the USB device to which the USB interface at the path `device` belongs.
 fn usb(device: &Path) -> Option<Usb> {
     let number = |folder: &Path, file| u16::from_str_radix(&text(&folder.join(file))?, 16).ok();
     device.ancestors().take(3).find_map(|folder| {
@@ -208,7 +210,8 @@ fn usb(device: &Path) -> Option<Usb> {
     })
 }
 
-/// The first line of a small file, without surrounding blanks and control characters; `None` if it is empty or missing.
+/// Reads the first line of a small file, without surrounding blanks and without control characters; `None` if the line
+/// is empty or the file is missing.
 fn text(path: &Path) -> Option<String> {
     let bytes = fs::read(path).ok()?;
     let text = String::from_utf8_lossy(&bytes);

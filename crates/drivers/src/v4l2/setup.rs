@@ -1,4 +1,5 @@
-//! Prepares a device: selects the input, sets format and rate, and reports the result.
+//! Prepares a device for capture: selects the input, sets format and rate, and reports the settings that the device
+//! accepted.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,17 +17,17 @@ use super::node;
 use super::target::{MAX_SIDE_PX, RequestedMode};
 use crate::{Capture, Error, Mode};
 
-/// The longest frame interval that is believed of a device. A nonsense value from a driver must not delay the stall
-/// timer of a camera by an hour.
+/// The maximum plausible frame interval of a device. A nonsense value from a driver must not delay the stall timer of a
+/// camera by an hour.
 const MAX_FRAME_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The settings that a device accepted.
 #[derive(Debug)]
 pub(super) struct Setup {
-    /// The layout of the samples and their range; `None` for JPEG images.
+    /// The layout and value range of the samples; `None` for JPEG images.
     pub(super) raw: Option<(Layout, ColorRange)>,
     pub(super) capture: Capture,
-    /// The time between frames, if known.
+    /// The time between two frames; zero if it is unknown.
     pub(super) interval: Duration,
 }
 
@@ -46,8 +47,8 @@ pub(super) fn check_kind(device: &Device, path: &Path) -> Result<(), Error> {
 /// Sets the device up as requested.
 ///
 /// # Errors
-/// Which request the device cannot fulfil if the URL is strict, that Framecast can show none of its formats, that there
-/// is no signal, or the kernel's error.
+/// The device cannot fulfil the request and the URL is strict, Framecast can show none of the device's formats, there
+/// is no signal, or the kernel returned an error.
 pub(super) fn set_up(device: &Device, path: &Path, requested: &RequestedMode) -> Result<Setup, Error> {
     let refused = |error| diagnose::call_error(path, error);
     check_kind(device, path)?;
@@ -72,7 +73,7 @@ pub(super) fn set_up(device: &Device, path: &Path, requested: &RequestedMode) ->
             Some((Layout { format: pixels, size, row_bytes }, range))
         }
     };
-    // The rate of a digital input, computed from its pixel clock, has more digits than it is exact.
+    // The rate of a digital input is computed from its pixel clock and has more digits than its precision justifies.
     let shown_fps = fps.map(|fps| (fps * 1000.0).round() / 1000.0);
     let given = Mode {
         format: Some(coding.name().to_owned()),
@@ -87,7 +88,8 @@ pub(super) fn set_up(device: &Device, path: &Path, requested: &RequestedMode) ->
     Ok(Setup { raw, capture, interval })
 }
 
-/// Selects the input; a digital one then adopts the incoming signal, whose size is returned.
+/// Selects the requested input. If the input is digital, sets the device to the incoming signal and returns the
+/// signal's width and height in pixels.
 fn select_input(
     device: &Device,
     path: &Path,
@@ -112,7 +114,7 @@ fn select_input(
     if !input.has_timings {
         return Ok(None);
     }
-    // Subscribes before it queries the signal, so that no change is missed.
+    // Subscribes before querying the signal, so that no change is missed.
     device.subscribe_source_changes(input.index).map_err(refused)?;
     match device.query_timings() {
         Ok(timings) => {
@@ -135,7 +137,7 @@ fn unsupported_error(path: &Path, unmet: &UnmetRequest) -> Error {
     Error::Unsupported { device: path.display().to_string(), wanted: unmet.wanted.clone(), has: unmet.has() }
 }
 
-/// Warns of an unmet request, or returns it as an error.
+/// Logs a warning about an unmet request or, if the URL is strict, returns it as an error.
 fn warn_or_refuse(path: &Path, unmet: UnmetRequest, requested: &RequestedMode) -> Result<(), Error> {
     if requested.is_strict {
         return Err(unsupported_error(path, &unmet));
@@ -144,7 +146,7 @@ fn warn_or_refuse(path: &Path, unmet: UnmetRequest, requested: &RequestedMode) -
     Ok(())
 }
 
-/// Checks the format and size that the driver set on request.
+/// Checks the format and size that the driver has set in response to the request.
 fn check_format(
     format: &PictureFormat,
     formats: &[SupportedFormat],
@@ -164,7 +166,7 @@ fn check_format(
         );
         return Err(Error::Device { device: path.display().to_string(), problem });
     }
-    // If the choice itself differs from the request, that was already reported.
+    // If the choice itself differs from the request, this has already been reported.
     if size != choice.size && requested.size.is_none_or(|wished| wished == choice.size) {
         let given = ChosenFormat { fourcc: format.fourcc, coding, size };
         let unmet = negotiate::unmet_size(formats, choice.size, &given);
@@ -175,7 +177,7 @@ fn check_format(
     Ok(coding)
 }
 
-/// Sets the rate. Returns the device's rate, if the device reports one.
+/// Sets the frame rate. Returns the device's actual rate, if the device reports one.
 fn set_rate(
     device: &Device,
     format: &PictureFormat,

@@ -1,4 +1,5 @@
-//! An open camera: waits for frames, copies each out of the device's memory once, and returns the buffer to the device.
+//! An open camera. It waits for frames, copies each once out of the device's memory, and returns the buffer to the
+//! device.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,19 +18,21 @@ use super::setup::{self, Setup};
 use super::target::RequestedMode;
 use crate::{BoxFuture, Capture, Error, FrameBuilder, Source, SourceUrl};
 
-/// One buffer that the device fills, one that waits, one that is copied, and one spare for a late thread.
+/// The number of buffers: one that the device fills, one that is filled, one that is being copied, and a spare one in
+/// case the thread is late.
 const BUFFERS: u32 = 4;
 
-/// How often a silent device is pinged to see whether it is still there: some drivers do not wake waiting readers.
+/// The interval at which a silent device is queried to see whether it is still there, because some drivers do not wake
+/// waiting readers when the device is unplugged.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A camera that captures.
+/// A camera that is capturing.
 pub(super) struct V4l2Source {
     path: PathBuf,
     requested: RequestedMode,
-    /// `None` after a failed restart.
+    /// The stream of captured buffers; `None` after a failed restart.
     stream: Option<AsyncFd<CaptureStream>>,
-    /// Whether the device will deliver nothing more.
+    /// Whether the device will deliver no more frames.
     has_failed: bool,
     setup: Setup,
     builder: FrameBuilder,
@@ -37,15 +40,15 @@ pub(super) struct V4l2Source {
     max_picture_bytes: usize,
 }
 
-/// The content of a buffer.
+/// The picture in a buffer.
 struct CapturedPicture {
     data: Result<Bytes, MediaError>,
     captured_at: SystemTime,
 }
 
 impl V4l2Source {
-    /// Opens the node at `path` and starts the stream. Needs a runtime with I/O; blocks while the device sets itself
-    /// up.
+    /// Opens the node at `path` and starts the stream. Needs an async runtime with I/O. Blocks while the device is
+    /// being set up.
     pub(super) fn open(path: &Path, requested: RequestedMode, url: &SourceUrl) -> Result<Self, Error> {
         let device = Device::open(path).map_err(|error| diagnose::open_error(path, error))?;
         let (stream, setup) = start(device, path, &requested)?;
@@ -61,7 +64,7 @@ impl V4l2Source {
         })
     }
 
-    /// The next frame. Cancel safe: it holds no buffer while it waits.
+    /// Returns the next frame. Cancel safe, because no buffer is held during the wait.
     async fn next(&mut self) -> Result<Option<Frame>, Error> {
         while !self.has_failed {
             if self.has_source_changed()? {
@@ -83,7 +86,7 @@ impl V4l2Source {
             Ok(Ok(mut guard)) => {
                 let ready = guard.ready();
                 if ready.is_error() || ready.is_read_closed() {
-                    // The queue was empty a moment ago, and nothing more will come; the ping tells why.
+                    // The queue was empty a moment ago, and no more frames will come; the ping tells why.
                     stream
                         .get_ref()
                         .device()
@@ -92,8 +95,8 @@ impl V4l2Source {
                         .map(|error| diagnose::call_error(&self.path, error))
                 } else {
                     guard.clear_ready();
-                    // The caller checks the queue again now: anything that came before `clear_ready` wakes nobody
-                    // again.
+                    // The caller now checks the queue again, because anything that arrived before `clear_ready` does
+                    // not wake this task again.
                     return Ok(());
                 }
             }
@@ -107,7 +110,7 @@ impl V4l2Source {
         Err(failure.unwrap_or_else(|| diagnose::stopped_error(&self.path)))
     }
 
-    /// Whether the signal differs from the one for which the device was set up.
+    /// Returns whether the input signal has changed since the device was set up.
     fn has_source_changed(&mut self) -> Result<bool, Error> {
         let Some(stream) = &self.stream else { return Ok(false) };
         let mut has_changed = false;
@@ -122,7 +125,7 @@ impl V4l2Source {
         Ok(has_changed)
     }
 
-    /// Follows a changed signal: stops the stream, sets the device up again and starts.
+    /// Adapts to a changed input signal: stops the stream, sets the device up again and starts the stream again.
     fn restart(&mut self) -> Result<(), Error> {
         let Some(stream) = self.stream.take() else { return Ok(()) };
         let device = stream.into_inner().stop();
@@ -133,7 +136,8 @@ impl V4l2Source {
         Ok(())
     }
 
-    /// Takes the oldest filled buffer, if there is one, and returns it to the device at once.
+    /// Copies the picture out of the oldest filled buffer, if there is one, and returns the buffer to the device at
+    /// once.
     fn dequeue(&mut self) -> Result<Option<CapturedPicture>, Error> {
         let Some(stream) = &mut self.stream else { return Ok(None) };
         let taken = stream.get_mut().dequeue().map(|filled_buffer| {
@@ -151,7 +155,7 @@ impl V4l2Source {
         });
         taken.map_err(|error| {
             self.has_failed = true;
-            // An unplugged device may report that only to another call.
+            // For an unplugged device, another call may be the one that reports this.
             match stream.get_ref().device().ping() {
                 Ok(()) => diagnose::dequeue_error(&self.path, error),
                 Err(gone) => diagnose::call_error(&self.path, gone),
@@ -214,8 +218,8 @@ fn start(
     Ok((stream, setup))
 }
 
-/// Registers the stream with the runtime; only after it has started, because a stopped device reports an error to every
-/// poll.
+/// Registers the stream with the async runtime. Must be called only after the stream has started, because a stopped
+/// device reports an error to every poll.
 #[allow(
     deprecated,
     reason = "the requirement on the caller holds: a stream owns its file, and never another one"

@@ -1,4 +1,4 @@
-//! Which device a URL means, and the mode that it requests.
+//! The device that a URL names, and the mode that it requests.
 
 use framecast_media::{ColorRange, PixelFormat};
 
@@ -7,38 +7,40 @@ use crate::{Error, Mode, Options, SourceUrl};
 
 const OPTIONS: &[&str] = &["size", "fps", "format", "range", "input", "strict"];
 
-/// The longest side of a picture, in pixels.
+/// The maximum width or height of a picture, in pixels.
 pub(super) const MAX_SIDE_PX: u32 = 16_384;
 
-/// Which device a URL means.
+/// The device that a URL names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DeviceTarget {
-    /// The first one that captures.
+    /// The first device that captures pictures.
     First,
     /// The node at this path.
     Path(String),
-    /// A USB device by its vendor and product numbers, and its serial number if several are alike.
+    /// A USB device, identified by its vendor and product numbers, and by its serial number if several devices share
+    /// those.
     Usb { vendor: u16, product: u16, serial: Option<String> },
     /// A device by its name.
     Name(String),
 }
 
-/// The requested mode. `None` leaves the choice to Framecast.
+/// The requested mode. A field that is `None` leaves the choice to Framecast.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct RequestedMode {
     pub(super) coding: Option<Coding>,
     pub(super) size: Option<(u32, u32)>,
     pub(super) fps: Option<f64>,
-    /// The range of the samples, which overrides the driver's.
+    /// The value range of the samples, which overrides the range that the driver reports.
     pub(super) range: Option<ColorRange>,
-    /// The input of a capture card.
+    /// The number of the capture card's input.
     pub(super) input: Option<u32>,
-    /// Whether an unmet request is an error; otherwise the nearest capability replaces it.
+    /// Whether it is an error if the device cannot fulfil the request. If false, the nearest capability is used
+    /// instead.
     pub(super) is_strict: bool,
 }
 
 impl RequestedMode {
-    /// The request in the API's form.
+    /// Returns the request in the API's form.
     pub(super) fn mode(&self) -> Mode {
         Mode {
             format: self.coding.map(|coding| coding.name().to_owned()),
@@ -49,7 +51,7 @@ impl RequestedMode {
     }
 }
 
-/// Parses a `v4l2:` URL.
+/// Parses a `v4l2:` URL into a device and a requested mode.
 pub(super) fn parse(url: &SourceUrl) -> Result<(DeviceTarget, RequestedMode), Error> {
     let (place, options) = url.path_and_options(OPTIONS)?;
     let target = target(place).ok_or_else(|| Error::BadUrl {

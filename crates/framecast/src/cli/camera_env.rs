@@ -1,17 +1,18 @@
-//! The variable `CAMERA=` of the Flask app that Framecast replaces. It names a camera by the Python module that reads
-//! it.
+//! The environment variable `CAMERA` of the Flask app that Framecast replaces. Its value names a camera by the Python
+//! module that reads the camera.
 //!
-//! Takes the value and returns a source. A value that is already a source passes unchanged.
+//! This module converts the value into a source. A value that is already a source stays unchanged.
 
 use framecast::{SourceUrl, film_source};
 
 /// The device that the Flask app read by default.
 const FIRST_DEVICE: &str = "v4l2:/dev/video0";
 
-/// The accepted names, for messages.
+/// The short names that `CAMERA` accepts besides sources, for messages.
 pub(super) const NAMES: &str = "pi, pi2, v4l2 and opencv, as in the Flask app";
 
-/// The source that `camera` stands for. `opencv_source` is the value of `OPENCV_CAMERA_SOURCE`; only `opencv` uses it.
+/// Returns the source that `camera` stands for. `opencv_source` is the value of `OPENCV_CAMERA_SOURCE`, which is used
+/// only if `camera` is `opencv`.
 pub(super) fn source(camera: &str, opencv_source: Option<&str>) -> String {
     match camera.to_ascii_lowercase().as_str() {
         // `pi2` is the same camera, read with a newer library.
@@ -22,7 +23,8 @@ pub(super) fn source(camera: &str, opencv_source: Option<&str>) -> String {
     }
 }
 
-/// The source for what OpenCV's `VideoCapture` opens: a device by its number or path, a URL, or else a film.
+/// Returns the source for `text`, an argument of OpenCV's `VideoCapture`: a device's number or path, a URL, or the path
+/// of a video file.
 fn from_opencv(text: &str) -> String {
     let text = text.trim();
     // OpenCV's value for "any camera".
@@ -32,7 +34,7 @@ fn from_opencv(text: &str) -> String {
     if let Ok(number) = text.parse::<u32>() {
         return format!("v4l2:/dev/video{number}");
     }
-    // In OpenCV a plain path is a film. For other sources it is a folder of pictures.
+    // In OpenCV, a plain path is a video file. In Framecast, it is a folder of pictures.
     match SourceUrl::parse(text) {
         Ok(url) if url.scheme() != "images" || text.starts_with("images:") => text.to_owned(),
         _ => film_source(text),

@@ -7,16 +7,16 @@ use serde::Serialize;
 
 use super::{FAILED, OK, print, print_error, print_visible};
 
-/// How long all devices together may take to answer.
+/// The maximum total time for the responses of all devices.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How many sizes of one format the text lists; the JSON has all.
+/// The maximum number of sizes of one format in the text. The JSON output contains all sizes.
 const MAX_SIZES: usize = 6;
 
-/// The width of a terminal, in characters.
+/// The width of the text output, in characters: that of a usual terminal.
 const COLUMNS: usize = 80;
 
-/// The width of the left column, in characters.
+/// The width of the left column, which contains the labels, in characters.
 const LABEL_WIDTH: usize = 12;
 
 const NO_DEVICES: &str = "\
@@ -32,13 +32,13 @@ No camera is plugged in, or this user may not see it.
   framecast http://192.168.1.20/video.mjpg
 - Without a camera, `framecast test` shows a moving pattern.";
 
-/// The same object as in the answer of `/api/devices`.
+/// The JSON output: the same object as in the response of `/api/devices`.
 #[derive(Serialize)]
 struct ListedDevice {
     devices: Vec<Device>,
 }
 
-/// Prints the list; returns the exit code.
+/// Prints the list of devices. Returns the exit code.
 pub(super) fn list(as_json: bool) -> u8 {
     let devices = match find() {
         Ok(devices) => devices,
@@ -69,7 +69,7 @@ fn find() -> Result<Vec<Device>, String> {
     found.map_err(|_| format!("a device did not answer within {TIMEOUT:?}"))
 }
 
-/// One device as a few lines, its name first.
+/// Describes one device in a few lines, its name first.
 fn describe(device: &Device) -> String {
     let mut lines = vec![device.name.clone()];
     let mut line = |label: &str, text: &str| lines.push(format!("  {label:LABEL_WIDTH$}{}", wrap(text)));
@@ -91,7 +91,7 @@ fn describe(device: &Device) -> String {
     lines.join("\n")
 }
 
-/// `text`, wrapped to the terminal's width beside the left column.
+/// Wraps `text` to the width of the terminal, as a column to the right of the labels.
 fn wrap(text: &str) -> String {
     let indent = " ".repeat(2 + LABEL_WIDTH);
     let mut lines = vec![String::new()];
@@ -109,7 +109,8 @@ fn wrap(text: &str) -> String {
     lines.join(&format!("\n{indent}"))
 }
 
-/// Groups formats with the same sizes and rates: their names, and their sizes.
+/// Groups formats that have the same sizes and frame rates. Returns a label and a text for each group: the formats'
+/// names, and their sizes.
 fn group(formats: &[DeviceFormat]) -> Vec<(String, String)> {
     let mut groups: Vec<(Vec<&str>, String)> = Vec::new();
     for format in formats {
@@ -123,7 +124,7 @@ fn group(formats: &[DeviceFormat]) -> Vec<(String, String)> {
             None => groups.push((vec![name], sizes)),
         }
     }
-    // Names that fit the left column stand there. Longer ones stand before the sizes.
+    // Names that are short enough stand in the left column. Longer names stand before the sizes.
     let lines = groups.into_iter().map(|(names, sizes)| match names.join(", ") {
         names if names.len() < LABEL_WIDTH => (names, sizes),
         names => ("formats".to_owned(), format!("{names}: {sizes}")),
@@ -131,7 +132,8 @@ fn group(formats: &[DeviceFormat]) -> Vec<(String, String)> {
     lines.collect()
 }
 
-/// `1280x720 at 30, 15 fps; 640x480 at 30 fps`: neighbouring sizes with the same rates share one entry.
+/// Formats sizes with their frame rates, as in `1280x720 at 30, 15 fps; 640x480 at 30 fps`. Neighbouring sizes with the
+/// same rates share one entry.
 fn sizes(sizes: &[DeviceSize]) -> String {
     if sizes.is_empty() {
         return "any size".to_owned();
@@ -152,7 +154,8 @@ fn sizes(sizes: &[DeviceSize]) -> String {
     shown.join("; ")
 }
 
-/// ` at 30, 15 fps`: all rates if there are few, else the highest and the lowest.
+/// Formats frame rates, as in ` at 30, 15 fps`. If there are more than three rates, the text has only the highest and
+/// the lowest.
 fn rates(fps: &[f64]) -> String {
     let rounded: Vec<String> = fps.iter().map(|fps| ((fps * 100.0).round() / 100.0).to_string()).collect();
     match rounded.as_slice() {

@@ -1,4 +1,4 @@
-//! The text of `--help` after the options. Lines fit a terminal of 80 columns.
+//! The texts that `--help` prints after the options. Their lines fit a terminal of 80 columns.
 
 pub(super) const AFTER_HELP: &str = "\
 Examples:

@@ -19,27 +19,27 @@ use crate::log::{self, Log, LogFormat};
 use help::{AFTER_CHECK_HELP, AFTER_DEVICES_HELP, AFTER_HELP};
 use plan::{Environment, Plan};
 
-/// The server ended normally, after a signal.
+/// Exit code: the server ended normally, after a signal, or the command found no error.
 const OK: u8 = 0;
-/// The server could not run: another program has the address, or the system refused something.
+/// Exit code: the server could not run, because another program has the address, or the system refused something.
 const FAILED: u8 = 1;
-/// The command line, the configuration or the environment has an error.
+/// Exit code: the command line, the configuration or the environment has an error.
 const BAD_USAGE: u8 = 2;
 
-/// How long the shutdown may take after the signal, including the log's last lines. The process itself needs the rest
-/// of 2 s.
+/// How long the shutdown can take after the signal, including the log's last lines. The whole program must end within
+/// two seconds; the remaining time is for the end of the process itself.
 const SHUTDOWN_BUDGET: Duration = Duration::from_millis(1950);
 
-/// How long the log may take to write its last lines if the server ended without a signal.
+/// How long the program waits for the log's last lines if the server ended without a signal.
 const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The least time for the last lines, if cameras used up nearly all of [`SHUTDOWN_BUDGET`].
+/// The minimum time for the log's last lines, even if closing the cameras took nearly all of [`SHUTDOWN_BUDGET`].
 const MIN_LOG_FLUSH: Duration = Duration::from_millis(40);
 
 /// Turns any camera into live pictures in any browser.
 ///
-/// Without arguments it reads framecast.toml in the current folder. If there is no such file, it shows the emulated
-/// camera.
+/// Without arguments, Framecast reads framecast.toml in the current folder. If there is no such file, it shows the
+/// emulated camera.
 #[derive(Debug, Parser)]
 #[command(name = "framecast", version, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
@@ -70,7 +70,7 @@ enum Command {
 struct ServeArgs {
     #[command(flatten)]
     plan: PlanArgs,
-    /// What to log: error, warn, info, debug or trace, also for single parts (framecast=debug)
+    /// What to log: error, warn, info, debug or trace; for a single part, as in framecast=debug
     #[arg(long, value_name = "FILTER", env = "FRAMECAST_LOG", default_value = "info")]
     log: String,
     /// Format of the log lines
@@ -78,7 +78,7 @@ struct ServeArgs {
     log_format: LogFormat,
 }
 
-/// What to serve and to whom.
+/// The arguments that say what to serve and to whom.
 #[derive(Debug, Default, Args)]
 struct PlanArgs {
     /// Cameras to show: a source, or NAME=SOURCE; `framecast --help` lists the sources
@@ -87,10 +87,11 @@ struct PlanArgs {
     /// Configuration file [default: framecast.toml in the current folder, if you give no source]
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address and port, or unix:PATH, to listen on; 0.0.0.0:5000 opens it to the network [default: 127.0.0.1:5000]
+    /// Address and port, or unix:PATH, to listen on; 0.0.0.0:5000 opens the server to the network [default:
+    /// 127.0.0.1:5000]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
-    /// A name under which browsers may reach the server; repeat it for each name; see docs/security.md
+    /// A host name under which browsers can reach the server; repeat the option for each name; see docs/security.md
     #[arg(long = "allowed-host", value_name = "NAME")]
     allowed_hosts: Vec<String>,
     /// Ask clients for this user name and for the password in FRAMECAST_PASSWORD
@@ -107,7 +108,7 @@ impl Cli {
         })
     }
 
-    /// Runs the command.
+    /// Runs the command. Returns its exit code.
     pub(crate) fn run(self) -> ExitCode {
         let code = match self.command.unwrap_or_else(|| Command::after_options(self.serve)) {
             Command::Serve(args) => serve(&args),
@@ -119,7 +120,8 @@ impl Cli {
 }
 
 impl Command {
-    /// Finds the command among the sources of `args`: clap takes a command behind an option for a source.
+    /// Returns the command whose name is among the sources of `args`; if there is none, returns [`Command::Serve`].
+    /// clap parses a command after an option as a source.
     fn after_options(mut args: ServeArgs) -> Self {
         let sources = &mut args.plan.sources;
         match sources.iter().position(|source| source == "serve" || source == "check") {
@@ -152,7 +154,7 @@ fn check(args: &ServeArgs) -> u8 {
     }
 }
 
-/// The missing devices, files, folders and programs of the cameras, one sentence each.
+/// Returns one sentence for each missing device, file, folder or program that a camera needs.
 fn missing(plan: &Plan, drivers: &Drivers) -> Vec<String> {
     match tokio::runtime::Builder::new_current_thread().enable_time().build() {
         Ok(runtime) => {
@@ -181,7 +183,7 @@ fn serve(args: &ServeArgs) -> u8 {
     code
 }
 
-/// How a server ended, and when a signal ended it, if one did.
+/// The exit code of a server, and when a signal ended the server, if one did.
 struct ServeOutcome {
     code: u8,
     signalled_at: Option<Instant>,
@@ -201,7 +203,7 @@ fn serve_with(args: &ServeArgs, log: &Log) -> ServeOutcome {
         Err(error) => {
             match args.log_format {
                 LogFormat::Human => print_error(&format!("{error:#}")),
-                // A program that reads JSON reads the whole output.
+                // A program that reads the JSON log expects JSON in all lines.
                 LogFormat::Json => error!("{error:#}"),
             }
             return BAD_USAGE.into();
@@ -236,7 +238,7 @@ async fn run(plan: Plan, drivers: Drivers, log: &Log) -> ServeOutcome {
         warn!("{warning}");
     }
     let (is_local, has_account) = (plan.settings.listen.is_local(), plan.settings.account.is_some());
-    // The start may wait for a database.
+    // The start can wait for a database for up to a minute.
     let started = shutdown.run_until_cancelled(App::start(plan.settings, drivers)).await;
     let app = match started {
         None => return OK.into(),
@@ -288,7 +290,8 @@ fn announce(app: &App, has_account: bool) {
     }
 }
 
-/// Each viewer needs a descriptor, and the usual limit of 1024 is too low for many viewers.
+/// Raises the limit on open file descriptors. Each viewer needs a descriptor, and the usual limit of 1024 is too low
+/// for many viewers.
 fn raise_descriptor_limit(max_connections: usize) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -309,14 +312,14 @@ fn raise_descriptor_limit(max_connections: usize) {
     }
 }
 
-/// Prints a command's answer for people on standard output; hidden characters are escaped.
+/// Prints text for people on standard output, with hidden characters escaped.
 fn print_visible(text: &str) {
     print(&escape_hidden_multiline(text));
 }
 
-/// Prints a command's answer for programs on standard output, unchanged.
+/// Prints `text` on standard output, unchanged, with a newline at the end.
 fn print(text: &str) {
-    // If the program at the other end of standard output has gone, the answer is of no use.
+    // If the program at the other end of standard output has gone, nobody needs the text.
     writeln!(std::io::stdout(), "{text}").ok();
 }
 
@@ -325,7 +328,7 @@ fn print_error(message: &str) {
     print_labelled("31", "error:", message);
 }
 
-/// Prints a message with another label, in one of the terminal's colours.
+/// Prints `label` and a message on standard error. `colour` is the ANSI code of the label's colour on a terminal.
 fn print_labelled(colour: &str, label: &str, message: &str) {
     let mut stderr = std::io::stderr();
     let label = if stderr.is_terminal() { format!("\x1b[{colour}m{label}\x1b[0m") } else { label.to_owned() };

@@ -1,4 +1,4 @@
-//! Combines arguments, file and environment into settings.
+//! Combines the command line's arguments, the configuration file and the environment into settings.
 
 use std::collections::BTreeSet;
 use std::env::{self, VarError};
@@ -10,16 +10,16 @@ use framecast::{Account, DriverError, Drivers, HistoryStorage, Secret, Settings,
 
 use super::{PlanArgs, camera_env};
 
-/// The file that the program reads if no option names another one.
+/// The configuration file that the program reads if the option `--config` does not name another file.
 const DEFAULT_FILE: &str = "framecast.toml";
 
-/// The name of a camera whose argument gives none.
+/// The name of a camera that the command line adds without a name.
 const DEFAULT_NAME: &str = "camera";
 
 /// The commands of the command line.
 const COMMANDS: [&str; 3] = ["serve", "devices", "check"];
 
-/// Settings, and where they come from.
+/// The settings, and a description of where they come from.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) settings: Settings,
@@ -33,11 +33,11 @@ pub(super) struct Environment {
     camera: Option<String>,
     opencv_source: Option<String>,
     password: Option<String>,
-    /// The password of the database for the events.
+    /// The password of the PostgreSQL database that stores the history.
     history_password: Option<String>,
     /// The key that signs webhooks.
     webhook_secret: Option<String>,
-    /// The folder for state on this system.
+    /// The default folder for state on this system.
     state_dir: Option<PathBuf>,
 }
 
@@ -54,8 +54,8 @@ impl Environment {
     }
 }
 
-/// The folder of systemd's `StateDirectory=` (the first, if there are several), or else the user's own folder by the
-/// XDG base directory specification.
+/// Returns the folder of systemd's `StateDirectory=` (the first folder, if there are several). If there is none,
+/// returns the user's own folder, according to the XDG base directory specification.
 fn state_dir(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let of_service = variable("STATE_DIRECTORY").and_then(|folders| env::split_paths(&folders).next());
     // The specification says to ignore relative paths.
@@ -78,8 +78,8 @@ fn variable(name: &str) -> anyhow::Result<Option<String>> {
 }
 
 impl Plan {
-    /// Settings from the file; the arguments override it. If neither names a camera, the environment's `CAMERA` does,
-    /// or else the emulated camera is shown.
+    /// Creates the settings from the configuration file. The arguments override the file. If neither names a camera,
+    /// the environment variable `CAMERA` does. If `CAMERA` is not set either, the server shows the emulated camera.
     pub(super) fn new(args: &PlanArgs, environment: &Environment, drivers: &Drivers) -> anyhow::Result<Self> {
         let file = configuration(args, environment);
         let (mut settings, mut origin) = match file {
@@ -116,7 +116,7 @@ impl Plan {
                 let account = Account::new(user, password.unwrap_or_default());
                 settings.account = Some(account.map_err(|problem| anyhow!("--user: {problem}"))?);
             }
-            // A user who sets a password wants protection by it.
+            // A user who sets a password wants the server to ask for it.
             (None, Some(_)) if settings.account.is_none() => {
                 bail!(
                     "FRAMECAST_PASSWORD is set, but there is no user: add --user NAME, or user = \"NAME\" in the file"
@@ -127,13 +127,13 @@ impl Plan {
         Ok(Self { settings, origin: origin.join(", "), file_warnings })
     }
 
-    /// Settings that are valid but probably not meant, one sentence each.
+    /// Returns warnings about settings that are valid but probably unintended, one sentence each.
     pub(super) fn warnings(&self) -> Vec<String> {
         self.settings.warnings().into_iter().chain(self.file_warnings.clone()).collect()
     }
 }
 
-/// The configuration file to read, if any.
+/// Returns the configuration file to read, if any.
 fn configuration<'a>(args: &'a PlanArgs, environment: &Environment) -> Option<&'a Path> {
     match &args.config {
         Some(path) => Some(path),
@@ -163,14 +163,15 @@ fn read_file(path: &Path, environment: &Environment, drivers: &Drivers) -> anyho
     Ok(Settings::from_toml_with_password(&text, drivers, password).map_err(|error| error.in_file(&shown))?)
 }
 
-/// Warnings about the file itself: keys under old names, and rights that let others read its secrets.
+/// Returns warnings about the configuration file itself: keys with old names, and permissions that let other users read
+/// its secrets.
 fn file_warnings(path: &Path, settings: &Settings) -> Vec<String> {
     let shown = path.display().to_string();
     let old_keys = settings.old_keys().iter().map(|warning| warning.clone().in_file(&shown).to_string());
     old_keys.chain(settings.permissions_warning(path)).collect()
 }
 
-/// Adds the cameras of the command line.
+/// Adds the cameras of the command line to `settings`.
 fn add_sources(settings: &mut Settings, sources: &[String], drivers: &Drivers) -> anyhow::Result<()> {
     if let Some(first) = sources.first() {
         check_command(first, drivers)?;
@@ -190,8 +191,8 @@ fn add_sources(settings: &mut Settings, sources: &[String], drivers: &Drivers) -
     Ok(())
 }
 
-/// Refuses a misspelt command, and a command behind options that it does not take. Otherwise the program would take it
-/// for a driver's name.
+/// Returns an error if `word` is a misspelt command, or a command after options that the command does not accept.
+/// Without this check, the program would take the word for a driver's name.
 fn check_command(word: &str, drivers: &Drivers) -> anyhow::Result<()> {
     if drivers.schemes().contains(&word) {
         return Ok(());
@@ -205,7 +206,8 @@ fn check_command(word: &str, drivers: &Drivers) -> anyhow::Result<()> {
     }
 }
 
-/// Refuses the path of a configuration file. Otherwise the program would watch that file for pictures.
+/// Returns an error if `source` is the path of a configuration file. Without this check, the program would watch that
+/// file for pictures.
 fn check_configuration(source: &str) -> anyhow::Result<()> {
     let path = Path::new(source);
     let is_toml = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
@@ -216,7 +218,8 @@ fn check_configuration(source: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Adds the default camera, for a user who named none.
+/// Adds the default camera if the user named none: the camera of the environment variable `CAMERA` or, if that is not
+/// set, the emulated camera.
 fn add_default(
     settings: &mut Settings,
     environment: &Environment,
@@ -252,16 +255,16 @@ fn add_default(
     Ok(())
 }
 
-/// Splits `front=SOURCE` into the name `front` and the source. A source alone has no name.
+/// Splits `front=SOURCE` into the name `front` and the source. Returns no name if the argument is a source alone.
 fn split_name(argument: &str) -> (Option<&str>, &str) {
     match argument.split_once('=') {
-        // In a URL or a path, a character stands before the first `=` that a name cannot have.
+        // In a URL or a path, a character that is not allowed in names stands before the first `=`.
         Some((name, source)) if !name.contains([':', '/', '?', ' ', '\\']) => (Some(name), source),
         _ => (None, argument),
     }
 }
 
-/// `camera`, or else the first free name of `camera2`, `camera3` …
+/// Returns the first of the names `camera`, `camera2`, `camera3`, … that is not taken.
 fn free_name(is_taken: impl Fn(&str) -> bool) -> String {
     let numbered = (2..).map(|number| format!("{DEFAULT_NAME}{number}"));
     let mut names = std::iter::once(DEFAULT_NAME.to_owned()).chain(numbered);

@@ -3,7 +3,7 @@
 use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// Options of other servers, with the Framecast option for the same purpose.
+/// Options of other servers, with advice on the Framecast option for the same purpose.
 const OTHER_NAMES: [(&[&str], &str); 6] = [
     (
         &["--port", "-p", "-P", "--host", "--bind", "--addr", "--address", "-o"],
@@ -32,7 +32,7 @@ const OTHER_NAMES: [(&[&str], &str); 6] = [
 /// The name of mjpg-streamer's input plug-in for webcams.
 const WEBCAM_PLUGIN: &str = "input_uvc";
 
-/// Adds to `error` what the user of `arguments` probably meant.
+/// Adds advice to `error`: what the user who wrote `arguments` probably meant.
 pub(super) fn add(mut error: Error, arguments: &[String]) -> Error {
     if error.kind() != ErrorKind::UnknownArgument {
         return error;
@@ -61,7 +61,7 @@ fn tip(unknown: &str, arguments: &[String]) -> Option<String> {
     Some((*tip).to_owned())
 }
 
-/// Whether `argument` is a source that runs a program without arguments.
+/// Returns whether `argument` is a source that runs a program without arguments.
 fn is_bare_program(argument: &str) -> bool {
     let source = argument.split_once('=').map_or(argument, |(_, source)| source);
     [argument, source].iter().any(|text| text.starts_with("exec:")) && !argument.contains(char::is_whitespace)

@@ -1,25 +1,27 @@
-//! The account that clients need.
+//! The account with which clients log in.
 
 use std::fmt;
 
-/// The server warns of a shorter password: an attacker can try all of them in a short time.
+/// The minimum length, in characters, of a password that causes no warning. An attacker can try all shorter passwords
+/// in a short time.
 const SHORTEST_PASSWORD: usize = 8;
 
-/// The one account that may use the server.
+/// The one account with which clients can log in.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Account {
     /// The user name.
     pub user: String,
-    /// The password; no output shows it.
+    /// The password. No log and no output contains it.
     pub password: String,
 }
 
 impl Account {
-    /// The account of `user`.
+    /// Creates the account of `user`.
     ///
     /// # Errors
-    /// The name is not usable (HTTP Basic cannot carry a name with a colon), or the password is empty.
+    /// The name is empty or contains a control character or a colon (HTTP Basic cannot carry a name with a colon), or
+    /// the password is empty.
     pub fn new(user: &str, password: &str) -> Result<Self, String> {
         if user.is_empty() || user.contains(':') || user.contains(char::is_control) {
             // The part after a colon was probably meant as the password.
@@ -35,7 +37,7 @@ impl Account {
         Ok(Self { user: user.to_owned(), password: password.to_owned() })
     }
 
-    /// A warning about a short password.
+    /// Returns a warning if the password is short.
     pub(super) fn warning(&self) -> Option<String> {
         (self.password.chars().count() < SHORTEST_PASSWORD).then(|| {
             format!(

@@ -1,14 +1,14 @@
-//! What the cameras need and do not find. It is no error, because it may appear later, but the user should know before
-//! the first viewer comes.
+//! Checks for devices, files, folders and programs that cameras need but that do not exist. This is not an error,
+//! because they might appear later, but the user should know before the first viewer connects.
 
 use framecast_drivers::Drivers;
 
 use super::Settings;
 
 impl Settings {
-    /// Checks that the device, file, folder or program of each camera exists, without opening any. Returns one sentence
-    /// for each that is missing, with the camera's name and what to do. Takes two seconds at most, even if a network
-    /// share hangs. The caller must be within a Tokio runtime.
+    /// Checks that the device, file, folder or program of each camera exists, without opening the camera. Returns one
+    /// sentence for each missing device, file, folder or program, with the camera's name and what to do. Takes two
+    /// seconds at most, even if a network share hangs. Must be called within a Tokio runtime.
     pub async fn missing(&self, drivers: &Drivers) -> Vec<String> {
         let looks: Vec<_> = self
             .cameras

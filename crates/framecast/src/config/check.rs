@@ -4,7 +4,7 @@ use axum::http::HeaderValue;
 
 use super::config_messages::redacted;
 
-/// The longest name of a camera, so that it fits URLs, logs and drawn pictures.
+/// The maximum length of a camera's or control's name, in characters, so that the name fits into URLs, logs and slates.
 const MAX_NAME_CHARS: usize = 64;
 
 /// Parses an origin in the form that browsers send, or `*`.
@@ -20,7 +20,7 @@ pub(super) fn parse_origin(text: &str) -> Result<HeaderValue, String> {
     })
 }
 
-/// Whether `text` is an origin as browsers send it, or `*`.
+/// Returns whether `text` is an origin as browsers send it, or `*`.
 pub(super) fn is_origin(text: &str) -> bool {
     text == "*"
         || text.split_once("://").is_some_and(|(scheme, host)| {
@@ -28,10 +28,10 @@ pub(super) fn is_origin(text: &str) -> bool {
         })
 }
 
-/// Checks that `name` can be a camera's name: it appears in URLs, file names and log lines.
+/// Checks that `name` can be a camera's name, which appears in URLs, file names and log lines.
 ///
 /// # Errors
-/// The rule that the name breaks.
+/// The name breaks a rule. The message says what a name can contain.
 pub fn check_camera_name(name: &str) -> Result<(), String> {
     let is_good = !name.is_empty()
         && name.chars().count() <= MAX_NAME_CHARS
@@ -47,7 +47,7 @@ pub fn check_camera_name(name: &str) -> Result<(), String> {
     ))
 }
 
-/// Checks the form of a control's `id`. Only the device knows which ids exist.
+/// Checks the form of `id`, the name of a control. Only the device can tell whether the control exists.
 pub(super) fn check_control_id(id: &str) -> Result<(), String> {
     let is_good = (1..=MAX_NAME_CHARS).contains(&id.chars().count()) && !id.contains(char::is_control);
     is_good.then_some(()).ok_or_else(|| {
@@ -59,7 +59,7 @@ pub(super) fn check_control_id(id: &str) -> Result<(), String> {
     })
 }
 
-/// Parses a host name, with or without a port; returns it in lower case.
+/// Parses a host name, with or without a port. Returns it in lower case.
 pub(super) fn parse_host(text: &str) -> Result<String, String> {
     let text = text.strip_suffix('.').unwrap_or(text);
     let (name, port) = text.split_once(':').unwrap_or((text, "0"));

@@ -1,4 +1,4 @@
-//! Rewords the deserialiser's messages for users who wrote the file.
+//! Rewords the messages of the TOML deserialiser for users who wrote the file.
 
 use std::ops::Range;
 
@@ -30,7 +30,7 @@ const TOP_KEYS: &[&str] = &[
     "webhook",
 ];
 
-/// The keys of a camera.
+/// The keys of a `[[camera]]` table.
 const CAMERA_KEYS: &[&str] = &[
     "name",
     "source",
@@ -44,7 +44,7 @@ const CAMERA_KEYS: &[&str] = &[
     "controls",
 ];
 
-/// The keys of a webhook.
+/// The keys of a `[[webhook]]` table.
 const WEBHOOK_KEYS: &[&str] = &["url", "kinds", "cameras"];
 
 /// A kind of table in the file.
@@ -56,7 +56,7 @@ enum ConfigTable {
 }
 
 impl ConfigTable {
-    /// The table that has these keys.
+    /// Returns the kind of table that has these keys.
     fn with(keys: &[&str]) -> Self {
         if keys.contains(&"source") {
             Self::Camera
@@ -68,16 +68,18 @@ impl ConfigTable {
     }
 }
 
-/// A key with a lower similarity is not a misspelling of what the user meant.
+/// The minimum Jaro–Winkler similarity between an unknown key and a known key at which a message suggests the known
+/// key.
 const MIN_SIMILARITY: f64 = 0.7;
 
-/// `text` as a message repeats it; `***` if it may be a URL or contain a login.
+/// Returns `text` escaped for a message, or `***` if the text might be a URL or contain a login.
 pub(super) fn redacted(text: &str) -> String {
     let may_be_secret = text.contains("://") || text.contains('@');
     if may_be_secret { "***".to_owned() } else { text.escape_debug().to_string() }
 }
 
-/// Rewords a `message` of the deserialiser so that it helps; for an unknown key it suggests the nearest known one.
+/// Rewords a `message` of the deserialiser in words that help the user. For an unknown key, the result suggests the
+/// most similar known key.
 pub(super) fn explain(message: &str) -> String {
     if let Some(rest) = message.strip_prefix("unknown field ") {
         return unknown_key(rest).unwrap_or_else(|| message.to_owned());
@@ -106,8 +108,8 @@ pub(super) fn explain(message: &str) -> String {
     }
 }
 
-/// Adds the key to a `message` about the bytes `at` of `text`: the key of the value there, or the key itself if it
-/// stands twice.
+/// Adds the name of the affected key to `message`, an error about the bytes `at` of `text`. These bytes are a value or,
+/// if a key is set twice, the second occurrence of that key.
 pub(super) fn with_key(text: &str, at: Range<usize>, message: String) -> String {
     let Some(before) = text.get(..at.start) else { return message };
     if message == "duplicate key" {
@@ -127,7 +129,7 @@ pub(super) fn with_key(text: &str, at: Range<usize>, message: String) -> String 
     }
 }
 
-/// Whether `message` comes from the TOML parser's syntax check, and not from the deserialiser.
+/// Returns whether `message` comes from the TOML parser's syntax check, and not from the deserialiser.
 pub(super) fn is_syntax_error(message: &str) -> bool {
     [
         "string values must be quoted",
@@ -140,8 +142,8 @@ pub(super) fn is_syntax_error(message: &str) -> bool {
     .any(|begin| message.starts_with(begin))
 }
 
-/// A suggestion for the value around byte `at` of `text`, if it is text without quotes. The parser's own message goes
-/// by the value's first character only.
+/// Returns a suggestion if the value around byte `at` of `text` is text without quotes. The parser's own message
+/// depends only on the value's first character.
 pub(super) fn unquoted(text: &str, at: usize) -> Option<String> {
     let begin = text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
     let (key, value) = text.get(begin..)?.lines().next()?.split_once('=')?;
@@ -152,8 +154,8 @@ pub(super) fn unquoted(text: &str, at: usize) -> Option<String> {
     is_text.then(|| format!("text needs quotes: {} = \"{value}\"", key.trim()))
 }
 
-/// The message for a key that this table does not have. `rest` contains the key and the known ones, each in back
-/// quotes.
+/// Returns the message for an unknown key. `rest` contains the unknown key and then the known keys of the table, each
+/// in back quotes.
 fn unknown_key(rest: &str) -> Option<String> {
     let mut names = rest.split('`').skip(1).step_by(2);
     let unknown = names.next()?;
@@ -178,7 +180,8 @@ fn unknown_key(rest: &str) -> Option<String> {
     })
 }
 
-/// Where the setting really is that users expect under the key `unknown` of `table`.
+/// Returns a hint if users often look for a setting under the key `unknown` of `table`. The hint says where the setting
+/// really is.
 fn hint_for(unknown: &str, table: ConfigTable) -> Option<&'static str> {
     Some(match (unknown, table) {
         ("fps", ConfigTable::Camera) => {
@@ -219,7 +222,8 @@ fn hint_for(unknown: &str, table: ConfigTable) -> Option<&'static str> {
     })
 }
 
-/// `found` without its quoted text if that may be a URL in the wrong place.
+/// Returns `found` with its quoted text replaced by `***` if the text might be a URL, which is in the wrong place and
+/// can contain a login.
 fn without_url(found: &str) -> String {
     let quoted = found.split_once("string \"").and_then(|(before, rest)| {
         let (text, behind) = rest.rsplit_once("\", expected")?;

@@ -1,32 +1,32 @@
-//! Errors in a configuration, with their position.
+//! Errors in the configuration, with their position in the file.
 
 use std::fmt;
 use std::ops::Range;
 
-/// A configuration that the server cannot use: what is wrong and where it stands.
+/// An error in the configuration: what is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    /// The file; `None` for settings from elsewhere.
+    /// The file's path; `None` for settings that do not come from a file.
     pub file: Option<String>,
-    /// Line and column, both from 1.
+    /// Line and column, both counted from 1; `None` if the error has no position.
     pub position: Option<(usize, usize)>,
     /// What is wrong, and what to write instead.
     pub message: String,
 }
 
 impl ConfigError {
-    /// An error without a position.
+    /// Creates an error without a position.
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { file: None, position: None, message: message.into() }
     }
 
-    /// An error at the bytes `span` of `text`.
+    /// Creates an error at the bytes `span` of `text`.
     pub(crate) fn at(text: &str, span: Option<Range<usize>>, message: impl Into<String>) -> Self {
         let position = span.map(|span| line_and_column(text, span.start));
         Self { file: None, position, message: message.into() }
     }
 
-    /// The same error with the name of its `file`.
+    /// Returns the same error with the path of the file in which it occurred.
     #[must_use]
     pub fn in_file(mut self, file: impl Into<String>) -> Self {
         self.file = Some(file.into());
@@ -34,7 +34,7 @@ impl ConfigError {
     }
 }
 
-/// Line and column of a byte offset, both from 1; the column counts characters.
+/// Returns the line and column of a byte offset, both counted from 1. The column counts characters.
 fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     let mut end = offset.min(text.len());
     while !text.is_char_boundary(end) {

@@ -1,4 +1,4 @@
-//! `framecast.toml` as written.
+//! The content of `framecast.toml` as written, before it is validated.
 
 use std::collections::BTreeMap;
 
@@ -10,37 +10,39 @@ use super::value::{AgeValue, DurationValue, SizeValue, TimeoutValue};
 use super::webhook::WebhookFile;
 use super::{ConfigError, config_messages};
 
-/// The file as written. Every key is optional; the parser refuses unknown keys.
+/// The content of `framecast.toml` as written. Every key is optional; the parser refuses unknown keys.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     /// Address and port to listen on, or a UNIX socket.
     pub(super) listen: Option<Spanned<String>>,
-    /// Names under which browsers may reach the server, beside its own addresses.
+    /// Host names under which browsers can reach the server, in addition to its own addresses.
     pub(super) allowed_hosts: Option<Vec<Spanned<String>>>,
-    /// Origins whose scripts may read pictures and API; `"*"` for all.
+    /// Web origins whose scripts are allowed to read pictures and the API; `"*"` for all origins.
     pub(super) cors_origins: Option<Vec<Spanned<String>>>,
-    /// Name of the account that clients need; its password is in the environment.
+    /// The name of the account with which clients log in. The account's password is in the environment.
     pub(super) user: Option<Spanned<String>>,
-    /// How long a viewer may accept no data while the server has some to send.
+    /// How long a viewer can accept no data, while the server has data to send, before the server closes the
+    /// connection.
     pub(super) write_timeout: Option<Spanned<DurationValue>>,
-    /// How long a client may take to send the head of its request.
+    /// How long a client can take to send the head of its request: the request line and the headers.
     pub(super) header_timeout: Option<Spanned<DurationValue>>,
-    /// How many connections may be open at once.
+    /// The maximum number of open connections.
     pub(super) max_connections: Option<Spanned<usize>>,
-    /// How many connections one address may have open.
+    /// The maximum number of open connections from one address.
     pub(super) max_connections_per_address: Option<Spanned<usize>>,
-    /// The proxies whose headers the server trusts for a client's address.
+    /// The reverse proxies whose headers the server trusts for a client's address.
     pub(super) trusted_proxies: Option<Vec<Spanned<String>>>,
-    /// Origins whose pages may show the server's pages in a frame.
+    /// Origins whose pages can show the server's pages in a frame.
     pub(super) frame_ancestors: Option<Vec<Spanned<String>>>,
-    /// How many marks one address may set a minute; 0 for none.
+    /// The maximum number of marks (events that clients add to the history) per minute from one address; 0 for none.
     pub(super) marks_per_minute: Option<u32>,
-    /// How many viewers there may be at once.
+    /// The maximum number of viewers at once.
     pub(super) max_viewers: Option<Spanned<usize>>,
-    /// How many viewers one address may have at once.
+    /// The maximum number of viewers at once from one address.
     pub(super) max_viewers_per_address: Option<Spanned<usize>>,
-    /// The latency budget: how much data may be on its way to a viewer, as time.
+    /// The latency budget: the maximum amount of data on its way to a viewer, expressed as the time that the link needs
+    /// to transfer the data.
     pub(super) latency_budget: Option<Spanned<DurationValue>>,
     /// The old name of `latency_budget`.
     freshness: Option<Spanned<DurationValue>>,
@@ -48,17 +50,17 @@ pub(super) struct File {
     pub(super) writer_threads: Option<Spanned<usize>>,
     /// The old name of `writer_threads`.
     writers: Option<Spanned<usize>>,
-    /// Whether the server answers the paths of other programs.
+    /// Whether the server also serves paths of other programs, such as uStreamer's `/stream`.
     pub(super) drop_in: Option<bool>,
     /// The folder for state that must survive a restart.
     pub(super) state_dir: Option<Spanned<String>>,
-    /// Where the history stores events.
+    /// The place where the history stores events.
     pub(super) history: Option<Spanned<String>>,
-    /// How old events may become.
+    /// The maximum age of events in the history.
     pub(super) history_max_age: Option<Spanned<AgeValue>>,
-    /// How many events the history stores at most.
+    /// The maximum number of events in the history.
     pub(super) history_max_rows: Option<Spanned<u64>>,
-    /// The cameras; the first is the default one.
+    /// The cameras. The first camera is the default.
     #[serde(default)]
     pub(super) camera: Vec<Spanned<CameraFile>>,
     /// The webhooks.
@@ -66,31 +68,31 @@ pub(super) struct File {
     pub(super) webhook: Vec<WebhookFile>,
 }
 
-/// One camera as written.
+/// One `[[camera]]` table as written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CameraFile {
-    /// The camera's name, as in the camera's URLs.
+    /// The camera's name, as it appears in URLs.
     pub(super) name: Spanned<String>,
     /// The source of the camera's pictures.
     pub(super) source: Spanned<String>,
-    /// How long the camera stays open without a viewer; with `"never"` it never closes.
+    /// How long the camera stays open without a viewer; with `"never"` the camera never closes.
     pub(super) idle_timeout: Option<Spanned<TimeoutValue>>,
-    /// How long the camera may deliver no picture before it counts as lost.
+    /// How long the camera can deliver no picture before it counts as lost.
     pub(super) stall_timeout: Option<Spanned<DurationValue>>,
-    /// The most frames per second that the server accepts from the camera.
+    /// The maximum number of frames per second that the server accepts from the camera.
     pub(super) max_fps: Option<Spanned<f64>>,
     /// The JPEG quality at which the server encodes the camera's raw pictures.
     pub(super) quality: Option<Spanned<u8>>,
-    /// How many viewers the camera may have at once.
+    /// The maximum number of the camera's viewers at once.
     pub(super) max_viewers: Option<Spanned<usize>>,
-    /// The latency budget of the camera's viewers, in place of the server's.
+    /// The latency budget of the camera's viewers. It overrides the server's latency budget.
     pub(super) latency_budget: Option<Spanned<DurationValue>>,
     /// The old name of `latency_budget`.
     freshness: Option<Spanned<DurationValue>>,
-    /// The largest picture that the server accepts from the camera.
+    /// The maximum size of a picture that the server accepts from the camera.
     pub(super) max_picture: Option<Spanned<SizeValue>>,
-    /// The values that the server sets on the camera's controls at every opening.
+    /// The values that the server sets on the camera's controls each time it opens the camera.
     pub(super) controls: Option<BTreeMap<Spanned<String>, ControlValue>>,
 }
 
@@ -98,7 +100,7 @@ impl File {
     /// Parses the text of a file.
     ///
     /// # Errors
-    /// The first error, with line and column; for an unknown key also the nearest known one.
+    /// The first error, with line and column. For an unknown key, the message suggests the most similar known key.
     pub(super) fn parse(text: &str) -> Result<Self, ConfigError> {
         toml::from_str(text).map_err(|error| {
             let unquoted = error.span().and_then(|span| config_messages::unquoted(text, span.start));
@@ -113,10 +115,11 @@ impl File {
         })
     }
 
-    /// Moves the values of keys under old names to the keys' names. Returns a warning for each, with line and column.
+    /// Moves the values of keys with old names to the keys with the current names. Returns a warning for each old name,
+    /// with line and column.
     ///
     /// # Errors
-    /// A key that the file gives under both names.
+    /// The file contains a key under both names.
     pub(super) fn rename_old_keys(&mut self, text: &str) -> Result<Vec<ConfigError>, ConfigError> {
         let mut warnings = Vec::new();
         let (budget, old) = (&mut self.latency_budget, self.freshness.take());
@@ -132,7 +135,7 @@ impl File {
     }
 }
 
-/// Keys of earlier releases that still work; the messages do not suggest them.
+/// Names of keys in earlier releases. These keys still work, but messages do not suggest them.
 pub(super) const OLD_KEYS: [&str; 2] = ["freshness", "writers"];
 
 fn rename<T>(

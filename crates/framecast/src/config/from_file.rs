@@ -1,4 +1,4 @@
-//! From the file as written to settings. It checks each value, and each error has line and column.
+//! Converts the file as written into settings. Checks each value; each error has a line and a column.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -63,7 +63,7 @@ impl Settings {
         first.0.map_or(Ok(settings), Err)
     }
 
-    /// Reads the history's keys.
+    /// Reads the keys of the history: `history`, `history_max_age`, `history_max_rows`.
     fn read_history(&mut self, file: &File, text: &str) -> Result<(), ConfigError> {
         let (history, mut first) = (&mut self.history, FirstError::default());
         if let Some(place) = &file.history {
@@ -87,7 +87,7 @@ impl Settings {
         first.0.map_or(Ok(()), Err)
     }
 
-    /// Reads the keys for proxies and for pages in frames.
+    /// Reads the keys `trusted_proxies` and `frame_ancestors`.
     fn read_network(&mut self, file: &File, text: &str) -> Result<(), ConfigError> {
         let mut first = FirstError::default();
         if let Some(proxies) = &file.trusted_proxies {
@@ -135,12 +135,13 @@ impl Settings {
     }
 }
 
-/// The error that stands first in the file, in whatever order the checks find them.
+/// The error that stands first in the file, whatever the order in which the checks find errors.
 #[derive(Default)]
 struct FirstError(Option<ConfigError>);
 
 impl FirstError {
-    /// Calls `take` with the value of `result`. Of errors, keeps the one that stands first in the file.
+    /// Calls `take` with the value of `result`. If `result` is an error, keeps this error or the error kept so far,
+    /// whichever stands first in the file.
     fn keep<T>(&mut self, result: Result<T, ConfigError>, take: impl FnOnce(T)) {
         match result {
             Ok(value) => take(value),
@@ -163,7 +164,7 @@ fn latency_budget(
     value.map(|value| located(text, value, |value| check_latency_budget(value.0))).transpose()
 }
 
-/// Parses a value of the file; an error of `parse` gets the value's position.
+/// Parses a value of the file with `parse`. If that fails, the error gets the position of the value.
 fn located<T, U>(
     text: &str,
     value: &Spanned<T>,
@@ -172,7 +173,7 @@ fn located<T, U>(
     parse(value.get_ref()).map_err(|problem| ConfigError::at(text, Some(value.span()), problem))
 }
 
-/// All cameras of the file; refuses two with the same name.
+/// Converts all cameras of the file. Returns an error if two cameras have the same name.
 fn cameras(
     files: &[Spanned<CameraFile>],
     text: &str,
@@ -221,7 +222,8 @@ fn camera_settings(file: &CameraFile, text: &str, drivers: &Drivers) -> Result<C
     }
     camera.max_viewers = limit(text, "max_viewers", file.max_viewers.as_ref())?;
     camera.latency_budget = latency_budget(text, file.latency_budget.as_ref())?;
-    // The map is sorted by name. Restores the order of the file, because one control may depend on an earlier one.
+    // The map is sorted by name. This restores the order of the file, because one control can depend on an earlier
+    // control.
     let mut controls: Vec<_> = file.controls.iter().flatten().collect();
     controls.sort_by_key(|(id, _)| id.span().start);
     for (id, value) in controls {
@@ -231,7 +233,7 @@ fn camera_settings(file: &CameraFile, text: &str, drivers: &Drivers) -> Result<C
     Ok(camera)
 }
 
-/// The duration of a key; refuses zero.
+/// Reads the duration of the key `key`. Returns an error if the duration is zero or too long.
 fn positive<T>(
     text: &str,
     key: &str,

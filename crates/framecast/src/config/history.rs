@@ -8,7 +8,7 @@ use framecast_history::{Address, Location};
 
 use super::state_dir;
 
-/// The default file for events.
+/// The name of the default database file, in the state directory.
 const DEFAULT_FILE: &str = "framecast.db";
 
 /// Where the history stores events, and for how long.
@@ -17,23 +17,24 @@ const DEFAULT_FILE: &str = "framecast.db";
 pub struct HistorySettings {
     /// The database that stores the events.
     pub storage: HistoryStorage,
-    /// How old events may become; `None` keeps them for ever.
+    /// The maximum age of events; `None` keeps events forever.
     pub max_age: Option<Duration>,
-    /// How many events the history stores at most; `None` for any number.
+    /// The maximum number of events; `None` for no limit.
     pub max_rows: Option<u64>,
 }
 
 /// Where the history stores events.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HistoryStorage {
-    /// In `framecast.db` in the state directory, and in memory until that can be written. If there is no such
-    /// directory, or another server has the file, the events are gone when the server ends.
+    /// Stores events in the file `framecast.db` in the state directory, and in memory while that file cannot be
+    /// written. If there is no state directory, or another server uses the file, the events are lost when the server
+    /// ends.
     Default,
-    /// In this SQLite file; a relative path begins in the state directory.
+    /// Stores events in this SQLite file. A relative path is relative to the state directory.
     File(PathBuf),
-    /// In a PostgreSQL database.
+    /// Stores events in this PostgreSQL database.
     Postgres(Address),
-    /// Until the server ends.
+    /// Stores events in a temporary file or in memory. The events are lost when the server ends.
     Temporary,
 }
 
@@ -45,10 +46,11 @@ impl Default for HistorySettings {
 }
 
 impl HistoryStorage {
-    /// Parses the place in `text`.
+    /// Parses `text`, the value of the key `history`. `home` is the user's home directory, which replaces `~` at the
+    /// start of a path.
     ///
     /// # Errors
-    /// What is wrong, and what to write instead.
+    /// The text does not name a usable place. The message says what to write instead.
     pub(super) fn parse(text: &str, home: Option<OsString>) -> Result<Self, String> {
         if text.eq_ignore_ascii_case("temporary") {
             return Ok(Self::Temporary);
@@ -77,10 +79,11 @@ impl HistoryStorage {
         Ok(Self::File(path))
     }
 
-    /// The location of a permanent history, with `state_dir` as the state directory; `None` for a temporary one.
+    /// Returns the location of a permanent history, with `state_dir` as the state directory. Returns `None` for a
+    /// temporary history.
     ///
     /// # Errors
-    /// The path is relative, and there is no state directory.
+    /// The path is relative, but there is no state directory.
     pub(crate) fn location(&self, state_dir: Option<&Path>) -> Result<Option<Location>, String> {
         match self {
             Self::Default => Ok(state_dir.map(|folder| Location::File(folder.join(DEFAULT_FILE)))),

@@ -1,4 +1,4 @@
-//! Where the server listens.
+//! The address or the UNIX socket on which the server listens.
 
 use std::env;
 use std::ffi::OsString;
@@ -11,21 +11,22 @@ use super::config_messages::redacted;
 /// The prefix of a UNIX socket's path.
 const UNIX: &str = "unix:";
 
-/// Where the server listens.
+/// The address or the UNIX socket on which the server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listen {
-    /// An address and a port; with port 0 the system picks a free one.
+    /// An IP address and a port; with port 0, the system picks a free port.
     Tcp(SocketAddr),
-    /// A UNIX socket's path: for programs of this machine, such as a proxy.
+    /// The path of a UNIX socket, for programs on this machine, such as a proxy.
     Unix(PathBuf),
 }
 
 impl Listen {
     /// Parses an address: `127.0.0.1:5000`, `[::]:5000`, `localhost:5000`, `:5000` for all addresses, or
-    /// `unix:/run/framecast.sock`. It refuses other host names, because to resolve them would need the network.
+    /// `unix:/run/framecast.sock`. Refuses host names other than `localhost`, because resolving a name would need the
+    /// network.
     ///
     /// # Errors
-    /// The text is none of these; the message says what the user may have meant.
+    /// The text has none of these forms. The message suggests what the user probably meant.
     pub fn parse(text: &str) -> Result<Self, String> {
         match text.strip_prefix(UNIX) {
             Some("") => Err(format!("`{text}` names no file; write it like unix:/run/framecast.sock")),
@@ -34,7 +35,7 @@ impl Listen {
         }
     }
 
-    /// The address and port; `None` for a UNIX socket.
+    /// Returns the address and port; `None` for a UNIX socket.
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(address) => Some(*address),
@@ -42,7 +43,7 @@ impl Listen {
         }
     }
 
-    /// The path of the UNIX socket; `None` for an address.
+    /// Returns the path of the UNIX socket; `None` for an address and port.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Tcp(_) => None,
@@ -50,12 +51,12 @@ impl Listen {
         }
     }
 
-    /// Whether only this machine can connect.
+    /// Returns whether only this machine can connect.
     pub fn is_local(&self) -> bool {
         self.address().is_none_or(|address| address.ip().is_loopback())
     }
 
-    /// Replaces the port; a UNIX socket has none and stays as it is.
+    /// Replaces the port. Has no effect on a UNIX socket, which has no port.
     pub fn set_port(&mut self, port: u16) {
         if let Self::Tcp(address) = self {
             address.set_port(port);
@@ -78,7 +79,7 @@ impl fmt::Display for Listen {
     }
 }
 
-/// The path of a UNIX socket; a `~` at its start stands for `home`.
+/// Parses the path of a UNIX socket. A `~` at its start stands for `home`.
 fn socket_path(text: &str, home: Option<OsString>) -> Result<PathBuf, String> {
     let path = match text.strip_prefix("~/") {
         None => PathBuf::from(text),
@@ -128,7 +129,7 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// Whether this is a number that is too large for a port.
+/// Returns whether the text `port` is a number that is too large for a port.
 fn is_too_large(port: &str) -> bool {
     !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_err()
 }

@@ -1,7 +1,7 @@
 //! The configuration: the file as written (`File`), and its meaning ([`Settings`]).
 //!
-//! `framecast.toml` → `File::parse` → [`Settings`], validated, with defaults filled in and URLs parsed. Nothing else
-//! reads the file; each part of the server gets its own piece of the settings.
+//! `framecast.toml` → `File::parse` → [`Settings`], validated, with defaults filled in and URLs parsed. Only this
+//! module reads the file; each part of the server gets its own part of the settings.
 
 mod account;
 mod availability;

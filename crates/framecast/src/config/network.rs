@@ -1,4 +1,5 @@
-//! The proxies in front of the server, and the sites that may frame its pages: `trusted_proxies`, `frame_ancestors`.
+//! The proxies in front of the server, and the sites that can show its pages in a frame: `trusted_proxies`,
+//! `frame_ancestors`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -6,32 +7,32 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::check::is_origin;
 
-/// The proxies whose headers the server trusts for a client's address.
+/// The reverse proxies whose headers the server trusts for a client's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustedProxies {
-    /// Trusts proxies with these addresses.
+    /// The addresses of the trusted proxies.
     networks: Vec<IpNet>,
-    /// Trusts proxies that connect over a UNIX socket.
+    /// Whether the server trusts proxies that connect over a UNIX socket.
     unix: bool,
 }
 
 impl Default for TrustedProxies {
-    /// Programs on this machine: by loopback and by UNIX sockets.
+    /// Creates the default, which trusts proxies on this machine. They connect over loopback or over a UNIX socket.
     fn default() -> Self {
         Self { networks: loopback().into(), unix: true }
     }
 }
 
 impl TrustedProxies {
-    /// No proxy at all.
+    /// Creates an empty list, which trusts no proxy.
     pub fn none() -> Self {
         Self { networks: Vec::new(), unix: false }
     }
 
-    /// Adds what `text` names: an address, a network as in `10.0.0.0/8`, `loopback`, or `unix`.
+    /// Adds the proxies that `text` names: an address, a network such as `10.0.0.0/8`, `loopback`, or `unix`.
     ///
     /// # Errors
-    /// What is wrong, and what to write instead.
+    /// The text names no proxy. The message says what to write instead.
     pub fn add(&mut self, text: &str) -> Result<(), String> {
         match text {
             "unix" => self.unix = true,
@@ -51,7 +52,8 @@ impl TrustedProxies {
         Ok(())
     }
 
-    /// Whether the server trusts a peer at `address`; `None` for one that connects over a UNIX socket.
+    /// Returns whether the server trusts a proxy at `address`. `None` stands for a proxy that connects over a UNIX
+    /// socket.
     pub fn contains(&self, address: Option<IpAddr>) -> bool {
         match address.map(|address| address.to_canonical()) {
             Some(address) => self.networks.iter().any(|network| network.contains(&address)),
@@ -65,11 +67,11 @@ fn loopback() -> [IpNet; 2] {
     [ipv4.into(), Ipv6Net::from(Ipv6Addr::LOCALHOST).into()]
 }
 
-/// Parses one entry of `frame_ancestors` into the form of the header `Content-Security-Policy`; `is_alone` says whether
-/// it is the only entry.
+/// Parses one entry of `frame_ancestors` into the syntax of the header `Content-Security-Policy`. `is_alone` says
+/// whether it is the only entry.
 ///
 /// # Errors
-/// What is wrong, and what to write instead.
+/// The text is not a valid entry. The message says what to write instead.
 pub(super) fn parse_frame_ancestor(text: &str, is_alone: bool) -> Result<String, String> {
     match text {
         "none" if !is_alone => {

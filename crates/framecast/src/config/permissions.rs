@@ -1,4 +1,4 @@
-//! Whether every user of this machine can read a configuration that contains secrets.
+//! Warns if every user of this machine can read a configuration file that contains secrets.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -8,13 +8,13 @@ use url::Url;
 
 use super::Settings;
 
-/// The permission bit that lets users read a file who are neither its owner nor in its group.
+/// The permission bit that lets other users read a file: users who are neither its owner nor in its group.
 const READ_BY_OTHERS: u32 = 0o004;
 
-/// A part of a webhook's path with at least this many characters may be a secret.
+/// The minimum length, in characters, of a part of a webhook's path that counts as a possible secret.
 const TOKEN_CHARS: usize = 12;
 
-/// Names of parameters, options and headers whose value is a login.
+/// Names of parameters, options and headers whose values are logins.
 const LOGIN_NAMES: [&str; 13] = [
     "access_token",
     "api_key",
@@ -32,8 +32,8 @@ const LOGIN_NAMES: [&str; 13] = [
 ];
 
 impl Settings {
-    /// A warning if all users can read the file at `path`, from which these settings come, and it contains secrets. The
-    /// warning names the command that fixes it.
+    /// Returns a warning if these settings contain secrets and all users can read the file at `path`, from which the
+    /// settings come. The warning names the command that fixes the permissions.
     pub fn permissions_warning(&self, path: &Path) -> Option<String> {
         let what = self.secret()?;
         let metadata = fs::metadata(path).ok().filter(|metadata| metadata.mode() & READ_BY_OTHERS != 0)?;
@@ -47,7 +47,7 @@ impl Settings {
         Some(format!("everyone on this machine can read {shown}, and {what}; to stop that, run: {cure}"))
     }
 
-    /// The first secret among these settings, described in words.
+    /// Describes the first secret among these settings in words. Returns `None` if there is no secret.
     fn secret(&self) -> Option<String> {
         let camera = self.cameras.iter().find(|camera| has_login(&camera.source.expose()));
         let of_camera = camera.map(|camera| format!("the source of camera `{}` holds a login", camera.name));
@@ -59,8 +59,8 @@ impl Settings {
     }
 }
 
-/// Whether a source contains a login: a URL with a user, or a value under a login's name. The source may be a program
-/// with its arguments.
+/// Returns whether a source contains a login: a URL with a user name, or a value under one of the [`LOGIN_NAMES`]. The
+/// source can also be a program with its arguments.
 fn has_login(source: &str) -> bool {
     let has_user = source.split("//").skip(1).any(|address| {
         let end = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'');
@@ -74,8 +74,8 @@ fn has_login(source: &str) -> bool {
     has_user || names.any(|name| LOGIN_NAMES.contains(&&*name.to_ascii_lowercase()))
 }
 
-/// Whether a webhook's URL contains more than host and path: a user, parameters, or a path with a part that may be a
-/// token.
+/// Returns whether a webhook's URL might contain a secret: a user name, query parameters, or a part of the path that
+/// looks like a token.
 fn is_secret(url: &Url) -> bool {
     let is_token = |part: &str| part.len() >= TOKEN_CHARS && part.contains(|c: char| c.is_ascii_digit());
     !url.username().is_empty()

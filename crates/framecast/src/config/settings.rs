@@ -18,14 +18,14 @@ use super::{Account, ConfigError, HistorySettings, Listen, Secret, TrustedProxie
 /// The default address: only this machine can connect.
 const DEFAULT_LISTEN: Listen = Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000));
 
-/// The range of `max_fps`. It keeps the time between two pictures above zero and finite.
+/// The range of `max_fps`. The limits keep the time between two pictures above zero and finite.
 const MAX_FPS: RangeInclusive<f64> = 0.01..=10_000.0;
 
-/// The range of `latency_budget`. The writers cannot keep a budget shorter than one of their turns, and a longer one bounds
-/// nothing.
+/// The range of `latency_budget`. A writer thread serves its viewers in turns, and cannot keep a budget shorter than
+/// one turn. A budget above the range would not limit anything in practice.
 const LATENCY_BUDGET: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
 
-/// The range of `writer_threads`; more threads than cores only cost.
+/// The range of `writer_threads`. More threads than cores only add overhead.
 const WRITER_THREADS: RangeInclusive<usize> = 1..=256;
 
 /// The settings of the server.
@@ -34,75 +34,81 @@ const WRITER_THREADS: RangeInclusive<usize> = 1..=256;
 pub struct Settings {
     /// Address and port to listen on, or the path of a UNIX socket.
     pub listen: Listen,
-    /// Names under which browsers may reach the server, beside its own addresses and names; lower case.
+    /// Host names under which browsers can reach the server, in addition to its own addresses and names; in lower case.
     pub allowed_hosts: Vec<String>,
-    /// Origins whose scripts may read pictures and API, and set marks and controls. `*` lets all other origins read.
+    /// Web origins whose scripts are allowed to read pictures and the API, and to set marks and controls. `*` allows
+    /// all other origins to read, but not to set anything.
     pub cors_origins: Vec<HeaderValue>,
-    /// The account that clients need, if any.
+    /// The account with which clients must log in, if any.
     pub account: Option<Account>,
-    /// How long a viewer may accept no data while the server has some to send.
+    /// How long a viewer can accept no data, while the server has data to send, before the server closes the
+    /// connection.
     pub write_timeout: Duration,
-    /// How long a client may take to send the head of its request.
+    /// How long a client can take to send the head of its request: the request line and the headers.
     pub header_timeout: Duration,
-    /// How many connections may be open at once; the server answers further ones with 503.
+    /// The maximum number of open connections. The server responds to further connections with status 503.
     pub max_connections: usize,
-    /// How many connections one address may have open; an IPv6 address counts as its /64. `None` means a quarter of
-    /// `max_connections`, except for loopback addresses.
+    /// The maximum number of open connections from one address. IPv6 addresses with the same /64 prefix count as one
+    /// address. `None` means a quarter of `max_connections`, and no limit for loopback addresses.
     pub max_connections_per_address: Option<usize>,
-    /// The proxies whose headers the server trusts for a client's address.
+    /// The reverse proxies whose headers the server trusts for a client's address.
     pub trusted_proxies: TrustedProxies,
-    /// Sites that may show the pages in a frame, in the form of the header `Content-Security-Policy`.
+    /// Sites that can show the server's pages in a frame, in the syntax of the header `Content-Security-Policy`.
     pub frame_ancestors: Vec<String>,
-    /// How many marks one address may set a minute, and in one burst; 0 for none.
+    /// The maximum number of marks (events that clients add to the history) per minute from one address; 0 for none.
+    /// The same number is allowed in one burst.
     pub marks_per_minute: u32,
-    /// How many viewers there may be at once; `None` for any number.
+    /// The maximum number of viewers at once; `None` for no limit.
     pub max_viewers: Option<usize>,
-    /// How many viewers one address may have at once.
+    /// The maximum number of viewers at once from one address; `None` for no limit.
     pub max_viewers_per_address: Option<usize>,
-    /// The latency budget: how much data may be on its way to a viewer, as the time that the link needs for it.
+    /// The latency budget: the maximum amount of data on its way to a viewer, expressed as the time that the link needs
+    /// to transfer the data.
     pub latency_budget: Duration,
-    /// How many threads write to viewers; `None` for one per core.
+    /// The number of threads that write to viewers; `None` for one thread per core.
     pub writer_threads: Option<usize>,
-    /// Whether the server answers the paths of other programs, such as uStreamer's `/stream`.
+    /// Whether the server also serves paths of other programs, such as uStreamer's `/stream`.
     pub drop_in: bool,
-    /// The folder for state that must survive a restart: the controls that requests asked to save. Without a folder the
-    /// server refuses such requests.
+    /// The folder for state that must survive a restart, such as the control values that requests asked to save.
+    /// Without a folder, the server refuses such requests.
     pub state_dir: Option<PathBuf>,
     /// Where the history stores events, and for how long.
     pub history: HistorySettings,
     /// The webhooks, which receive events.
     pub webhooks: Vec<WebhookSettings>,
-    /// The key that signs webhooks, if any.
+    /// The key with which the server signs the requests of webhooks, if any.
     pub webhook_secret: Option<Secret>,
-    /// The cameras; the first is the default one.
+    /// The cameras. The first camera is the default.
     pub cameras: Vec<CameraSettings>,
-    /// A warning for each key that the file gives under an old name.
+    /// A warning for each key that has an old name in the file.
     pub(crate) old_keys: Vec<ConfigError>,
 }
 
-/// One camera.
+/// The settings of one camera.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct CameraSettings {
-    /// The camera's name, as in the camera's URLs.
+    /// The camera's name, as it appears in URLs.
     pub name: String,
     /// The source of the camera's pictures.
     pub source: SourceUrl,
-    /// How long the camera stays open without a viewer; `None` never closes it.
+    /// How long the camera stays open without a viewer; with `None` the camera never closes.
     pub idle_timeout: Option<Duration>,
-    /// How long the camera may deliver no picture before it counts as lost. `None` adapts to the camera: 30 s until
-    /// three pictures came; then 5 s, or four times the camera's usual interval if that is longer, at most ten minutes.
+    /// How long the camera can deliver no picture before it counts as lost. `None` adapts this time to the camera: 30 s
+    /// until three pictures have arrived; then 5 s or, if that is longer, four times the camera's usual interval, at
+    /// most ten minutes.
     pub stall_timeout: Option<Duration>,
-    /// The most frames per second that the server accepts from the camera.
+    /// The maximum number of frames per second that the server accepts from the camera.
     pub max_fps: f64,
-    /// The JPEG quality at which the server encodes its raw pictures and its renditions: 1 to 100.
+    /// The JPEG quality at which the server encodes the camera's raw pictures and renditions: 1 to 100.
     pub quality: u8,
-    /// How many viewers the camera may have at once; `None` for any number.
+    /// The maximum number of the camera's viewers at once; `None` for no limit.
     pub max_viewers: Option<usize>,
-    /// This camera's latency budget; `None` takes the server's [`latency_budget`](Settings::latency_budget).
+    /// The latency budget of this camera's viewers; with `None` the server's
+    /// [`latency_budget`](Settings::latency_budget) applies.
     pub latency_budget: Option<Duration>,
-    /// The values that the server sets on the camera's controls at every opening, in this order. If the device lacks a
-    /// control, the log has a warning.
+    /// The values that the server sets on the camera's controls each time it opens the camera, in this order. If the
+    /// device lacks a control, the server logs a warning.
     pub controls: Vec<(String, ControlValue)>,
 }
 
@@ -136,7 +142,7 @@ impl Default for Settings {
 }
 
 impl CameraSettings {
-    /// A camera called `name` that shows `source`, with the defaults.
+    /// Creates the settings of a camera called `name` with the source `source`, and defaults for the rest.
     pub fn new(name: impl Into<String>, source: SourceUrl) -> Self {
         Self {
             name: name.into(),
@@ -153,10 +159,11 @@ impl CameraSettings {
 }
 
 impl Settings {
-    /// Settings with these cameras, each a `name` and a source as users type it, and defaults for the rest.
+    /// Creates settings with these cameras and defaults for the rest. Each camera is a name and a source, written as on
+    /// the command line.
     ///
     /// # Errors
-    /// The name or source that is not usable.
+    /// A name or a source is not valid.
     pub fn with_cameras<'a>(
         cameras: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, ConfigError> {
@@ -182,10 +189,10 @@ impl Settings {
         Ok(())
     }
 
-    /// Checks that each camera's source has a driver, and that the driver accepts the source. Opens nothing.
+    /// Checks that each camera's source has a driver, and that the driver accepts the source. Opens no source.
     ///
     /// # Errors
-    /// The first source that cannot work, with the camera's name.
+    /// A source has no driver, or its driver refuses it. The error names the first such camera.
     pub fn check_sources(&self, drivers: &Drivers) -> Result<(), ConfigError> {
         for camera in &self.cameras {
             drivers
@@ -195,11 +202,11 @@ impl Settings {
         Ok(())
     }
 
-    /// Checks the values that code can set and a file cannot: ranges, names, and the sources as in
-    /// [`check_sources`](Self::check_sources).
+    /// Checks the values again, because code can set values that the parser of the file would refuse: values out of
+    /// range, bad names, and bad sources as in [`check_sources`](Self::check_sources).
     ///
     /// # Errors
-    /// The first bad value, with the camera's name.
+    /// A value is not valid. The error is about the first such value; for a camera's value, it names the camera.
     pub fn validate(&self, drivers: &Drivers) -> Result<(), ConfigError> {
         let of_server = || {
             check_timeout("write_timeout", self.write_timeout)?;
@@ -223,7 +230,7 @@ impl Settings {
         self.check_sources(drivers)
     }
 
-    /// Settings that are valid but probably not meant, one sentence each.
+    /// Returns warnings about settings that are valid but probably unintended, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let has_address = self.listen.path().is_none() || self.trusted_proxies.contains(None);
         let counts_nobody = self.max_viewers_per_address.is_some() && !has_address;
@@ -233,14 +240,16 @@ impl Settings {
         counts_nobody.into_iter().chain(self.account.as_ref().and_then(Account::warning)).collect()
     }
 
-    /// A warning for each key that the file gives under an old name, with line and column. The next release refuses them.
+    /// Returns a warning for each key that has an old name in the file, with line and column. The next release will
+    /// refuse old names.
     pub fn old_keys(&self) -> &[ConfigError] {
         &self.old_keys
     }
 
-    /// Parses `text`, a file's content. Checks the sources against `drivers` and opens none.
+    /// Parses `text`, the content of a `framecast.toml`. Checks that the `drivers` accept the sources, but opens no
+    /// source.
     ///
-    /// If the file names a `user`, it needs the password besides: see
+    /// If the file names a `user`, the account also needs a password: see
     /// [`from_toml_with_password`](Self::from_toml_with_password).
     ///
     /// # Errors
@@ -249,11 +258,11 @@ impl Settings {
         Self::from_toml_with_password(text, drivers, None)
     }
 
-    /// Like [`from_toml`](Self::from_toml), with the password of the account that the file names. Ignores the password
-    /// if the file names none.
+    /// Like [`from_toml`](Self::from_toml), with the password of the account that the file names. If the file names no
+    /// account, the password is ignored.
     ///
     /// # Errors
-    /// The first error, with line and column; also a `user` without a password.
+    /// The first error, with line and column. A `user` without a password is also an error.
     pub fn from_toml_with_password(
         text: &str,
         drivers: &Drivers,
@@ -262,7 +271,7 @@ impl Settings {
         Self::from_file(File::parse(text)?, text, drivers, password)
     }
 
-    /// Sets the address to listen on to `text`, as in `127.0.0.1:5000`, `:5000` or `unix:/run/framecast.sock`.
+    /// Sets the address to listen on. `text` is written like `127.0.0.1:5000`, `:5000` or `unix:/run/framecast.sock`.
     ///
     /// # Errors
     /// The text is not an address.
@@ -271,7 +280,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Lets browsers reach the server under the name in `text`, as in `cam.example` or `cam.example:8080`.
+    /// Allows browsers to reach the server under the host name in `text`, such as `cam.example` or `cam.example:8080`.
     ///
     /// # Errors
     /// The text is not a host name.
@@ -329,7 +338,8 @@ pub(super) fn check_writer_threads(threads: usize) -> Result<usize, String> {
     WRITER_THREADS.contains(&threads).then_some(threads).ok_or_else(message)
 }
 
-/// Refuses a duration of `key` that is zero, or so long that a sum with the clock overflows.
+/// Checks `timeout`, the value of `key`. Returns an error if it is zero, or so long that adding it to the current time
+/// could overflow.
 pub(super) fn check_timeout(key: &str, timeout: Duration) -> Result<Duration, String> {
     if timeout.is_zero() {
         return Err(format!("{key} must be longer than 0 s"));

@@ -1,7 +1,7 @@
-//! The folder that `state_dir` in the file names.
+//! Parses and checks the folder that `state_dir` in the file names.
 //!
-//! Takes the user's text and returns a path, or the reason why the server could not write there. It creates and writes
-//! nothing: the server creates the folder when it first has something to save.
+//! This module converts the user's text into a path, or returns the reason why the server could not write there. It
+//! creates and writes nothing: the server creates the folder when it first has something to save.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-/// Parses the folder in `text`; a `~` at its start stands for `home`.
+/// Parses `text`, the value of `state_dir`, and checks that the server can write the folder. A `~` at the start of the
+/// text stands for `home`.
 ///
 /// # Errors
 /// The text names no folder, or the server could not create or write the folder.
@@ -19,10 +20,10 @@ pub(super) fn parse(text: &str, home: Option<OsString>) -> Result<PathBuf, Strin
     Ok(folder)
 }
 
-/// Parses the path in `text`, the value of `key`; a `~` at its start stands for `home`.
+/// Parses the path in `text`, the value of `key`. A `~` at the start of the path stands for `home`.
 ///
 /// # Errors
-/// The text names no path, or `home` is missing.
+/// The text is empty, or it begins with `~` and is not a path below `home`, or `home` is missing.
 pub(super) fn below_home(key: &str, text: &str, home: Option<OsString>) -> Result<PathBuf, String> {
     match text.strip_prefix('~') {
         None if text.is_empty() => {
@@ -57,7 +58,7 @@ fn check(folder: &Path) -> Result<(), String> {
                     format!("state_dir: {shown} cannot be {what}: {there}: {}", io::Error::from(error))
                 });
             }
-            // The folder above has the reason.
+            // The parent folder, which is checked next, shows the reason.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
             Err(error) => return Err(format!("state_dir: cannot look at {there}: {error}")),
         }

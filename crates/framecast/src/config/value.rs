@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::config_messages::redacted;
 
-/// A duration: `"10s"`, `"200ms"`, `"1min 30s"`.
+/// A duration, such as `"10s"`, `"200ms"` or `"1min 30s"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DurationValue(pub(super) Duration);
 
@@ -51,7 +51,7 @@ impl<'de> Deserialize<'de> for AgeValue {
     }
 }
 
-/// A size in bytes: `"16MiB"`, `"500kB"`.
+/// A size in bytes, such as `"16MiB"` or `"500kB"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SizeValue(pub(super) usize);
 
@@ -70,17 +70,18 @@ const EXPECTED_TIMEOUT: &str = "a duration like \"10s\", \"200ms\" or \"5min\", 
 const EXPECTED_AGE: &str = "an age like \"90d\" or \"2y\", or \"never\"";
 const EXPECTED_SIZE: &str = "a size like \"16MiB\" or \"500kB\"";
 
-/// A longer time means "never", and sums with the clock must not overflow.
+/// The maximum duration. A longer time would mean "never" in practice, and adding it to the current time could
+/// overflow.
 pub(super) const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// The longest maximum age.
+/// The largest [`AgeValue`]: a hundred years.
 const MAX_AGE: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
 fn duration(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok().filter(|duration| *duration <= MAX_DURATION)
 }
 
-/// Parses a value from text. For a value of another type, the error says what was expected.
+/// A visitor that parses a value from text. For a value of another type, the error says what was expected.
 struct Text<P> {
     expected: &'static str,
     parse: P,

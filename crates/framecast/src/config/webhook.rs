@@ -10,24 +10,25 @@ use url::Url;
 use super::ConfigError;
 use super::config_messages::redacted;
 
-/// One webhook as written.
+/// One `[[webhook]]` table as written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WebhookFile {
     /// The address that receives events.
     pub(super) url: Spanned<String>,
-    /// The kinds of events to send; all if absent.
+    /// The kinds of events to send; all kinds if absent.
     pub(super) kinds: Option<Vec<Spanned<String>>>,
-    /// The cameras whose events to send; if absent, all cameras' and the server's own.
+    /// The names of the cameras whose events to send. If absent, the webhook gets the events of all cameras and the
+    /// server's own events.
     pub(super) cameras: Option<Vec<Spanned<String>>>,
 }
 
-/// The key that signs webhooks; no output shows it.
+/// The key with which the server signs the requests of webhooks. No log and no output contains it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The secret `text`.
+    /// Creates a secret from `text`.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -43,19 +44,20 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// An address that receives events by POST.
+/// The settings of one webhook: a URL that receives events by HTTP POST, and which events it receives.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WebhookSettings {
-    /// The address: `http:` or `https:`.
+    /// The URL, with the scheme `http` or `https`.
     pub url: Url,
-    /// The kinds of events to send; all if empty.
+    /// The kinds of events to send; all kinds if empty.
     pub kinds: Vec<EventKind>,
-    /// The cameras whose events to send; if empty, all cameras' and the server's own.
+    /// The names of the cameras whose events to send. If empty, the webhook gets the events of all cameras and the
+    /// server's own events.
     pub cameras: Vec<String>,
 }
 
-/// Shows the host alone, because paths and parameters of such addresses are often secrets.
+/// Of the URL, the output contains only the host, because paths and parameters of webhook URLs are often secrets.
 impl fmt::Debug for WebhookSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { url, kinds, cameras } = self;
@@ -69,12 +71,13 @@ impl fmt::Debug for WebhookSettings {
 }
 
 impl WebhookSettings {
-    /// A webhook that receives all events.
+    /// Creates the settings of a webhook that receives all events.
     pub fn new(url: Url) -> Self {
         Self { url, kinds: Vec::new(), cameras: Vec::new() }
     }
 
-    /// Converts `file`, a part of `text`; `known` are the names of the cameras.
+    /// Converts one `[[webhook]]` table into settings. `text` is the whole file, for the positions of errors; `known`
+    /// are the names of the cameras.
     pub(super) fn from_file(file: &WebhookFile, text: &str, known: &[&str]) -> Result<Self, ConfigError> {
         let at =
             |place: &Spanned<String>, problem: String| ConfigError::at(text, Some(place.span()), problem);

@@ -1,5 +1,5 @@
-//! Values for controls, in their order: those that a request sets, those in the state file, and those that a camera
-//! gets at its opening.
+//! An ordered list of values for controls: the values that a request sets, the values in the state file, or the values
+//! that the server sets when it opens a camera.
 
 use std::fmt;
 
@@ -7,7 +7,8 @@ use framecast_drivers::ControlValue;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Values by control, `None` for the default. Each control occurs once. The JSON form is an object whose order counts.
+/// Values to set, each with the id of its control; `None` resets a control to its default. Each control occurs once.
+/// The JSON form is an object in which the order of the controls matters.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Changes(Vec<(String, Option<ControlValue>)>);
 
@@ -16,7 +17,8 @@ impl Changes {
         &self.0
     }
 
-    /// The value to set for the control `id`; `None` if there is none.
+    /// Returns the value to set for the control `id`: `None` if the list does not contain the control, `Some(None)` for
+    /// the control's default.
     pub(crate) fn get(&self, id: &str) -> Option<&Option<ControlValue>> {
         self.0.iter().find(|(known, _)| known == id).map(|(_, value)| value)
     }
@@ -25,7 +27,8 @@ impl Changes {
         self.0.is_empty()
     }
 
-    /// Sets one value: it replaces the control's earlier one, or goes to the end.
+    /// Sets the value of one control. Replaces the control's earlier value; if there is none, appends the new value at
+    /// the end.
     pub(crate) fn set(&mut self, id: &str, value: Option<ControlValue>) {
         match self.0.iter_mut().find(|(known, _)| known == id) {
             Some((_, known)) => *known = value,
@@ -33,21 +36,21 @@ impl Changes {
         }
     }
 
-    /// Sets all values of `newer`, which override the earlier ones.
+    /// Adds all values of `newer`. These values replace earlier values of the same controls.
     pub(crate) fn merge(&mut self, newer: &Self) {
         for (id, value) in &newer.0 {
             self.set(id, value.clone());
         }
     }
 
-    /// The values for which `is_kept` returns true.
+    /// Keeps only the values for which `is_kept` returns true.
     pub(crate) fn filtered(mut self, is_kept: impl Fn(&str, &Option<ControlValue>) -> bool) -> Self {
         self.0.retain(|(id, value)| is_kept(id, value));
         self
     }
 }
 
-/// The form for people: `brightness 128, gain default`.
+/// Writes the values for people: `brightness 128, gain default`.
 impl fmt::Display for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, (id, value)) in self.0.iter().enumerate() {

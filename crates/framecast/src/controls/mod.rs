@@ -1,7 +1,7 @@
-//! The wanted values of a camera's controls. The saved values override those of the configuration, and the values set
-//! since the start override both. The server applies them at every opening of the camera.
+//! The values that the server sets on a camera's controls each time it opens the camera. Saved values override the
+//! values of the configuration, and values set since the start override both.
 //!
-//! The driver knows which values a control can have. `http/controls.rs` parses requests.
+//! The driver decides which values a control can have. `http/controls.rs` parses requests.
 
 mod changes;
 mod state_file;
@@ -18,18 +18,18 @@ use tracing::{debug, warn};
 pub(crate) use changes::Changes;
 pub(crate) use state_file::{SavedControls, StateError, StateFile};
 
-/// How long the setting of controls may delay the first picture. USB devices hang; the camera then goes on without
-/// them.
+/// How long setting the controls can delay the first picture. If a USB device hangs, the server skips the remaining
+/// controls.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The wanted values of one camera's controls.
+/// The values that the server sets on one camera's controls.
 #[derive(Debug, Default)]
 pub(crate) struct Controls {
     wanted: Mutex<Changes>,
-    /// The lock on the device's controls. It keeps hanging calls to one. It also keeps an opening, which has read an
-    /// earlier value, from undoing a request.
+    /// The lock that must be held to set the device's controls, so that at most one call can hang. The lock also keeps
+    /// a camera's opening, which has read earlier values, from overwriting the values of a newer request.
     device_lock: Arc<tokio::sync::Mutex<()>>,
-    /// The last errors by control, so that the log does not repeat them at each opening.
+    /// The last error of each control, so that the log does not repeat an error each time the camera is opened.
     reported: Mutex<BTreeMap<String, String>>,
 }
 
@@ -43,12 +43,12 @@ impl Controls {
         Self { wanted: Mutex::new(wanted), ..Self::default() }
     }
 
-    /// Waits for the lock on the device's controls.
+    /// Waits for the lock that must be held to set the device's controls.
     pub(crate) async fn lock_device(&self) -> OwnedMutexGuard<()> {
         Arc::clone(&self.device_lock).lock_owned().await
     }
 
-    /// Remembers the values for the next openings.
+    /// Stores the values of `changes`, which the server sets at the next openings of the camera.
     pub(crate) fn remember(&self, changes: &Changes) {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).merge(changes);
     }
@@ -57,8 +57,9 @@ impl Controls {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Sets all wanted values on a device that was just opened. It tries those that failed once more at the end,
-    /// because one control may depend on another (exposure time on manual exposure). It logs those that still fail.
+    /// Sets all stored values on a device that was just opened. Tries each failed value once more at the end, because
+    /// one control can depend on another (the exposure time on manual exposure). Logs the values that fail again. Gives
+    /// up after [`APPLY_TIMEOUT`].
     pub(crate) async fn apply(&self, driver: &dyn Driver, source: &SourceUrl) {
         if self.wanted().is_empty() {
             return;
@@ -79,7 +80,7 @@ impl Controls {
         }
     }
 
-    /// Sets one value after the other; returns those that failed.
+    /// Sets one value after the other. Returns the values that failed, with their errors.
     async fn set_each<'c>(
         &self,
         driver: &dyn Driver,
@@ -95,7 +96,7 @@ impl Controls {
         failed
     }
 
-    /// Logs the values that could not be set, as a warning if the error is new.
+    /// Logs the values that could not be set: a new error as a warning, a repeated error at debug level.
     fn log_failures(&self, failed: &[(&Change, Error)]) {
         let now: BTreeMap<String, String> =
             failed.iter().map(|((id, _), error)| (id.clone(), error.to_string())).collect();

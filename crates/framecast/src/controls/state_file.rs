@@ -1,9 +1,10 @@
-//! `controls.json` in the state directory: the values that requests asked to save across restarts.
+//! The file `controls.json` in the state directory: the control values that requests asked to save across restarts.
 //!
-//! The file is an object of cameras by name, each an object of values by control. The server replaces the file as a
-//! whole, so that a crash leaves the old one or the new one. It keeps the entries of cameras that it does not have. It
-//! moves a damaged file aside and never overwrites it. It creates files for this account alone; an existing file keeps
-//! its permissions. One state directory belongs to one server: two would overwrite each other's last change.
+//! The file is a JSON object with one entry per camera. Each entry is an object with one value per control. The server
+//! replaces the file as a whole, so that a crash leaves either the old file or the new file. The server keeps the
+//! entries of cameras that are not in its configuration. It moves a damaged file aside and never overwrites it. It
+//! creates files that only this account can read; an existing file keeps its permissions. One state directory belongs
+//! to one server: two servers would overwrite each other's last change.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -19,29 +20,31 @@ use super::Changes;
 
 const FILE_NAME: &str = "controls.json";
 
-/// The largest file: a thousand cameras with twenty controls each fit.
+/// The maximum size of the file, in bytes: enough for a thousand cameras with twenty controls each.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// How many damaged files may lie aside before the user has to look at one.
+/// The maximum number of damaged files that the server moves aside. After that, the user must remove some of these
+/// files.
 const MAX_QUARANTINED: usize = 100;
 
-/// The state file of a running server.
+/// The file `controls.json` of a running server.
 #[derive(Debug)]
 pub(crate) struct StateFile {
     path: PathBuf,
-    /// Why the server does not write: it could neither read the existing file nor move it aside.
+    /// Why the server does not write the file: it could neither read the existing file nor move that file aside. `None`
+    /// if the server can write.
     read_only_reason: Option<String>,
     writing: Mutex<()>,
 }
 
-/// The file's content.
+/// The content of `controls.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SavedControls {
     cameras: BTreeMap<String, Changes>,
 }
 
-/// Why the server could not read or write the file.
+/// The reason why the server could not read or write `controls.json`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StateError {
     #[error("{} is damaged: {source}", path.display())]
@@ -55,15 +58,15 @@ pub(crate) enum StateError {
 }
 
 impl SavedControls {
-    /// The saved values of the camera called `name`.
+    /// Returns the saved values of the camera called `name`; empty if there are none.
     pub(crate) fn of_camera(&self, name: &str) -> Changes {
         self.cameras.get(name).cloned().unwrap_or_default()
     }
 }
 
 impl StateFile {
-    /// Reads the file in `folder`; without a file there are no saved values yet. It moves a damaged file aside, and
-    /// logs what is wrong with it and where it is now.
+    /// Reads the file in `folder`. If the file does not exist, there are no saved values. Moves a damaged file aside,
+    /// and logs what is wrong with the file and where it is now.
     pub(crate) fn open(folder: &Path) -> (Self, SavedControls) {
         let path = folder.join(FILE_NAME);
         let (read_only_reason, saved) = match read(&path) {
@@ -73,7 +76,8 @@ impl StateFile {
         (Self { path, read_only_reason, writing: Mutex::default() }, saved)
     }
 
-    /// The saved values of the camera called `name`, which the next start applies. Blocks on the disk.
+    /// Reads the saved values of the camera called `name`, which the server sets after its next start. Blocks on the
+    /// disk.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -81,7 +85,7 @@ impl StateFile {
         read(&self.path).map(|saved| saved.of_camera(name))
     }
 
-    /// Saves `changes` of the camera called `name`. Blocks on the disk.
+    /// Saves `changes` for the camera called `name`. Blocks on the disk.
     ///
     /// # Errors
     /// The file cannot be read or written; it is then unchanged.
@@ -100,13 +104,13 @@ impl StateFile {
         self.edit(|saved| saved.cameras.remove(name).is_some())
     }
 
-    /// Replaces the file's content by the result of `change`, unless `change` returns that nothing changed.
+    /// Reads the file, lets `change` modify the content, and writes the file if `change` returns true.
     fn edit(&self, change: impl FnOnce(&mut SavedControls) -> bool) -> Result<(), StateError> {
         if let Some(refusal) = &self.read_only_reason {
             return Err(StateError::Refused(refusal.clone()));
         }
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        // Read it again, because a user may have edited it.
+        // Read the file again, because a user might have edited it.
         let mut saved = read(&self.path)?;
         if !change(&mut saved) {
             return Ok(());
@@ -138,14 +142,14 @@ impl StateFile {
             File::open(folder)?.sync_all()
         });
         replaced.map_err(|error| {
-            // The temporary file may not exist.
+            // The temporary file might not exist.
             fs::remove_file(&temporary).ok();
             ("write", error)
         })
     }
 }
 
-/// Writes a file that only this account can read.
+/// Writes a file that only this account can read, and waits until the file is on the disk.
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
@@ -167,8 +171,8 @@ fn read(path: &Path) -> Result<SavedControls, StateError> {
     serde_json::from_slice(&bytes).map_err(|source| StateError::Damaged { path: path.to_owned(), source })
 }
 
-/// Renames a damaged file. If that fails, or if the file could not even be read, the error says why the server saves
-/// nothing from now on.
+/// Renames a damaged file. Returns an error if the file cannot be renamed, or could not even be read. The error says
+/// why the server saves no controls from now on.
 fn quarantine(path: &Path, problem: &StateError) -> Result<(), String> {
     if matches!(problem, StateError::System { .. }) {
         error!("{problem}; the server does not set the saved controls, and saves no new ones");

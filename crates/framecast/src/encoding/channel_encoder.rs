@@ -1,4 +1,4 @@
-//! The encoder task of one channel.
+//! The encoder task of one channel: of a camera's main channel, or of a rendition.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::failure::Failures;
 use super::frame_pacer::FramePacer;
 use crate::camera::Camera;
 
-/// A channel, and the format of its pictures.
+/// The state of the encoder task of one channel.
 pub(super) struct ChannelEncoder {
     camera: Arc<Camera>,
     pool: Arc<Pool>,
@@ -21,8 +21,8 @@ pub(super) struct ChannelEncoder {
     failures: Arc<Failures>,
 }
 
-/// How often the task checks a camera whose frames need no encoder: a custom source may switch to raw pictures while it
-/// is open.
+/// How often the task checks whether a camera's frames still need no encoder. A custom source can switch to raw
+/// pictures while it is open.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl ChannelEncoder {
@@ -30,7 +30,7 @@ impl ChannelEncoder {
         Self { camera, pool, rendition, channel, failures: Arc::default() }
     }
 
-    /// Serves the main channel whenever it has viewers.
+    /// Encodes pictures for the main channel whenever the channel has viewers, until the camera's frames end for good.
     pub(super) async fn run_forever(self) {
         let mut viewers = self.channel.demand();
         while viewers.wait_for(|count| *count > 0).await.is_ok() {
@@ -40,7 +40,7 @@ impl ChannelEncoder {
         }
     }
 
-    /// Serves a rendition until it has no viewers any more, and closes it.
+    /// Encodes pictures for a rendition until it has no viewers any more, and then closes the rendition.
     pub(super) async fn run_while_watched(self) {
         loop {
             if self.run_once().await == StopReason::Camera || self.camera.feed.close_rendition(self.rendition)
@@ -50,7 +50,7 @@ impl ChannelEncoder {
         }
     }
 
-    /// Serves the channel while it has viewers.
+    /// Encodes pictures for the channel while it has viewers. Returns why the task stopped.
     async fn run_once(&self) -> StopReason {
         let mut source = self.camera.feed.source_channel().subscribe(Delivery::Latest);
         let mut viewers = self.channel.demand();
@@ -69,9 +69,9 @@ impl ChannelEncoder {
                 continue;
             }
             pacer.record(Instant::now());
-            // Read the life before the second look at the source, because the supervisor suspends the source before its
-            // channels. So if a frame was taken before the camera was lost, either the source is empty now, or the life
-            // has changed when the frame is encoded.
+            // Read the generation before the second look at the source, because the supervisor suspends the source
+            // before its channels. So if a frame was taken before the camera was lost, either the source is empty now,
+            // or the generation has changed by the time the frame is encoded.
             let generation = self.channel.generation();
             if let Some(update) = source.current() {
                 has_published = true;
@@ -102,13 +102,14 @@ impl ChannelEncoder {
         FramePacer::new(interval.unwrap_or_default())
     }
 
-    /// Whether the feed itself publishes this frame in the channel: JPEG in the main channel.
+    /// Returns whether this frame needs no encoder, because the feed itself publishes it in the channel: JPEG in the
+    /// main channel.
     fn is_passthrough(&self, update: &Update) -> bool {
         self.rendition.is_original() && update.frame.format.codec == Codec::Jpeg
     }
 
-    /// Waits until the source may deliver other frames than JPEG, or until the last viewer leaves. Frames that need no
-    /// encoder must not wake this task one by one.
+    /// Waits until the source might deliver frames that need an encoder, or until the last viewer leaves. Frames that
+    /// need no encoder must not wake this task one by one.
     async fn wait_while_passthrough(
         &self,
         viewers: &mut tokio::sync::watch::Receiver<usize>,
@@ -125,8 +126,8 @@ impl ChannelEncoder {
         }
     }
 
-    /// Publishes the update in this channel's format. A frame that already fits takes the same queue unchanged, because
-    /// a slate and a frame must not overtake each other.
+    /// Encodes the frame of `update` in this channel's format and publishes it. A frame that already has this format
+    /// goes through the same queue unchanged, so that a slate and a frame cannot overtake each other.
     fn publish(&self, queue: &OutputQueue, update: Update, generation: u64) {
         let (channel, camera) = (self.channel.clone(), Arc::clone(&self.camera));
         let (failures, rendition) = (Arc::clone(&self.failures), self.rendition);
@@ -135,7 +136,7 @@ impl ChannelEncoder {
         queue.push(update.frame, move |result| match result {
             Ok(frame) => {
                 failures.clear();
-                // A slate is no picture of the camera.
+                // A slate is not a picture of the camera.
                 if is_encoded && !update.is_slate {
                     // Counted before the publication, so that a viewer who sees the picture finds it in the count.
                     camera.feed.count_encoded();
@@ -155,7 +156,7 @@ impl ChannelEncoder {
         });
     }
 
-    /// Adds the cost of the queue's work since the last call to the camera's counts.
+    /// Adds the encoding time and the dropped frames since the last call to the camera's statistics.
     fn count(&self, queue: &OutputQueue, counted: &mut QueueStats) {
         let now = queue.stats();
         self.camera
@@ -165,7 +166,8 @@ impl ChannelEncoder {
     }
 }
 
-/// The newest frame that was not taken yet, when its interval is over.
+/// Waits until the pacer allows a frame, and returns the newest frame that was not encoded yet. Returns `None` when the
+/// source has ended.
 async fn next(source: &mut Subscriber, pacer: &FramePacer) -> Option<Update> {
     let mut update = source.next_update().await?;
     while let (Some(ready_at), Some(until)) = (pacer.ready_at(), pacer.hold_until()) {
@@ -180,7 +182,7 @@ async fn next(source: &mut Subscriber, pacer: &FramePacer) -> Option<Update> {
     Some(update)
 }
 
-/// Why the task stopped.
+/// The reason why the task stopped.
 #[derive(Debug, PartialEq, Eq)]
 enum StopReason {
     Unwatched,

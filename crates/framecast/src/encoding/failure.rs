@@ -1,5 +1,5 @@
-//! Pictures that cannot be encoded. Viewers must not wait for ever, and must not take the last good picture for a live
-//! one.
+//! Handles pictures that cannot be encoded. Viewers must not wait forever, and must not mistake the last good picture
+//! for a live picture, so they get a slate after a while.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -13,33 +13,33 @@ use tracing::warn;
 use crate::camera::Camera;
 use crate::supervisor::DEFAULT_STALL_TIMEOUT;
 
-/// How often a slate reports the failure.
+/// The time between two slates that report the failure.
 const SLATE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The longest side of such a slate.
+/// The maximum width and height of a slate that reports the failure.
 const MAX_SIDE_PX: u32 = 1280;
 
 const QUALITY: u8 = 75;
 
-/// The consecutive failures of one channel.
+/// The current streak of pictures of one channel that could not be encoded, if there is one.
 #[derive(Debug, Default)]
 pub(super) struct Failures(Mutex<Option<FailureStreak>>);
 
 #[derive(Debug, Clone, Copy)]
 struct FailureStreak {
     since: Instant,
-    /// When viewers last got a slate.
+    /// When viewers last got a slate in this streak; `None` before the first slate.
     slate_at: Option<Instant>,
 }
 
 impl Failures {
-    /// Ends the streak, after a picture was encoded.
+    /// Ends the streak of failures, because a picture was encoded.
     pub(super) fn clear(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Records one more failure. The first of a streak is logged. When a streak is as long as a camera may be silent,
-    /// it returns a slate for the viewers, once a second.
+    /// Records one more failure. Logs the first failure of a streak. When a streak has lasted for half the camera's
+    /// `stall_timeout`, returns a slate for the viewers, at most once a second; otherwise returns `None`.
     pub(super) fn record(
         &self,
         camera: &Camera,
@@ -71,7 +71,7 @@ impl Failures {
     }
 }
 
-/// A slate that says why the camera has no picture.
+/// Draws a slate that says why the camera has no picture. Returns `None` if the slate cannot be encoded.
 fn draw_slate(camera: &str, format: &Format, error: &Error) -> Option<Frame> {
     let reason = error.to_string();
     let picture = draw::slate(&draw::Slate {

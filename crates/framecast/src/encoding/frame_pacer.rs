@@ -1,18 +1,19 @@
 //! Limits a rendition's frame rate without delaying its pictures.
 //!
-//! It takes the arrival times of frames and decides which frames the encoder takes. It accepts a frame that comes a
-//! little early, and the next ones must wait longer for it. So if a camera delivers just the wanted rate, each frame
-//! passes as it comes. A frame that comes too early is replaced by the next one; if no other comes, the encoder takes
-//! it late.
+//! [`FramePacer`] decides by the arrival times of frames which frames are encoded, and when. A frame that arrives a
+//! little early is encoded at once, and the next frames must wait longer to compensate. So if a camera delivers exactly
+//! the wanted rate, each frame is encoded when it arrives. A frame that arrives too early is replaced by the next
+//! frame. If no other frame arrives, the early frame is encoded later.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a frame waits for a newer one to replace it, once one is due.
+/// The maximum time that an early frame waits for a newer frame to replace it, counted from the time at which a frame
+/// is due.
 const MAX_HOLD: Duration = Duration::from_millis(250);
 
-/// Allows one frame per interval on the average; two may follow each other at once.
+/// A pacer that allows one frame per interval on average. Two frames can follow each other immediately.
 #[derive(Debug)]
 pub(super) struct FramePacer {
     interval: Duration,
@@ -20,22 +21,23 @@ pub(super) struct FramePacer {
 }
 
 impl FramePacer {
-    /// One frame per `interval`; zero lets all pass.
+    /// Creates a pacer that allows one frame per `interval`. An interval of zero allows all frames.
     pub(super) fn new(interval: Duration) -> Self {
         Self { interval, ready_at: None }
     }
 
-    /// From when on the encoder takes a frame as it comes; `None` before the first.
+    /// Returns the time from which a frame is encoded as soon as it arrives; `None` before the first frame.
     pub(super) fn ready_at(&self) -> Option<Instant> {
         self.ready_at
     }
 
-    /// How long a frame that came before [`ready_at`](Self::ready_at) waits for a newer one.
+    /// Returns until when a frame that arrived before [`ready_at`](Self::ready_at) waits for a newer frame; `None`
+    /// before the first frame.
     pub(super) fn hold_until(&self) -> Option<Instant> {
         self.ready_at.map(|ready_at| ready_at + self.interval.min(MAX_HOLD))
     }
 
-    /// Records that the encoder takes a frame at `now`.
+    /// Records that a frame is encoded at `now`.
     pub(super) fn record(&mut self, now: Instant) {
         let next = self.ready_at.map_or(now, |ready_at| ready_at + self.interval);
         // Unused intervals do not add up to a burst.

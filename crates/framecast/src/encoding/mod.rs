@@ -1,8 +1,8 @@
-//! JPEG for a camera's viewers: from raw frames for its main channel, and from all frames for its renditions.
+//! Encodes JPEG for a camera's viewers: raw frames for the main channel, and all frames for the renditions.
 //!
-//! Each channel with viewers has one task. It takes the newest frame of the camera's source channel, hands it to the
-//! pool of encoder threads, and publishes the result: once for all viewers, and never without a viewer. The hub decides
-//! which renditions exist, and the pool how to encode pictures.
+//! Each channel with viewers has one task. The task takes the newest frame of the camera's source channel, passes it to
+//! the pool of encoder threads, and publishes the result. So each picture is encoded once for all viewers of a channel,
+//! and never without a viewer. The hub decides which renditions exist, and the pool how to encode pictures.
 
 mod channel_encoder;
 mod failure;
@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::camera::Camera;
 use channel_encoder::ChannelEncoder;
 
-/// Serves the camera's main channel and its renditions until shutdown.
+/// Encodes pictures for the camera's main channel and its renditions until shutdown.
 pub(crate) async fn run(camera: Arc<Camera>, pool: Arc<Pool>, shutdown: CancellationToken) {
     let tasks = TaskTracker::new();
     let encoder =

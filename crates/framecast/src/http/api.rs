@@ -1,4 +1,4 @@
-//! The JSON API: the state of the cameras.
+//! The JSON API for the state of the cameras (`/api/cameras`) and the connected devices (`/api/devices`).
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,16 +20,16 @@ use tokio::time::{Instant, timeout};
 
 use super::Context;
 
-/// How long all devices together may take to answer a probe. USB devices hang.
+/// The time limit for one probe of all devices together. A USB device can hang.
 const DEVICES_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the server repeats the devices' answers before it probes the devices again.
+/// How long the server reuses the result of a probe before it probes the devices again.
 const DEVICES_MAX_AGE: Duration = Duration::from_secs(10);
 
-/// The content type of the API's answers.
+/// The content type of the API's responses.
 pub(super) const JSON: &str = "application/json";
 
-/// `/api/cameras`, `/api/cameras/{name}` and `/api/devices`.
+/// Returns the routes `/api/cameras`, `/api/cameras/{name}` and `/api/devices`.
 pub(crate) fn routes(context: Context) -> Router {
     Router::new()
         .route("/api/cameras", get(cameras).options(super::options))
@@ -43,20 +43,22 @@ struct DeviceList<'a> {
     devices: &'a [Device],
 }
 
-/// The connected devices, as of the last probe.
+/// The connected devices as found by the last probe, and the time of that probe; `None` before the first probe.
 #[derive(Debug, Default)]
 pub(crate) struct DeviceCache(Option<(Instant, Arc<Vec<Device>>)>);
 
 impl DeviceCache {
-    /// The devices, if the last probe is recent: each probe opens all devices.
+    /// Returns the devices if the last probe was less than [`DEVICES_MAX_AGE`] ago. The result is reused because each
+    /// probe opens all devices.
     fn fresh(&self, now: Instant) -> Option<Arc<Vec<Device>>> {
         let (at, devices) = self.0.as_ref()?;
         (now.saturating_duration_since(*at) < DEVICES_MAX_AGE).then(|| Arc::clone(devices))
     }
 }
 
-/// The connected devices. One request at a time probes them: each probe opens all devices, and when one device hangs,
-/// further requests must not hang in it, too. If the client stops waiting, the probe goes on. HEAD probes none.
+/// Handles `/api/devices`: lists the connected devices. Only one request at a time probes the devices. A probe opens
+/// all devices, and when one device hangs, further requests must not hang in it, too. The probe continues even if its
+/// client disconnects. HEAD causes no probe.
 async fn devices(State(context): State<Context>, method: Method) -> Result<Response, HttpError> {
     if method == Method::HEAD {
         return Ok(without_length(JSON));
@@ -91,7 +93,7 @@ async fn devices(State(context): State<Context>, method: Method) -> Result<Respo
 #[derive(Serialize)]
 struct ServerView {
     version: &'static str,
-    /// The codec that encodes pictures, and what another one would improve.
+    /// The JPEG codec that the server uses, and what another codec would improve, as a sentence.
     codec: String,
     started_at: String,
     /// Whether clients can set marks.
@@ -113,7 +115,7 @@ struct SingleCamera {
     camera: CameraView,
 }
 
-/// One camera, with its driver's name instead of its source's URL, which may contain secrets.
+/// One camera. It contains the driver's name instead of the source's URL, because the URL can contain secrets.
 #[derive(Serialize)]
 struct CameraView {
     name: String,
@@ -137,7 +139,7 @@ struct CameraView {
     encoded: u64,
     encode_skipped: u64,
     encode_ms: u64,
-    /// What the device delivered at the camera's last opening, and what the server asked the device for.
+    /// What the device delivered when the camera was last opened, and what the server had requested from the device.
     capture: Option<Capture>,
     renditions: Vec<WatchedRendition>,
     opened: u64,
@@ -153,7 +155,7 @@ struct WatchedRendition {
     /// The rendition's parameters, as in a URL.
     query: String,
     viewers: usize,
-    /// The real size, known after the first picture.
+    /// The actual width in pixels; like the height, `None` before the first picture.
     width: Option<u32>,
     height: Option<u32>,
 }
@@ -228,7 +230,8 @@ fn describe(camera: &crate::camera::Camera, is_default: bool, now: SystemTime) -
     }
 }
 
-/// Whether a rate is out of date: no picture has come for three seconds and three intervals.
+/// Returns whether the frame rate `fps` is out of date. `age` is the time since the newest picture was captured. The
+/// rate is out of date if this exceeds three seconds plus three frame intervals.
 fn is_stale(fps: f64, age: Option<Duration>) -> bool {
     age.is_some_and(|age| age.as_secs_f64() > 3.0 + 3.0 / fps)
 }
@@ -242,20 +245,21 @@ fn server(context: &Context) -> ServerView {
     }
 }
 
-/// `body` as JSON, with hidden characters escaped.
+/// Returns a response with `body` as JSON, in which characters that are invisible or reorder text are escaped.
 pub(super) fn json(body: impl Serialize) -> Response {
     let text = serde_json::to_string(&body).expect("plain structures have a JSON form");
     let head = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     (head, escape_hidden_json(&text).into_owned()).into_response()
 }
 
-/// The answer to HEAD if the length of the answer to GET is known only after a probe of a device.
+/// Returns a response to HEAD without `Content-Length`, for routes whose GET must access a device before the length is
+/// known.
 pub(super) fn without_length(content_type: &'static str) -> Response {
     let headers = [(header::CACHE_CONTROL, "no-store"), (header::CONTENT_TYPE, content_type)];
     (headers, Body::from_stream(stream::empty::<Result<Bytes, Infallible>>())).into_response()
 }
 
-/// UTC with milliseconds, as in `2026-11-23T14:03:22.250Z`.
+/// Formats `time` in UTC with milliseconds, as in `2026-11-23T14:03:22.250Z`.
 pub(super) fn rfc3339(time: SystemTime) -> String {
     match jiff::Timestamp::try_from(time) {
         Ok(timestamp) => format!("{timestamp:.3}"),

@@ -1,4 +1,4 @@
-//! One account for everything: HTTP Basic (RFC 7617).
+//! Authenticates requests by HTTP Basic (RFC 7617). The server has one account, which gives access to everything.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use super::forwarded::{ForwardedBy, is_forwarded};
 use super::login_throttle::{ConnectionLogin, LoginOutcome, LoginThrottle};
 use crate::config::Account;
 
-/// The credentials that clients need.
+/// HTTP Basic authentication against the server's account.
 pub(crate) struct BasicAuth {
     expected: Credentials,
 }
@@ -37,13 +37,13 @@ fn credentials(headers: &HeaderMap) -> Option<Vec<u8>> {
     scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(token.trim()).ok()).flatten()
 }
 
-/// Lets a request pass only with the account's name and password.
+/// Passes a request on only if it has the account's name and password. The [`LoginThrottle`] limits wrong passwords.
 pub(crate) async fn check(
     State((auth, login_throttle)): State<(Arc<BasicAuth>, Arc<LoginThrottle>)>,
     request: Request,
     next: Next,
 ) -> Response {
-    // A request without credentials, or with unreadable ones, is no guess.
+    // A request without credentials, or with unreadable ones, does not count as a guess.
     let Some(given) = credentials(request.headers()) else {
         let has_tried = request.headers().contains_key(header::AUTHORIZATION);
         return challenge(if has_tried { "wrong user or password" } else { "user and password needed" });

@@ -1,4 +1,4 @@
-//! A client's connection, with a bounded send queue. It ends when the client does not read.
+//! A client's connection with a bounded send queue. The connection fails if the client does not read for too long.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -14,11 +14,11 @@ use tracing::debug;
 
 use super::traffic::Traffic;
 
-/// The most unsent bytes in the kernel. The sender chooses the next picture only when the one before has nearly left,
-/// so that a slow viewer gets the newest picture and not a queue of old ones.
+/// The maximum number of unsent bytes in the kernel. The sender chooses the next picture only when the previous one has
+/// been sent almost entirely, so that a slow viewer gets the newest picture and not a queue of old ones.
 const UNSENT_BYTES: u32 = 16 * 1024;
 
-/// Sets the socket's options for live pictures. A UNIX socket has none of them.
+/// Sets the options of a TCP socket for live pictures. A UNIX socket does not have these options.
 pub(crate) fn configure(socket: &Socket) {
     let Socket::Tcp(stream) = socket else { return };
     let socket = socket2::SockRef::from(stream);
@@ -32,14 +32,14 @@ pub(crate) fn configure(socket: &Socket) {
     }
 }
 
-/// A byte stream. A write fails when the peer has taken nothing for `write_timeout`, and a read fails once a head is
-/// too long.
+/// A byte stream with limits. A write fails if the peer accepts no bytes for `write_timeout`. A read fails once the
+/// head of a request is too long.
 #[derive(Debug)]
 pub(crate) struct Connection<S> {
     stream: S,
     write_timeout: Duration,
     traffic: Arc<Traffic>,
-    /// Set while a write waits.
+    /// The time at which the pending write fails; `None` if no write is pending.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
@@ -48,12 +48,12 @@ impl<S> Connection<S> {
         Self { stream, write_timeout, traffic, deadline: None }
     }
 
-    /// The stream itself, without the limits of this type.
+    /// Returns the underlying stream, without the limits of this type.
     pub(crate) fn into_inner(self) -> S {
         self.stream
     }
 
-    /// Passes `poll` on. Fails when consecutive writes have waited for `write_timeout`.
+    /// Returns `poll` unchanged, or an error once consecutive writes have been pending for `write_timeout`.
     fn with_deadline<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if poll.is_ready() {
             self.deadline = None;

@@ -1,8 +1,9 @@
-//! Limits how many connections each address has at once.
+//! Limits the number of simultaneous connections of each address.
 //!
-//! A connection holds a permit from its acceptance to its end, whichever part of the server has it by then. A trusted
-//! proxy's connection carries the requests of many clients. There each request holds a permit of its client's address
-//! until it is answered. The accept loop limits the total number of connections.
+//! A connection holds a permit until it closes, even after another part of the server has taken over its socket. A
+//! trusted proxy's connection carries the requests of many clients. On such a connection, each request holds a permit
+//! of its client's address until the response is sent. The accept loop, not this module, limits the total number of
+//! connections.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -25,10 +26,11 @@ use super::forwarded::ForwardedBy;
 use super::lock;
 use crate::config::Settings;
 
-/// The divisor for the default share of all connections that one address may have.
+/// The divisor for the default limit of an address: one address can have a quarter of all connections.
 const ADDRESS_SHARE: usize = 4;
 
-/// The divisor for the share that a proxy's address may have beyond its own, of connections without a request so far.
+/// The divisor for a second limit of a trusted proxy's address, which allows half of all connections. The limit applies
+/// to connections that exceed the address's first limit and have not sent a request so far.
 const IDLE_SHARE: usize = 2;
 
 /// The message for a client whose address has no permit left.
@@ -36,7 +38,7 @@ pub(super) const ADDRESS_FULL: &str = "connection limit of this address reached:
                                max_connections_per_address. If all clients come through one proxy, let it set \
                                X-Forwarded-For, and name it in trusted_proxies";
 
-/// Counts the connections of each address. Cheap to clone.
+/// The limits on the connections of each address, with the current counts. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct AddressLimits(Arc<Inner>);
 
@@ -46,11 +48,12 @@ struct Inner {
     counts: ConnectionCounts,
     warning: RateLimitedLog,
     in_use: Mutex<HashMap<IpAddr, usize>>,
-    /// Connections of trusted proxies without a request so far.
+    /// For each trusted proxy, the number of connections beyond the limit of the proxy's address that have not sent a
+    /// request so far.
     idle: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// The address has as many connections as it may have.
+/// The error if an address already has its maximum number of connections.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct AddressLimitReached;
 
@@ -65,10 +68,10 @@ impl AddressLimits {
         }))
     }
 
-    /// The permits for a connection from `peer`.
+    /// Acquires the permits for a connection from `peer`.
     ///
     /// # Errors
-    /// The address has no permit left; the refusal is counted.
+    /// The address has no permit left. The refusal is counted.
     pub(super) fn acquire(&self, peer: Option<IpAddr>) -> Result<AddressPermits, AddressLimitReached> {
         // The client of a proxy's connection is known only with its first request.
         let is_proxy = self.0.settings.trusted_proxies.contains(peer);
@@ -83,7 +86,7 @@ impl AddressLimits {
         Ok(AddressPermits { limits: self.clone(), held: Arc::new(Mutex::new(held)) })
     }
 
-    /// The limit of `address`; `None` for no limit.
+    /// Returns the maximum number of connections of `address`; `None` if there is no limit.
     fn limit(&self, address: IpAddr) -> Option<usize> {
         let Settings { max_connections, max_connections_per_address, .. } = &*self.0.settings;
         let share = || Some(max_connections / ADDRESS_SHARE).filter(|_| !address.is_loopback());
@@ -96,8 +99,8 @@ impl AddressLimits {
         self.acquire_in(|inner| &inner.in_use, address, most)
     }
 
-    /// A permit for a proxy's connection until its first request. A whole network may be trusted, though not each
-    /// address in it is a proxy, so these connections are limited, too.
+    /// Acquires a permit for a proxy's connection until its first request. These connections are limited, because the
+    /// configuration can trust a whole network although not every address in it is a proxy.
     fn acquire_idle(&self, proxy: Option<IpAddr>) -> Option<AddressPermit> {
         let Some(proxy) = proxy else { return Some(AddressPermit(None)) };
         let most = (self.0.settings.max_connections / IDLE_SHARE).max(1);
@@ -116,7 +119,8 @@ impl AddressLimits {
         Some(AddressPermit(Some((self.clone(), counts_of, key))))
     }
 
-    /// Counts and logs the refusal of `what`: a connection, or one request of a proxy.
+    /// Counts and logs the refusal of `what` (a connection, or one request that a proxy forwarded), and returns the
+    /// error.
     fn refuse(&self, what: &'static str, address: Option<IpAddr>) -> AddressLimitReached {
         self.0.counts.count(ConnectionOutcome::RefusedAddress);
         debug!(?address, "refused {what}: connection limit of its address reached");
@@ -131,10 +135,10 @@ impl AddressLimits {
     }
 }
 
-/// Selects one of the two count tables.
+/// A function that selects one of the two tables of counts in [`Inner`].
 type CountTable = fn(&Inner) -> &Mutex<HashMap<IpAddr, usize>>;
 
-/// A permit; the drop returns it.
+/// A permit of one address. Dropping this value returns the permit.
 #[derive(Debug)]
 struct AddressPermit(Option<(AddressLimits, CountTable, IpAddr)>);
 
@@ -151,7 +155,7 @@ impl Drop for AddressPermit {
     }
 }
 
-/// The permits of a connection. The holder of the socket keeps them, and they are in its requests' extensions.
+/// The permits of one connection. Clones are held by the owner of the socket, and by the extensions of each request.
 #[derive(Debug, Clone)]
 pub(super) struct AddressPermits {
     limits: AddressLimits,
@@ -160,17 +164,17 @@ pub(super) struct AddressPermits {
 
 #[derive(Debug, Default)]
 struct HeldPermits {
-    /// For the peer's address.
+    /// The permit of the peer's address.
     own: Option<AddressPermit>,
-    /// For a peer that is a proxy, until its first request.
+    /// The permit of a proxy's connection until its first request.
     _idle: Option<AddressPermit>,
-    /// For the client whose request hijacked the socket.
+    /// The permit of the client whose request hijacked (took over) the socket.
     _request: Option<AddressPermit>,
 }
 
 impl AddressPermits {
-    /// Begins a request of `client`, which a proxy forwarded if `is_forwarded` is set. Returns the permit to hold until
-    /// the answer is sent, unless the connection's own permit covers the request.
+    /// Begins a request of `client`. `is_forwarded` is set if a proxy forwarded the request. Returns the permit to hold
+    /// until the response is sent, or `None` if the connection's own permit covers the request.
     fn begin_request(
         &self,
         client: Option<IpAddr>,
@@ -196,7 +200,7 @@ impl AddressPermits {
     }
 }
 
-/// Lets a request pass if there is a permit for its client, and holds the permit until the answer is sent.
+/// Passes a request on if its client's address has a permit left, and holds this permit until the response is sent.
 pub(super) async fn limit_requests(request: Request, next: Next) -> Response {
     let extensions = request.extensions();
     let Some(permits) = extensions.get::<AddressPermits>().cloned() else { return next.run(request).await };
@@ -218,7 +222,7 @@ pub(super) async fn limit_requests(request: Request, next: Next) -> Response {
     response.map(|body| Body::new(PermittedBody { body, _permit: permit }))
 }
 
-/// The body of an answer, with the permit of its request.
+/// The body of a response. It holds the permit of its request.
 struct PermittedBody {
     body: Body,
     _permit: AddressPermit,

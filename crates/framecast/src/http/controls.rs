@@ -1,7 +1,8 @@
 //! `/api/cameras/{name}/controls`: lists and sets the controls of a camera's device.
 //!
-//! Each call to a device runs in its own task, one at a time for each camera, and the request waits for it for a
-//! bounded time: USB devices hang. The driver knows which values a control accepts; `controls/` remembers the values.
+//! Each call to a device runs in its own task, one at a time for each camera. A request waits only a limited time for
+//! such a call, because a USB device can hang. The driver decides which values a control accepts, and `controls/`
+//! stores the values.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,13 +25,13 @@ use super::api::{JSON, json, without_length};
 use crate::camera::Camera;
 use crate::controls::{Changes, StateError, StateFile};
 
-/// How long a device may take to list or set its controls.
+/// The time limit for a device to list or set its controls.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a client may take to send its changes.
+/// The time limit for a client to send its changes.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The largest body of a request: far more than the controls of any device need.
+/// The maximum size of a request body, in bytes. This is far more than the controls of any device need.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
 pub(super) fn routes(context: Context) -> Router {
@@ -59,12 +60,13 @@ struct ControlsAnswer {
 struct ListedControl {
     #[serde(flatten)]
     control: Control,
-    /// The value that the control gets after a restart, `Some(None)` for the default; `None` if no value is saved.
+    /// The saved value, which the control gets after a restart. `Some(None)` stands for the control's default value;
+    /// `None` means that no value is saved.
     #[serde(skip_serializing_if = "Option::is_none")]
     kept: Option<Option<ControlValue>>,
 }
 
-/// Answers with the controls of the camera called `name`, each with its saved value.
+/// Returns a response with `controls`, which belong to the camera called `name`. Each has its saved value.
 async fn answer(context: &Context, name: String, controls: Vec<Control>) -> Response {
     let kept = match context.state.clone() {
         Some(state) => run_blocking(move || state.saved_for(&name)).await.unwrap_or_else(|problem| {
@@ -110,7 +112,7 @@ async fn change(
     Ok(answer(&context, name, controls).await)
 }
 
-/// Deletes the camera's saved values. The current values stay, and the device is not asked.
+/// Deletes the camera's saved values. The current values stay, and the device is not accessed.
 async fn forget(State(context): State<Context>, Path(name): Path<String>) -> Result<StatusCode, HttpError> {
     context.camera(&name)?;
     let state = context.state.clone().ok_or_else(cannot_persist)?;
@@ -123,7 +125,7 @@ async fn forget(State(context): State<Context>, Path(name): Path<String>) -> Res
     }
 }
 
-/// Runs `work`, which blocks on the disk, on a thread where it delays no other task.
+/// Runs `work`, which blocks on disk I/O, on a thread for blocking tasks.
 async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StateError> + Send + 'static,
 ) -> Result<T, String> {
@@ -165,7 +167,7 @@ fn is_too_long(error: &axum::Error) -> bool {
     std::error::Error::source(error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
 }
 
-/// A camera's device, for one call.
+/// The controls of a camera's device, for one call to the device.
 pub(super) struct DeviceControls {
     camera: Arc<Camera>,
     driver: Arc<dyn Driver>,
@@ -177,18 +179,18 @@ impl DeviceControls {
         Ok(Self { camera: Arc::clone(camera), driver })
     }
 
-    /// Lists the controls, after waiting for the lock on the device.
+    /// Lists the controls. First waits for the lock on the device.
     pub(super) async fn controls(self) -> Result<Vec<Control>, HttpError> {
         self.call(|device| async move { device.list().await }).await
     }
 
-    /// Sets `changes`, after waiting for the lock on the device; they last until the server ends.
+    /// Sets `changes` until the server ends. First waits for the lock on the device.
     pub(super) async fn set(self, changes: Changes) -> Result<(), HttpError> {
         self.call(|device| async move { device.change(changes, None).await.map(drop) }).await
     }
 
-    /// Runs `work` while it holds the lock on the device. If the caller stops waiting, the work goes on: a device that
-    /// hangs keeps its lock, so that further calls do not hang in it, too.
+    /// Runs `work` with the lock on the device. The work continues even if the caller stops waiting for it. So a device
+    /// that hangs stays locked, and further calls cannot hang in it, too.
     async fn call<T, F>(self, work: impl FnOnce(Self) -> F) -> Result<T, HttpError>
     where
         T: Send + 'static,
@@ -222,9 +224,9 @@ impl DeviceControls {
         self.driver.controls(&self.camera.settings.source).await.map_err(|error| driver_error(&error))
     }
 
-    /// Sets `changes`, remembers them for the next openings and, with a state file, for the next start. Returns the
-    /// controls afterwards. If the device fails half-way, the changes before the failure stay, and the error names
-    /// them.
+    /// Sets `changes`, and keeps them for the camera's next openings. If there is a state file, also saves them for the
+    /// server's next start. Returns the controls after the changes. If the device fails after some of the changes,
+    /// these stay set, and the error names them.
     async fn change(
         &self,
         changes: Changes,
@@ -257,7 +259,7 @@ impl DeviceControls {
     ) -> Result<(), HttpError> {
         let text = changes.to_string();
         self.camera.feed.send(Event::new(EventKind::Controls, SystemTime::now()).with_text(text));
-        // A button acts once, now, and not at every opening.
+        // A button acts only once, now, and not at every opening of the device.
         let is_button =
             |id: &str| controls.iter().any(|control| control.id == id && control.kind == ControlKind::Button);
         let changes = changes.filtered(|id, _| !is_button(id));
@@ -271,14 +273,15 @@ impl DeviceControls {
     }
 }
 
-/// Whether the control `id` changed to `value` (`None` for its default) between two lists.
+/// Returns whether the control `id` changed to `value` between the lists `before` and `after`. A `value` of `None`
+/// stands for the control's default.
 fn was_applied(before: &[Control], after: &[Control], id: &str, value: &Option<ControlValue>) -> bool {
     let find = |list: &[Control]| list.iter().find(|control| control.id == id).cloned();
     let (Some(before), Some(after)) = (find(before), find(after)) else { return false };
     after.value != before.value && after.value == value.clone().or(after.default)
 }
 
-/// Maps a driver's error about controls to a status: the client's fault, or the device's.
+/// Maps a driver's error about controls to an HTTP error: status 422 for the client's fault, 503 for the device's.
 fn driver_error(error: &Error) -> HttpError {
     let status = match error {
         Error::NoSuchControl { .. } | Error::BadControl { .. } => StatusCode::UNPROCESSABLE_ENTITY,

@@ -1,5 +1,6 @@
-//! CORS (WHATWG Fetch §3.2): what scripts of other sites may do. All origins of `cors_origins` may read; those named
-//! there may also set marks and controls. `*` only permits reading, because it names no site.
+//! CORS (WHATWG Fetch §3.2): what scripts of other sites are allowed to do. Scripts of every origin that matches
+//! `cors_origins` can read responses. Scripts of an origin that `cors_origins` lists by name can also set marks and
+//! controls. The entry `*` only permits reading, because it names no site.
 
 use std::sync::Arc;
 
@@ -14,14 +15,14 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 const ANY: &str = "*";
 
-/// Our headers that scripts may read; the second says when a client may retry a mark.
+/// The response headers that CORS exposes to scripts. `Retry-After` says when a client can set a mark again.
 const EXPOSED_HEADERS: [HeaderName; 2] = [HeaderName::from_static("x-timestamp"), header::RETRY_AFTER];
 
-/// The other sites in `cors_origins`.
+/// The other sites that `cors_origins` allows.
 #[derive(Debug)]
 pub(super) struct Origins {
     allowed: Vec<HeaderValue>,
-    /// Rate-limited warnings about pages of other sites.
+    /// Rate-limited warnings about refused requests of other sites' pages.
     pub(super) refused: RateLimitedLog,
 }
 
@@ -30,12 +31,12 @@ impl Origins {
         Self { allowed: allowed.to_vec(), refused: RateLimitedLog::default() }
     }
 
-    /// Whether the page that sent these headers may read.
+    /// Returns whether the page that sent these headers is allowed to read responses.
     pub(super) fn may_read(&self, headers: &HeaderMap) -> bool {
         origin(headers).is_some_and(|origin| self.has(ANY) || self.allowed.contains(origin))
     }
 
-    /// Whether the page that sent these headers may change something.
+    /// Returns whether the page that sent these headers is allowed to make changes, such as setting controls.
     pub(super) fn may_change(&self, headers: &HeaderMap) -> bool {
         origin(headers).is_some_and(|origin| origin != ANY && self.allowed.contains(origin))
     }
@@ -45,21 +46,21 @@ impl Origins {
     }
 }
 
-/// The request's origin, if it names exactly one.
+/// Returns the request's origin; `None` unless the request has exactly one.
 fn origin(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut given = headers.get_all(header::ORIGIN).iter();
     given.next().filter(|_| given.next().is_none())
 }
 
-/// The routes without CORS, and those with the layer for named origins.
+/// The routers among which [`route_by_origin`] chooses, and the origins by which it chooses.
 struct CorsRouters {
     origins: Origins,
     plain: Router,
-    /// For named origins, if `*` lets others read too.
+    /// The router for the origins that `cors_origins` names; `None` unless `*` lets other origins read, too.
     named: Option<Router>,
 }
 
-/// Lets scripts of `origins` read the answers of `router`.
+/// Adds CORS layers to `router`, so that scripts of `origins` can read its responses.
 pub(super) fn allow(router: Router, origins: &[HeaderValue]) -> Router {
     if origins.is_empty() {
         return router;
@@ -76,7 +77,8 @@ pub(super) fn allow(router: Router, origins: &[HeaderValue]) -> Router {
     ))
 }
 
-/// A preflight asks for the headers that the page's script sets itself, such as `Last-Event-ID`; all are allowed.
+/// Returns the CORS layer for origins that the configuration names. It allows all request headers, because a preflight
+/// lists every header that the page's script sets, such as `Last-Event-ID`.
 fn for_named(origins: AllowOrigin) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(origins)
@@ -93,8 +95,8 @@ fn for_all() -> CorsLayer {
         .expose_headers(EXPOSED_HEADERS)
 }
 
-/// Picks the router for a request. An OPTIONS request that is no preflight bypasses CORS, whose layer would answer it;
-/// a named origin gets its own layer.
+/// Chooses the router for a request. An OPTIONS request that is not a preflight gets the router without CORS, because a
+/// CORS layer would answer the request itself. A request of a named origin gets the router for named origins.
 async fn route_by_origin(State(routers): State<Arc<CorsRouters>>, request: Request, next: Next) -> Response {
     let is_preflight = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let router = match &routers.named {

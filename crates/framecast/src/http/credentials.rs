@@ -1,19 +1,19 @@
-//! Compares user and password, as bytes from outside, with the account's.
+//! Compares the user and password that a client sent, as bytes, with those of the account.
 //!
-//! Clients encode letters beyond ASCII in different ways: browsers and curl in UTF-8, as in RFC 7617; Python's requests
-//! and aiohttp in Latin-1, as in RFC 2617; and one keyboard sends `ü` as two characters where another sends one. All of
-//! these count as the same password. Limits on guesses do not belong here.
+//! Clients encode letters beyond ASCII in different ways. Browsers and curl use UTF-8, as in RFC 7617. Python's
+//! requests and aiohttp use Latin-1, as in RFC 2617. Some keyboards send `ü` as two characters, others as one. All of
+//! these forms count as the same password. Limits on guesses do not belong here.
 
 use subtle::ConstantTimeEq;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::config::Account;
 
-/// The account's credentials, in the encodings in which they may arrive.
+/// The account's credentials, in each encoding in which a client can send them.
 pub(super) struct Credentials {
-    /// `user:password`, composed (NFC), in UTF-8.
+    /// `user:password` in UTF-8, in composed form (NFC).
     composed: Vec<u8>,
-    /// `user:password` in Latin-1 (ISO 8859-1), if Latin-1 has all its letters and the bytes differ from UTF-8.
+    /// `user:password` in Latin-1 (ISO 8859-1). `None` if Latin-1 lacks one of the characters, or if all are ASCII.
     latin_1: Option<Vec<u8>>,
 }
 
@@ -24,13 +24,13 @@ impl Credentials {
         Self { latin_1: latin_1.filter(|_| !composed.is_ascii()), composed: composed.into_bytes() }
     }
 
-    /// Whether `given`, a client's `user:password`, is the account's. Takes constant time for a given length: it
-    /// compares all forms, each to its end.
+    /// Returns whether `given`, the `user:password` of a client, matches the account's. The time depends only on the
+    /// length of `given`, because all forms are compared to their ends.
     pub(super) fn matches(&self, given: &[u8]) -> bool {
-        // Bytes that are no UTF-8 are compared unchanged, because they cannot be composed.
+        // Bytes that are not UTF-8 are compared unchanged, because they cannot be composed.
         let composed = std::str::from_utf8(given).map(|given| given.nfc().collect::<String>().into_bytes());
         let is_composed = composed.as_deref().unwrap_or(given).ct_eq(&self.composed);
-        // Latin-1 bytes may happen to be valid UTF-8.
+        // Latin-1 bytes can be valid UTF-8 by chance.
         let is_latin_1 = given.ct_eq(self.latin_1.as_deref().unwrap_or(&self.composed));
         (is_composed | is_latin_1).into()
     }

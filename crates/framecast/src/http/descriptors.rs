@@ -1,7 +1,8 @@
 //! Refuses connections when the process has no file descriptor left to accept them.
 //!
-//! The listener holds one descriptor in reserve. It closes that, accepts the connection with it, answers 503, and opens
-//! the reserve again. So clients get an answer, and do not wait in the kernel's queue for one that never comes.
+//! The server holds one descriptor in reserve. When no other is left, the server closes the reserve, accepts the next
+//! connection with the freed descriptor, responds with 503, and opens the reserve again. So clients get a response
+//! instead of waiting in the kernel's accept queue.
 
 use std::fs::File;
 use std::io;
@@ -18,24 +19,24 @@ use tracing::warn;
 use super::listener::ConnectionListener;
 use crate::error_chain::remedy;
 
-/// The pause if even the reserve cannot accept a connection, to avoid a busy loop.
+/// The pause after a connection could not be accepted even with the reserve. It avoids a busy loop.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// How long the listener waits for the request before it answers. A request that arrives after the answer resets the
-/// connection, and the client loses the answer.
+/// How long the server waits for the client's request before it sends the refusal. A request that arrived after the
+/// refusal would reset the connection, and the client would lose the refusal.
 const REQUEST_WAIT: Duration = Duration::from_millis(50);
 
-/// The complete answer.
+/// The complete HTTP response that refuses a connection.
 const NO_DESCRIPTOR: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
 Content-Length: 70\r\nRetry-After: 5\r\nConnection: close\r\n\r\n\
 {\"error\":\"the server has no file descriptor left; wait and try again\"}";
 
-/// Whether the process, or the system, has no descriptor left.
+/// Returns whether `error` says that the process, or the whole system, has no file descriptor left.
 pub(super) fn is_exhausted(error: &io::Error) -> bool {
     remedy(error).is_some()
 }
 
-/// The descriptor in reserve.
+/// The file descriptor in reserve, which is freed to refuse one connection at a time.
 #[derive(Debug)]
 pub(super) struct SpareDescriptor {
     file: Option<File>,
@@ -47,8 +48,8 @@ impl SpareDescriptor {
         Self { file: open(), warning: RateLimitedLog::default() }
     }
 
-    /// Answers the next connection with 503, and logs that once a minute. Returns whether there was a connection to
-    /// answer; if not, it pauses before it returns.
+    /// Refuses the next connection with 503, and logs a warning at most once a minute. Returns whether there was a
+    /// connection to refuse. If there was none, the function pauses before it returns.
     pub(super) async fn refuse_one(
         &mut self,
         listener: &ConnectionListener,
@@ -76,12 +77,12 @@ impl SpareDescriptor {
     }
 }
 
-/// If even this open fails, the next attempt may succeed.
+/// Opens a file that occupies the reserved descriptor. Returns `None` if this fails; the next attempt might succeed.
 fn open() -> Option<File> {
     File::open("/dev/null").ok()
 }
 
-/// The reason, and what the user can do.
+/// Describes why connections cannot be accepted, and what the user can do about it.
 fn describe(error: &io::Error, max_connections: usize) -> String {
     let remedy = remedy(error).unwrap_or_default();
     if Errno::from_io_error(error) == Some(Errno::NFILE) {
@@ -100,7 +101,7 @@ async fn refuse(mut socket: Socket) {
         socket.write_all(NO_DESCRIPTOR).await?;
         socket.shutdown().await
     };
-    // A client that does not read its refusal has gone, or the end of this function closes it.
+    // If the client does not read its refusal, it has gone, or the end of this function closes its connection.
     let _told = timeout(REQUEST_WAIT, telling).await;
 }
 

@@ -1,6 +1,6 @@
-//! Which sites may show our pages in a frame. A hostile page could put a frame with controls under its own buttons, so
-//! that a visitor's click acts there (clickjacking). So only `frame_ancestors` may frame pages that act. Any site may
-//! frame pages that only show pictures.
+//! Decides which sites can show our pages in a frame. A hostile page could put a frame with our controls under its own
+//! buttons, so that a visitor's click acts on a control (clickjacking). So only the sites in `frame_ancestors` can
+//! frame pages that have controls. Any site can frame a page that only shows pictures.
 
 use std::sync::Arc;
 
@@ -9,20 +9,22 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-/// In the extensions of a page's answer: the page only shows pictures.
+/// A marker in the extensions of a response: the page only shows pictures, so any site can frame it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EmbeddableAnywhere;
 
-/// The headers of each page (CSP 3, §6.4.2; RFC 7034 for browsers without a policy).
+/// The headers that decide which sites can frame our pages: CSP (CSP 3, §6.4.2), and `X-Frame-Options` (RFC 7034) for
+/// browsers without CSP.
 #[derive(Debug)]
 pub(super) struct EmbedPolicy {
     ancestors: String,
-    /// The older header, if it can express the same.
+    /// The value of `X-Frame-Options`; `None` if this older header cannot express the same policy.
     options: Option<HeaderValue>,
 }
 
 impl EmbedPolicy {
-    /// `ancestors` are in the form of the header `Content-Security-Policy`.
+    /// Creates the policy from `ancestors`, which are in the form of the header `Content-Security-Policy`. Without
+    /// ancestors, no site can frame the pages.
     pub(super) fn new(ancestors: &[String]) -> Self {
         let ancestors = if ancestors.is_empty() { "'none'".to_owned() } else { ancestors.join(" ") };
         let options = match ancestors.as_str() {
@@ -34,7 +36,7 @@ impl EmbedPolicy {
     }
 }
 
-/// Adds to each page the header for the sites that may frame it.
+/// Adds to each HTML page the headers that say which sites can frame the page.
 pub(super) async fn set_headers(
     State(policy): State<Arc<EmbedPolicy>>,
     request: Request,
@@ -52,7 +54,7 @@ pub(super) async fn set_headers(
     let before = headers.get(header::CONTENT_SECURITY_POLICY).map(HeaderValue::as_bytes).unwrap_or_default();
     let separator: &[u8] = if before.is_empty() { b"" } else { b"; " };
     let whole = [before, separator, b"frame-ancestors ", ancestors.as_bytes()].concat();
-    // A program that embeds us set text that a header cannot contain: no site has that origin.
+    // If a program that embeds the server set text that a header cannot contain, no site has that origin.
     let whole = HeaderValue::try_from(whole).unwrap_or(HeaderValue::from_static("frame-ancestors 'none'"));
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, whole);
     if let Some(options) = policy.options.clone().filter(|_| !is_for_anyone) {

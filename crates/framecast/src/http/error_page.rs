@@ -1,6 +1,7 @@
-//! The page for a user who opened a wrong address: the refusal's message, with a link to the start page.
+//! The HTML page for a user whose request was refused, for example for a wrong address: the error message, with a link
+//! to the start page.
 //!
-//! Programs get the same refusal as JSON, depending on the request's headers. This module only formats refusals.
+//! Programs get the same error as JSON. The request's headers decide between the two. This module only formats errors.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -13,7 +14,7 @@ const PAGE: &str = include_str!("../../../../web/error.html");
 
 const START_LINK: &str = r#"<p><a class="button" href="{start}">All cameras</a></p>"#;
 
-/// Turns a refusal into a page if the client asks for HTML.
+/// Replaces an error response with an HTML page if the client asks for HTML.
 pub(super) async fn show(request: Request, next: Next) -> Response {
     let start = wants_html(&request).then(|| path_to_start(request.uri().path()));
     let response = next.run(request).await;
@@ -23,12 +24,13 @@ pub(super) async fn show(request: Request, next: Next) -> Response {
     head.headers.remove(header::CONTENT_LENGTH);
     super::page::set_head(&mut head.headers, super::page::HTML);
     head.headers.append(header::VARY, HeaderValue::from_static("accept"));
-    // Removed, so that a second layer around this one does not make a page of it again.
+    // Removed, so that a second layer around this one does not replace the page again.
     head.extensions.remove::<HttpError>();
     Response::from_parts(head, page.into())
 }
 
-/// Whether a browser opens this address. Programs accept any type, or name the types that they can read.
+/// Returns whether a browser opens this address as a page. Programs accept any type, or list the types that they can
+/// read.
 fn wants_html(request: &Request) -> bool {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     is_read && accepts_html(request.headers())
@@ -39,12 +41,13 @@ fn accepts_html(headers: &HeaderMap) -> bool {
     accept.split(',').any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/html"))
 }
 
-/// The relative address of the start page from the page at `path`. Relative, because a proxy in front, or a router that
-/// mounts ours, may have stripped a prefix that only the browser knows.
+/// Returns the relative address of the start page, as seen from the page at `path`. The address is relative because the
+/// browser's path can begin with a prefix that this server does not see. A proxy, or a program that mounts our router,
+/// strips such a prefix.
 fn path_to_start(path: &str) -> String {
     match path.matches('/').count() {
         0 | 1 => "./".to_owned(),
-        // A path as long as the head of a request would make a page many times its length.
+        // A very long path would make a page many times as long as the path.
         deep => "../".repeat((deep - 1).min(100)),
     }
 }
@@ -60,7 +63,7 @@ fn page(refusal: &HttpError, start: &str) -> String {
     page.replace("{sentence}", &escaped(&escape_hidden(&refusal.message)))
 }
 
-/// `text` escaped for use between tags.
+/// Returns `text` escaped for use between HTML tags.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

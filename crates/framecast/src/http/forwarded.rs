@@ -1,9 +1,9 @@
-//! Finds the client of a request that a proxy forwarded: the proxy names it in `X-Forwarded-For` or `Forwarded` (RFC
-//! 7239).
+//! Finds the client of a request that a proxy forwarded. The proxy names the client in `X-Forwarded-For` or `Forwarded`
+//! (RFC 7239).
 //!
-//! Any client can write these headers, so they count only from a trusted proxy. Do not trust a proxy that sets neither
-//! header and passes on the client's. After this layer the server knows one address, that of the client ([`Peer`]),
-//! whether a proxy forwarded the request or not.
+//! Any client can write these headers, so they count only if they come from a trusted proxy. Do not trust a proxy that
+//! sets neither header itself but passes on its client's. After this layer each request has one address, that of its
+//! client ([`Peer`]), whether or not a proxy forwarded the request.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,25 +19,25 @@ use crate::config::{Settings, TrustedProxies};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The headers that name a client.
+/// The headers in which a proxy names a client.
 const CLIENT_HEADERS: [HeaderName; 2] = [X_FORWARDED_FOR, header::FORWARDED];
 
 /// Headers that show that a proxy forwarded a request.
 const PROXY_HEADERS: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
-/// Whether a request's headers show that a proxy forwarded it, trusted or not.
+/// Returns whether a request's headers show that a proxy, trusted or not, forwarded the request.
 pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
     PROXY_HEADERS.iter().any(|name| headers.contains_key(*name))
 }
 
-/// In a request's extensions: a trusted proxy has named the client.
+/// The trusted proxy that forwarded a request and named its client. This value is in the request's extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ForwardedBy {
     /// The proxy's own address; `None` over a UNIX socket.
     pub(crate) by: Option<IpAddr>,
 }
 
-/// The trusted proxies, and the rate-limited warning about others.
+/// The trusted proxies, and the rate-limited warning about untrusted ones.
 #[derive(Debug)]
 pub(crate) struct ProxyTrust {
     settings: Arc<Settings>,
@@ -49,8 +49,8 @@ impl ProxyTrust {
         Self { settings, warning: RateLimitedLog::default() }
     }
 
-    /// Warns that the server ignores the headers of `connected`. Without the warning all its clients would silently
-    /// count as one.
+    /// Warns that the server ignores the forwarding headers of the peer `connected`. Without the warning, nobody would
+    /// notice that all clients of that proxy count as one.
     fn warn(&self, connected: Option<IpAddr>) {
         let Some(times) = self.warning.should_log() else { return };
         let from = connected.map_or_else(|| "unix".to_owned(), |address| address.to_canonical().to_string());
@@ -62,7 +62,7 @@ impl ProxyTrust {
     }
 }
 
-/// Replaces the proxy's address by the client's.
+/// If a trusted proxy forwarded the request, replaces the proxy's address with the client's address.
 pub(crate) async fn resolve(
     State(proxies): State<Arc<ProxyTrust>>,
     mut request: Request,
@@ -80,20 +80,21 @@ pub(crate) async fn resolve(
     next.run(request).await
 }
 
-/// Whether `connected` names a client but is not trusted.
+/// Returns whether the peer `connected` names a client in `headers` but is not trusted.
 fn is_untrusted_claim(trusted: &TrustedProxies, connected: Option<IpAddr>, headers: &HeaderMap) -> bool {
     !trusted.contains(connected) && CLIENT_HEADERS.iter().any(|name| headers.contains_key(name))
 }
 
-/// The address for which `connected` forwarded a request: the right-most address that is not itself trusted, or the
-/// left-most if all are. `None` if `connected` forwarded nothing, or is not trusted.
+/// Returns the address of the client for which the peer `connected` forwarded a request. This is the right-most address
+/// in the headers that is not trusted itself, or the left-most address if all are trusted. Returns `None` if
+/// `connected` forwarded nothing, or is not trusted.
 fn client(trusted: &TrustedProxies, connected: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
     if !trusted.contains(connected) {
         return None;
     }
     let mut client = None;
     for given in addresses(headers) {
-        // Left of an entry that is no address, nothing shows who wrote the entries.
+        // Left of an entry that is not an address, nothing shows who wrote the entries.
         let Some(address) = given else { break };
         client = Some(address);
         if !trusted.contains(Some(address)) {
@@ -103,8 +104,9 @@ fn client(trusted: &TrustedProxies, connected: Option<IpAddr>, headers: &HeaderM
     client
 }
 
-/// The addresses for which proxies forwarded a request, the nearest first; `None` for an entry that is no address. If
-/// both headers exist, `X-Forwarded-For` counts, because most proxies write it and pass the other on unread.
+/// Returns the addresses in the forwarding headers, the nearest first. `None` stands for an entry that is not an
+/// address. If a request has both headers, only `X-Forwarded-For` counts, because most proxies write this header and
+/// pass on `Forwarded` unread.
 fn addresses(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
     let name = if headers.contains_key(X_FORWARDED_FOR) { X_FORWARDED_FOR } else { header::FORWARDED };
     let is_plain = name == X_FORWARDED_FOR;
@@ -116,7 +118,7 @@ fn addresses(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
     )
 }
 
-/// The value of `for=` in an element of `Forwarded`.
+/// Returns the value of `for=` in one element of the header `Forwarded`.
 fn for_parameter(element: &str) -> Option<&str> {
     element.split(';').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
@@ -124,7 +126,7 @@ fn for_parameter(element: &str) -> Option<&str> {
     })
 }
 
-/// An address with or without a port: `192.0.2.1`, `192.0.2.1:81`, `2001:db8::1`, `[2001:db8::1]:81`.
+/// Parses an address with or without a port, such as `192.0.2.1`, `192.0.2.1:81`, `2001:db8::1` or `[2001:db8::1]:81`.
 fn parse(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let address = bare.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));

@@ -1,16 +1,17 @@
-//! OpenMetrics' `gaugehistogram`: the distribution of current values. Its counts may fall, unlike a histogram's, so
-//! Prometheus must not take them for counters.
+//! The OpenMetrics type `gaugehistogram`, a distribution of current values. Its counts can fall, unlike those of a
+//! histogram, so Prometheus must not treat them as counters.
 //!
-//! The metrics library lacks this type, so this module writes its text by the OpenMetrics specification.
+//! The metrics library lacks this type, so this module writes the metric's text itself, in the format of the
+//! OpenMetrics specification.
 
 use std::fmt::{self, Write};
 
-/// Current values, counted by bounds.
+/// A distribution of current values: the number of values up to each bound.
 #[derive(Debug)]
 pub(super) struct GaugeHistogram<'b> {
-    /// Upper bounds, in ascending order.
+    /// The upper bounds of the buckets, in ascending order.
     bounds: &'b [f64],
-    /// For each bound, the number of values up to it.
+    /// For each bound, the number of values that do not exceed it.
     counts: Vec<u64>,
     count: u64,
     sum: f64,
@@ -28,7 +29,7 @@ impl<'b> GaugeHistogram<'b> {
         histogram
     }
 
-    /// Writes the whole metric family called `name`.
+    /// Writes the complete metric family `name`.
     pub(super) fn write(&self, out: &mut String, name: &str, help: &str) -> fmt::Result {
         writeln!(out, "# HELP {name} {help}.\n# TYPE {name} gaugehistogram")?;
         for (bound, count) in self.bounds.iter().zip(&self.counts) {

@@ -1,8 +1,9 @@
-//! Protects users from hostile pages in their own browser: DNS rebinding and cross-site requests.
+//! Protects users from hostile pages in their own browser: from DNS rebinding and from cross-site requests.
 //!
-//! A hostile page can point a name of its own at this server's address and then read it as its own origin. The `Host`
-//! header then contains the hostile name. [`AllowedHosts`] decides which names cannot be hostile. A request that changes
-//! something must come from our own pages.
+//! In DNS rebinding, a hostile page makes a name of its own resolve to this server's address. The browser then lets the
+//! page read this server's responses. The `Host` header of such a request contains the hostile name, and
+//! [`AllowedHosts`] decides which names cannot be hostile. Against cross-site requests, a request that changes
+//! something must come from our own pages, from an origin that the configuration names, or from a program.
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -20,36 +21,38 @@ use super::host::{AllowedHosts, is_at_host, is_name, without_port};
 use super::lock;
 use crate::config::Settings;
 
-/// The host names and origins that may use this server.
+/// The host names under which clients can use this server, and the other sites whose pages can make changes.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    /// `None` if clients need an account, because then a hostile page gains nothing by a name.
+    /// The allowed host names. `None` allows all names. This is the case if clients need an account, because a hostile
+    /// page then gains nothing by its name.
     hosts: Option<AllowedHosts>,
     refused: RefusedHosts,
-    /// The other sites whose pages may change something.
+    /// The other sites whose pages are allowed to make changes.
     origins: Origins,
-    /// The picture for an `<img>` under a wrong name. It quotes nothing of the request, so it is drawn once.
+    /// The error picture for an `<img>` whose address has a refused host name. It quotes nothing of the request, so it
+    /// is drawn only once. The inner `None` means that it could not be drawn.
     picture: OnceLock<Option<Bytes>>,
 }
 
-/// The files of the refusal's page, which any client may read.
+/// The files that the error page loads. Any client can read them, under any host name.
 const ERROR_PAGE_FILES: [&str; 2] = ["/static/icon.svg", "/static/style.css"];
 
-/// How long the log does not repeat a refused name.
+/// The minimum time between two log lines about the same refused host name.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How many different names the log reports in that time. The limit keeps the log short when a client tries many names,
-/// and leaves room for a name that the owner has set up.
+/// How many different names the log reports within [`LOG_INTERVAL`]. The limit keeps the log short when a client tries
+/// many names, and leaves room for a name that the owner has set up.
 const MAX_HOSTS: usize = 16;
 
-/// The names that were refused recently.
+/// The host names that were refused recently.
 #[derive(Debug, Default)]
 struct RefusedHosts(Mutex<RefusedHostTable>);
 
 #[derive(Debug, Default)]
 struct RefusedHostTable {
     names: Vec<RefusedHost>,
-    /// Requests under names that did not fit.
+    /// The number of refused requests under names that are not in `names`, since the last log line.
     others: u64,
 }
 
@@ -57,16 +60,16 @@ struct RefusedHostTable {
 struct RefusedHost {
     name: String,
     logged_at: Instant,
-    /// Requests under this name since the last log line about it.
+    /// The number of requests under this name since the last log line about it.
     unreported: u64,
 }
 
 /// The numbers for a log line about a refused name.
 #[derive(Debug, PartialEq, Eq)]
 struct RefusalReport {
-    /// Refusals of this name since the last log line about it, this refusal included.
+    /// The number of refusals of this name since the last log line about it, including the current refusal.
     times: u64,
-    /// Refusals of other names that got no log line.
+    /// The number of refusals of other names that no log line has reported.
     others: u64,
 }
 
@@ -110,7 +113,7 @@ impl Guard {
         self.hosts.as_ref().is_none_or(|hosts| hosts.contains(host))
     }
 
-    /// The answer to a request for `host`, which is not this server's name.
+    /// Logs the refusal of a request under the host name `host`, which is not allowed, and returns the response.
     fn refuse_host(&self, host: &str, headers: &HeaderMap) -> Response {
         let shown: String = host.chars().take(100).flat_map(char::escape_debug).collect();
         // Users paste the option of this message into a shell, so the option contains only a valid name. An allowed
@@ -144,7 +147,7 @@ impl Guard {
     }
 }
 
-/// Refuses requests for foreign hosts, and changing requests from foreign origins.
+/// Refuses requests under host names that are not allowed, and changes that pages of other sites request.
 pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     if let Some(message) = bad_host(&request) {
         return HttpError { status: StatusCode::BAD_REQUEST, message: message.to_owned() }.into_response();
@@ -177,8 +180,9 @@ pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
     next.run(request).await
 }
 
-/// Refuses WebSockets to pages of other sites than `origins`. Browsers let any page open a WebSocket and read it,
-/// whatever CORS says, so a program that mounts the routes needs this check too.
+/// Refuses WebSockets to pages of other sites, unless their origin is in `origins`. Browsers let any page open a
+/// WebSocket and read it, whatever CORS says. So the check belongs to the routes, and also works if another program
+/// mounts them.
 pub(crate) async fn check_websocket(
     State(origins): State<Arc<Origins>>,
     request: Request,
@@ -204,7 +208,7 @@ pub(crate) async fn check_websocket(
     next.run(request).await
 }
 
-/// Text from a client, shortened for a log line.
+/// Returns a header's value as text, shortened for a log line.
 fn shown(value: &HeaderValue) -> String {
     truncated(&String::from_utf8_lossy(value.as_bytes()))
 }
@@ -213,8 +217,8 @@ fn truncated(text: &str) -> String {
     text.chars().take(100).collect()
 }
 
-/// The error of a request with no or two host names (RFC 9112 §3.2): a proxy in front may have read another one than
-/// this server.
+/// Returns the error message for an HTTP/1.1 request without the header `Host`, or for any request with more than one
+/// (RFC 9112 §3.2). If there are two, a proxy in front might have read a different one than this server.
 fn bad_host(request: &Request) -> Option<&'static str> {
     match request.headers().get_all(header::HOST).iter().count() {
         0 if request.version() >= Version::HTTP_11 => Some("an HTTP/1.1 request needs the header Host"),
@@ -223,7 +227,7 @@ fn bad_host(request: &Request) -> Option<&'static str> {
     }
 }
 
-/// The host that the client asked for; an HTTP/1.0 client may leave it out.
+/// Returns the host that the client asked for; `None` if an HTTP/1.0 client omitted it.
 pub(super) fn host_of(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     match uri.authority() {
         Some(authority) => Some(authority.as_str().to_owned()),
@@ -235,11 +239,12 @@ fn is_change(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
-/// Whether a GET may change something: it must come from our own pages, from a named origin, or from a program.
+/// Returns whether a GET is allowed to change something. The request must come from our own pages, from an origin that
+/// the configuration names, or from a program.
 ///
 /// An `<img>` on any page sends a GET. Over plain HTTP a browser names the page only in `Referer`, which the page can
-/// suppress. So a browser's request, recognised by its user agent and its languages, must show that it comes from here.
-/// A request from the address bar over plain HTTP cannot show that.
+/// suppress. So a browser's request must show that it comes from our own pages. A browser is recognised by its user
+/// agent or its languages. A request from the address bar over plain HTTP cannot show its source, and is refused.
 pub(super) fn may_change(request: &Request, origins: &Origins) -> bool {
     let headers = request.headers();
     let host = host_of(request.uri(), headers);
@@ -257,15 +262,17 @@ pub(super) fn may_change(request: &Request, origins: &Origins) -> bool {
     }
 }
 
-/// All browsers send this user agent, for compatibility, or else the languages of their user. Programs that name
-/// languages at all (Node's `fetch`) send `*`.
+/// Returns whether a request comes from a browser. For compatibility, browsers send a user agent that begins with
+/// `Mozilla/`. Browsers without this user agent send the user's languages. Programs that send languages at all (Node's
+/// `fetch`) send `*`.
 fn is_browser(headers: &HeaderMap) -> bool {
     let name = headers.get(header::USER_AGENT).map(|name| name.as_bytes()).unwrap_or_default();
     let has_languages = headers.get(header::ACCEPT_LANGUAGE).is_some_and(|languages| languages != "*");
     name.starts_with(b"Mozilla/") || has_languages
 }
 
-/// Whether a browser sent this from another site's page. Programs send neither header and pass.
+/// Returns whether a browser sent the request from another site's page. Programs send neither `Sec-Fetch-Site` nor
+/// `Origin`, so their requests do not count as cross-site.
 fn is_cross_site(headers: &HeaderMap, host: Option<&str>) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(site) = text(header::HeaderName::from_static("sec-fetch-site")) {

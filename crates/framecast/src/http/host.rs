@@ -1,32 +1,35 @@
-//! The host names that may reach this server, and whether two spellings of an origin mean the same.
+//! The host names under which this server can be reached, and a check of whether a page's address belongs to a host
+//! name.
 //!
-//! A hostile page can point a name that it owns at this server. Nobody can own a name that is not in the public DNS, so
-//! such names pass, as do addresses and this machine's own names. The configuration must list every other name.
+//! A hostile page can make a domain name that its owner controls resolve to this server's address. Nobody can own a
+//! name that is not in the public DNS, so such names are allowed, as are IP addresses and this machine's own names. The
+//! configuration must list every other name.
 
 use std::fs::File;
 use std::io::Read;
 use std::net::IpAddr;
 
-/// Domains that no public DNS delegates: multicast DNS (RFC 6762), home networks (RFC 8375), private use (ICANN, 2024),
-/// this machine (RFC 6761). No standard reserves `.lan`, but most home routers use it for their network.
+/// Domains that the public DNS does not delegate: for multicast DNS (RFC 6762), home networks (RFC 8375), private use
+/// (ICANN, 2024) and the local machine (RFC 6761). No standard reserves `.lan`, but most home routers use this domain
+/// for their network.
 const PRIVATE_DOMAINS: [&str; 5] = [".local", ".lan", ".home.arpa", ".internal", ".localhost"];
 
-/// How much the server reads of a file with this machine's names.
+/// The maximum number of bytes that the server reads of a file with this machine's names, such as `/etc/hosts`.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
-/// The names that the configuration allows, in addition to those that always pass.
+/// The host names that the configuration allows, in addition to those that are always allowed.
 #[derive(Debug)]
 pub(super) struct AllowedHosts {
     allowed: Vec<String>,
 }
 
 impl AllowedHosts {
-    /// `allowed` is in lower case, with or without a port.
+    /// Creates the list from `allowed`, whose entries are in lower case, with or without a port.
     pub(super) fn new(allowed: &[String]) -> Self {
         Self { allowed: allowed.to_vec() }
     }
 
-    /// Whether `host`, as a client wrote it, means this server.
+    /// Returns whether `host`, as a client wrote it, is an allowed name of this server.
     pub(super) fn contains(&self, host: &str) -> bool {
         let host = host.to_ascii_lowercase();
         let name = without_port(&host).trim_end_matches('.');
@@ -37,15 +40,16 @@ impl AllowedHosts {
     }
 }
 
-/// Whether the entry `allowed` covers `host`, which is in lower case and has the name `name`. Browsers leave out the
-/// default port of a scheme, so an entry with such a port also covers hosts without one.
+/// Returns whether the entry `allowed` of the configuration covers `host`. `host` is in lower case, and `name` is
+/// `host` without its port. Browsers omit the default port of a scheme, so an entry with port 80 or 443 also covers a
+/// host without a port.
 fn matches_entry(allowed: &str, name: &str, host: &str) -> bool {
     let has_no_port = without_port(host).len() == host.len();
     let by_scheme = || [":80", ":443"].iter().any(|port| allowed.strip_suffix(port) == Some(name));
     allowed == name || allowed == host || (has_no_port && by_scheme())
 }
 
-/// Whether `host`, as a client wrote it, is a loopback name or address.
+/// Returns whether `host`, as a client wrote it, is a loopback name or address.
 pub(super) fn is_loopback(host: &str) -> bool {
     let host = host.to_ascii_lowercase();
     let name = without_port(&host).trim_end_matches('.');
@@ -57,7 +61,7 @@ fn address(name: &str) -> Option<IpAddr> {
     bare.parse().ok()
 }
 
-/// Whether `host` is a valid name, with or without a port.
+/// Returns whether `host` is a valid name, with or without a port.
 pub(super) fn is_name(host: &str) -> bool {
     let name = without_port(host);
     has_name_characters(name) && host[name.len()..].bytes().all(|byte| byte == b':' || byte.is_ascii_digit())
@@ -67,7 +71,7 @@ fn has_name_characters(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
-/// Whether `name` cannot be in the public DNS, where a name without a dot has no address.
+/// Returns whether `name` cannot be in the public DNS. In the public DNS, a name without a dot has no address.
 fn is_private(name: &str) -> bool {
     has_name_characters(name)
         && (!name.contains('.')
@@ -76,7 +80,7 @@ fn is_private(name: &str) -> bool {
                 .any(|domain| name.strip_suffix(domain).is_some_and(has_name_characters)))
 }
 
-/// Whether `name` is this machine's: its kernel host name, alone or in the network's domain.
+/// Returns whether `name` is this machine's: its kernel host name, alone or followed by the network's domain.
 fn is_own_name(name: &str) -> bool {
     let uname = rustix::system::uname();
     let Ok(own) = uname.nodename().to_str() else { return false };
@@ -87,8 +91,9 @@ fn is_own_name(name: &str) -> bool {
             && is_alias(name, &own, &read_bounded("/etc/hosts"), &read_bounded("/etc/resolv.conf")))
 }
 
-/// Whether `name` means a machine with the host name `own`: by the file `hosts`, if a line has both names, or by the
-/// search domains in `resolv_conf`.
+/// Returns whether `name` is another name of a machine whose host name is `own`. This is so if a line of `hosts`, the
+/// text of `/etc/hosts`, has both names, or if `name` is the first label of `own` followed by a search domain of
+/// `resolv_conf`, the text of `/etc/resolv.conf`.
 fn is_alias(name: &str, own: &str, hosts: &str, resolv_conf: &str) -> bool {
     let words = |line: &str| {
         let line = line.split('#').next().unwrap_or_default().to_ascii_lowercase();
@@ -109,7 +114,7 @@ fn is_alias(name: &str, own: &str, hosts: &str, resolv_conf: &str) -> bool {
         })
 }
 
-/// The first label of a name.
+/// Returns the first label of a name, which is the part before the first dot.
 fn first_label(name: &str) -> &str {
     name.split('.').next().unwrap_or_default()
 }
@@ -121,8 +126,8 @@ fn read_bounded(path: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Whether `url`, an origin or the address of a page, is at `host`. Either may omit the default port of the scheme:
-/// browsers omit it, proxies may write it.
+/// Returns whether `url`, which is an origin or the address of a page, is at `host`. Each of the two can omit the
+/// default port of the scheme: browsers omit this port, but a proxy might write it.
 pub(super) fn is_at_host(url: &str, host: &str) -> bool {
     let Some((scheme, rest)) = url.split_once("://") else { return false };
     let default_port = match scheme {
@@ -142,7 +147,7 @@ pub(super) fn is_at_host(url: &str, host: &str) -> bool {
     place(authority).is_some_and(|page| place(host) == Some(page))
 }
 
-/// The name or address in `host`, without its port.
+/// Returns the name or address in `host`, without the port.
 pub(super) fn without_port(host: &str) -> &str {
     match host.rfind(':') {
         // In an address like [::1] a colon does not begin a port.

@@ -10,8 +10,9 @@ use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
 use crate::config::Listen;
 
-/// The length of the accept queue. When a page opens again in many browsers at once, its connections come as a burst,
-/// and one beyond this length waits for a second. The system has a limit of its own.
+/// The length of the accept queue, in connections. When many browsers open a page again at the same time, their
+/// connections arrive in a burst. A connection that finds the queue full is delayed by a second. The system might limit
+/// the queue further.
 const BACKLOG: u32 = 4096;
 
 /// A listening socket.
@@ -21,20 +22,21 @@ pub(crate) enum ConnectionListener {
     Unix(UnixListener, SocketFile),
 }
 
-/// The file of a UNIX socket; the drop removes it.
+/// The file of a UNIX socket. Dropping this value removes the file.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
-    /// Device and inode number, because another server may have replaced the file.
+    /// The device and inode number of the file; `None` if they could not be read. They show whether another server has
+    /// replaced the file since.
     id: Option<(u64, u64)>,
 }
 
 impl ConnectionListener {
-    /// Binds and listens. Replaces the file of a UNIX socket on which no program listens any more.
+    /// Binds and listens. If the file of a UNIX socket exists but no program listens on it any more, replaces the file.
     ///
     /// # Errors
-    /// The system's error; [`ErrorKind::AddrInUse`] for a UNIX socket on which a program listens, and
-    /// [`ErrorKind::AlreadyExists`] for a file that is no socket.
+    /// The system's error. [`ErrorKind::AddrInUse`] if a program already listens on the UNIX socket, and
+    /// [`ErrorKind::AlreadyExists`] if the path is a file that is not a socket.
     pub(crate) async fn bind(listen: &Listen) -> io::Result<Self> {
         match listen {
             Listen::Tcp(address) => {
@@ -56,7 +58,7 @@ impl ConnectionListener {
         }
     }
 
-    /// The address, with the actual port if the configured port was 0.
+    /// Returns the address of the listener, with the actual port if the configured port was 0.
     pub(crate) fn listens_on(&self) -> io::Result<Listen> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(Listen::Tcp),
@@ -93,7 +95,7 @@ fn id_of(path: &Path) -> Option<(u64, u64)> {
     std::fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
-/// Removes the socket of a server that has ended; a killed server leaves its file behind.
+/// Removes the socket file of a server that has ended. A server that is killed leaves its file behind.
 fn remove_stale(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -101,7 +103,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         Ok(metadata) if !metadata.file_type().is_socket() => return Err(ErrorKind::AlreadyExists.into()),
         Ok(_) => {}
     }
-    // Non-blocking, because a busy or hanging server may have a full accept queue, and a blocking connect could wait
+    // Non-blocking, because a busy or hanging server might have a full accept queue, and a blocking connect could wait
     // for ever.
     let socket = Socket2::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     match socket.connect(&SockAddr::unix(path)?) {

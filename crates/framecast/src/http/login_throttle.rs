@@ -1,8 +1,9 @@
-//! Limits password guesses: how many passwords the server compares a second, and what it reports of them.
+//! Limits password guesses: how many passwords the server compares in a second, and how it reports wrong ones.
 //!
-//! A right password costs nothing; a wrong one takes a slot for the next second. An address that logged in recently has
-//! slots of its own, so that attackers cannot use them up. A connection on which its client logged in needs no slot.
-//! The comparison itself does not belong here.
+//! A correct password uses no slot. A wrong password occupies a slot for one second, and while no slot is free, the
+//! server compares no password. An address that logged in recently has slots of its own, so that attackers cannot
+//! occupy them. On a connection on which its client has logged in, passwords are compared without a slot. The
+//! comparison itself does not belong here.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -21,31 +22,31 @@ use tracing::warn;
 use super::clients::{Client, Clients, Rate, SlidingWindow, TokenBucket};
 use super::lock;
 
-/// How many wrong passwords of one address the server compares a second.
+/// How many wrong passwords from one address the server compares in a second.
 const MAX_PER_ADDRESS: usize = 5;
 
-/// How many wrong passwords the server compares a second of all strangers together, which are addresses that did not
-/// log in before.
+/// How many wrong passwords the server compares in a second from all unknown addresses together. An address is unknown
+/// if it has not logged in within [`KNOWN_FOR`].
 const MAX_OF_UNKNOWN: usize = 50;
 
-/// How long after a login an address does not count as a stranger.
+/// How long an address counts as known after a login.
 const KNOWN_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The least time between two log lines about one address.
+/// The minimum time between two log lines about one address.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The least time between two events about one address.
+/// The minimum time between two events about one address.
 const EVENT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The rate limit of events, from however many addresses: ten a minute.
+/// The rate limit on events about wrong passwords, from all addresses together: ten at once, and then ten a minute.
 const EVENT_RATE: Rate = Rate { burst: 10, interval: Duration::from_secs(6) };
 
-/// The delay from a wrong password to its event, and to the log line of what is still unreported. It combines guesses
-/// of the same moment.
+/// The delay before a wrong password is reported as an event, and also in the log if it was not logged at once. The
+/// delay combines guesses that arrive at about the same time into one report.
 const REPORT_DELAY: Duration = Duration::from_secs(1);
 
-/// In the extensions of a connection's requests: the client that logged in on it. A proxy's connection carries the
-/// requests of many clients.
+/// The client that last logged in on a connection. The value is in the extensions of the connection's requests. The
+/// client is stored because a proxy's connection carries the requests of many clients.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ConnectionLogin(Arc<Mutex<Option<Client>>>);
 
@@ -64,30 +65,32 @@ impl ConnectionLogin {
 pub(crate) enum LoginOutcome {
     Accepted,
     Rejected,
-    /// Too many passwords were wrong: the server did not compare this one. The client may retry after this time.
+    /// The server did not compare this password, because too many earlier ones were wrong. The client can retry after
+    /// this time.
     Throttled(Duration),
 }
 
-/// Counts and reports guesses. One per server.
+/// The limits on password guesses, and the counts of wrong passwords. Each server has one value of this type.
 #[derive(Debug, Default)]
 pub(crate) struct LoginThrottle {
     state: Mutex<ThrottleState>,
     wrong: AtomicU64,
     throttled: AtomicU64,
     warning: RateLimitedLog,
-    /// Wakes the reporter.
+    /// Wakes the task that reports wrong passwords.
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct ThrottleState {
-    /// The clients that logged in; only those that know the password are here.
+    /// The clients that logged in. This table is separate, so that clients without the password cannot evict an entry.
     logins: Clients<()>,
     /// The clients that sent a wrong password.
     failed_logins: Clients<FailedLogins>,
     unknown_clients: SlidingWindow<MAX_OF_UNKNOWN>,
     events: TokenBucket,
-    /// How many clients were evicted with unreported guesses, and the number of these guesses.
+    /// The number of clients that were evicted from `failed_logins` with unreported guesses, and the number of these
+    /// guesses.
     evicted: EvictedCounts,
 }
 
@@ -97,11 +100,11 @@ struct EvictedCounts {
     unreported: u64,
 }
 
-/// The wrong passwords of one address.
+/// The wrong passwords of one client.
 #[derive(Debug, Default)]
 struct FailedLogins {
     wrong: SlidingWindow<MAX_PER_ADDRESS>,
-    /// The most recent address, if several are one client.
+    /// The client's most recent address. An IPv6 client can use several addresses of its network.
     address: Option<IpAddr>,
     log: ReportState,
     event: ReportState,
@@ -119,7 +122,7 @@ impl ReportState {
         self.unreported > 0 && self.at.is_none_or(|at| now.saturating_duration_since(at) >= pause)
     }
 
-    /// Marks the guesses as reported; returns their number.
+    /// Marks the guesses as reported, and returns their number.
     fn take(&mut self, now: Instant) -> u64 {
         self.at = Some(now);
         std::mem::take(&mut self.unreported)
@@ -127,8 +130,9 @@ impl ReportState {
 }
 
 impl LoginThrottle {
-    /// Handles a request of `client` from `address` with a password, on a connection with `login`; `is_right` compares
-    /// the password.
+    /// Handles a request with a password. The request comes from `client` at `address`, on a connection whose last
+    /// login is `login`. `is_right` compares the password with the account's, and is called only if the limits allow a
+    /// comparison.
     pub(crate) fn attempt(
         &self,
         client: Client,
@@ -159,7 +163,7 @@ impl LoginThrottle {
             login.set(Some(client));
             return LoginOutcome::Accepted;
         }
-        // A client that shares a proxy's connection with one that logged in has one guess, no more.
+        // If a client shares a proxy's connection with a client that logged in, it has only one guess.
         login.set(None);
         let times = state.wrong(client, address, now);
         drop(state);
@@ -171,17 +175,17 @@ impl LoginThrottle {
         LoginOutcome::Rejected
     }
 
-    /// The number of wrong passwords since the start.
+    /// Returns the number of wrong passwords since the server's start.
     pub(crate) fn wrong(&self) -> u64 {
         self.wrong.load(Ordering::Relaxed)
     }
 
-    /// The number of passwords that the server did not compare, because too many had been wrong.
+    /// Returns the number of passwords that the server did not compare because too many earlier ones were wrong.
     pub(crate) fn throttled(&self) -> u64 {
         self.throttled.load(Ordering::Relaxed)
     }
 
-    /// Reports wrong passwords to `events` and the log until `shutdown`; then reports the rest.
+    /// Reports wrong passwords to `events` and the log until `shutdown`, and then reports the remaining ones.
     pub(crate) async fn run(self: Arc<Self>, events: Events, shutdown: CancellationToken) {
         let reporting = async {
             loop {
@@ -203,7 +207,7 @@ impl LoginThrottle {
     }
 }
 
-/// Logs `lines`, and sends `denied` to `events`.
+/// Logs `lines`, and sends an event to `events` for each entry of `denied`.
 fn report(events: &Events, lines: Vec<LogLine>, denied: Vec<DeniedEvent>) {
     for (address, times) in lines {
         log(address, times);
@@ -214,28 +218,29 @@ fn report(events: &Events, lines: Vec<LogLine>, denied: Vec<DeniedEvent>) {
     }
 }
 
-/// Logs `times` wrong passwords of the client at `address`. Programs that ban by the log need the client's network,
-/// too.
+/// Logs that the client at `address` sent `times` wrong passwords. If the client has a whole IPv6 network, the line
+/// contains the network too, for programs that ban clients by the log.
 fn log(address: Option<IpAddr>, times: u64) {
     let network = address.and_then(client_network).map(display);
     warn!(address = %DisplayAddress(address), network, times, "wrong password");
 }
 
-/// An address, and the number of its wrong passwords to log.
+/// An address and the number of its wrong passwords, for one log line.
 type LogLine = (Option<IpAddr>, u64);
 
-/// The text of an event, and the number of wrong passwords in it.
+/// The text of an event, and the number of wrong passwords that the event covers.
 type DeniedEvent = (String, u64);
 
 impl ThrottleState {
-    /// How long a password of `client` must wait for its comparison; `None` if it need not wait.
+    /// Returns how long `client` must wait until the server compares the client's next password; `None` if no wait is
+    /// needed.
     fn wait(&self, client: Client, now: Instant) -> Option<Duration> {
         let own = self.failed_logins.get(client).and_then(|failed_logins| failed_logins.wrong.wait(now));
         own.or_else(|| if self.is_known(client, now) { None } else { self.unknown_clients.wait(now) })
     }
 
-    /// Whether `client` has slots of its own. This machine always has some, so that its user can log in during an
-    /// attack.
+    /// Returns whether `client` logged in within [`KNOWN_FOR`], so that the common limit for unknown clients does not
+    /// apply. This machine always counts as known, so that its user can log in during an attack.
     fn is_known(&self, client: Client, now: Instant) -> bool {
         if client.is_local() {
             return true;
@@ -244,7 +249,7 @@ impl ThrottleState {
         login.is_some_and(|at| now.saturating_duration_since(at) < KNOWN_FOR)
     }
 
-    /// Records a wrong password; returns how many to log, if any.
+    /// Records a wrong password. Returns the number of wrong passwords to log now; `None` if no log line is due.
     fn wrong(&mut self, client: Client, address: Option<IpAddr>, now: Instant) -> Option<u64> {
         if !self.is_known(client, now) {
             self.unknown_clients.add(now);
@@ -271,25 +276,27 @@ impl ThrottleState {
                 .any(|failed_logins| failed_logins.event.unreported > 0 || failed_logins.log.unreported > 0)
     }
 
-    /// The lines and events that are due now.
+    /// Takes the log lines and the events that are due now.
     fn take_due(&mut self, now: Instant) -> (Vec<LogLine>, Vec<DeniedEvent>) {
         (self.take_lines(LOG_INTERVAL, now), self.take_events(EVENT_INTERVAL, 0, now))
     }
 
-    /// All that is unreported, however recent the last report: the shutdown leaves no wrong password out.
+    /// Takes everything that is unreported, however recent the last report was, so that the shutdown omits no wrong
+    /// password.
     fn take_all(&mut self, now: Instant) -> (Vec<LogLine>, Vec<DeniedEvent>) {
         (self.take_lines(Duration::ZERO, now), self.take_events(Duration::ZERO, 1, now))
     }
 
-    /// The due log lines, with `pause` between two lines about one address.
+    /// Takes the due log lines. `pause` is the minimum time between two lines about one address.
     fn take_lines(&mut self, pause: Duration, now: Instant) -> Vec<LogLine> {
         let due =
             self.failed_logins.values_mut().filter(|failed_logins| failed_logins.log.is_due(pause, now));
         due.map(|failed_logins| (failed_logins.address, failed_logins.log.take(now))).collect()
     }
 
-    /// The due events, with `pause` between two about one address, and at least `least` of them. If there are more
-    /// addresses than the rate limit allows events, the last event covers all that remain.
+    /// Takes the due events. `pause` is the minimum time between two events about one address. `least` is the number of
+    /// events that are sent even beyond the rate limit. If the rate limit allows fewer events than there are addresses,
+    /// the last event covers all remaining addresses.
     fn take_events(&mut self, pause: Duration, least: usize, now: Instant) -> Vec<DeniedEvent> {
         let mut due: Vec<&mut FailedLogins> = self
             .failed_logins
@@ -316,7 +323,7 @@ impl ThrottleState {
     }
 }
 
-/// The text of an event about wrong passwords from `addresses`, and from `more` others.
+/// Returns the text of an event about wrong passwords from `addresses`, and from `more` other addresses.
 fn event_text(addresses: &[Option<IpAddr>], more: u64) -> String {
     let others = |count: u64| match count {
         1 => "1 other address".to_owned(),
@@ -335,7 +342,7 @@ fn event_text(addresses: &[Option<IpAddr>], more: u64) -> String {
     }
 }
 
-/// Displays an address, or a word in its place over a UNIX socket.
+/// Displays an address, or the word `unix` for a client on a UNIX socket.
 struct DisplayAddress(Option<IpAddr>);
 
 impl fmt::Display for DisplayAddress {

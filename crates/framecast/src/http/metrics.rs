@@ -1,7 +1,7 @@
 //! `/metrics`: the OpenMetrics text that Prometheus collects.
 //!
-//! This module counts nothing: each scrape reads the existing counters of cameras and viewers. Names follow
-//! <https://prometheus.io/docs/practices/naming/>: base units, and plurals for what is counted.
+//! This module counts nothing itself: each scrape reads the existing counters of cameras and viewers. Metric names
+//! follow <https://prometheus.io/docs/practices/naming/>: base units, and plurals for things that are counted.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,17 +25,17 @@ use super::gauge_histogram::GaugeHistogram;
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Bytes on their way to a viewer: from a part of a small picture to far more than any live view has.
+/// Histogram bounds for the bytes on their way to one viewer, from none to far more than any live view has.
 const QUEUES_BYTES: [f64; 8] =
     [0.0, 16_384.0, 65_536.0, 131_072.0, 262_144.0, 524_288.0, 1_048_576.0, 4_194_304.0];
 
-/// Bytes per second of a viewer's link: from a modem to gigabit.
+/// Histogram bounds for the throughput of a viewer's connection, in bytes per second: from a modem to gigabit Ethernet.
 const THROUGHPUTS: [f64; 8] = [16e3, 64e3, 256e3, 1e6, 4e6, 16e6, 64e6, 125e6];
 
-/// The share of frames that a viewer skipped because newer ones had come.
+/// Histogram bounds for the share of frames that a viewer skipped because newer frames had arrived.
 const SKIPPED_SHARES: [f64; 7] = [0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.9];
 
-/// `/metrics`.
+/// Returns the route `/metrics`.
 pub(crate) fn routes(context: Context) -> Router {
     Router::new().route("/metrics", get(metrics).options(super::options)).with_state(context)
 }
@@ -50,11 +50,11 @@ async fn metrics(State(context): State<Context>) -> Response {
     ([(header::CONTENT_TYPE, CONTENT_TYPE), (header::CACHE_CONTROL, "no-store")], body).into_response()
 }
 
-/// Reads all counters at one moment.
+/// The collector of one scrape. It reads the counters when the scrape is encoded.
 #[derive(Debug)]
 struct Scrape(Context);
 
-/// Reads one of a camera's counters.
+/// A function that reads one counter of a camera.
 type StatsField = fn(&Stats) -> u64;
 
 const CAMERA_COUNTERS: [(&str, &str, StatsField); 9] = [
@@ -212,7 +212,7 @@ impl Scrape {
         family(encoder, "live_endings", "Connections of /api/live that ended, by reason", endings)
     }
 
-    /// The distributions over the current viewers.
+    /// Writes the histograms of the values of all current viewers.
     fn histograms(&self, out: &mut String) -> fmt::Result {
         let records = self.0.viewers.list();
         let mut histogram =

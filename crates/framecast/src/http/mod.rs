@@ -1,4 +1,4 @@
-//! The HTTP side of the server: its routes, and the layers that every request passes.
+//! The HTTP side of the server: its routes, and the layers (middleware) that every request passes through.
 
 mod api;
 mod auth;
@@ -64,34 +64,34 @@ pub(crate) struct Context {
     pub(crate) settings: Arc<Settings>,
     /// The current viewers.
     pub(crate) viewers: Viewers,
-    /// The outcomes of connections.
+    /// The number of connections with each outcome.
     pub(crate) connections: ConnectionCounts,
     /// The limits on password guesses.
     pub(crate) login_throttle: Arc<LoginThrottle>,
-    /// The limits on marks.
+    /// The rate limits on marks, which are events that clients set.
     pub(crate) mark_limiter: Arc<history::MarkLimiter>,
-    /// How connections of `/api/live` ended.
+    /// The number of ended connections of `/api/live`, by the reason for their end.
     pub(crate) live_counts: live::CloseCounts,
-    /// The codec that encodes pictures.
+    /// The JPEG codec that encodes pictures.
     pub(crate) codec: Backend,
     /// The file for saved controls, if there is a state directory.
     pub(crate) state: Option<Arc<StateFile>>,
-    /// The connected devices. The lock is held during a probe.
+    /// The connected devices, as found by the last probe. A probe holds the lock while it runs.
     pub(crate) device_cache: Arc<tokio::sync::Mutex<api::DeviceCache>>,
-    /// The count of lost log lines, if the program sets it.
+    /// The number of lost log lines, if the program that writes the log provides this number.
     pub(crate) lost_lines: Arc<OnceLock<LostLines>>,
     pub(crate) started_at: SystemTime,
 }
 
 impl Context {
-    /// The camera of this name.
+    /// Returns the camera called `name`.
     pub(crate) fn camera(&self, name: &str) -> Result<&Arc<Camera>, HttpError> {
         let camera = self.cameras.iter().find(|camera| camera.feed.name() == name);
         camera.ok_or_else(|| HttpError::no_such_camera(name, &self.hub))
     }
 }
 
-/// All routes without the guards, for another program to mount.
+/// Returns all routes without the guards, for another program that mounts them in its own server.
 pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router {
     let settings = &context.settings;
     let config = mjpeg::Config {
@@ -130,17 +130,19 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
         .layer(middleware::from_fn(error_page::show))
 }
 
-/// Locks `mutex`, also after a panic: each change under the lock is complete.
+/// Locks `mutex`, even after a panic of a thread that held the lock. This is safe because no change under such a lock
+/// can stop half-way.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Answers OPTIONS on paths that only have GET and HEAD.
+/// Answers OPTIONS on paths that support only GET and HEAD.
 async fn options() -> impl IntoResponse {
     (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, OPTIONS")])
 }
 
-/// Answers unknown paths; for a camera by a number that does not exist, the answer says so.
+/// Returns the router for unknown paths. If such a path contains the number of a camera that does not exist, the
+/// response says so.
 fn fallback(context: &Context) -> Router {
     let cameras = context.settings.drop_in.then_some(context.cameras.len());
     let missing = move |uri: Uri| async move {
@@ -158,7 +160,7 @@ async fn nothing_here(uri: Uri) -> HttpError {
     HttpError { status: StatusCode::NOT_FOUND, message: format!("there is nothing at {path}") }
 }
 
-/// All routes behind the guards: account, host names, origins.
+/// Returns all routes behind the guards, which check the account, the host name and the origin of a request.
 pub(crate) fn guarded(context: &Context, shutdown: &CancellationToken) -> Router {
     let settings = &context.settings;
     let guard = Arc::new(guard::Guard::new(settings));

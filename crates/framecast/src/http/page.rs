@@ -1,4 +1,4 @@
-//! The web page and the files that it loads, embedded in the program.
+//! The web pages and the files that they load, embedded in the program.
 
 use axum::Router;
 use axum::extract::{OriginalUri, Path, RawQuery, State};
@@ -10,7 +10,8 @@ use framecast_outputs::{HttpError, percent_encode, query_flag};
 
 use super::embed_policy::EmbeddableAnywhere;
 
-/// All files come from this server, so the page may load nothing else.
+/// The content security policy of our pages. All their files come from this server, so a page is not allowed to load
+/// any from elsewhere.
 const CONTENT_SECURITY_POLICY: &str =
     "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'";
 
@@ -35,8 +36,8 @@ pub(super) const HTML: &str = "text/html; charset=utf-8";
 const INDEX: &[u8] = include_bytes!("../../../../web/index.html");
 const CAMERA: &[u8] = include_bytes!("../../../../web/camera.html");
 
-/// The page that only shows pictures. `{start}` is the path to the start page, `{stream}` the path to a stream for
-/// browsers without scripts.
+/// The HTML of the page that only shows pictures. `{start}` stands for the path to the start page. `{stream}` stands
+/// for the path to a stream, for browsers without scripts.
 const EMBED: &str = include_str!("../../../../web/embed.html");
 
 const ASSETS: &[Asset] = assets! {
@@ -67,7 +68,7 @@ const ASSETS: &[Asset] = assets! {
     "timeline.js": "text/javascript; charset=utf-8",
 };
 
-/// `/`, `/cameras/{name}`, both with `?embed`, and `/static/…`.
+/// Returns the routes `/` and `/cameras/{name}`, both also with `?embed`, `/static/…` and `/favicon.ico`.
 pub(crate) fn routes(hub: Hub) -> Router {
     Router::new()
         .route("/", get(index).options(super::options))
@@ -77,8 +78,9 @@ pub(crate) fn routes(hub: Hub) -> Router {
         .with_state(hub)
 }
 
-/// The page of all cameras. Its URLs are relative to a folder. So if another program mounts the router, and a browser
-/// asks for the prefix without its final slash, this redirects to the address with it.
+/// Returns the page of all cameras. URLs in the page are relative to its folder. Another program can mount the router
+/// under a prefix. If a browser then requests this prefix without the final slash, it is redirected to the address with
+/// the slash.
 async fn index(OriginalUri(uri): OriginalUri) -> Result<Response, HttpError> {
     match uri.path().rsplit('/').next() {
         None | Some("") if is_embedded(uri.query())? => Ok(embedded("", "video_feed")),
@@ -115,7 +117,7 @@ async fn file(OriginalUri(uri): OriginalUri, Path(name): Path<String>) -> Result
     }
 }
 
-/// Whether `query` asks for the page that only shows pictures: `embed`, `embed=1`.
+/// Returns whether `query` asks for the page that only shows pictures, as `embed` or `embed=1`.
 fn is_embedded(query: Option<&str>) -> Result<bool, HttpError> {
     Ok(query_flag(query.unwrap_or_default(), "embed")?.unwrap_or_default())
 }
@@ -133,11 +135,11 @@ fn respond(content_type: &'static str, content: &'static [u8]) -> Response {
     response
 }
 
-/// Sets the common headers of the page and its files.
+/// Sets the headers that all pages and their files have in common.
 pub(super) fn set_head(headers: &mut HeaderMap, content_type: &'static str) {
     for (name, value) in [
         (header::CONTENT_TYPE, content_type),
-        // The browser revalidates each time, so that a new version of the program gets its own page.
+        // The browser revalidates each time, so that it never shows the page of an older version of the program.
         (header::CACHE_CONTROL, "no-cache"),
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -1,4 +1,4 @@
-//! The check of every request path: it must be UTF-8 once its percent-encoding is decoded.
+//! Checks every request path: its bytes must be UTF-8 after percent-decoding.
 
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -6,7 +6,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use framecast_outputs::HttpError;
 
-/// Refuses a path whose bytes are no UTF-8, before the router matches it.
+/// Refuses a path whose decoded bytes are not UTF-8, before the router matches the path.
 pub(super) async fn check(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if std::str::from_utf8(&decoded(path)).is_ok() {
@@ -17,7 +17,8 @@ pub(super) async fn check(request: Request, next: Next) -> Response {
     HttpError { status: StatusCode::BAD_REQUEST, message }.into_response()
 }
 
-/// Decodes `path` to bytes; a `%` without two hexadecimal digits stands for itself.
+/// Decodes the percent-encoding of `path` to bytes. A `%` that is not followed by two hexadecimal digits stays as it
+/// is.
 pub(super) fn decoded(path: &str) -> Vec<u8> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let (mut bytes, mut rest) = (Vec::with_capacity(path.len()), path.as_bytes());

@@ -1,4 +1,5 @@
-//! The accept loop. hyper serves each connection, with limits on number, head size and time.
+//! The accept loop. hyper serves each connection, with limits on the number of connections, the size of request heads,
+//! and the time that a client can take.
 
 use std::future::poll_fn;
 use std::io::{self, Read};
@@ -36,27 +37,28 @@ use super::traffic::{BackpressureBody, MAX_HEAD_BYTES, Traffic};
 use crate::config::Settings;
 use crate::memory::ConnectionTracker;
 
-/// No browser sends more headers.
+/// The maximum number of headers in a request. No browser sends more.
 const MAX_HEADERS: usize = 64;
 
-/// The pause after an error of the listener, so that a lasting error causes no busy loop.
+/// The pause after an error of the listener. It prevents a busy loop if the error persists.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a refused connection may take to read its refusal.
+/// How long the server waits for a refused client to read its refusal.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How many refused connections may wait at once for their clients to read the refusal. Further ones get it without
-/// waiting.
+/// How many refused connections can wait at the same time for their clients to read the refusal. Beyond this number, a
+/// connection is closed right after the refusal is sent.
 const MAX_REFUSALS: usize = 256;
 
-/// How long connections may take at shutdown to end by themselves: less than the two seconds of the whole shutdown.
+/// How long connections have at shutdown to end by themselves. This is less than the two seconds for the whole
+/// shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(1800);
 
-/// The complete answer to a request whose head is not complete in time.
+/// The complete response to a request whose head does not arrive in time.
 const HEAD_TIMEOUT_RESPONSE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\n\
 Content-Length: 56\r\nConnection: close\r\n\r\n{\"error\":\"the request's headers did not arrive in time\"}";
 
-/// The complete answer to a request whose head is too long.
+/// The complete response to a request whose head is too long.
 const HEAD_TOO_LARGE_RESPONSE: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/json\r\n\
 Content-Length: 198\r\nConnection: close\r\n\r\n{\"error\":\"the request's headers have more than 16 KiB, mostly \
 cookies of other programs on this host. Delete this host's cookies in the browser, or reach this server by another \
@@ -65,16 +67,16 @@ name or its address\"}";
 /// The message for a client when all connections are in use.
 const SERVER_FULL: &str = "all connections are in use; wait, or raise max_connections";
 
-/// A listener and the routes that it serves.
+/// A listener, and the routes that the server offers on it.
 #[derive(Debug)]
 pub(crate) struct Server {
     listener: ConnectionListener,
     router: Router,
     settings: Arc<Settings>,
     counts: ConnectionCounts,
-    /// The permits for connections from all addresses.
+    /// The permits for connections, which all addresses share.
     capacity: Arc<Semaphore>,
-    /// The limits of each address.
+    /// The limits on the connections of each address.
     limits: AddressLimits,
     refusals: Arc<Semaphore>,
     warning: RateLimitedLog,
@@ -106,8 +108,8 @@ impl Server {
         }
     }
 
-    /// Accepts connections until `shutdown`. Then waits for the open ones, and drops those that have not ended within
-    /// [`DRAIN_TIMEOUT`].
+    /// Accepts connections until `shutdown`. Then waits for the open connections to end, and drops those that have not
+    /// ended within [`DRAIN_TIMEOUT`].
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let mut spare = SpareDescriptor::new();
         loop {
@@ -152,8 +154,8 @@ impl Server {
         };
         self.counts.count(ConnectionOutcome::Accepted);
         connection::configure(&socket);
-        // A handler that hijacks the connection also holds these, so the permits stay in use and the server's end waits
-        // for it.
+        // A handler that hijacks the connection also holds these, so the permits stay in use, and the server's shutdown
+        // waits for the handler.
         let permit = Box::new((permit, permits.clone(), self.connections.token(), self.tracker.enter()));
         let context = ConnectionContext {
             settings: Arc::clone(&self.settings),
@@ -164,7 +166,7 @@ impl Server {
         self.connections.spawn(serving);
     }
 
-    /// Refuses a client that gets no permit, with the reason.
+    /// Refuses a connection that gets no permit. `sentence` tells the client the reason.
     fn refuse(&self, socket: Socket, sentence: &str) {
         match Arc::clone(&self.refusals).try_acquire_owned() {
             Ok(refusal) => drop(self.connections.spawn(refuse(socket, unavailable(sentence), refusal))),
@@ -173,7 +175,7 @@ impl Server {
     }
 }
 
-/// The complete answer to a connection without a permit.
+/// Returns the complete response to a connection that gets no permit. `sentence` is the reason.
 fn unavailable(sentence: &str) -> Bytes {
     let body = serde_json::json!({ "error": sentence }).to_string();
     let head = format!(
@@ -184,14 +186,14 @@ fn unavailable(sentence: &str) -> Bytes {
     (head + &body).into()
 }
 
-/// The limits of a connection, and the counts for its outcome.
+/// The state that the tasks of connections share: the settings, the counts of outcomes, and a rate-limited warning.
 struct ConnectionContext {
     settings: Arc<Settings>,
     counts: ConnectionCounts,
     long_heads: Arc<RateLimitedLog>,
 }
 
-/// The HTTP settings.
+/// Returns hyper's HTTP/1 configuration for these settings.
 fn http(settings: &Settings) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -199,12 +201,12 @@ fn http(settings: &Settings) -> http1::Builder {
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
         .half_close(false)
-        // Some clients of the drop-in paths compare header names in this case.
+        // Some clients of the drop-in paths compare header names with these capitals.
         .title_case_headers(true);
     http
 }
 
-/// The extensions that all requests of a connection get.
+/// Returns the extensions that all requests of a connection get.
 fn extensions(peer: Peer, permits: AddressPermits, hijack: &Hijack) -> Extensions {
     let mut extensions = Extensions::new();
     extensions.insert(peer);
@@ -214,7 +216,7 @@ fn extensions(peer: Peer, permits: AddressPermits, hijack: &Hijack) -> Extension
     extensions
 }
 
-/// Serves one connection to its end, or until a handler hijacks it.
+/// Serves one connection until it ends, or until a handler hijacks (takes over) the connection.
 async fn serve(
     socket: Socket,
     (peer, permits): (Peer, AddressPermits),
@@ -265,7 +267,8 @@ async fn serve(
     }
 }
 
-/// Ends a connection that no handler has hijacked. `late` is its outcome if it ended because no head came in time.
+/// Ends a connection that no handler has hijacked. `late` is the outcome to count if the head of a request did not
+/// arrive in time.
 async fn end(
     socket: Connection<Socket>,
     peer: Peer,
@@ -286,8 +289,9 @@ async fn end(
     }
 }
 
-/// The outcome of a connection that ended because no head came in time: part of one had come, none ever, or none after
-/// earlier ones.
+/// Returns the outcome to count if the head of a request did not arrive in time: [`ConnectionOutcome::LateHead`] if a
+/// part of the head arrived, [`ConnectionOutcome::Silent`] if the client never sent a request, and `None` if the
+/// connection was idle after earlier requests.
 fn late_outcome(read: &[u8], had_request: bool) -> Option<ConnectionOutcome> {
     match read.is_empty() {
         false => Some(ConnectionOutcome::LateHead),
@@ -296,7 +300,7 @@ fn late_outcome(read: &[u8], had_request: bool) -> Option<ConnectionOutcome> {
     }
 }
 
-/// Resets a connection whose HTTP/1.0 answer broke off.
+/// Resets a connection whose HTTP/1.0 response was interrupted.
 fn reset(socket: Socket, counts: &ConnectionCounts) {
     debug!("reset a connection: its HTTP/1.0 answer broke off");
     counts.count(ConnectionOutcome::BrokenOff);
@@ -304,15 +308,15 @@ fn reset(socket: Socket, counts: &ConnectionCounts) {
     socket.reset().ok();
 }
 
-/// Waits for the shutdown, and then as long as clients may take to end.
+/// Waits for the shutdown, and then for [`DRAIN_TIMEOUT`].
 async fn drain_deadline(shutdown: &CancellationToken) {
     shutdown.cancelled().await;
     sleep(DRAIN_TIMEOUT).await;
     debug!("closed a connection: at shutdown, its client did not finish in time");
 }
 
-/// Closes a connection. `late` is its outcome if it ended because no head came in time. If part of one came, the client
-/// gets an answer.
+/// Closes a connection. `late` is the outcome to count if the head of a request did not arrive in time. If a part of
+/// the head arrived, first sends the client a response.
 async fn finish(
     mut socket: Connection<Socket>,
     served: hyper::Result<()>,
@@ -350,12 +354,12 @@ async fn refuse_head(socket: Socket, peer: Peer, context: &ConnectionContext) {
     send_and_drain(socket, HEAD_TOO_LARGE_RESPONSE).await;
 }
 
-/// Refuses a client that gets no permit.
+/// Sends the refusal `unavailable` to a client that gets no permit, and waits for the client to read it.
 async fn refuse(stream: Socket, unavailable: Bytes, _refusal: OwnedSemaphorePermit) {
     send_and_drain(stream, &unavailable).await;
 }
 
-/// Sends `answer`, the last one, and waits a moment for the client to read it.
+/// Sends `answer`, the last response of a connection, and waits up to [`REFUSAL_TIMEOUT`] for the client to read it.
 async fn send_and_drain(mut stream: Socket, answer: &[u8]) {
     let sending = async {
         stream.write_all(answer).await?;
@@ -365,22 +369,23 @@ async fn send_and_drain(mut stream: Socket, answer: &[u8]) {
         while stream.read(&mut rest).await? > 0 {}
         io::Result::Ok(())
     };
-    // A client that does not read it has gone, or the close ends it.
+    // If the client does not read the response, it has gone, or the close ends its connection.
     let _told = timeout(REFUSAL_TIMEOUT, sending).await;
 }
 
-/// Refuses a client that gets no permit, without waiting. If its request arrives later, that resets the connection, and
-/// on some systems the client then loses the answer.
+/// Sends the refusal `unavailable` to a client that gets no permit, without waiting for the client to read it. If the
+/// client's request arrives later, the request resets the connection, and on some systems the client then loses the
+/// refusal.
 fn refuse_without_waiting(socket: &Socket, unavailable: &[u8]) {
     let socket = match socket {
         Socket::Tcp(stream) => SockRef::from(stream),
         Socket::Unix(stream) => SockRef::from(stream),
     };
-    // Bytes that were read cause no reset. If the send fails, the client only sees its connection close.
+    // Bytes that the server has read cause no reset. If the send fails, the client only sees its connection close.
     let (_read, _told) = ((&*socket).read(&mut [0; 1024]), socket.send(unavailable));
 }
 
-/// Whether an error of `accept` concerns one incoming connection and not the listener.
+/// Returns whether an error of `accept` concerns only one incoming connection, and not the listener.
 fn is_connection_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)

@@ -1,6 +1,7 @@
-//! Limits what passes over one connection, beside hyper. hyper has one limit for what it reads and for what it queues,
-//! but a head may be longer than the part of an answer that may wait in the program. So this module limits the answer's
-//! queue. It also counts the bytes of heads, so that the server refuses a long one with its own message.
+//! Limits the bytes on one connection, in addition to the limits of hyper. hyper has one common limit for what it reads
+//! and for what it queues for sending. But the head of a request can be longer than the part of a response that is
+//! allowed to queue in the program. So this module limits the queue of the response itself. It also counts the bytes of
+//! each head, so that the server can refuse a long head with its own message.
 
 use std::io::IoSlice;
 use std::pin::Pin;
@@ -14,34 +15,36 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-/// The largest head of a request. Programs on the same host share their cookies, which pile up.
+/// The maximum size of a request's head, in bytes. A head can be long because a browser sends the cookies of all
+/// programs on the same host.
 pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// When so many bytes wait in the program, no more of the body is taken, so that the next picture, or the next row, is
-/// chosen as late as possible.
+/// The number of queued bytes at which the program takes no more of a response's body. So the next picture, or the next
+/// row of a table, is chosen as late as possible.
 const MAX_UNSENT_BYTES: usize = 8 * 1024;
 
-/// Replaces the count while a request's body comes, which is no head.
+/// The value of `Traffic::head` while the body of a request arrives, whose bytes are not counted.
 const IN_BODY: usize = usize::MAX;
 
-/// The state that the two ends of a connection, the socket and the handlers, share.
+/// The state of a connection that its socket and its handlers share.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
-    /// Bytes that came since the last request.
+    /// The number of bytes received since the last request, or [`IN_BODY`].
     head: AtomicUsize,
     is_head_too_long: AtomicBool,
-    /// Whether a request came.
+    /// Whether the client has sent a request.
     has_request: AtomicBool,
     /// Whether the last request was HTTP/1.0.
     is_http_1_0: AtomicBool,
-    /// Bytes of bodies that were taken and are not written yet.
+    /// The number of bytes that were taken from bodies and are not yet written to the socket.
     unsent: AtomicUsize,
-    /// The body that waits until fewer bytes are unsent.
+    /// The waker of the body that pauses until fewer bytes are unsent.
     waiting: AtomicWaker,
 }
 
 impl Traffic {
-    /// Counts `bytes` from the client. Returns whether they belong to a head that is too long and does not end in them.
+    /// Counts `bytes` received from the client. Returns whether they belong to a head that is too long and still
+    /// incomplete.
     pub(super) fn record_read(&self, bytes: &[u8]) -> bool {
         let before = self.head.load(Ordering::Relaxed);
         if before == IN_BODY {
@@ -57,29 +60,31 @@ impl Traffic {
         is_too_long
     }
 
-    /// Records that the head of `request` is complete. If the request has a body, the next bytes are no head.
+    /// Records that the head of `request` is complete. If the request has a body, the next bytes do not belong to a
+    /// head.
     pub(super) fn begin_request<B: HttpBody>(&self, request: &Request<B>) {
         self.has_request.store(true, Ordering::Relaxed);
         self.is_http_1_0.store(request.version() < Version::HTTP_11, Ordering::Relaxed);
         self.head.store(if request.body().is_end_stream() { 0 } else { IN_BODY }, Ordering::Relaxed);
     }
 
-    /// Whether a request came.
+    /// Returns whether the client has sent a request.
     pub(super) fn has_request(&self) -> bool {
         self.has_request.load(Ordering::Relaxed)
     }
 
-    /// Whether the last request was HTTP/1.0, in which the end of the connection ends an answer.
+    /// Returns whether the last request was HTTP/1.0, where the end of the connection marks the end of a response.
     pub(super) fn is_http_1_0(&self) -> bool {
         self.is_http_1_0.load(Ordering::Relaxed)
     }
 
-    /// Whether the connection ended because a head was too long.
+    /// Returns whether the connection ended because a head was too long.
     pub(super) fn is_head_too_long(&self) -> bool {
         self.is_head_too_long.load(Ordering::Relaxed)
     }
 
-    /// Records that the first `written` bytes of `bufs` have gone to the socket; `bufs` are all bytes that waited.
+    /// Records that the first `written` bytes of `bufs` were written to the socket. `bufs` are all bytes that were
+    /// queued.
     pub(super) fn record_written(&self, bufs: &[IoSlice<'_>], written: usize) {
         let waiting: usize = bufs.iter().map(|buf| buf.len()).sum();
         let unsent = waiting.saturating_sub(written);
@@ -94,7 +99,7 @@ impl Traffic {
     }
 }
 
-/// A body that pauses while too many of its bytes wait.
+/// A response body that pauses while too many of its bytes are queued.
 #[derive(Debug)]
 pub(crate) struct BackpressureBody {
     body: Body,

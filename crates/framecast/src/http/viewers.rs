@@ -14,7 +14,7 @@ use super::Context;
 use super::api::{json, rfc3339};
 use super::{forwarded, guard, host};
 
-/// `/api/viewers`.
+/// Returns the route `/api/viewers`.
 pub(crate) fn routes(context: Context) -> Router {
     Router::new().route("/api/viewers", get(viewers).options(super::options)).with_state(context)
 }
@@ -27,14 +27,14 @@ struct ViewerList {
     viewers: Vec<ViewerView>,
 }
 
-/// The server's limits; the limits of cameras are in the configuration.
+/// The viewer limits of the whole server and of each address. The limits of cameras are in the configuration.
 #[derive(Serialize)]
 struct LimitsView {
     server: Option<usize>,
     address: Option<usize>,
 }
 
-/// Viewers refused since the start, by the limit that refused them.
+/// The number of viewers refused since the start, by the limit that was reached.
 #[derive(Serialize)]
 struct RefusedViewers {
     server: u64,
@@ -46,13 +46,13 @@ struct RefusedViewers {
 struct ViewerView {
     id: u64,
     camera: String,
-    /// `null` over a UNIX socket, and for clients that may not see addresses.
+    /// The viewer's address. `null` for a viewer on a UNIX socket, and if the client is not allowed to see addresses.
     address: Option<IpAddr>,
     via: &'static str,
     /// The viewer's rendition, as parameters of a URL; empty for the original pictures.
     rendition: String,
     since: String,
-    /// The number of the viewer's writer.
+    /// The number of the writer thread that sends to the viewer; `None` if the viewer has a task of its own.
     shard: Option<u32>,
     frames: u64,
     bytes: u64,
@@ -76,10 +76,12 @@ async fn viewers(State(context): State<Context>, request: Request) -> Response {
     })
 }
 
-/// Whether the request comes from this machine, and no proxy here forwarded it: clients that may only watch must not
-/// see who else does. The host name of the request reveals a proxy that adds no header: the proxy sends its own name
-/// for this server, or the name that its client typed. The client that a proxy names does not count, because the proxy
-/// may pass on a forged header.
+/// Returns whether the request comes from this machine, and no proxy here forwarded it. Only then can a client of a
+/// server without an account see the addresses of other viewers.
+///
+/// The host name of the request reveals a proxy that adds no header: the proxy sends its own name for this server, or
+/// the name that its client typed. The client that a proxy names does not count, because the proxy might pass on a
+/// forged header.
 fn is_from_here(request: &Request) -> bool {
     let (uri, headers) = (request.uri(), request.headers());
     if forwarded::is_forwarded(headers)
@@ -113,7 +115,7 @@ fn describe(stats: &ViewerStats, shows_addresses: bool) -> ViewerView {
     }
 }
 
-/// Milliseconds with three decimals.
+/// Returns `time` in milliseconds, with three decimals.
 fn millis(time: Duration) -> f64 {
     time.as_micros() as f64 / 1000.0
 }

@@ -1,5 +1,5 @@
-//! Formats a line of the log. Parts of it come from outside: a request's path, a camera's message. They must not end
-//! the line, reorder it, or control the terminal that shows it.
+//! Escapes hidden characters in log lines. Parts of a log line come from outside, such as a request's path or a
+//! camera's message. These parts must not end the line, reorder its text, or control the terminal that displays it.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -8,9 +8,9 @@ use framecast::is_hidden;
 
 use super::LogFormat;
 
-/// The escape sequences by which the formatter sets its colours (ECMA-48 §8.3.117): all off, bold, faint, italic, and
-/// the colours of the levels. The formatter escapes control sequences in messages but not in fields, so no other
-/// sequence that begins with ESC passes. A field that contains one of these gets a colour, and nothing else.
+/// The escape sequences with which the log formatter sets its colours (ECMA-48 §8.3.117): all attributes off, bold,
+/// faint, italic, and the colours of the levels. The formatter escapes control sequences in messages but not in fields.
+/// So [`escape`] lets only these sequences pass, and a field that contains one of them can only change the colour.
 const COLOURS: [&str; 9] = [
     "\u{1b}[0m",
     "\u{1b}[1m",
@@ -23,8 +23,8 @@ const COLOURS: [&str; 9] = [
     "\u{1b}[35m",
 ];
 
-/// `line` with its end, with each hidden character escaped as a number. Sequences of [`COLOURS`] stay if the log has
-/// colours.
+/// Returns `line`, including its newline if it has one, with each hidden character escaped. If `has_colours` is true,
+/// the sequences of [`COLOURS`] stay unescaped.
 pub(super) fn escape(line: &[u8], format: LogFormat, has_colours: bool) -> Cow<'_, [u8]> {
     let (text, end) = match line.split_last() {
         Some((b'\n', text)) => (text, "\n"),
@@ -44,7 +44,7 @@ pub(super) fn escape(line: &[u8], format: LogFormat, has_colours: bool) -> Cow<'
             }
             LogFormat::Human if matches!(c, '\t' | '\n' | '\r') => write!(shown, "{}", c.escape_default()),
             LogFormat::Human => write!(shown, "{}", c.escape_unicode()),
-            // Only within strings: between strings a hidden character is no JSON anyway.
+            // Valid only within strings. Between strings, JSON with a hidden character would not be valid anyway.
             LogFormat::Json => write!(shown, "\\u{:04x}", u32::from(c)),
         };
         escaped.expect("a String takes all that is written");

@@ -1,4 +1,5 @@
-//! The log: one line per event on standard error, as text or as JSON. No task waits for the reader of standard error.
+//! The log: one line per event on standard error, as text or as JSON. Logging never blocks a task, even if nobody reads
+//! standard error.
 
 mod line;
 mod panic;
@@ -13,20 +14,20 @@ use framecast::LostLines;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-/// The names of our own crates in filters.
+/// The names of the project's own crates, as users write them in log filters.
 const CRATES: [&str; 5] =
     ["framecast", "framecast_drivers", "framecast_hub", "framecast_media", "framecast_outputs"];
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     /// Lines for people
     Human,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
-/// Parses a filter, as in `info` or `warn,framecast_drivers=debug`.
+/// Parses a log filter such as `info` or `warn,framecast_drivers=debug`.
 ///
 /// # Errors
 /// The filter cannot be parsed.
@@ -34,7 +35,7 @@ pub(crate) fn filter(filter: &str) -> anyhow::Result<EnvFilter> {
     let refused = || anyhow!("--log {filter}: write error, warn, info, debug or trace, or PART=LEVEL,…");
     for directive in filter.split(',') {
         match directive.split_once('=') {
-            // The parser would take a misspelt level for the name of a module, which then logs nothing.
+            // The parser would treat a misspelt level as the name of a module, and then log nothing.
             None if !directive.is_empty() && !is_level(directive) => return Err(refused()),
             Some((part, _)) => check_crate(filter, part)?,
             None => {}
@@ -48,7 +49,8 @@ fn is_level(word: &str) -> bool {
     word.parse::<LevelFilter>().is_ok()
 }
 
-/// Refuses a name that is probably a misspelt crate of ours, and not a module of another program.
+/// Returns an error if `part` is probably a misspelt name from [`CRATES`]. Accepts other names, because they might be
+/// modules of other crates.
 fn check_crate(filter: &str, part: &str) -> anyhow::Result<()> {
     let name = part.split([':', '[']).next().unwrap_or_default();
     let nearest = CRATES.iter().min_by_key(|known| strsim::damerau_levenshtein(name, known));
@@ -58,10 +60,10 @@ fn check_crate(filter: &str, part: &str) -> anyhow::Result<()> {
     }
 }
 
-/// How long the log may take to write the lines of a panic that ends the program.
+/// How long the program waits for the log to write its last lines, after a panic that ends the program.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The running log. At the end of the program, [`finish`](Self::finish) waits for its lines.
+/// The running log. [`finish`](Self::finish) must be called at the end of the program, to wait for the last lines.
 #[derive(Debug)]
 pub(crate) struct Log {
     queue_end: queue::QueueEnd,
@@ -69,18 +71,18 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Counts the lines that standard error did not take.
+    /// Returns the counter of the lines that were lost because standard error did not accept them.
     pub(crate) fn lost(&self) -> &LostLines {
         &self.lost
     }
 
-    /// Waits until all lines are written, until `deadline` at the latest.
+    /// Waits until all lines are written, but not beyond `deadline`.
     pub(crate) fn finish(self, deadline: Instant) {
         self.queue_end.wait_until(deadline);
     }
 }
 
-/// If the main thread panics, the log must still write the panic.
+/// If the main thread panics, dropping the log waits until the panic is written.
 impl Drop for Log {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -89,7 +91,7 @@ impl Drop for Log {
     }
 }
 
-/// Starts the log with [`filter`], and logs panics there.
+/// Starts the log, which records panics and the events that `filter` selects. `filter` has the syntax of [`filter()`].
 ///
 /// # Errors
 /// The filter cannot be parsed.

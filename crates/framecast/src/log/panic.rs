@@ -1,5 +1,5 @@
-//! Panics in the log. The standard library would write them to standard error itself, and block there until its reader
-//! takes them.
+//! Logs panics. Without this module, the standard library would write a panic to standard error itself, and would block
+//! if nobody reads standard error.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 
@@ -8,11 +8,11 @@ use tracing::error;
 
 use super::LogFormat;
 
-/// How many lines of a backtrace the log prints. The frames next to the panic come first.
+/// The maximum number of lines of a backtrace in the text log. The frames closest to the panic come first.
 const MAX_LINES: usize = 200;
 
-/// Logs each panic from now on as a line. If `RUST_BACKTRACE` asks for a backtrace, each of its lines is a line of the
-/// text log, or the whole backtrace is one field in JSON.
+/// Installs a panic hook that logs each panic as one line. If `RUST_BACKTRACE` asks for a backtrace, the text log has
+/// one more line per line of the backtrace; the JSON log has the whole backtrace in one field.
 pub(super) fn install_hook(format: LogFormat) {
     std::panic::set_hook(Box::new(move |info| {
         let message = panic_message(info.payload());

@@ -1,8 +1,8 @@
 //! The queue between the tasks that log and standard error. No task waits for standard error.
 //!
-//! A line goes into a queue, which is bounded in lines and bytes, and a separate thread writes it. If standard error
-//! takes nothing (a paused terminal, a pipe without a reader), the queue fills up; further lines are lost and counted.
-//! Only the thread may block, and the end of the program waits for it for a bounded time.
+//! A line goes into a queue, which is bounded in lines and bytes, and a separate thread writes the line. If standard
+//! error accepts nothing (a paused terminal, a pipe that nobody reads), the queue fills up; further lines are lost and
+//! counted. Only the thread can block. At its end, the program waits for the thread, but only for a bounded time.
 
 use std::io::{self, ErrorKind, Write};
 use std::mem::ManuallyDrop;
@@ -18,16 +18,16 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::{LogFormat, line};
 
-/// How many lines the queue holds: more than a start with a hundred cameras writes at once.
+/// The maximum number of lines in the queue. A start with a hundred cameras writes fewer lines at once.
 const MAX_LINES: usize = 4096;
 
-/// How many bytes these lines may have together.
+/// The maximum total size of the lines in the queue, in bytes.
 const MAX_BYTES: usize = 1 << 20;
 
-/// At the end of the program, if standard error takes no line for this long, its reader is taken for gone.
+/// How long, at the end of the program, the log waits for standard error to accept a line before it gives up.
 const STALL_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The queue's input.
+/// The input of the queue: the writer to which tasks log.
 #[derive(Debug, Clone)]
 pub(super) struct Queue {
     shared: Arc<Shared>,
@@ -37,23 +37,24 @@ pub(super) struct Queue {
     has_colours: bool,
 }
 
-/// The handle that waits until the queue is empty.
+/// A handle that waits, at the end of the program, until the queue is empty.
 #[derive(Debug)]
 pub(super) struct QueueEnd {
     shared: Arc<Shared>,
-    /// Never dropped: its drop may wait for a second, and write to standard output.
+    /// The guard of the queue's thread. Never dropped, because its drop can block for a second and write to standard
+    /// output.
     _guard: ManuallyDrop<WorkerGuard>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     waiting: Mutex<Backlog>,
-    /// The thread has written a line, or failed to.
+    /// Signalled when the thread has written a line or has failed to write it.
     written: Condvar,
     lost: LostLines,
 }
 
-/// The queued lines that are not written yet.
+/// The number and total size of the queued lines that are not written yet.
 #[derive(Debug, Default)]
 struct Backlog {
     lines: usize,
@@ -66,7 +67,7 @@ impl Shared {
     }
 }
 
-/// A queue whose thread writes to standard error.
+/// Creates a queue, and starts the thread that writes the queued lines to standard error.
 pub(super) fn to_standard_error(format: LogFormat, has_colours: bool) -> (Queue, QueueEnd) {
     let shared = Arc::<Shared>::default();
     let builder =
@@ -79,14 +80,15 @@ pub(super) fn to_standard_error(format: LogFormat, has_colours: bool) -> (Queue,
 }
 
 impl Queue {
-    /// Counts the lost lines.
+    /// Returns the counter of lost lines.
     pub(super) fn lost(&self) -> &LostLines {
         &self.shared.lost
     }
 }
 
 impl Write for Queue {
-    /// Takes one line, with its end; never blocks and never fails.
+    /// Queues one line, including its newline. Counts the line as lost if the queue is full. Never waits for standard
+    /// error and never fails.
     fn write(&mut self, given: &[u8]) -> io::Result<usize> {
         if given.is_empty() {
             return Ok(0);
@@ -122,8 +124,8 @@ impl<'a> MakeWriter<'a> for Queue {
 }
 
 impl QueueEnd {
-    /// Waits until all lines are written, until `deadline` at the latest. Gives up after [`STALL_TIMEOUT`] if standard error
-    /// takes no line. Lines that come later may be lost.
+    /// Waits until all queued lines are written, but not beyond `deadline`. Gives up earlier if standard error accepts
+    /// no line for [`STALL_TIMEOUT`]. Lines that are logged after this call can be lost.
     pub(super) fn wait_until(&self, deadline: Instant) {
         let mut waiting = self.shared.waiting();
         let (mut left, mut gives_up_at) = (waiting.lines, Instant::now() + STALL_TIMEOUT);
@@ -141,17 +143,19 @@ impl QueueEnd {
     }
 }
 
-/// The thread's end of the queue.
+/// The output of the queue: the writer that the thread uses.
 struct StderrWriter {
     shared: Arc<Shared>,
     /// How many lost lines the log has already reported.
     told: u64,
-    /// Whether the last line was written. To a reader that has gone the log reports no loss.
+    /// Whether the last line was written. After a failed write, the log does not report lost lines, because probably
+    /// nobody reads standard error any more.
     is_taken: bool,
 }
 
 impl Write for StderrWriter {
-    /// Writes a whole line. If that fails, because the reader has gone or a disk is full, the line is lost.
+    /// Writes a whole line. If that fails, because nobody reads standard error any more or a disk is full, the line is
+    /// lost.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.is_taken = RawStderr.write_all(line).is_ok();
         if !self.is_taken {
@@ -164,13 +168,13 @@ impl Write for StderrWriter {
         Ok(line.len())
     }
 
-    /// The thread calls this when the queue is empty. Reports the lost lines here, at the place in the output where
-    /// they are missing.
+    /// Logs how many lines were lost since the last report. The thread calls this when the queue is empty, so the
+    /// report appears where the lines are missing.
     fn flush(&mut self) -> io::Result<()> {
         let lost = self.shared.lost.count();
         if self.is_taken && lost > self.told {
             let lines = lost - self.told;
-            // Set before the warning, because the warning itself may be lost, which adds one more.
+            // Set before the warning, because the warning itself can be lost, which adds one more.
             self.told = lost;
             warn!(lines, "lines of the log were lost here, because standard error did not take them");
         }
@@ -178,8 +182,8 @@ impl Write for StderrWriter {
     }
 }
 
-/// The descriptor itself. The standard library's handle has a lock, and a blocked write would hold it and block all
-/// others that write to standard error.
+/// The file descriptor of standard error, without the lock of the standard library's handle. A blocked write would hold
+/// that lock, and would block everything else that writes to standard error.
 struct RawStderr;
 
 impl Write for RawStderr {

@@ -1,7 +1,8 @@
-//! The state of one attempt: its pictures, viewers and silence.
+//! The state of one attempt to open and read a camera: its picture intervals, its viewers, and how long it has
+//! delivered no picture.
 //!
-//! If a source ends cleanly after a picture, the supervisor opens it again within the same attempt, and the viewers see
-//! one stream. So this state goes on.
+//! If a source ends without an error after a picture, the supervisor opens the source again within the same attempt,
+//! and viewers see one stream. So the state of the attempt continues.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -15,39 +16,41 @@ use super::frame_intervals::FrameIntervals;
 use super::stall_policy::{StallPolicy, rounded};
 use crate::config::CameraSettings;
 
-/// The least time between two openings of a source, however fast its pictures come.
+/// The minimum time between two openings of a source, however high its frame rate is.
 const REOPENING_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The delay after an excused failure: a network takes a moment to come back, a busy server to be free.
+/// The minimum time between two openings after a failure that does not make the camera lost. A network needs a moment
+/// to recover, and a busy server a moment to become free.
 const EXCUSED_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// A frame that comes so soon after the program resumed may have waited in a socket whose peer is gone.
+/// How long after the program resumed an arriving frame does not prove that the connection works: the frame might have
+/// waited in a socket whose peer is gone.
 const RESUME_GRACE: Duration = Duration::from_secs(1);
 
 /// One attempt of the supervisor to open and read the camera.
 pub(super) struct Attempt {
     pub(super) live_since: Option<Instant>,
-    /// The last activity: when the source opened or delivered a frame, or when the program resumed.
+    /// The time of the last activity: the source opened or delivered a frame, or the program resumed.
     last_activity: Instant,
     pub(super) stall_policy: StallPolicy,
-    /// The intervals between the pictures until the current source was opened.
+    /// The intervals between the camera's pictures until the current source was opened.
     intervals: FrameIntervals,
     unwatched_since: Option<Instant>,
-    /// Whether viewers see slates: no frame has come yet, or none for a while.
+    /// Whether viewers get slates, because no frame has arrived yet, or none for a while.
     pub(super) is_silent: bool,
-    /// How many broken pictures the camera had before this attempt.
+    /// The number of broken pictures that the camera delivered before this attempt.
     broken_before: u64,
-    /// When the camera was opened.
+    /// When this attempt began.
     started_at: Instant,
-    /// When the source was opened last.
+    /// When the supervisor last began to open a source.
     source_began_at: Instant,
     /// Whether this attempt has opened a source.
     was_opened: bool,
-    /// The value of `was_opened` when the current source began.
+    /// Whether this attempt had already opened a source before the current source.
     pub(super) is_reopened: bool,
-    /// Whether the silence until the next source begins is excused.
+    /// Whether the time without a picture until the next source begins does not count against the camera.
     is_silence_excused: bool,
-    /// Why the last source delivered no picture, if that source gave a reason.
+    /// Why the previous source delivered no picture, if that source gave a reason.
     last_problem: Option<String>,
     /// Whether the log already says that pictures are broken.
     pub(super) has_logged_broken: Arc<AtomicBool>,
@@ -77,7 +80,7 @@ impl Attempt {
         }
     }
 
-    /// Records that the supervisor begins to open a source; returns the intervals between the pictures until now.
+    /// Records that the supervisor begins to open a source. Returns the intervals between the camera's pictures so far.
     pub(super) fn begin_source(&mut self) -> FrameIntervals {
         self.source_began_at = Instant::now();
         self.is_reopened = self.was_opened;
@@ -88,7 +91,7 @@ impl Attempt {
         self.intervals
     }
 
-    /// Records that the source is open.
+    /// Records that the source is open. `max_frame_gap` is the longest normal time between two of its pictures.
     pub(super) fn record_opened(&mut self, max_frame_gap: Duration) {
         self.stall_policy.set_max_frame_gap(max_frame_gap);
         // For a reopened source, the time without a picture counts from the last picture.
@@ -107,22 +110,24 @@ impl Attempt {
         self.unwatched_since = update_unwatched_since(self.unwatched_since, viewers, had_viewer, now);
     }
 
-    /// Records when the last frame took the fast path.
+    /// Records when the last frame took the [`FastPath`], if a frame did.
     pub(super) fn record_passed(&mut self, last_frame_at: Option<Instant>) {
         self.last_activity =
             last_frame_at.map_or(self.last_activity, |last_frame_at| last_frame_at.max(self.last_activity));
     }
 
-    /// Records that the program resumed; silence counts from there. Returns whether that changed the last activity.
+    /// Records when the program last resumed after a suspension. The time without a picture counts from then. Returns
+    /// whether this changed the time of the last activity.
     pub(super) fn record_resume(&mut self, resumed_at: Option<Instant>) -> bool {
         let before = self.last_activity;
         self.last_activity = resumed_at.map_or(before, |resumed_at| resumed_at.max(before));
         self.last_activity > before
     }
 
-    /// Excuses the silence if nothing has come since the program resumed at `resumed_at`: the peer may have vanished
-    /// during the suspension without closing the connection. This ends the source and stores `intervals`. The silence then
-    /// counts from the beginning of the next source, and is not excused again.
+    /// Excuses the camera's silence, the time without a frame, if no frame has arrived since the program resumed at
+    /// `resumed_at`. The peer might have vanished during the suspension without closing the connection. Excusing the
+    /// silence ends the source and stores its `intervals`. Silence then counts from the beginning of the next source,
+    /// and is not excused again. Returns whether the silence was excused.
     pub(super) fn excuses_silence(&mut self, resumed_at: Option<Instant>, intervals: FrameIntervals) -> bool {
         if resumed_at.is_none_or(|resumed_at| self.last_activity > resumed_at + RESUME_GRACE) {
             return false;
@@ -138,8 +143,8 @@ impl Attempt {
         self.last_problem = Some(reason);
     }
 
-    /// Whether a frame has taken the fast path since the last activity. If not, this closes the fast path, because what
-    /// follows assumes a silent camera.
+    /// Returns whether a frame has taken the fast path, directly to the viewers, since the last activity. If not,
+    /// closes the fast path, because the caller then handles a camera that delivers no picture.
     pub(super) fn has_new_frame(&mut self, fast_path: &FastPath) -> bool {
         let before = self.last_activity;
         fast_path.close();
@@ -150,12 +155,12 @@ impl Attempt {
         self.last_activity > before
     }
 
-    /// When the attempt began, if it has opened a source before the current one.
+    /// Returns when the attempt began. Returns `None` if the current source is the first source of the attempt.
     pub(super) fn reopened_since(&self) -> Option<std::time::Instant> {
         self.is_reopened.then(|| self.started_at.into_std())
     }
 
-    /// Stores the picture intervals at the end of a source; returns whether this source delivered any pictures.
+    /// Stores the picture intervals at the end of a source. Returns whether this source delivered any pictures.
     pub(super) fn end_source(&mut self, intervals: FrameIntervals) -> bool {
         let new = intervals.pictures() - self.intervals.pictures();
         self.intervals = intervals;
@@ -163,7 +168,7 @@ impl Attempt {
         new > 0
     }
 
-    /// When to open a source again that ended without a known fault: when its next picture would be due.
+    /// Returns when to open the source again after it ended without a known fault: when its next picture would be due.
     pub(super) fn reopen_at(&self, max_fps: f64) -> Instant {
         let usual = self.intervals.interval_while_open().unwrap_or(REOPENING_INTERVAL);
         let usual = usual.max(Duration::from_secs_f64(1.0 / max_fps));
@@ -171,12 +176,12 @@ impl Attempt {
         due_at.max(self.source_began_at + REOPENING_INTERVAL)
     }
 
-    /// When to open a source again after an excused failure.
+    /// Returns when to open the source again after a failure that does not make the camera lost.
     pub(super) fn retry_at(&self) -> Instant {
         Instant::now().max(self.source_began_at + EXCUSED_RETRY_DELAY)
     }
 
-    /// Whether to log that the source ends after so many pictures; true only once.
+    /// Returns whether to log that the source ended: true only for the first call.
     pub(super) fn should_log_end(&mut self) -> bool {
         !std::mem::replace(&mut self.has_logged_end, true)
     }
@@ -185,13 +190,14 @@ impl Attempt {
         settings.idle_timeout.zip(self.unwatched_since).map(|(timeout, since)| since + timeout)
     }
 
-    /// When the camera counts as stalled, by `intervals`. `None` if the time between its pictures depends on outside
-    /// events alone.
+    /// Returns when the camera counts as stalled, given its picture intervals. Returns `None` if only outside events
+    /// decide when a picture arrives, as in a watched folder.
     pub(super) fn stalled_at(&self, intervals: &FrameIntervals) -> Option<Instant> {
         self.last_activity.checked_add(self.stall_policy.lost_after(intervals)?)
     }
 
-    /// When viewers get a slate: while the last picture might still pass for live.
+    /// Returns when viewers get a slate: early enough that they do not mistake the last picture for a live picture.
+    /// Returns `None` in the same case as [`stalled_at`](Self::stalled_at).
     pub(super) fn slate_at(&self) -> Option<Instant> {
         self.last_activity.checked_add(self.stall_policy.slate_after()?)
     }
@@ -205,14 +211,14 @@ impl Attempt {
             }
             _ => self.stall_policy.reason(intervals),
         };
-        // The reason of an earlier source is out of date once a picture has come.
+        // The problem of an earlier source is out of date once a picture has arrived.
         match self.last_problem.as_ref().filter(|_| intervals.pictures() == self.intervals.pictures()) {
             Some(problem) => format!("{reason}; the last attempt failed: {problem}"),
             None => reason,
         }
     }
 
-    /// The picture intervals until the current source was opened.
+    /// Returns the picture intervals until the current source was opened.
     pub(super) fn intervals(&self) -> FrameIntervals {
         self.intervals
     }
@@ -222,7 +228,9 @@ impl Attempt {
     }
 }
 
-/// Since when the camera has had no viewer. A request for one picture that came and went counts as a viewer until now.
+/// Returns since when the camera has had no viewer; `None` if it has one now. `had_viewer` says whether a viewer has
+/// connected since the last call. A viewer that has left again, such as a request for one picture, counts as a viewer
+/// until now.
 pub(super) fn update_unwatched_since(
     since: Option<Instant>,
     viewers: usize,

@@ -1,34 +1,35 @@
-//! The delay before the next attempt.
+//! The delay before the next attempt to open a lost camera.
 
 use std::time::Duration;
 
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const MAX_DELAY: Duration = Duration::from_secs(30);
 
-/// After a camera has been live for so long, its next failure counts as the first.
+/// How long a camera must be live for its next failure to count as the first failure again.
 const RESET_AFTER: Duration = Duration::from_secs(10);
 
-/// Delays that double from one second to thirty. The jitter keeps many cameras behind one switch from coming back at
-/// the same instant.
+/// Retry delays that double from one second to thirty seconds. The random jitter keeps many cameras behind one switch
+/// from retrying at the same instant.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// Records that the camera was live for `live_for`.
+    /// Records that the camera was live for `live_for`. If that was at least [`RESET_AFTER`], the delays begin with the
+    /// first delay again.
     pub(crate) fn succeeded_for(&mut self, live_for: Duration) {
         if live_for >= RESET_AFTER {
             self.failures = 0;
         }
     }
 
-    /// The delay after a failure that only another configuration fixes.
+    /// Returns the delay after a failure that only a change of the configuration can fix.
     pub(crate) fn max_delay() -> Duration {
         MAX_DELAY
     }
 
-    /// The next delay. `random` is from 0 to 1 and shortens the delay by up to a quarter.
+    /// Returns the delay after one more failure. `random` is from 0 to 1 and shortens the delay by up to a quarter.
     pub(crate) fn next_delay(&mut self, random: f64) -> Duration {
         let full = FIRST_DELAY.saturating_mul(1 << self.failures.min(10)).min(MAX_DELAY);
         self.failures += 1;

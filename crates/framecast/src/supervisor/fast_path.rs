@@ -1,9 +1,8 @@
-//! The fast path of frames from the driver's thread to the viewers, while the supervisor has nothing to decide about
-//! them.
+//! The fast path of frames: from the driver's thread directly to the viewers, without the supervisor.
 //!
-//! A live camera without problems costs its supervisor nothing per frame. The supervisor opens the fast path after the
-//! first frame, and closes it before it reports anything else about the camera. It looks up the time of the last frame
-//! only when it would otherwise take the camera for silent.
+//! With the fast path, a live camera without problems costs its supervisor nothing per frame. The supervisor opens the
+//! fast path after the first frame, and closes it before it reports any other state of the camera. The supervisor looks
+//! up the time of the last frame only before it would treat the camera as stalled.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,26 +12,28 @@ use tokio::time::Instant;
 
 use super::frame_intervals::FrameIntervals;
 
-/// The fast path of one source; closed at first.
+/// The fast path of one source, on which frames go directly to the viewers. It is closed at first.
 #[derive(Debug, Default)]
 pub(crate) struct FastPath(Mutex<FastPathState>);
 
 #[derive(Debug, Default)]
 struct FastPathState {
     is_open: bool,
-    /// Frames that were returned to the caller and are not published yet; no later frame may overtake them.
+    /// The number of frames that were returned to the caller and are not published yet. Later frames must not overtake
+    /// them.
     returned_frames: usize,
     last_frame_at: Option<Instant>,
     intervals: FrameIntervals,
 }
 
 impl FastPath {
-    /// A fast path for a camera whose pictures came as in `intervals` until now.
+    /// Creates a closed fast path. `intervals` are the intervals between the camera's pictures so far.
     pub(crate) fn new(intervals: FrameIntervals) -> Self {
         Self(Mutex::new(FastPathState { intervals, ..FastPathState::default() }))
     }
 
-    /// Publishes `frame`, or returns it if the fast path is closed. The caller then publishes it and calls
+    /// Publishes `frame` and returns `None`. Returns the frame instead if the fast path is closed, or if an earlier
+    /// returned frame is not published yet. The caller must then publish the frame itself and call
     /// [`frame_published`](Self::frame_published).
     pub(crate) fn publish(&self, feed: &Feed, frame: Frame) -> Option<Frame> {
         let mut state = self.lock();
@@ -43,7 +44,7 @@ impl FastPath {
             return Some(frame);
         }
         state.last_frame_at = Some(now);
-        // Under the lock, so that no frame passes once the fast path is closed.
+        // Published under the lock, so that no frame takes the fast path once it is closed.
         feed.publish(frame);
         None
     }
@@ -58,17 +59,18 @@ impl FastPath {
         self.lock().is_open = true;
     }
 
-    /// After this no frame passes.
+    /// Closes the fast path. From then on, [`publish`](Self::publish) returns each frame to its caller.
     pub(crate) fn close(&self) {
         self.lock().is_open = false;
     }
 
-    /// When the last frame passed.
+    /// Returns when the last frame took the fast path.
     pub(crate) fn last_frame_at(&self) -> Option<Instant> {
         self.lock().last_frame_at
     }
 
-    /// The intervals between all pictures so far, passed or returned.
+    /// Returns the intervals between all pictures so far, whether they took the fast path or were returned to the
+    /// caller.
     pub(crate) fn intervals(&self) -> FrameIntervals {
         self.lock().intervals
     }

@@ -1,13 +1,14 @@
-//! A camera's frame rate: the last intervals between its pictures, across reopened sources.
+//! A camera's frame rate, as the last intervals between its pictures. When a source is reopened, the measurement
+//! continues.
 //!
-//! Each frame records one interval, so this is a fixed ring buffer without allocation. The median is computed only when
-//! a camera is silent or its source has ended.
+//! Each frame records one interval, so the intervals are in a ring buffer of fixed size, without allocation. The median
+//! is computed only when a camera delivers no picture or its source has ended.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many intervals the ring has: enough that a single unusual one does not matter.
+/// The number of intervals in a ring: enough that a single unusual interval does not matter.
 const RING_LEN: usize = 8;
 
 /// The last intervals between the pictures of a camera.
@@ -17,14 +18,15 @@ pub(crate) struct FrameIntervals {
     last_at: Option<Instant>,
     /// Whether the source was reopened since the last picture.
     was_reopened: bool,
-    /// All intervals.
+    /// All intervals, whether the source was reopened in between or not.
     all: IntervalRing,
-    /// Intervals during which the source stayed open. The others include our own wait before the source was reopened.
+    /// The intervals during which the source stayed open. All other intervals include the server's own wait before it
+    /// reopened the source.
     while_open: IntervalRing,
 }
 
 impl FrameIntervals {
-    /// Records a picture that came at `now`.
+    /// Records a picture that arrived at `now`.
     pub(crate) fn record(&mut self, now: Instant) {
         if let Some(last_at) = self.last_at {
             let interval = now.saturating_duration_since(last_at);
@@ -38,27 +40,28 @@ impl FrameIntervals {
         self.pictures += 1;
     }
 
-    /// Records that the source is reopened.
+    /// Records that the supervisor reopens the source.
     pub(crate) fn mark_reopened(&mut self) {
         self.was_reopened = true;
     }
 
-    /// The number of pictures so far.
+    /// Returns the number of pictures so far.
     pub(crate) fn pictures(&self) -> u64 {
         self.pictures
     }
 
-    /// When the last picture came.
+    /// Returns when the last picture arrived; `None` before the first picture.
     pub(crate) fn last_at(&self) -> Option<Instant> {
         self.last_at
     }
 
-    /// The usual time from one picture to the next.
+    /// Returns the median time from one picture to the next; `None` before the second picture.
     pub(crate) fn interval(&self) -> Option<Duration> {
         self.all.median()
     }
 
-    /// The usual interval of an open source; `None` if each opening delivers only one picture.
+    /// Returns the median time between two pictures of a source that stayed open; `None` if each opening delivers only
+    /// one picture.
     pub(crate) fn interval_while_open(&self) -> Option<Duration> {
         self.while_open.median()
     }
@@ -67,7 +70,7 @@ impl FrameIntervals {
 #[derive(Debug, Clone, Copy, Default)]
 struct IntervalRing {
     intervals: [Duration; RING_LEN],
-    /// How many intervals were ever pushed.
+    /// The number of intervals pushed so far, including overwritten intervals.
     count: usize,
 }
 
@@ -77,8 +80,8 @@ impl IntervalRing {
         self.count += 1;
     }
 
-    /// Of an even number, the upper of the two middle values: a camera that sends each picture twice is as slow as its
-    /// longer intervals.
+    /// Returns the median. For an even number of intervals, returns the larger of the two middle values, because a
+    /// camera that sends each picture twice is as slow as its longer intervals.
     fn median(&self) -> Option<Duration> {
         let len = self.count.min(RING_LEN);
         let mut sorted = self.intervals;

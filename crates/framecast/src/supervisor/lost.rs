@@ -1,4 +1,4 @@
-//! A lost camera: reports the loss, and waits for the next attempt.
+//! Reports a lost camera, and waits for the next attempt to open it.
 
 use std::future::pending;
 use std::pin::pin;
@@ -16,7 +16,7 @@ use super::{Supervisor, sleep_until_or_forever};
 use crate::camera::Camera;
 
 impl Supervisor {
-    /// Tells viewers and the log that the camera is lost.
+    /// Reports to viewers, the log and the history that the camera is lost.
     pub(super) fn mark_lost(&mut self, reason: &str) {
         let earlier = self.feed.status();
         if earlier.reason.as_deref() == Some(reason) {
@@ -32,8 +32,8 @@ impl Supervisor {
         self.slates.begin();
     }
 
-    /// Waits for the next attempt and shows slates to viewers. Returns false when the camera has had no viewer for
-    /// `idle_timeout`.
+    /// Waits until the next attempt is due or the device is replugged, and sends slates to viewers meanwhile. Returns
+    /// false if the supervisor should make the camera idle instead, because it has no viewer.
     pub(super) async fn wait_for_retry(
         &mut self,
         reason: String,
@@ -67,7 +67,7 @@ impl Supervisor {
                     return viewers > 0 || self.settings.idle_timeout.is_none();
                 }
                 () = sleep_until_or_forever(idle_at) => return false,
-                // Marked as changed again, for the check at the top of the loop.
+                // Marks the viewer count as changed again, for the check at the top of the loop.
                 _ = self.demand.changed() => self.demand.mark_changed(),
                 () = self.slates.show(&status), if viewers > 0 => {}
             }
@@ -75,8 +75,8 @@ impl Supervisor {
     }
 }
 
-/// Waits for a lost camera's device to be replugged, in a separate task. If the driver panics there, this future never
-/// resolves.
+/// Waits, in a separate task, until a lost camera's device is replugged. If the driver panics in that task, this
+/// function never returns.
 async fn wait_for_device(camera: Arc<Camera>) {
     let waiting = AbortOnDropHandle::new(tokio::spawn(async move {
         match camera.drivers.find(&camera.settings.source) {

@@ -1,9 +1,9 @@
 //! The life of a camera: idle → opening → live → lost → live, and idle again when its viewers have left.
 //!
-//! [`Supervisor::run`] is the only retry policy. `run_once` is one attempt, from the first byte to the last, over
-//! however many connections. [`read_loop`] publishes the frames and detects silence; [`lost`] waits for the next attempt.
-//! Driver code runs on the [`reader`]'s thread, never here, so that a driver that blocks or panics affects no other
-//! camera.
+//! [`Supervisor::run`] contains the only retry policy. `run_once` makes one attempt, which can span several
+//! connections. [`read_loop`] publishes the frames and detects that a camera delivers none; [`lost`] waits for the next
+//! attempt. Driver code runs on the [`reader`]'s thread, never here, so that a driver that blocks or panics affects no
+//! other camera.
 
 mod attempt;
 mod backoff;
@@ -37,10 +37,11 @@ use reader::Reader;
 use slate::SlateRenderer;
 pub(crate) use stall_policy::DEFAULT_STALL_TIMEOUT;
 
-/// How long a driver may take to close its device before the camera goes on without it.
+/// How long the supervisor waits for a driver to close its device before it continues without waiting.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// How many threads of one camera may hang in a driver before the supervisor starts no more.
+/// The maximum number of one camera's threads that hang in a driver. At this number, the supervisor starts no more
+/// threads.
 const MAX_STUCK_READERS: usize = 4;
 
 /// The task that keeps one camera open while it has viewers.
@@ -58,11 +59,12 @@ pub(crate) struct Supervisor {
 
 /// How one attempt ended.
 enum AttemptOutcome {
-    /// The camera had no viewer for `idle_timeout`; how long it had been live.
+    /// The camera had no viewer for `idle_timeout`, after it had been live for `live_for`.
     Unwatched { live_for: Duration },
-    /// The server shuts down.
+    /// The server is shutting down.
     Shutdown,
-    /// The camera failed for this reason; how long it had been live, and whether a retry can help.
+    /// The camera failed for `reason`, after it had been live for `live_for`. A retry can help if `is_transient` is
+    /// true.
     Failed { reason: String, live_for: Duration, is_transient: bool },
 }
 
@@ -78,7 +80,7 @@ impl Supervisor {
         Self { camera, feed, settings, shutdown, demand, slates, stuck: Vec::new(), suspend_monitor }
     }
 
-    /// Runs until shutdown.
+    /// Supervises the camera until shutdown.
     pub(crate) async fn run(mut self) {
         let span = info_span!("camera", id = self.feed.name());
         async {
@@ -109,7 +111,7 @@ impl Supervisor {
         .await;
     }
 
-    /// Waits for a viewer; false at shutdown.
+    /// Waits until the camera has a viewer; does not wait if the camera never becomes idle. Returns false at shutdown.
     async fn wait_for_viewer(&mut self) -> bool {
         if self.settings.idle_timeout.is_none() {
             return !self.shutdown.is_cancelled();
@@ -126,10 +128,10 @@ impl Supervisor {
         }
     }
 
-    /// Makes one attempt to open and read the camera. If a source ends cleanly after a picture, the next source follows
-    /// within the same attempt.
+    /// Makes one attempt to open and read the camera. If a source ends without an error after a picture, the supervisor
+    /// opens the source again within the same attempt.
     async fn run_once(&mut self) -> AttemptOutcome {
-        // A lost camera stays lost until a frame comes, and the log does not repeat its attempts.
+        // A lost camera stays lost until a frame arrives, and the log does not repeat the attempts.
         if self.feed.status().state == CameraState::Lost {
             debug!(source = self.settings.source.for_debug(), "trying again");
         } else {
@@ -149,7 +151,8 @@ impl Supervisor {
         }
     }
 
-    /// The current number of viewers, and whether any came since the last call, even for one picture.
+    /// Returns the current number of viewers, and whether any viewer has connected since the last call, even for one
+    /// picture.
     fn viewers(&mut self) -> (usize, bool) {
         let had_viewer = self.demand.has_changed().unwrap_or(false);
         (*self.demand.borrow_and_update(), had_viewer)
@@ -171,7 +174,7 @@ impl Supervisor {
     }
 }
 
-/// Sleeps until `at`; for ever without one.
+/// Sleeps until `at`, or forever if `at` is `None`.
 async fn sleep_until_or_forever(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,

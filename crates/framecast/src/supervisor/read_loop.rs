@@ -1,4 +1,4 @@
-//! An open camera: reads its sources one after the other, each until it ends, and waits between them.
+//! Reads an open camera: opens its source, reads the source until it ends, waits, and opens the source again.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -16,25 +16,26 @@ use super::reader::{Reader, Report};
 use super::{AttemptOutcome, CLOSE_TIMEOUT, MAX_STUCK_READERS, Supervisor, sleep_until_or_forever};
 use crate::error_chain::one_line;
 
-/// What an open camera waits for.
+/// What the supervisor of an open camera waits for.
 enum Wait<'a> {
-    /// The reports of the camera's source.
+    /// The reports of the thread that reads the camera's source.
     Reports(&'a mut Reader),
-    /// The time to open the camera's source again.
+    /// The time at which to open the camera's source again.
     Reopening(Instant),
 }
 
-/// The next step after a source or a wait: the camera's next source is due at this time, or the attempt has ended.
+/// The next step after a source has ended or a wait is over: `Continue` with the time at which to open the source
+/// again, or `Break` because the attempt has ended.
 type NextStep = ControlFlow<AttemptOutcome, Instant>;
 
-/// The result of waiting.
+/// The result of [`Wait::next`].
 enum WaitOutcome {
     Report(Option<Report>),
     Due,
 }
 
 impl Wait<'_> {
-    /// Cancel safe.
+    /// Waits for the next report, or for the time to open the source again. Cancel safe.
     async fn next(&mut self) -> WaitOutcome {
         match self {
             Self::Reports(reader) => WaitOutcome::Report(reader.next().await),
@@ -45,7 +46,7 @@ impl Wait<'_> {
         }
     }
 
-    /// The picture intervals so far.
+    /// Returns the intervals between the camera's pictures so far.
     fn intervals(&self, attempt: &Attempt) -> FrameIntervals {
         match self {
             Self::Reports(reader) => reader.fast_path().intervals(),
@@ -53,7 +54,7 @@ impl Wait<'_> {
         }
     }
 
-    /// Whether a frame has taken the fast path since the last activity; see [`Attempt::has_new_frame`].
+    /// Returns whether a frame has taken the fast path since the last activity; see [`Attempt::has_new_frame`].
     fn has_new_frame(&self, attempt: &mut Attempt) -> bool {
         match self {
             Self::Reports(reader) => attempt.has_new_frame(reader.fast_path()),
@@ -63,7 +64,7 @@ impl Wait<'_> {
 }
 
 impl Supervisor {
-    /// Reads one source of the camera, from its opening to its closing.
+    /// Opens the camera's source, reads it until it ends, and closes it.
     pub(super) async fn read_once(&mut self, attempt: &mut Attempt) -> NextStep {
         let mut reader = match self.spawn_reader(attempt) {
             Ok(reader) => reader,
@@ -74,20 +75,21 @@ impl Supervisor {
         };
         let next = self.wait_and_publish(attempt, Wait::Reports(&mut reader)).await;
         reader.fast_path().close();
-        // Done before the device closes, which may take a while, because its last picture must not pass for live.
+        // The camera is marked before its device closes, which can take a while, because viewers must not mistake its
+        // last picture for a live picture.
         self.mark_failed(&next);
         self.close(reader).await;
         next
     }
 
-    /// Waits until `due_at`, when the source is to be opened again.
+    /// Waits until `due_at`, when the source is due to be opened again.
     pub(super) async fn wait_for_next_source(&mut self, attempt: &mut Attempt, due_at: Instant) -> NextStep {
         let next = self.wait_and_publish(attempt, Wait::Reopening(due_at)).await;
         self.mark_failed(&next);
         next
     }
 
-    /// Starts a thread that reads the camera; the error says why there is none.
+    /// Starts a thread that reads the camera. If no thread can be started, the error says why.
     fn spawn_reader(&mut self, attempt: &mut Attempt) -> Result<Reader, String> {
         self.stuck.retain_mut(|reader| !reader.has_ended());
         let hangs = self.stuck.len();
@@ -132,7 +134,7 @@ impl Supervisor {
                     }
                     _ => return ControlFlow::Continue(Instant::now()),
                 },
-                // Marked as changed again, for the check at the top of the loop.
+                // Marks the viewer count as changed again, for the check at the top of the loop.
                 _ = self.demand.changed() => self.demand.mark_changed(),
                 () = sleep_until_or_forever(idle_at) => {
                     return ControlFlow::Break(AttemptOutcome::Unwatched { live_for: attempt.live_for() });
@@ -148,7 +150,8 @@ impl Supervisor {
         }
     }
 
-    /// Handles a silence that is too long. Does nothing if a frame has passed, or the program was suspended, meanwhile.
+    /// Handles a camera that has delivered no picture for too long. Returns `None` if nothing is to be done, because a
+    /// frame has taken the fast path or the program was suspended meanwhile.
     fn handle_stall(
         &mut self,
         attempt: &mut Attempt,
@@ -171,7 +174,8 @@ impl Supervisor {
         Some(failed(reason, attempt))
     }
 
-    /// Starts the slates after a silence, with the same exceptions.
+    /// Starts the slates for a camera that delivers no picture, unless a frame has taken the fast path or the program
+    /// was suspended meanwhile.
     fn handle_silence(&mut self, attempt: &mut Attempt, awaited: &Wait<'_>) {
         if awaited.has_new_frame(attempt) || attempt.record_resume(self.suspend_monitor.resumed_at()) {
             return;
@@ -180,7 +184,7 @@ impl Supervisor {
         self.slates.begin();
     }
 
-    /// Tells viewers and the log what an open source waits for.
+    /// Tells viewers and the log what an open source waits for, if it waits for something.
     fn show_awaited(&self, awaited: Option<String>) {
         if let Some(awaited) = awaited {
             info!("{awaited}");
@@ -189,7 +193,8 @@ impl Supervisor {
         }
     }
 
-    /// Handles one report; returns the next step if it was the last of this source.
+    /// Handles one report of the reader. Returns the next step if this was the last report of the source, otherwise
+    /// `None`.
     fn handle_report(
         &mut self,
         report: Option<Report>,
@@ -203,7 +208,7 @@ impl Supervisor {
                 if !attempt.is_reopened {
                     self.show_awaited(awaited);
                 }
-                // As in the log, a lost camera stays lost until a frame comes.
+                // As in the log, a lost camera stays lost until a frame arrives.
                 if self.feed.status().state != CameraState::Lost && !attempt.is_reopened {
                     self.send_event(EventKind::Opened, None);
                 }
@@ -230,7 +235,8 @@ impl Supervisor {
         }
     }
 
-    /// Decides what follows the end of a source, by `intervals`.
+    /// Decides what follows the end of a source: opening the source again, or the end of the attempt. `intervals` are
+    /// the camera's picture intervals so far.
     fn handle_end(
         &mut self,
         result: Result<(), Error>,
@@ -255,13 +261,13 @@ impl Supervisor {
             Err(error) => one_line(error),
         };
         let due_at = match &result {
-            // The camera answered, so its own frame rate sets the time of the next try.
+            // The camera responded, so its own frame rate sets the time of the next opening.
             Ok(()) | Err(Error::EndedEarly { .. }) => attempt.reopen_at(self.settings.max_fps),
             Err(_) => attempt.retry_at(),
         };
         let error = result.err();
-        // For a live camera the limit on silence decides how long it may go without a picture, whatever the number of
-        // tries.
+        // For a live camera, `stall_timeout` decides how long it can go without a picture, whatever the number of
+        // openings.
         if attempt.live_since.is_some()
             && !gave_pictures
             && error.as_ref().is_none_or(Error::may_recover_soon)
@@ -300,7 +306,7 @@ impl Supervisor {
         }
     }
 
-    /// Ends the reader, and waits a moment for its driver to close the device.
+    /// Ends the reader, and waits up to [`CLOSE_TIMEOUT`] for its driver to close the device.
     async fn close(&mut self, mut reader: Reader) {
         let was_opened = reader.was_opened();
         reader.cancel();
@@ -314,12 +320,12 @@ impl Supervisor {
     }
 }
 
-/// The end of an attempt that a retry may fix.
+/// Returns the step that ends an attempt with a failure that a retry might fix.
 fn failed(reason: String, attempt: &Attempt) -> NextStep {
     ControlFlow::Break(AttemptOutcome::Failed { reason, live_for: attempt.live_for(), is_transient: true })
 }
 
-/// Logs what the device delivers, and what it was asked for if that differs.
+/// Logs what the device delivers, and what the server requested if that differs.
 fn log_capture(capture: &Capture) {
     let Capture { device, given, asked } = capture;
     if given.differs_from(asked) {

@@ -1,7 +1,7 @@
 //! The thread that runs a camera's driver.
 //!
 //! Each open camera has one thread with its own runtime. So a driver that blocks delays no other camera, a driver that
-//! panics ends its thread alone, and the supervisor can abandon a driver that does not close its device.
+//! panics ends only its own thread, and the supervisor can abandon a driver that does not close its device.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,17 +27,18 @@ use crate::error_chain::one_line;
 /// A message from the reader to its supervisor.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// The device is open; `awaited` says what it waits for if it has no picture yet.
+    /// The device is open. `max_frame_gap` is the longest normal time between two pictures. `awaited` says what the
+    /// source waits for, if it has no picture yet.
     Opened { max_frame_gap: Duration, awaited: Option<String> },
-    /// What the device delivers from now on.
+    /// What the device delivers from now on, and what the server requested from the device.
     Capture(Capture),
-    /// The next frame, if it may not take the fast path.
+    /// The next frame, if it could not go directly to the viewers because the fast path is closed.
     Frame(Frame),
-    /// The source has ended or failed; no message follows.
+    /// The source has ended or failed. No report follows.
     Ended(Result<(), Error>),
 }
 
-/// A running thread that opens a source and reads it.
+/// The handle of a running thread that opens a source and reads it.
 #[derive(Debug)]
 pub(crate) struct Reader {
     reports: mpsc::Receiver<Report>,
@@ -48,9 +49,10 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Starts a thread that opens and reads `camera`; `intervals` covers its pictures until now. `reopened_since` is when
-    /// this attempt began, if it has read an earlier source: then no burst is allowed, and media time counts from
-    /// there. `has_logged_broken`: whether the log already says that the camera's pictures are broken.
+    /// Starts a thread that opens and reads `camera`. `intervals` are the intervals between the camera's pictures so
+    /// far. `reopened_since` is `None` for the first source of an attempt, otherwise the time at which the attempt
+    /// began. With a time, the rate limit allows no burst, and the frames' timestamps count from that time.
+    /// `has_logged_broken` says whether the log already reports that the camera's pictures are broken.
     pub(crate) fn spawn(
         camera: &Arc<Camera>,
         intervals: FrameIntervals,
@@ -75,13 +77,13 @@ impl Reader {
         thread::Builder::new().name(name).spawn(move || {
             let _entered = span.enter();
             work.run();
-            // The receiver may be gone already.
+            // The receiver may already be gone.
             end.send(()).ok();
         })?;
         Ok(Self { reports, cancel, fast_path, ended, was_opened: false })
     }
 
-    /// The next report; `None` when the thread has ended. Cancel safe.
+    /// Waits for the next report. Returns `None` when the thread has ended. Cancel safe.
     pub(crate) async fn next(&mut self) -> Option<Report> {
         let report = self.reports.recv().await;
         self.was_opened |= matches!(report, Some(Report::Opened { .. }));
@@ -92,7 +94,7 @@ impl Reader {
         self.was_opened
     }
 
-    /// The fast path, by which frames go to the viewers without a report.
+    /// Returns the fast path, on which frames go to the viewers without a report.
     pub(crate) fn fast_path(&self) -> &FastPath {
         &self.fast_path
     }
@@ -144,18 +146,19 @@ impl ReaderThread {
         if let Some(result) = runtime.block_on(read).flatten() {
             self.report_end(result);
         }
-        // Waits for blocking calls that the driver has left, for instance in a file system that hangs. Until they
-        // return, this thread counts as stuck, and their number is limited.
+        // Waits for blocking calls that the driver left running, for instance in a file system that hangs. Until these
+        // calls return, this thread counts as stuck. The number of stuck threads is limited.
         drop(runtime);
     }
 
-    /// Reports how the source ended.
+    /// Reports to the supervisor how the source ended.
     fn report_end(&self, result: Result<(), Error>) {
         // If the camera was closed meanwhile, no supervisor receives the report.
         self.reports.blocking_send(Report::Ended(result)).ok();
     }
 
-    /// Reads the source to its end; `None` when the supervisor no longer receives reports.
+    /// Opens the source and reads it until it ends. Returns how the source ended, or `None` if the supervisor no longer
+    /// receives reports.
     async fn read(&self) -> Option<Result<(), Error>> {
         let Camera { feed, drivers, settings, controls, .. } = &*self.camera;
         // The media time of a source begins when it is opened.
@@ -200,7 +203,8 @@ impl ReaderThread {
                 }
                 Err(error) => return Some(Err(error)),
             }
-            // Without this, a source that always has a frame ready would keep its runtime from seeing the cancellation.
+            // Without this call, a source that always has a frame ready would keep its runtime from noticing the
+            // cancellation.
             tokio::task::consume_budget().await;
         }
     }
@@ -210,34 +214,36 @@ impl ReaderThread {
     }
 }
 
-/// The least time between two pictures under a rate limit, if that time is long.
+/// Returns the minimum time between two pictures under a rate limit of less than one frame per second; zero for a
+/// higher limit.
 fn min_interval(max_fps: f64) -> Duration {
     if max_fps < 1.0 { Duration::from_secs_f64(1.0 / max_fps) } else { Duration::ZERO }
 }
 
-/// The figures of an open source that the supervisor already has.
+/// The values of an open source that the reader has already reported.
 #[derive(Default)]
 struct Reported {
     dropped_frames: u64,
     repaired_frames: u64,
-    /// The format with the last report of the device's capture.
+    /// The format of the pictures when the capture was last reported.
     format: Option<Arc<Format>>,
 }
 
 impl Reported {
-    /// How many frames the device has lost since the last call.
+    /// Returns how many frames the device has lost since the last call.
     fn newly_lost(&mut self, source: &dyn Source) -> u64 {
         let before = std::mem::replace(&mut self.dropped_frames, source.dropped_frames());
         self.dropped_frames.saturating_sub(before)
     }
 
-    /// How many frames came from repaired pictures since the last call.
+    /// Returns how many frames came from repaired pictures since the last call.
     fn newly_repaired(&mut self, source: &dyn Source) -> u64 {
         let before = std::mem::replace(&mut self.repaired_frames, source.repaired_frames());
         self.repaired_frames.saturating_sub(before)
     }
 
-    /// What the device delivers, if `frame` is the first one or its format differs from the one before.
+    /// Returns what the device delivers if `frame` is the first frame or its format differs from that of the previous
+    /// frame; otherwise `None`.
     fn new_capture(&mut self, source: &dyn Source, frame: &Frame) -> Option<Capture> {
         if self.format.as_ref().is_some_and(|format| Arc::ptr_eq(format, &frame.format)) {
             return None;
@@ -247,13 +253,13 @@ impl Reported {
     }
 }
 
-/// A source with a rate limit. Of pictures that come too fast, it holds the newest until that may pass, so that viewers
-/// see the last one of a burst.
+/// A source with a rate limit. If pictures arrive too fast, the newest picture is held until the limit allows it, so
+/// that viewers see the last picture of a burst.
 struct ThrottledSource {
     source: Box<dyn Source>,
     throttle: Throttle,
     held: Option<Frame>,
-    /// How the source ended, while its last picture is held.
+    /// How the source ended, if its last picture is still held.
     end: Option<Result<(), Error>>,
 }
 
@@ -262,7 +268,7 @@ impl ThrottledSource {
         Self { source, throttle, held: None, end: None }
     }
 
-    /// The next frame that may pass. Cancel safe, as the source is.
+    /// Waits for the next frame that the rate limit allows. Cancel safe if the source is.
     async fn next(&mut self, feed: &Feed) -> Result<Option<Frame>, Error> {
         loop {
             // The rate limit also applies to the last picture of a source that ended cleanly.
@@ -276,7 +282,7 @@ impl ThrottledSource {
                     Ok(Some(frame)) => frame,
                     Err(error) if error.is_picture_error() => return Err(error),
                     end => {
-                        // A failure is reported at once, so the last picture passes now.
+                        // A failure is reported at once, so the last picture is published now.
                         let last = self.held.take_if(|_| end.is_err());
                         self.end = Some(end.map(|_| ()));
                         if last.is_some() {

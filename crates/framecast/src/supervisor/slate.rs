@@ -1,5 +1,5 @@
-//! The slate that replaces the picture of a camera that is not live. It shows the state, the reason, when the state
-//! began, and what comes next.
+//! The slate that replaces the picture of a camera that is not live. It shows the state of the camera, the reason, when
+//! the state began, and when the server tries again.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,33 +13,36 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-/// How often a slate is drawn, so that its countdown advances.
+/// The time between two slates. Each slate shows a countdown in seconds.
 const SLATE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// If the last picture is younger than this when a viewer comes, it counts as live.
+/// The age up to which the last picture counts as live when a viewer connects.
 const LIVE_AGE: Duration = Duration::from_secs(1);
 
-/// The largest width of a slate: it is drawn each second, and only contains text.
+/// The maximum width of a slate. A slate contains only text and is drawn each second, so a larger slate would only cost
+/// more.
 const MAX_WIDTH_PX: u32 = 1280;
 const MAX_HEIGHT_PX: u32 = 960;
 const DEFAULT_SIZE_PX: (u32, u32) = (640, 480);
 const MIN_SIZE_PX: (u32, u32) = (320, 180);
 
-/// No camera has more pixels; a decoder needs three bytes for each.
+/// The maximum number of pixels of a picture that is decoded as a slate's background. No camera has more; a decoder
+/// needs three bytes per pixel.
 const MAX_DECODED_PIXELS: usize = 64 * 1024 * 1024;
 
 const QUALITY: u8 = 75;
 
-/// A camera that is live within this time needs no slate about its opening.
+/// How long a camera can take to open before viewers get a slate about the opening.
 const OPENING_GRACE: Duration = Duration::from_millis(100);
 
-/// Draws the slates of one camera.
+/// The renderer of one camera's slates.
 pub(crate) struct SlateRenderer {
     feed: Arc<Feed>,
     due_at: Instant,
-    /// The last good picture, decoded once for all slates over it.
+    /// The last good picture, decoded once for all slates that have it as their background.
     background: Option<Background>,
-    /// Drawing takes about ten milliseconds: too long for a thread that sends streams.
+    /// The slate that is being drawn, on a thread for blocking work. Drawing takes about ten milliseconds, which is too
+    /// long for a thread that sends streams.
     drawing: Option<JoinHandle<(Option<Frame>, Option<Background>)>>,
 }
 
@@ -54,15 +57,15 @@ impl SlateRenderer {
         Self { feed, due_at: Instant::now(), background: None, drawing: None }
     }
 
-    /// Starts the slates at once: the camera is not live.
+    /// Starts the slates at once, because the camera is not live.
     pub(crate) fn begin(&mut self) {
         self.due_at = Instant::now();
-        // A slate that is still being drawn shows the state before.
+        // A slate that is still being drawn shows the previous state.
         self.drawing = None;
     }
 
-    /// Starts the slates for a camera that is being opened, unless it is live soon or the last picture is hardly a
-    /// second old.
+    /// Starts the slates for a camera that is being opened. The first slate is drawn after [`OPENING_GRACE`] or, if the
+    /// last picture is younger than [`LIVE_AGE`], about a second later.
     pub(crate) fn begin_attempt(&mut self) {
         self.due_at = Instant::now() + OPENING_GRACE;
         let newest = self.feed.source_channel().newest();
@@ -80,7 +83,8 @@ impl SlateRenderer {
         self.background = None;
     }
 
-    /// Waits until the next slate is due, draws it and publishes it. Cancel safe: the next call goes on.
+    /// Waits until the next slate is due, draws it and publishes it. Cancel safe: the next call continues with the same
+    /// slate.
     pub(crate) async fn show(&mut self, status: &CameraStatus) {
         if self.drawing.is_none() {
             sleep_until(self.due_at).await;
@@ -122,7 +126,7 @@ fn age(frame: &Frame, now: SystemTime) -> Duration {
     now.duration_since(frame.captured_at).unwrap_or_default()
 }
 
-/// The input of one slate.
+/// The data that one slate is drawn from.
 struct SlateInput {
     camera: String,
     status: CameraStatus,
@@ -160,7 +164,8 @@ impl SlateInput {
         (frame, self.background)
     }
 
-    /// The size of the camera's pictures within the limits for slates, so that a page keeps its layout.
+    /// Returns the width and height of the slate: the size of the camera's pictures, adjusted to the limits for slates,
+    /// so that a page keeps its layout.
     fn size(&self) -> (u32, u32) {
         let Some(background) = &self.background else { return DEFAULT_SIZE_PX };
         let (width, height) = (background.picture.width_px(), background.picture.height_px());
@@ -194,7 +199,7 @@ impl SlateInput {
     }
 }
 
-/// The frame's picture, coded or raw, if it can be decoded.
+/// Decodes the picture of a frame, coded or raw. Returns `None` if that fails.
 fn decode_frame(frame: &Frame) -> Option<RgbImage> {
     let coded = match frame.format.codec {
         Codec::Jpeg => frame.data.clone(),
@@ -211,7 +216,7 @@ fn headline(state: CameraState) -> &'static str {
     }
 }
 
-/// The time of day at the server, with the time zone in place of the date.
+/// Formats `time` as the time of day in the server's time zone, followed by the name of the zone.
 fn clock_time(time: SystemTime) -> String {
     match jiff::Timestamp::try_from(time) {
         Ok(timestamp) => timestamp.to_zoned_datetime(TimeZone::system()).strftime("%H:%M:%S %Z").to_string(),

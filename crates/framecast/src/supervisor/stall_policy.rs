@@ -1,7 +1,8 @@
-//! How long a camera may be silent before it is lost, and the message for that.
+//! The limit on how long a camera can deliver no picture before it counts as lost, and the message about a camera that
+//! exceeds the limit.
 //!
-//! Pure functions: measurements in, a limit or a message out. A limit in the configuration or in the source's URL
-//! always takes precedence.
+//! The functions are pure: they compute a limit or a message from measurements. A limit that the configuration or the
+//! source's URL sets always takes precedence.
 
 use std::time::Duration;
 
@@ -11,34 +12,34 @@ use humantime::format_duration;
 use super::frame_intervals::FrameIntervals;
 use crate::config::CameraSettings;
 
-/// The `stall_timeout` of a camera without a configured one, once its frame rate is known.
+/// The default of `stall_timeout`, which applies once the camera's frame rate is known.
 pub(crate) const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a camera may be silent at its opening, before its frame rate is known: some take this long for a first
-/// picture.
+/// How long a camera can deliver no picture after its opening, while its frame rate is not known. Some cameras take
+/// this long for their first picture.
 const FIRST_PICTURE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// After so many pictures a camera's frame rate is known.
+/// The number of pictures after which a camera's frame rate counts as known.
 const MIN_PICTURES: u64 = 3;
 
-/// A camera may be silent for so many of its usual intervals.
+/// How long a camera can deliver no picture, as a multiple of its usual picture interval.
 const ALLOWED_INTERVALS: u32 = 4;
 
-/// The longest silence that these intervals may allow.
+/// The longest time without a picture that a multiple of the usual interval can allow.
 const MAX_SILENCE: Duration = Duration::from_secs(600);
 
-/// An opening takes a connection, a login, perhaps a redirect, and then the picture: each may take the `#timeout` of
-/// the URL.
+/// The number of steps in an opening: a connection, a login, perhaps a redirect, and the picture. Each step can take as
+/// long as the `#timeout` of the URL.
 const OPENING_STEPS: u32 = 4;
 
-/// The limits on the silence of one camera.
+/// The limits on how long one camera can deliver no picture.
 #[derive(Debug, Clone)]
 pub(crate) struct StallPolicy {
-    /// The camera's configured `stall_timeout`.
+    /// The camera's configured `stall_timeout`, if any.
     configured: Option<Duration>,
-    /// The `#timeout` in the source's URL.
+    /// The `#timeout` option in the source's URL, if any.
     url_timeout: Option<Duration>,
-    /// Whether the source's URL has a `#silence`.
+    /// Whether the source's URL has a `#silence` option, which sets how long the camera can deliver no picture.
     has_url_silence: bool,
     /// The longest normal time between two pictures, as the source itself reports it.
     max_frame_gap: Duration,
@@ -60,14 +61,16 @@ impl StallPolicy {
         self.max_frame_gap = max_frame_gap;
     }
 
-    /// How long the camera may be silent before it is lost; `None` if the time between its pictures depends on outside
-    /// events alone.
+    /// Returns how long the camera can deliver no picture before it counts as lost. Returns `None` if only outside
+    /// events decide when a picture arrives, as in a watched folder.
     pub(crate) fn lost_after(&self, intervals: &FrameIntervals) -> Option<Duration> {
         let allowed = self.max_frame_gap.checked_add(self.configured.unwrap_or(DEFAULT_STALL_TIMEOUT))?;
         Some(if self.configured.is_some() { allowed } else { allowed.max(self.measured_limit(intervals)) })
     }
 
-    /// How long the camera may be silent before viewers get a slate: while its last picture might still pass for live.
+    /// Returns how long the camera can deliver no picture before viewers get a slate: short enough that they do not
+    /// mistake the last picture for a live picture. Returns `None` in the same case as
+    /// [`lost_after`](Self::lost_after).
     pub(crate) fn slate_after(&self) -> Option<Duration> {
         self.max_frame_gap.checked_add(self.configured.unwrap_or(DEFAULT_STALL_TIMEOUT) / 2)
     }
@@ -80,7 +83,7 @@ impl StallPolicy {
         }
     }
 
-    /// The message about a camera that was silent for too long.
+    /// Returns the message about a camera that delivered no picture for too long.
     pub(crate) fn reason(&self, intervals: &FrameIntervals) -> String {
         let allowed = self.lost_after(intervals).unwrap_or(Duration::MAX);
         let (silence, advice) = (format!("no picture for {}", rounded(allowed)), self.advice(allowed));
@@ -95,7 +98,7 @@ impl StallPolicy {
         }
     }
 
-    /// Advice for a camera that needs longer than `allowed`.
+    /// Returns advice for the user of a camera that needs more time than `allowed`.
     pub(crate) fn advice(&self, allowed: Duration) -> String {
         let more = rounded(allowed.saturating_mul(2));
         if self.has_url_silence && self.configured.is_none() {
@@ -105,23 +108,24 @@ impl StallPolicy {
         format!("allow more with stall_timeout = \"{more}\"")
     }
 
-    /// Whether the configuration or the URL sets how long the camera may be silent.
+    /// Returns whether the configuration or the URL sets how long the camera can deliver no picture.
     fn is_configured(&self) -> bool {
         self.configured.is_some() || self.has_url_silence
     }
 }
 
-/// The time in `option` behind the `#` of a network source's URL, if the URL has it.
+/// Returns the duration that `option` has after the `#` in a network source's URL; `None` if the URL does not contain
+/// the option.
 fn url_option(source: &SourceUrl, option: &str) -> Option<Duration> {
     let address = source.rest().strip_prefix("//")?;
     let (_, fragment) = address.split_once('#')?;
     let mut pairs = fragment.split('&').filter_map(|pair| pair.split_once('='));
-    // The last one counts, as in the driver.
+    // The last occurrence counts, as in the driver.
     let (_, value) = pairs.rfind(|(name, _)| *name == option)?;
     humantime::parse_duration(value).ok()
 }
 
-/// A duration in the form of the configuration, rounded to meaningful digits.
+/// Formats a duration as in the configuration file, rounded to meaningful digits.
 pub(super) fn rounded(duration: Duration) -> String {
     let rounded = if duration >= Duration::from_secs(10) {
         Duration::from_secs((duration + Duration::from_millis(500)).as_secs())

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-/// How many frames may come at once after a pause: cameras deliver unevenly, but a flood must not pass.
+/// The maximum number of frames that can pass at once after a pause. Cameras deliver unevenly, but a flood of frames
+/// must not pass.
 const BURST: f64 = 3.0;
 
-/// Lets a given number of frames per second pass, evenly.
+/// A rate limit: lets a given number of frames per second pass, evenly.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     per_second: f64,
@@ -18,12 +19,12 @@ impl Throttle {
         Self { per_second, credit: BURST, refilled_at: now }
     }
 
-    /// A limit for a source that is reopened: it allows no second burst.
+    /// Returns the limit for a reopened source, which is allowed no second burst.
     pub(crate) fn without_burst(self) -> Self {
         Self { credit: 1.0, ..self }
     }
 
-    /// Whether a frame that comes at `now` may pass.
+    /// Returns whether the limit allows a frame that arrives at `now`, and counts an allowed frame.
     pub(crate) fn admits(&mut self, now: Instant) -> bool {
         let elapsed: Duration = now.saturating_duration_since(self.refilled_at);
         self.refilled_at = now;
@@ -35,7 +36,7 @@ impl Throttle {
         true
     }
 
-    /// When the next frame may pass, as of the last call of [`admits`](Self::admits).
+    /// Returns when the limit allows the next frame, as of the last call of [`admits`](Self::admits).
     pub(crate) fn ready_at(&self) -> Instant {
         let missing = (1.0 - self.credit).max(0.0);
         self.refilled_at + Duration::from_secs_f64(missing / self.per_second)

@@ -1,8 +1,8 @@
-//! When events may be removed for their age, and how many of them.
+//! When events can be removed for their age, and how many of them.
 //!
 //! A wall clock can be wrong by a year for a second, but a removed event is gone for good. So age counts only if nobody
-//! has set the clock for a while and the clock agrees with the stored events. Even then only a few events may go in an
-//! hour, so that somebody can notice. Pure: the time comes as an argument.
+//! has set the clock for a while and the clock agrees with the last trusted time. Even then, only a few events are
+//! removed in an hour, so that somebody can notice. Pure: the time comes as an argument.
 
 use std::collections::VecDeque;
 
@@ -10,39 +10,42 @@ use super::{HOUR_MS, timeline::Timeline};
 use crate::clock::ClockReading;
 use crate::index::Aged;
 
-/// The wall clock is doubted if it is this far past the last trusted clock: a server is rarely off for longer.
+/// The wall clock is not trusted if it is this far ahead of the last trusted time, in milliseconds. A server is rarely
+/// off for longer.
 const FAR_MS: i64 = 30 * DAY_MS;
 
-/// How long a clock that is far past must hold before it is trusted.
+/// How long a clock that is not trusted must run without being set before it is trusted, in milliseconds.
 const FAR_HOLD_MS: i64 = DAY_MS;
 
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// Removed events are counted by the minute.
+/// A minute in milliseconds: removed events are counted by the minute.
 const MINUTE_MS: i64 = 60_000;
 
-/// What this run needs to judge the age of events.
+/// What this run of the server needs to judge the age of events.
 #[derive(Debug)]
 pub(super) struct Expiry {
     max_age_ms: i64,
-    /// By the boot clock: when this run started.
+    /// When this run of the server started, on the boot clock.
     started_ms: i64,
-    /// The last id of earlier runs.
+    /// The last id that an earlier run of the server assigned.
     last_before: i64,
-    /// The last trusted time of the wall clock: when age counted in an earlier run, or the start of this run by the
-    /// wall clock of now. Stored events cannot tell, since a wrong clock stamps events too.
+    /// The last trusted time of the wall clock, in milliseconds since 1970: as stored by an earlier run, or the start
+    /// of this run by the current wall clock. The times of stored events cannot replace it, since a wrong clock stamps
+    /// events too.
     trusted_ms: Option<i64>,
-    /// By the boot clock: since when the wall clock is far past that.
+    /// When the wall clock was first found far ahead of the last trusted time, on the boot clock. `None` if it is not
+    /// far ahead.
     far_since_ms: Option<i64>,
-    /// By the boot clock: when this was last logged.
+    /// When the log last reported that the wall clock is far ahead, on the boot clock.
     far_reported_ms: Option<i64>,
-    /// The removals of the last hour: the end of each minute, by the boot clock, and the count.
+    /// The removals of the last hour, by the minute: the minute's end on the boot clock, and the number of removals.
     removed: VecDeque<(i64, u64)>,
 }
 
 impl Expiry {
-    /// For a run that begins `now`. Earlier runs gave ids up to `last_before`; age last counted when the wall clock
-    /// showed `trusted_ms`.
+    /// Creates the state for a run of the server that begins at `now`. Earlier runs assigned ids up to `last_before`,
+    /// and `trusted_ms` is the last trusted time of the wall clock.
     pub(super) fn new(max_age_ms: i64, now: ClockReading, last_before: i64, trusted_ms: Option<i64>) -> Self {
         Self {
             max_age_ms,
@@ -55,15 +58,16 @@ impl Expiry {
         }
     }
 
-    /// Continues the run in another index. Earlier runs there gave ids up to `last_before`, and age last counted when
-    /// the wall clock showed `trusted_ms`. The run's duration and the removals of the last hour stay.
+    /// Continues this run of the server with another index. Earlier runs assigned ids up to `last_before` there, and
+    /// `trusted_ms` is the last trusted time there. The start of this run and the removals of the last hour are kept.
     pub(super) fn continue_with(&mut self, last_before: i64, trusted_ms: Option<i64>) {
         (self.last_before, self.trusted_ms) = (last_before, trusted_ms);
         (self.far_since_ms, self.far_reported_ms) = (None, None);
     }
 
-    /// Which events are too old. `None` while none may be removed for age: in the first hour of this run, in the hour
-    /// after the clock was set, while times wait for correction, and while the clock is far past the last trusted one.
+    /// Returns which events are too old. Returns `None` while no event can be removed for age: in the first hour of
+    /// this run of the server, in the hour after the clock was set, while time corrections are pending, and while the
+    /// clock is far ahead of the last trusted time.
     pub(super) fn aged(&mut self, now: ClockReading, timeline: &Timeline) -> Option<Aged> {
         let is_doubted = self.is_far(now);
         if is_doubted || !timeline.has_held(now) || !timeline.is_settled() {
@@ -82,8 +86,9 @@ impl Expiry {
         })
     }
 
-    /// Trusts the current clock from now on, if it may be trusted; returns whether it may. A clock that is behind the
-    /// last trusted one removes too little, and its machine may still wait for NTP: such a clock must hold for a day.
+    /// Returns whether the current clock can be trusted, and if so, updates the last trusted time. A clock that is
+    /// behind the last trusted time must first run for a day without being set. Such a clock removes too few events,
+    /// and its machine might still be waiting for NTP.
     fn trust(&mut self, now: ClockReading, timeline: &Timeline) -> bool {
         let started_ms = self.started_wall_ms(now);
         let is_behind = self.trusted_ms.is_some_and(|trusted_ms| started_ms < trusted_ms);
@@ -94,12 +99,14 @@ impl Expiry {
         is_trusted
     }
 
-    /// When this run began, by the current wall clock: the boot clock tells how long ago that was.
+    /// Returns when this run of the server began, as the current wall clock would have shown it. The boot clock tells
+    /// how long ago that was.
     fn started_wall_ms(&self, now: ClockReading) -> i64 {
         now.wall_ms.saturating_sub(now.boot_ms.saturating_sub(self.started_ms))
     }
 
-    /// Whether the clock was far past the last trusted one at the start of this run, and has not held for a day since.
+    /// Returns whether the clock was far ahead of the last trusted time at the start of this run of the server, and has
+    /// not yet run for a day since then.
     fn is_far(&mut self, now: ClockReading) -> bool {
         let started_ms = self.started_wall_ms(now);
         let is_far = self.trusted_ms.is_some_and(|trusted_ms| started_ms.saturating_sub(trusted_ms) > FAR_MS);
@@ -111,8 +118,8 @@ impl Expiry {
         now.boot_ms.saturating_sub(since_ms) < FAR_HOLD_MS
     }
 
-    /// How far the clock is past the last trusted one, in milliseconds, if nothing is removed for that reason. Returns
-    /// it once a day, for the log.
+    /// Returns how far the clock is ahead of the last trusted time, in milliseconds, if no event is removed for that
+    /// reason. Returns the value only once a day, for the log.
     pub(super) fn far_to_report(&mut self, now: ClockReading) -> Option<i64> {
         let was_told = self
             .far_reported_ms
@@ -124,7 +131,7 @@ impl Expiry {
         Some(self.started_wall_ms(now).saturating_sub(self.trusted_ms?))
     }
 
-    /// Counts `count` events that were removed for their age.
+    /// Counts `count` more events that were removed for their age.
     pub(super) fn record_removed(&mut self, now: ClockReading, count: u64) {
         // The events stay in the count for a whole hour after the end of their minute.
         let until_ms = now.boot_ms.saturating_add(MINUTE_MS - now.boot_ms.rem_euclid(MINUTE_MS));
@@ -136,11 +143,11 @@ impl Expiry {
     }
 }
 
-/// Removals for age that no event has reported yet. One event a day reports them.
+/// Counts the removals for age that no event has reported yet. One event a day reports the count.
 #[derive(Debug)]
 pub(super) struct UnreportedRemovals {
     count: u64,
-    /// The time of the last report.
+    /// The time of the last report, in milliseconds since 1970.
     reported_ms: Option<i64>,
 }
 
@@ -153,13 +160,13 @@ impl UnreportedRemovals {
         self.count += count;
     }
 
-    /// The number of unreported removals.
+    /// Returns the number of unreported removals.
     pub(super) fn count(&self) -> u64 {
         self.count
     }
 
-    /// The number to report now, if a report is due. A clock that was set can only make reports more or less frequent
-    /// than daily.
+    /// Takes the number of removals to report, if a report is due. If somebody sets the clock, the next report can come
+    /// earlier or later than a day after the last one.
     pub(super) fn take(&mut self, now: ClockReading) -> Option<u64> {
         let is_due =
             self.reported_ms.is_none_or(|reported_ms| !(0..DAY_MS).contains(&(now.wall_ms - reported_ms)));

@@ -1,4 +1,4 @@
-//! One pass of maintenance: note the time, correct the times of events, remove old events.
+//! A pass of maintenance notes the time, corrects the times of events, and removes old events.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -20,14 +20,15 @@ pub(super) struct Maintenance {
     max_rows: Option<u64>,
     expiry: Expiry,
     unreported: UnreportedRemovals,
-    /// The change in progress while shifts are being applied, which new tables wait for; and the number of events moved
-    /// so far.
+    /// The ongoing change of the order of events, if times are being corrected. New tables wait for its end.
     change: Option<Change>,
+    /// The number of events whose times have been corrected in this change.
     moved: u64,
 }
 
 impl Maintenance {
-    /// For a run that begins `now` with the `index_state` found.
+    /// Creates the state for a run of the server that begins at `now`. `index_state` is the state of the index when it
+    /// was opened.
     pub(super) fn new(config: &super::Config, index_state: &IndexState, now: ClockReading) -> Self {
         // Without a limit no event is ever too old. The run still notes which clock it trusts, for a later run.
         let max_age = config.max_age.unwrap_or(Duration::MAX);
@@ -43,7 +44,7 @@ impl Maintenance {
         }
     }
 
-    /// Continues with the `index_state` found in another index.
+    /// Continues with another index, whose state is `index_state`.
     pub(super) fn continue_with(&mut self, index_state: &IndexState) {
         self.expiry.continue_with(index_state.reserved, index_state.trusted_ms);
         self.unreported = UnreportedRemovals::new(
@@ -52,12 +53,12 @@ impl Maintenance {
         );
     }
 
-    /// Removals for age that no event has reported yet.
+    /// Returns the number of removals for age that no event has reported yet.
     pub(super) fn unreported(&self) -> u64 {
         self.unreported.count()
     }
 
-    /// Applies the rest of the shifts that are in progress.
+    /// Applies the rest of the time corrections that are in progress.
     pub(super) async fn finish(&mut self, shared: &Shared) -> Result<(), Error> {
         while shared.lock().timeline.is_applying() {
             self.correct_times(shared, shared.clock.now()).await?;
@@ -65,8 +66,8 @@ impl Maintenance {
         Ok(())
     }
 
-    /// Does one pass; true if there is more to do at once. While the events are being moved from memory to the database
-    /// (`is_relocating`), nothing is changed: a change in one place would be missing in the other.
+    /// Does one pass, and returns true if there is more to do at once. Changes nothing while the events are being moved
+    /// from memory to the database (`is_relocating`), because a change in one place would be missing in the other.
     pub(super) async fn run_once(&mut self, shared: &Shared, is_relocating: bool) -> bool {
         let now = shared.clock.now();
         self.report_clock(shared, now);
@@ -82,12 +83,13 @@ impl Maintenance {
         corrected || pruned
     }
 
-    /// Lets new tables start although times are not all corrected: the database is unavailable, perhaps for long.
+    /// Lets new tables start although not all times are corrected, because the database is unavailable, perhaps for
+    /// long.
     pub(super) fn release_tables(&mut self) {
         self.change = None;
     }
 
-    /// Notes the time, and logs why no event is removed for age.
+    /// Notes the time. If the clock was set or is far ahead, logs that no event is removed for age.
     fn report_clock(&mut self, shared: &Shared, now: ClockReading) {
         let step = {
             let mut state = shared.lock();
@@ -117,7 +119,7 @@ impl Maintenance {
         }
     }
 
-    /// Corrects some times; true if there are more.
+    /// Corrects some times. Returns true if there are more to correct.
     async fn correct_times(&mut self, shared: &Shared, now: ClockReading) -> Result<bool, Error> {
         let correction = {
             let mut state = shared.lock();
@@ -133,7 +135,7 @@ impl Maintenance {
                 Ok(true)
             }
             Some(Correction::Apply) => {
-                // Dropped if the database fails: tables then get an error instead of waiting.
+                // If the database fails, the change is dropped, so that tables get an error instead of waiting.
                 let change = self.change.take().unwrap_or_else(|| shared.revisions.change());
                 let shifted = shared.index().apply_shifts().await?;
                 writer::recovered(shared);
@@ -154,7 +156,7 @@ impl Maintenance {
         }
     }
 
-    /// Removes some old events; true if there are more.
+    /// Removes some old events. Returns true if there are more to remove.
     async fn prune(&mut self, shared: &Shared, now: ClockReading) -> Result<bool, Error> {
         let aged = self.expiry.aged(now, &shared.lock().timeline);
         let retention = Retention { aged, max_rows: self.max_rows };
@@ -197,7 +199,7 @@ fn report_failure(shared: &Shared, error: &Error) -> bool {
     false
 }
 
-/// A duration in the largest unit that fits: days, hours or minutes.
+/// Returns a duration as text, in the largest unit that fits: days, hours or minutes.
 fn shown(ms: i64) -> String {
     let ms = ms.saturating_abs();
     let units = [(24 * HOUR_MS, "day"), (HOUR_MS, "hour"), (60_000, "minute")];

@@ -1,10 +1,11 @@
-//! Takes events as they come: gives each its id, holds the newest in memory for listeners, and lets one task write them
-//! to the index. That task also removes old events (`expiry.rs` decides which are too old, `timeline.rs` which times a
-//! wrong clock stamped).
+//! Receives events: assigns each event an id, keeps the newest events in memory for listeners, and lets one task write
+//! the events to the index. That task also removes old events (`expiry.rs` decides which are too old) and corrects the
+//! times that a wrong clock stamped (`timeline.rs` decides which).
 //!
-//! [`History::record`] never waits. Events that are not written yet wait in a bounded queue. Events that do not fit are
-//! dropped and counted, and an event of its own reports the count. While the database is unavailable the queue waits,
-//! and the task retries it in order. A history may begin in memory if its database cannot be opened yet.
+//! [`History::record`] never waits: events are put into a bounded queue until they are written. Events that do not fit
+//! are dropped and counted, and a separate event reports the count. While the database is unavailable, events stay in
+//! the queue, and the task retries to write them in order. If the database cannot be opened yet, a history can begin in
+//! memory.
 
 mod expiry;
 mod maintenance;
@@ -35,45 +36,46 @@ pub use stored_event::StoredEvent;
 use stored_event::up_to;
 use timeline::STEP_MS;
 
-/// The most events that wait for the database.
+/// The maximum number of events in the queue for the database.
 pub(crate) const MAX_QUEUED: usize = 10_000;
 
-/// The most bytes of these events.
+/// The maximum size of the events in the queue for the database, in bytes.
 const MAX_QUEUED_BYTES: usize = 8 << 20;
 
-/// The queue accepts marks only below this number of events, and of bytes.
+/// The queue accepts marks, the events that people and programs set, only while it has fewer events than this, and
+/// fewer bytes than `MARK_QUEUE_LIMIT_BYTES`.
 const MARK_QUEUE_LIMIT: usize = MAX_QUEUED / 4 * 3;
 const MARK_QUEUE_LIMIT_BYTES: usize = MAX_QUEUED_BYTES / 4 * 3;
 
-/// The most written events that stay in memory for listeners, and their bytes.
+/// The maximum number of written events that stay in memory for listeners; `MAX_RECENT_BYTES` limits their size.
 const MAX_RECENT: usize = 1_000;
 const MAX_RECENT_BYTES: usize = 1 << 20;
 
-/// The most bytes to write, or to move from one index to another, in one go.
+/// The maximum size of the events to write, or to move from one index to another, in one step, in bytes.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// The most bytes of events in a page; a page has at least one event.
+/// A page of events ends at this size in bytes, but has at least one event.
 const PAGE_BYTES: usize = 512 << 10;
 
-/// An hour in milliseconds. After the clock was set, and after a run began, this must pass before events are removed
-/// for age.
+/// An hour in milliseconds. No event is removed for age in the first hour of a run, and in the hour after the clock was
+/// set.
 const HOUR_MS: i64 = 3_600_000;
 
-/// How many ids to claim at once: more than events can come before the next batch is written.
+/// The number of ids to reserve at once: more than can be assigned before the next batch is written.
 const ID_BLOCK: i64 = 4 * MAX_QUEUED as i64;
 
 /// Where events are stored, and for how long.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// The database.
+    /// The database that stores the events.
     pub location: Location,
-    /// The greatest age of an event; `None` keeps events for ever.
+    /// The maximum age of an event; `None` keeps events forever.
     pub max_age: Option<Duration>,
-    /// The most events to keep; `None` for no limit.
+    /// The maximum number of events to keep; `None` for no limit.
     pub max_rows: Option<u64>,
 }
 
-/// The stored events of a server. Cheap to clone.
+/// The history of a server: records events, stores them and returns them. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct History(Arc<Shared>);
 
@@ -85,9 +87,9 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Notifies the writer that there is something to write.
     work: Notify,
-    /// The newest id.
+    /// The id of the newest event; notifies listeners of new events.
     newest: watch::Sender<i64>,
-    /// Notifies when all events are written.
+    /// Notifies waiting callers that all events are written.
     idle: Notify,
     counts: Counters,
 }
@@ -100,7 +102,7 @@ struct Counters {
     failures: AtomicU64,
 }
 
-/// Why the history did not take an event.
+/// Why the history did not record an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// The queue for the database is full.
@@ -111,19 +113,19 @@ pub enum RecordError {
     Closed,
 }
 
-/// Counts since the start.
+/// The history's counts since its start, and whether its database is available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct HistoryStats {
-    /// Events that were recorded.
+    /// The number of events that were recorded.
     pub recorded: u64,
-    /// Events that were written.
+    /// The number of events that were written to the database.
     pub written: u64,
-    /// Events that did not fit and are lost.
+    /// The number of events that were lost because there was no room for them.
     pub dropped: u64,
-    /// Failed attempts to write.
+    /// The number of failed attempts to write.
     pub failures: u64,
-    /// Events in the queue, and events in memory until their database can be opened.
+    /// The number of events in the queue, plus the events kept in memory because their database cannot be opened yet.
     pub waiting: u64,
     /// Whether the database is unavailable.
     pub is_unavailable: bool,
@@ -138,25 +140,26 @@ pub struct RecordedEvent {
 }
 
 impl RecordedEvent {
-    /// Waits until the event is in the index; false if that will never happen. Cancel safe.
+    /// Waits until the event is in the index. Returns false if it will never be there. Cancel safe.
     pub async fn written(&mut self) -> bool {
         (&mut self.written).await.is_ok()
     }
 }
 
 impl History {
-    /// Opens the index and records the events of `events` from now on. Must be called within a Tokio runtime.
+    /// Opens the index, and records the events that `events` receives from now on. Must be called within a Tokio
+    /// runtime.
     ///
     /// # Errors
-    /// What is wrong with the database, and what to do about it.
+    /// An error that says what is wrong with the database, and what to do about it.
     pub async fn open(config: Config, events: EventReader) -> Result<(Self, Tasks), Error> {
         Self::open_with_clock(config, events, Arc::new(SystemClock)).await
     }
 
-    /// As [`History::open`], with another clock than the machine's.
+    /// Does the same as [`History::open`], with `clock` instead of the machine's clocks.
     ///
     /// # Errors
-    /// As for [`History::open`].
+    /// The same as for [`History::open`].
     pub async fn open_with_clock(
         config: Config,
         events: EventReader,
@@ -166,20 +169,20 @@ impl History {
         Ok(Self::start(&config, events, clock, opened, None))
     }
 
-    /// Holds events in memory until the database of `config` can be opened, and then moves them there. The first
-    /// attempt is after 1 s, and each further one after twice the delay before, up to 30 s. Must be called within a
-    /// Tokio runtime.
+    /// Keeps events in memory until the database of `config` can be opened, and then moves the events to the database.
+    /// The first attempt is after 1 s. Each further attempt is after twice the delay before, up to 30 s. Must be called
+    /// within a Tokio runtime.
     ///
     /// # Errors
-    /// A thread for it could not be started.
+    /// An error if a thread for the events in memory could not be started.
     pub async fn open_in_memory(config: Config, events: EventReader) -> Result<(Self, Tasks), Error> {
         Self::open_in_memory_with_clock(config, events, Arc::new(SystemClock)).await
     }
 
-    /// As [`History::open_in_memory`], with another clock than the machine's.
+    /// Does the same as [`History::open_in_memory`], with `clock` instead of the machine's clocks.
     ///
     /// # Errors
-    /// As for [`History::open_in_memory`].
+    /// The same as for [`History::open_in_memory`].
     pub async fn open_in_memory_with_clock(
         config: Config,
         events: EventReader,
@@ -224,7 +227,7 @@ impl History {
         (history, tasks)
     }
 
-    /// Records the server's events until it is stopped and has read all of them.
+    /// Records the server's events until the history is told to stop and has recorded all earlier events.
     async fn read(self, mut events: EventReader, mut stopped: oneshot::Receiver<()>) {
         loop {
             let received = tokio::select! {
@@ -241,18 +244,18 @@ impl History {
         }
     }
 
-    /// Gives `event` its id and puts it into the queue. Never waits.
+    /// Assigns an id to `event` and puts the event into the queue. Never waits.
     ///
     /// # Errors
-    /// [`RecordError`] if the event does not fit; the event counts as dropped. The last quarter of the queue is for events
-    /// of the cameras: a mark that would need it is refused. Its sender gets the error, so a refused mark does not
-    /// count as dropped.
+    /// [`RecordError`] if the queue has no room for the event, or if the history is closed. The event then counts as
+    /// dropped. Marks, the events that people and programs set, cannot use the last quarter of the queue, which is for
+    /// events of the cameras. A mark that is refused does not count as dropped, because its sender gets the error.
     pub fn record(&self, event: Event) -> Result<RecordedEvent, RecordError> {
         self.0.record(event)
     }
 
-    /// All events of `query` in `writer`'s format, as pieces of a response body. The export makes each piece when the
-    /// client takes it.
+    /// Returns all events of `query` in `writer`'s format, as pieces of a response body. The export creates each piece
+    /// when the client takes it.
     pub fn export<P>(&self, query: Query, writer: crate::table::Writer<P>) -> Export<P>
     where
         P: for<'a> crate::table::HtmlPage<crate::Row<'a>> + Send + 'static,
@@ -260,8 +263,8 @@ impl History {
         Export::new(self.index(), self.0.revisions.clone(), query, writer)
     }
 
-    /// At most `limit` events of `query` after `after`. If there are more, also the position after which they come. A
-    /// page ends at 512 KiB, but has at least one event.
+    /// Returns at most `limit` events of `query` after the position `after`. If there are more events, also returns the
+    /// position after which they come. A page ends at 512 KiB, but has at least one event.
     ///
     /// # Errors
     /// The error of the database.
@@ -277,8 +280,8 @@ impl History {
         Ok((buffer.unwrap_or_default().entries, page_end.last.filter(|_| !page_end.is_end)))
     }
 
-    /// Live events after the id `after`. Without an id, or after an id that this history never gave, events from now
-    /// on: such an id is another history's.
+    /// Returns a listener for live events after the id `after`. Without an id, the listener begins with the next event.
+    /// The same holds for an id that this history has not assigned, because such an id must come from another history.
     pub fn listen(&self, filter: crate::Filter, after: Option<i64>) -> Listener {
         let newest = self.0.newest.subscribe();
         let (last, id_offset, raised) = {
@@ -291,12 +294,12 @@ impl History {
         Listener::new(self.clone(), filter, Position::new(after, id_offset), newest)
     }
 
-    /// The names of all cameras that have stored events.
+    /// Returns the names of all cameras that have stored events.
     pub fn cameras(&self) -> Vec<String> {
         self.0.lock().cameras.iter().cloned().collect()
     }
 
-    /// The counts since the start.
+    /// Returns the history's counts since its start.
     pub fn stats(&self) -> HistoryStats {
         let Counters { recorded, written, dropped, failures } = &self.0.counts;
         let state = self.0.lock();
@@ -310,7 +313,7 @@ impl History {
         }
     }
 
-    /// Whether events are in memory until their database can be opened.
+    /// Returns whether events are kept in memory because their database cannot be opened yet.
     pub fn is_in_memory(&self) -> bool {
         self.0.lock().is_in_memory
     }
@@ -333,27 +336,27 @@ impl History {
         self.0.index()
     }
 
-    /// Where to get `limit` events after `position`, or fewer if those have `max_bytes`. If ids have been raised since
-    /// the last call, raises the position too.
+    /// Returns where to read the next events after `position`: at most `limit` events, or fewer if they reach
+    /// `max_bytes`. If ids have been raised since the last call, raises the position too.
     pub(crate) fn find(&self, position: &mut Position, limit: usize, max_bytes: usize) -> PageSource {
         let state = self.0.lock();
         position.follow(state.id_offset);
         let after = position.after;
         if after < state.before_recent {
-            // Under the lock, because the index and its ids change together.
+            // Done under the lock, because the index and its ids change together.
             return PageSource::Index { index: self.index(), until: state.before_recent };
         }
         let begin = state.recent.partition_point(|stored| stored.entry.id <= after);
         PageSource::Memory(up_to(max_bytes, state.recent.range(begin..).take(limit)).cloned().collect())
     }
 
-    /// The highest id of the removed events.
+    /// Returns the highest id of the removed events.
     pub(crate) fn pruned(&self) -> i64 {
         self.0.lock().pruned
     }
 }
 
-/// The background tasks of a history. They run until it is closed or this is dropped.
+/// The background tasks of a history. They run until the history is closed or this value is dropped.
 #[derive(Debug)]
 pub struct Tasks {
     history: History,
@@ -363,11 +366,11 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Closes the history after everything is written, or as soon as the database does not accept more. Later events
-    /// are not stored.
+    /// Closes the history after all events are written, or as soon as the database does not accept more events. Later
+    /// events are not stored.
     pub async fn close(mut self) {
         self.stop = None;
-        // A task that panicked has logged it.
+        // The panic of a task has been logged already.
         if let Some(reading) = self.reading.take() {
             reading.await.ok();
         }
@@ -410,8 +413,8 @@ impl Shared {
         recorded
     }
 
-    /// The server sends its events at once, so none can be in the future. If one is, a clock that was ahead for a
-    /// moment stamped it, and the event gets the current time.
+    /// Gives `event` the current time if its time is in the future. The server sends its events at once, so a clock
+    /// that was ahead for a moment must have stamped such an event.
     fn clamp_to_now(&self, mut event: Event) -> Event {
         let wall_ms = self.clock.now().wall_ms;
         if millis(event.at).saturating_sub(wall_ms) >= STEP_MS {
@@ -424,8 +427,8 @@ impl Shared {
         self.index.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Continues in `index`, which has all events now. The index knows of the shifts `planned`. For `unused` see
-    /// [`State::raise`].
+    /// Continues in the index of `destination`, which has all events now and has stored the time corrections `planned`.
+    /// For `unused` see [`State::raise`].
     fn continue_in(&self, destination: Destination, planned: &[TimeShift], unused: i64) {
         let Destination { index, index_state, id_offset, count, .. } = destination;
         let now = self.clock.now();
@@ -438,7 +441,7 @@ impl Shared {
             state.pruned = state.pruned.max(index_state.pruned);
             (state.is_in_memory, state.in_memory_count) = (false, 0);
             *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
-            // Under the lock: a caller that sees the events in the index may close the history.
+            // Done under the lock, because a caller that sees the events in the index might close the history.
             let dropped_id = state.record_dropped(now);
             (state.next_id - 1, dropped_id)
         };
@@ -447,7 +450,8 @@ impl Shared {
         self.notify(newest);
     }
 
-    /// The first `count` events of the queue are in the index, which removed those of `evicted` to make room.
+    /// Notes that the first `count` events of the queue are in the index, and that the index evicted the events of
+    /// `evicted` to make room.
     fn written(&self, count: usize, evicted: Evicted) {
         let mut state = self.lock();
         state.written(count);
@@ -462,7 +466,7 @@ impl Shared {
         }
     }
 
-    /// Notifies the listeners and the writer of the event `id`.
+    /// Notifies the listeners and the writer of the new event with the id `id`.
     fn notify(&self, id: i64) {
         self.newest.send_if_modified(|newest| {
             let is_newer = id > *newest;
@@ -478,14 +482,14 @@ impl Shared {
         self.idle.notify_waiters();
     }
 
-    /// Counts events that were lost before they came here.
+    /// Counts events that were lost before the history received them.
     fn count_dropped(&self, count: u64) {
         self.counts.dropped.fetch_add(count, Ordering::Relaxed);
         self.lock().unreported += count;
         self.report_dropped();
     }
 
-    /// Records an event with the number of dropped events, if it fits.
+    /// Records an event with the number of dropped events, if the queue has room.
     fn report_dropped(&self) {
         let now = self.clock.now();
         let dropped_id = self.lock().record_dropped(now);

@@ -1,7 +1,7 @@
-//! Moves events from memory to the database where they belong, once that can be opened.
+//! Moves events from memory to the database that should store them, once the database can be opened.
 //!
-//! Events keep their ids, unless the database has given ids as high before. Then all events in memory, and those that
-//! still wait, get higher ids in the same order.
+//! Events keep their ids, unless the database has assigned ids as high before. In that case, all events in memory, and
+//! all events in the queue, get higher ids in the same order.
 
 use std::sync::Arc;
 
@@ -17,14 +17,14 @@ use crate::index::{IdClaim, Index, IndexState, Location, TimeShift};
 /// The first and the longest delay between two attempts, in milliseconds.
 const RETRY_DELAYS_MS: (i64, i64) = (1_000, 30_000);
 
-/// The most events to move at once.
+/// The maximum number of events to move at once.
 const ROWS: usize = 1_000;
 
-/// The database that the events move to, and the progress.
+/// The database to move the events to, and the progress so far.
 #[derive(Debug)]
 pub(super) struct Relocation {
     location: Location,
-    /// When the next attempt is due, by the boot clock.
+    /// The time of the next attempt on the boot clock, in milliseconds.
     pub(super) at_ms: i64,
     pause_ms: i64,
     destination: Option<Destination>,
@@ -34,7 +34,7 @@ pub(super) struct Relocation {
 pub(super) struct Destination {
     pub(super) index: Index,
     pub(super) index_state: IndexState,
-    /// How much higher the ids are there than in memory.
+    /// How much higher the ids are in the database than in memory.
     pub(super) id_offset: i64,
     /// The last event that was moved, by its id in memory.
     relocated_up_to: i64,
@@ -52,13 +52,13 @@ impl Relocation {
         }
     }
 
-    /// Whether some of the events are there, but not all.
+    /// Returns whether some of the events are in the database, but not all.
     pub(super) fn has_relocated(&self) -> bool {
         self.destination.as_ref().is_some_and(|destination| destination.relocated_up_to > 0)
     }
 
-    /// Moves the events from memory to the database, if it can be opened. True once all are there and the history
-    /// continues there.
+    /// Moves the events from memory to the database, if the database can be opened. Returns true once all events are in
+    /// the database and the history continues there.
     pub(super) async fn try_relocate(&mut self, shared: &Shared, maintenance: &mut Maintenance) -> bool {
         match self.relocate_once(shared, maintenance).await {
             Ok(count) => {
@@ -75,7 +75,7 @@ impl Relocation {
     }
 
     async fn relocate_once(&mut self, shared: &Shared, maintenance: &mut Maintenance) -> Result<u64, Error> {
-        // From the first moved event until all are there, times must not change.
+        // Times must not change from the first moved event until all events are in the database.
         maintenance.finish(shared).await?;
         let memory = shared.index();
         if self.destination.is_none() {
@@ -88,10 +88,10 @@ impl Relocation {
                 Some(Destination { index, index_state, id_offset, relocated_up_to: 0, count: 0 });
         }
         let destination = self.destination.as_mut().expect("it was opened");
-        // If this run ends midway, the next one can correct the times of the events that are there.
+        // If this run ends before all events are moved, the next run can correct the times of the moved events.
         destination.index.plan(destination.waiting(shared)).await?;
         destination.relocate(shared, &memory).await?;
-        // From now on the database holds the shifts that wait.
+        // From now on the database stores the pending time corrections.
         let planned = destination.waiting(shared);
         let first_id = shared.lock().first_id;
         let (_, used) = destination.index.after_id(first_id - 1, 1, 1).await?;
@@ -106,14 +106,14 @@ impl Relocation {
 }
 
 impl Destination {
-    /// The shifts that wait there, with those that an earlier run left.
+    /// Returns the pending time corrections for the database, including those that an earlier run left there.
     fn waiting(&self, shared: &Shared) -> Vec<TimeShift> {
         let mut timeline = shared.lock().timeline.clone();
         timeline.continue_with(self.index_state.shifts.clone(), self.id_offset);
         timeline.waiting()
     }
 
-    /// Moves the events of `memory`, from the last moved one on.
+    /// Moves the events of `memory` that are not moved yet.
     async fn relocate(&mut self, shared: &Shared, memory: &Index) -> Result<(), Error> {
         loop {
             let (entries, last) = memory.after_id(self.relocated_up_to, ROWS, BATCH_BYTES).await?;

@@ -1,4 +1,4 @@
-//! What a history holds in memory: the newest events, those that wait to be written among them, and the state of ids
+//! What a history holds in memory: the newest events, including those that are not written yet, and the state of ids
 //! and clocks.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -22,45 +22,47 @@ use crate::index::{IndexState, TimeShift};
 
 #[derive(Debug)]
 pub(super) struct State {
-    /// The next id.
+    /// The id of the next event.
     pub(super) next_id: i64,
     /// The newest events; the last `waiting` of them are not written yet.
     pub(super) recent: VecDeque<Arc<StoredEvent>>,
     pub(super) waiting: usize,
-    /// The bytes of the events of `recent`, and of the last `waiting` of them.
+    /// The size of all events in `recent`, in bytes; `waiting_bytes` is the size of the last `waiting` of these events.
     pub(super) recent_bytes: usize,
     pub(super) waiting_bytes: usize,
-    /// The number of events in memory that belong in the database.
+    /// The number of events in memory that are to be moved to the database.
     pub(super) in_memory_count: u64,
     pub(super) is_in_memory: bool,
-    /// All events in memory up to this id are in the database too.
+    /// All events in memory up to this id are also in the database.
     pub(super) relocated_up_to: i64,
-    /// The first id of this run.
+    /// The first id of this run of the server.
     pub(super) first_id: i64,
-    /// How much higher the ids are than those given at first.
+    /// By how much the ids have been raised since they were first assigned.
     pub(super) id_offset: i64,
-    /// Ids given at first and by no other run: clients may remember them.
+    /// The original ids of events whose ids were raised later. Clients might remember these ids, and no other run of
+    /// the server has assigned them.
     pub(super) raised: Range<i64>,
-    /// The id before the first of `recent`; only the index has the events up to it.
+    /// The id before the first event in `recent`. Events up to this id are only in the index.
     pub(super) before_recent: i64,
-    /// Dropped events that no event has reported yet.
+    /// The number of dropped events that no event has reported yet.
     pub(super) unreported: u64,
-    /// The callers that wait for an event to be written.
+    /// The callers that wait until an event is written, with the event's id.
     pub(super) acks: VecDeque<(i64, oneshot::Sender<()>)>,
     pub(super) cameras: BTreeSet<String>,
     pub(super) timeline: Timeline,
     /// The highest id of the removed events.
     pub(super) pruned: i64,
     pub(super) is_unavailable: bool,
-    /// When it was last logged that the database is unavailable, and whether its recovery must be logged.
+    /// When the log last reported that the database is unavailable; `must_log_recovery` tells whether to log its
+    /// recovery.
     pub(super) unavailable_logged_at: Option<Instant>,
     pub(super) must_log_recovery: bool,
     pub(super) is_closed: bool,
 }
 
 impl State {
-    /// A run that begins `now` with the `index_state` found. `is_in_memory` if its events are in memory until their database
-    /// can be opened.
+    /// Creates the state of a run of the server that begins at `now`. `index_state` is the state of the index when it
+    /// was opened. `is_in_memory` tells whether events are kept in memory because their database cannot be opened yet.
     pub(super) fn new(index_state: IndexState, now: ClockReading, is_in_memory: bool) -> Self {
         Self {
             next_id: index_state.reserved + 1,
@@ -109,10 +111,11 @@ impl State {
         Ok(RecordedEvent { stored, written })
     }
 
-    /// Records an event with the number of dropped events; returns its id. `None` if there were none, or if the event
-    /// does not fit. A closed history still writes this event with the rest of the queue.
+    /// Records an event with the number of dropped events, and returns the event's id. Returns `None` if no event was
+    /// dropped, if the queue is full, or if the history is in memory. A closed history still writes this event with the
+    /// rest of the queue.
     pub(super) fn record_dropped(&mut self, now: ClockReading) -> Option<i64> {
-        // In memory, more events may be evicted; a later report counts them too.
+        // A history in memory might evict more events; a later report counts all of them.
         if self.unreported == 0 || self.is_full() || self.is_in_memory {
             return None;
         }
@@ -122,7 +125,7 @@ impl State {
         Some(self.push(event, now).entry.id)
     }
 
-    /// Whether the queue is full.
+    /// Returns whether the queue is full.
     pub(super) fn is_full(&self) -> bool {
         self.waiting >= MAX_QUEUED || self.waiting_bytes >= MAX_QUEUED_BYTES
     }
@@ -146,18 +149,18 @@ impl State {
         stored
     }
 
-    /// Notes the time: this clock stamps the next event and later ones.
+    /// Updates the timeline to the clock reading `now`, which is that of the next event's clock.
     pub(super) fn observe(&mut self, now: ClockReading) {
         self.timeline.observe(now, self.next_id);
     }
 
-    /// All events up to this id are in the index.
+    /// Returns the id up to which all events are in the index.
     pub(super) fn last_written(&self) -> i64 {
         let first = self.recent.len() - self.waiting;
         self.recent.get(first).map_or(self.next_id, |stored| stored.entry.id) - 1
     }
 
-    /// Corrects the times of the events in memory as the index has corrected its own.
+    /// Corrects the times of the events in memory, as the index has corrected the times of its events.
     pub(super) fn shift_times(&mut self, shifts: &[TimeShift]) {
         for stored in &mut self.recent {
             let Entry { id, at_ms, .. } = *stored.entry;
@@ -167,7 +170,8 @@ impl State {
         }
     }
 
-    /// The first `limit` events of the queue, and an id above all that can be given before the next batch.
+    /// Returns at most `limit` events from the front of the queue, and an id above all ids that can be assigned before
+    /// the next batch.
     pub(super) fn batch(&self, limit: usize) -> (Vec<Arc<Entry>>, i64) {
         let begin = self.recent.len() - self.waiting;
         let batch = up_to(BATCH_BYTES, self.recent.range(begin..).take(limit));
@@ -175,7 +179,8 @@ impl State {
         (batch.collect(), self.next_id + ID_BLOCK)
     }
 
-    /// The first `count` events of the queue are written.
+    /// Notes that the first `count` events of the queue are written, and notifies the callers that wait for these
+    /// events.
     pub(super) fn written(&mut self, count: usize) {
         let first = self.recent.len() - self.waiting;
         let written = self.recent.range(first..first + count);
@@ -198,7 +203,8 @@ impl State {
         }
     }
 
-    /// Raises all ids by `id_offset`. In the index, earlier runs have no ids from the first one of this run up to `unused`.
+    /// Raises all ids by `id_offset`. In the index, no event of an earlier run of the server has an id from this run's
+    /// first id to just below `unused`.
     pub(super) fn raise(&mut self, id_offset: i64, unused: i64) {
         if id_offset == 0 {
             return;

@@ -20,8 +20,8 @@ impl StoredEvent {
         Self { entry: Arc::new(entry), json: OnceLock::new() }
     }
 
-    /// The event as JSON without [hidden](framecast_media::is_hidden) characters. The first call makes it; all others
-    /// share it.
+    /// Returns the event as JSON without [hidden](framecast_media::is_hidden) characters. The first call creates the
+    /// JSON; later calls share it.
     pub fn json(&self) -> &Bytes {
         self.json.get_or_init(|| {
             let json =
@@ -31,7 +31,7 @@ impl StoredEvent {
     }
 }
 
-/// The first of `events`, up to the one that brings them to `max_bytes`.
+/// Returns the first events of `events`, up to and including the event that brings their total size to `max_bytes`.
 pub(super) fn up_to<'a>(
     max_bytes: usize,
     events: impl Iterator<Item = &'a Arc<StoredEvent>>,

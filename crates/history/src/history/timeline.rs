@@ -1,9 +1,11 @@
-//! Which clock stamped which events of this run, and how to correct their times once the right clock is known.
+//! Which clock stamped which events of this run of the server, and how to correct the times of events once the right
+//! clock is known.
 //!
-//! The wall clock minus the boot clock is constant, unless somebody sets the wall clock. So a run is a sequence of
-//! spans of ids, each with its own offset. Once the newest offset has held for an hour, it counts as the right one. The
-//! events of the spans before it are then moved by the difference. What is not done when a run ends is left to the next
-//! run. Pure: the time comes as an argument, and the index carries out what is decided here.
+//! The offset, which is the wall clock minus the boot clock, is constant unless somebody sets the wall clock. So a run
+//! is a sequence of spans of ids, each with its own offset. Once nobody has set the clock for an hour, the newest
+//! offset counts as the right one. The events of the earlier spans are then moved by the difference. Corrections that
+//! are incomplete when a run ends are left to the next run. Pure: the time comes as an argument, and the index applies
+//! the corrections.
 
 use std::collections::VecDeque;
 
@@ -11,24 +13,26 @@ use super::HOUR_MS;
 use crate::clock::ClockReading;
 use crate::index::TimeShift;
 
-/// The offset must change by this much to count as set: more than a leap second, and more than NTP corrects gradually.
+/// The clock counts as set if its offset changes by at least this much, in milliseconds: more than a leap second, and
+/// more than NTP corrects gradually.
 pub(super) const STEP_MS: i64 = 60_000;
 
-/// The most spans to remember. If the clock is set more often before it holds, the first events keep their times.
+/// The maximum number of spans to remember. If the clock is set more often without an hour in between, the times of the
+/// first events are not corrected.
 const MAX_SPANS: usize = 256;
 
-/// How many steps of the clock to log before the clock has held for an hour.
+/// The maximum number of warnings about a clock that is set again and again, until nobody has set it for an hour.
 const MAX_LOGGED_STEPS: u32 = 3;
 
-/// Events that one clock stamped, from the id `first` up to the next span.
+/// A span of events that one clock stamped, from the id `first` up to the next span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Span {
     first: i64,
-    /// The offset when this span began.
+    /// The wall clock minus the boot clock when this span began, in milliseconds.
     offset_ms: i64,
-    /// The offset when last seen. A clock that drifts, or is set in small steps, counts as the same clock.
+    /// The offset at the latest reading. A clock that drifts, or is set in small steps, counts as the same clock.
     last_offset_ms: i64,
-    /// What the wall clock showed when this span began.
+    /// The time on the wall clock when this span began, in milliseconds since 1970.
     seen_ms: i64,
 }
 
@@ -42,33 +46,37 @@ impl Span {
 /// The next step of correcting times in the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Correction {
-    /// The index must store these shifts in place of all that wait there, in case the next run has to apply them.
+    /// The index must store these time corrections in place of all pending ones, in case the next run has to apply
+    /// them.
     Plan(Vec<TimeShift>),
-    /// The index must apply its waiting shifts now.
+    /// The index must apply its pending time corrections now.
     Apply,
 }
 
-/// The clocks of a run.
+/// The clocks of a run of the server, and the state of the time corrections.
 #[derive(Debug, Clone)]
 pub(super) struct Timeline {
-    /// The oldest first; the last is the current clock.
+    /// The spans, oldest first. The last span is that of the current clock.
     spans: VecDeque<Span>,
-    /// By the boot clock: since when the wall clock has its current offset, as far as this run knows.
+    /// The start of the wall clock's current offset, as far as this run of the server can tell; a time on the boot
+    /// clock.
     since_ms: i64,
-    /// By the boot clock: when this run began.
+    /// The start of this run of the server; a time on the boot clock.
     began_ms: i64,
-    /// Shifts that an earlier run left.
+    /// The pending time corrections that an earlier run of the server left.
     left: Vec<TimeShift>,
-    /// Whether the index knows all waiting shifts.
+    /// Whether the index has stored all pending time corrections.
     is_planned: bool,
-    /// The shifts that the index is applying. Once it applies them, the decision about their spans is final.
+    /// The time corrections that the index is applying. The decision about their spans is final.
     applying: Option<Vec<TimeShift>>,
-    /// The offset that was last logged, and the number of steps logged since the clock last held for an hour.
+    /// The offset that was last logged, and the number of warnings since the clock last ran for an hour without being
+    /// set.
     logged: (i64, u32),
 }
 
 impl Timeline {
-    /// A run that begins `now` with the id `first`. An earlier run left the shifts `left` in the index.
+    /// Creates the timeline of a run of the server that begins at `now`. Its first event gets the id `first`. An
+    /// earlier run left the time corrections `left` in the index.
     pub(super) fn new(now: ClockReading, first: i64, left: Vec<TimeShift>) -> Self {
         let offset_ms = now.offset_ms();
         Self {
@@ -86,7 +94,7 @@ impl Timeline {
         *self.spans.back().expect("there is always the clock of now")
     }
 
-    /// Notes the time; the next event has the id `next_id`.
+    /// Updates the spans to the clock reading `now`. If the clock was set, a new span begins with the id `next_id`.
     pub(super) fn observe(&mut self, now: ClockReading, next_id: i64) {
         let (current, offset_ms) = (self.current(), now.offset_ms());
         let by_ms = offset_ms.saturating_sub(current.last_offset_ms);
@@ -109,7 +117,7 @@ impl Timeline {
         }
     }
 
-    /// The offset of the current clock has changed by `by_ms`, which is too little to log.
+    /// Notes that the offset of the current clock has changed by `by_ms`, which is too little to count as set.
     fn slide(&mut self, by_ms: i64) {
         if let Some(current) = self.spans.back_mut() {
             current.last_offset_ms = current.last_offset_ms.saturating_add(by_ms);
@@ -117,8 +125,8 @@ impl Timeline {
         self.logged.0 = self.logged.0.saturating_add(by_ms);
     }
 
-    /// The time for an event that is recorded now with the time `at_ms`, by the current clock. An event that was sent
-    /// just before the clock was set has its time by the old clock.
+    /// Returns the time, by the current clock, of an event that is recorded now with the time `at_ms`. An event that
+    /// was sent just before the clock was set has a time by the old clock, which is converted.
     pub(super) fn event_time_ms(&self, now: ClockReading, at_ms: i64) -> i64 {
         let Some(before) = self.spans.iter().rev().nth(1) else { return at_ms };
         let off_by = |wall_ms: i64| at_ms.saturating_sub(wall_ms).saturating_abs();
@@ -130,7 +138,8 @@ impl Timeline {
         }
     }
 
-    /// By how much the clock was set since the last call, and whether the log still has room for it.
+    /// Returns by how much the clock was set since the last call, in milliseconds, and whether to log that as a
+    /// warning. Returns `None` if the clock was not set.
     pub(super) fn step_to_log(&mut self, now: ClockReading) -> Option<(i64, bool)> {
         if self.has_held(now) {
             self.logged.1 = 0;
@@ -143,23 +152,23 @@ impl Timeline {
         Some((step_ms, self.logged.1 <= MAX_LOGGED_STEPS))
     }
 
-    /// Whether nobody has set the wall clock for an hour.
+    /// Returns whether nobody has set the wall clock for an hour.
     pub(super) fn has_held(&self, now: ClockReading) -> bool {
         self.has_held_for(now, HOUR_MS)
     }
 
-    /// Whether nobody has set the wall clock for `ms`.
+    /// Returns whether nobody has set the wall clock for `ms` milliseconds.
     pub(super) fn has_held_for(&self, now: ClockReading, ms: i64) -> bool {
         now.boot_ms.saturating_sub(self.since_ms) >= ms
     }
 
-    /// Whether all times are correct: no shift waits.
+    /// Returns whether all times are correct: no time correction is pending.
     pub(super) fn is_settled(&self) -> bool {
         self.applying.is_none() && self.waiting().is_empty()
     }
 
-    /// The shifts that wait: those that an earlier run left, and one for each span of this run with another clock than
-    /// the current one.
+    /// Returns the pending time corrections: those that an earlier run of the server left, and one for each span of
+    /// this run whose clock differs from the current one.
     pub(super) fn waiting(&self) -> Vec<TimeShift> {
         let current = self.current();
         let pairs = self.spans.iter().zip(self.spans.iter().skip(1));
@@ -173,7 +182,7 @@ impl Timeline {
         self.left.iter().copied().chain(own).collect()
     }
 
-    /// The next step, if there is one. All events up to the id `written` are in the index.
+    /// Returns the next step of correcting times, if there is one. All events up to the id `written` are in the index.
     pub(super) fn correction(&mut self, now: ClockReading, written: i64) -> Option<Correction> {
         if self.applying.is_some() {
             return Some(Correction::Apply);
@@ -196,17 +205,19 @@ impl Timeline {
         None
     }
 
-    /// The index now knows of the shifts `planned`; more may have come up meanwhile.
+    /// Notes that the index has stored the time corrections `planned`. More corrections might have been added
+    /// meanwhile.
     pub(super) fn planned(&mut self, planned: &[TimeShift]) {
         self.is_planned = self.waiting() == planned;
     }
 
-    /// Whether the index is applying shifts.
+    /// Returns whether the index is applying time corrections.
     pub(super) fn is_applying(&self) -> bool {
         self.applying.is_some()
     }
 
-    /// Continues in another index, where ids are higher by `id_offset` and an earlier run left the shifts `left`.
+    /// Continues in another index, where ids are higher by `id_offset` and an earlier run left the time corrections
+    /// `left`.
     pub(super) fn continue_with(&mut self, left: Vec<TimeShift>, id_offset: i64) {
         for span in &mut self.spans {
             span.first += id_offset;
@@ -214,7 +225,7 @@ impl Timeline {
         (self.left, self.is_planned) = (left, false);
     }
 
-    /// Settles that the current clock is right for all events so far.
+    /// Decides that the current clock is right for all events so far, and starts to apply `shifts`.
     fn begin(&mut self, shifts: Vec<TimeShift>) {
         let first = self.spans.front().map_or(0, |span| span.first);
         let current = Span { first, ..self.current() };
@@ -223,16 +234,20 @@ impl Timeline {
         self.applying = Some(shifts);
     }
 
-    /// The index has applied all shifts; returns them, for the events in memory.
+    /// Notes that the index has applied all time corrections. Returns them, so that the events in memory can be
+    /// corrected too.
     pub(super) fn take_applied(&mut self) -> Vec<TimeShift> {
         self.applying.take().unwrap_or_default()
     }
 }
 
-/// Whether the current clock agrees with the clock at the end of an earlier run. The current clock shows `now_ms`, and
-/// showed `began_ms` when this run began. If they disagree, one of the two is wrong, and nobody can know which. A
-/// current clock that is behind disagrees. If the earlier run's clock had been set back, a current clock past the one
-/// before that disagrees too: the one before may have been right.
+/// Returns whether the current clock agrees with the clock at the end of an earlier run. The current clock shows
+/// `now_ms`, and showed `began_ms` when this run began. If the two clocks disagree, one of them is wrong, and nobody
+/// can know which.
+///
+/// The clocks disagree if the current clock is behind the earlier one. They also disagree if the earlier clock had been
+/// set back, and this run began after the time that the earlier clock showed before it was set: that time might have
+/// been right.
 fn is_agreed(shift: TimeShift, now_ms: i64, began_ms: i64) -> bool {
     let is_back = shift.by_ms < 0;
     now_ms >= shift.seen_ms && (!is_back || began_ms < shift.seen_ms.saturating_sub(shift.by_ms))

@@ -1,4 +1,4 @@
-//! The one task that writes to the index.
+//! The only task that writes to the index.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,36 +12,36 @@ use super::maintenance::Maintenance;
 use super::relocation::Relocation;
 use crate::Error;
 
-/// The most events to write in one go.
+/// The maximum number of events in a batch.
 const BATCH: usize = 1_000;
 
-/// The most batches to write in a row.
+/// The maximum number of batches to write in a row; then maintenance can run.
 const MAX_BATCHES: usize = 20;
 
-/// The first and the longest delay after a failed attempt.
+/// The first and the longest delay after a failed attempt to write.
 const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// The least time between two warnings that the database is unavailable.
+/// The minimum time between two warnings that the database is unavailable.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The interval of maintenance (the time, events that are too old or too many), in milliseconds.
+/// The interval between two passes of maintenance, which corrects times and removes events, in milliseconds.
 const MAINTENANCE_INTERVAL_MS: i64 = 60_000;
 
-/// The pause before more of the same maintenance, in milliseconds.
+/// The pause between two passes of maintenance while there is more to do, in milliseconds.
 const MAINTENANCE_PAUSE_MS: i64 = 20;
 
-/// The result of writing.
+/// The result of writing the queue.
 enum WriteOutcome {
     /// The queue is empty.
     All,
-    /// There is more to write.
+    /// There are more events to write.
     Some,
-    /// The history was closed, and the database does not accept the rest.
+    /// The history was closed, and the database does not accept the remaining events.
     Never,
 }
 
-/// Writes the queue until the history is closed and the queue is empty or cannot be written. Moves events from memory
-/// to their database as soon as that is possible.
+/// Writes the events of the queue until the history is closed and the queue is empty or cannot be written. Also moves
+/// events from memory to their database as soon as that is possible.
 pub(super) async fn run(
     shared: Arc<Shared>,
     mut maintenance: Maintenance,
@@ -64,7 +64,7 @@ pub(super) async fn run(
             WriteOutcome::All => shared.idle.notify_waiters(),
             WriteOutcome::Some => {}
         }
-        // Events may come without a pause; maintenance still has to run.
+        // Maintenance must run even if new events arrive without a pause.
         if shared.clock.now().boot_ms >= maintenance_at_ms {
             let is_relocating = relocation.as_ref().is_some_and(Relocation::has_relocated);
             let has_more = maintenance.run_once(&shared, is_relocating).await;
@@ -83,7 +83,7 @@ pub(super) async fn run(
     }
 }
 
-/// Writes the queue, at most a number of batches.
+/// Writes the events of the queue, at most `MAX_BATCHES` batches.
 async fn write(shared: &Shared, maintenance: &mut Maintenance) -> WriteOutcome {
     let (mut pause, mut batches) = (RETRY_DELAYS.0, 0);
     while batches < MAX_BATCHES {
@@ -117,7 +117,7 @@ async fn write(shared: &Shared, maintenance: &mut Maintenance) -> WriteOutcome {
     WriteOutcome::Some
 }
 
-/// Waits before the next attempt; does not wait once the history is closed.
+/// Waits before the next attempt. Does not wait once the history is closed.
 async fn wait(shared: &Shared, pause: Duration) {
     let until = Instant::now() + pause;
     // Each new event notifies `work` too, so check whether the history was closed.
@@ -129,7 +129,8 @@ async fn wait(shared: &Shared, pause: Duration) {
     sleep(Duration::ZERO).await;
 }
 
-/// Logs that the database is unavailable. If it comes and goes, as a disk that is nearly full, logs once a minute.
+/// Logs that the database is unavailable. If the database becomes available and unavailable in turn, as with a disk
+/// that is nearly full, logs at most one warning a minute.
 pub(super) fn unavailable(shared: &Shared, error: &Error) {
     shared.counts.failures.fetch_add(1, Ordering::Relaxed);
     let mut state = shared.lock();

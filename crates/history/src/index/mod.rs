@@ -1,8 +1,9 @@
-//! Where events are stored: one SQLite file, or a PostgreSQL database, with the same tables and the same behaviour.
-//! While neither can be opened, in memory, with SQLite's tables.
+//! Where events are stored: in one SQLite file, or in a PostgreSQL database, with the same tables and the same
+//! behaviour. If the database cannot be opened, events are stored in memory, in SQLite's tables, until it can be.
 //!
-//! The tables hold events in the order of time and id. Reads go by key in pages, so that a slow reader holds neither a
-//! transaction nor a connection. Which events to store, and who reads them, does not belong here.
+//! The tables hold events in the order of time and id. Reads go page by page. A page continues after the key (time and
+//! id) of the last row, so that a slow reader holds neither a transaction nor a connection. Which events to store, and
+//! who reads them, does not belong here.
 
 mod postgres;
 mod private;
@@ -27,21 +28,20 @@ use postgres::Postgres;
 pub(crate) use retention::{Aged, Pruned, Retention};
 use sqlite::Sqlite;
 
-/// The version of the tables. Migrations bring older tables to it.
+/// The version of the tables. Older tables are migrated to this version.
 const VERSION: i64 = 3;
 
-/// The most events to move to their right time in one go, so that writes never wait long for it.
+/// The maximum number of events whose times are corrected in one step. The limit keeps writes from waiting long.
 const SHIFT_ROWS: i64 = 5_000;
 
-/// Where the events are.
+/// Where events are stored.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Location {
-    /// A file, created if it does not exist.
+    /// A SQLite file, created if it does not exist.
     File(PathBuf),
     /// A PostgreSQL database.
     Postgres(Address),
-    /// Only in memory, at most 16 MiB. The oldest events are evicted for new ones, and all are lost when the process
-    /// ends.
+    /// Memory only, at most 16 MiB. New events evict the oldest events, and all events are lost when the process ends.
     Memory,
 }
 
@@ -55,13 +55,13 @@ impl fmt::Display for Location {
     }
 }
 
-/// Receives rows as they are read.
+/// Receives rows as they are read from the database.
 pub(crate) trait EntrySink: Send + 'static {
-    /// Receives one row; `Break` to get no more for now.
+    /// Receives one row. Returns `Break` to receive no more rows for now.
     fn take(&mut self, entry: &EntryRef<'_>) -> ControlFlow<()>;
 }
 
-/// Collects events until they have a number of bytes; at least one event.
+/// Collects events until their total size reaches a limit in bytes. Collects at least one event.
 #[derive(Debug, Default)]
 pub(crate) struct EntryBuffer {
     pub(crate) entries: Vec<Entry>,
@@ -87,94 +87,96 @@ impl EntrySink for EntryBuffer {
 /// How far a page reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PageEnd {
-    /// The last row of the page.
+    /// The key of the page's last row; `None` if the page has no rows.
     pub(crate) last: Option<Key>,
-    /// Whether no rows follow it.
+    /// Whether no rows follow the page.
     pub(crate) is_end: bool,
 }
 
-/// The ids that a history claims at its start.
+/// A request to reserve a range of ids, which a history makes at its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IdClaim {
-    /// The claim starts above this id.
+    /// All reserved ids must be higher than this id.
     pub(crate) above: i64,
-    /// The number of ids to claim.
+    /// The number of ids to reserve.
     pub(crate) count: i64,
 }
 
 impl IdClaim {
-    /// Claims `count` ids above those that an older database may have given: this database may have replaced that one,
-    /// and clients remember its ids. The ids start at a thousand for each second since 1970; programs that store
-    /// integers as floats can hold them exactly.
+    /// Creates a claim of `count` ids that start at a thousand for each second since 1970. So the ids are higher than
+    /// those that clients remember from an older database, which the current one might have replaced. Ids of this size
+    /// are exact even in programs that store integers as floats.
     pub(crate) fn now(count: i64) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { above: i64::try_from(since.as_secs()).unwrap_or(0).saturating_mul(1000), count }
     }
 }
 
-/// The state of the index at the start.
+/// The state of the index when it was opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct IndexState {
-    /// The highest id that may have been given before.
+    /// The highest id that might have been assigned before.
     pub(crate) reserved: i64,
     /// The highest id of the removed events.
     pub(crate) pruned: i64,
     /// The names of all cameras that have stored events.
     pub(crate) cameras: Vec<String>,
-    /// The last trusted time of the wall clock, in milliseconds since 1970. `None` if no clock was ever trusted and
-    /// there is no event.
+    /// The last trusted time of the wall clock, in milliseconds since 1970. `None` if no clock was ever trusted and no
+    /// event is stored.
     pub(crate) trusted_ms: Option<i64>,
-    /// Removals for age that no event has reported yet.
+    /// The number of removals for age that no event has reported yet.
     pub(crate) unreported: i64,
-    /// The time of the newest event that reports removals.
+    /// The time of the newest event that reports removals, in milliseconds since 1970. `None` if there is no such
+    /// event.
     pub(crate) reported_ms: Option<i64>,
-    /// Shifts that wait.
+    /// The pending time corrections.
     pub(crate) shifts: Vec<TimeShift>,
 }
 
 impl IndexState {
-    /// Removals for age that no event has reported yet.
+    /// Returns the number of removals for age that no event has reported yet.
     pub(crate) fn unreported(&self) -> u64 {
         u64::try_from(self.unreported).unwrap_or(0)
     }
 }
 
-/// Events whose times must be moved because a wrong clock stamped them.
+/// A time correction: a range of events whose times must be changed because a wrong clock stamped them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TimeShift {
-    /// The first id.
+    /// The id of the first event.
     pub(crate) first: i64,
-    /// The last id.
+    /// The id of the last event.
     pub(crate) last: i64,
-    /// The distance of the move, in milliseconds.
+    /// How much to add to each time, in milliseconds.
     pub(crate) by_ms: i64,
-    /// What the trusted clock showed when it was set.
+    /// The time on the trusted clock right after it was set, in milliseconds since 1970.
     pub(crate) seen_ms: i64,
 }
 
 impl TimeShift {
-    /// The right time of the event `id` with the time `at_ms`; `None` if this shift does not apply to it.
+    /// Returns the corrected time of the event `id` with the time `at_ms`. Returns `None` if this correction does not
+    /// cover the event.
     pub(crate) fn moved(&self, id: i64, at_ms: i64) -> Option<i64> {
         (self.first..=self.last).contains(&id).then(|| at_ms.saturating_add(self.by_ms).max(0))
     }
 }
 
-/// Events that were evicted for those of a batch.
+/// The events that were evicted to make room for a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Evicted {
     pub(crate) rows: u64,
-    /// The evicted events that are stored nowhere else.
+    /// The number of evicted events that are stored nowhere else.
     pub(crate) lost: u64,
-    /// The highest id of them; 0 if there were none.
+    /// The highest id of the evicted events; 0 if no event was evicted.
     pub(crate) up_to: i64,
 }
 
-/// The result of one step of applying shifts.
+/// The result of one step of applying time corrections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ShiftProgress {
-    /// The number of events moved in this step.
+    /// The number of events whose time was changed in this step.
     pub(crate) moved: u64,
-    /// Whether no shift waits any more.
+    /// Whether no time correction is pending any more.
     pub(crate) is_done: bool,
 }
 
@@ -186,8 +188,8 @@ pub(crate) enum Index {
 }
 
 impl Index {
-    /// Opens the database for this process alone, and creates or migrates its tables. Claims the ids of `claim` at
-    /// once, above those that were given before.
+    /// Opens the database for this process alone, and creates or migrates its tables. Also reserves the ids of `claim`,
+    /// above all ids that were assigned before.
     pub(crate) async fn open(location: &Location, claim: IdClaim) -> Result<(Self, IndexState), Error> {
         match location {
             Location::File(path) => {
@@ -205,9 +207,9 @@ impl Index {
         }
     }
 
-    /// Stores all of `batch` or nothing; events that are stored already stay as they are. No id up to `reserved` will
-    /// be given again. An index in memory may evict events for the batch; those up to the id `relocated_up_to` are stored
-    /// elsewhere.
+    /// Stores all events of `batch` or none. Events that are already stored stay unchanged. No id up to `reserved` will
+    /// be assigned again. An index in memory can evict events to make room for the batch. Events with ids up to
+    /// `relocated_up_to` are also stored elsewhere.
     pub(crate) async fn write(
         &self,
         batch: Vec<Arc<Entry>>,
@@ -220,7 +222,7 @@ impl Index {
         }
     }
 
-    /// Removes some of the events that are beyond `retention`.
+    /// Removes some of the events that exceed `retention`.
     pub(crate) async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
         match self {
             Self::Sqlite(sqlite) => sqlite.prune(retention).await,
@@ -228,7 +230,7 @@ impl Index {
         }
     }
 
-    /// Stores `shifts`, in place of all that wait, until they are applied.
+    /// Stores the time corrections `shifts` until they are applied. Replaces all pending time corrections.
     pub(crate) async fn plan(&self, shifts: Vec<TimeShift>) -> Result<(), Error> {
         match self {
             Self::Sqlite(sqlite) => sqlite.plan(shifts, 0).await,
@@ -236,8 +238,8 @@ impl Index {
         }
     }
 
-    /// Takes over from another index: stores `shifts` in place of all that wait, and counts `unreported` more removals for
-    /// age that no event has reported yet.
+    /// Takes over from another index. Stores the time corrections `shifts` in place of all pending ones, and adds
+    /// `unreported` to the number of removals for age that no event has reported yet.
     pub(crate) async fn adopt(&self, shifts: Vec<TimeShift>, unreported: u64) -> Result<(), Error> {
         let unreported = i64::try_from(unreported).unwrap_or(i64::MAX);
         match self {
@@ -246,7 +248,8 @@ impl Index {
         }
     }
 
-    /// Applies some of the shifts that wait. What was applied does not wait any more, even after a failure.
+    /// Applies some of the pending time corrections. A correction that was applied is no longer pending, even if the
+    /// call fails later.
     pub(crate) async fn apply_shifts(&self) -> Result<ShiftProgress, Error> {
         match self {
             Self::Sqlite(sqlite) => sqlite.apply_shifts().await,
@@ -254,8 +257,8 @@ impl Index {
         }
     }
 
-    /// Gives `sink` at most `limit` rows of `query` after `after`. Returns the sink with the rows that it took, even
-    /// after an error. The sink is lost only if its thread is.
+    /// Gives `sink` at most `limit` rows of `query`, beginning with the row that follows `after`. Returns the sink with
+    /// the rows that it received, even after an error. Returns no sink only if the thread that used it was lost.
     pub(crate) async fn fill<S: EntrySink>(
         &self,
         query: &Query,
@@ -275,8 +278,8 @@ impl Index {
         }
     }
 
-    /// At most `limit` events with ids above `id`, in the order of ids, and the last id that was read. A page ends when
-    /// its events have `max_bytes`, but has at least one event.
+    /// Returns at most `limit` events with ids above `id`, in the order of ids, and the last id that was read. A page
+    /// ends when its events have `max_bytes`, but has at least one event.
     pub(crate) async fn after_id(
         &self,
         id: i64,
@@ -295,7 +298,7 @@ impl Index {
     }
 }
 
-/// Counts the rows of a page.
+/// Counts the rows of a page while they are read.
 struct Progress {
     limit: usize,
     rows: usize,
@@ -308,7 +311,7 @@ impl Progress {
         Self { limit, rows: 0, last: None, is_broken_off: false }
     }
 
-    /// Gives a row to `sink`; skips a row of a kind that this program does not know.
+    /// Gives a row to `sink`. Skips a row whose kind of event this program does not know.
     fn give(&mut self, row: DbRow<'_>, sink: &mut impl EntrySink) -> ControlFlow<()> {
         let DbRow { at_ms, id, kind, camera, text, count } = row;
         self.rows += 1;
@@ -324,7 +327,7 @@ impl Progress {
     }
 }
 
-/// The columns of a row, in their order.
+/// The columns of a row, in the order in which they are selected.
 struct DbRow<'a> {
     at_ms: i64,
     id: i64,

@@ -1,35 +1,36 @@
-//! Retention: which events to remove, and how many; the same for both databases.
+//! Retention: which events to remove, and how many. The rules are the same for both databases.
 
-/// The most events to remove in one go, so that writes never wait long for it.
+/// The maximum number of events to remove in one step. The limit keeps writes from waiting long.
 const PRUNE_ROWS: i64 = 5_000;
 
-/// At most this fraction (1/n) of all events may be removed for age in an hour.
+/// At most one in this many events is removed for its age within an hour.
 const AGED_PART: i64 = 20;
 
-/// This many events may be removed for age in an hour, even if they are more than that fraction.
+/// This many events can always be removed for age within an hour, even if they are more than one in `AGED_PART`.
 const AGED_ROWS: i64 = 1_000;
 
-/// When there are too many rows, marks beyond this fraction (1/n) of the allowed rows are removed first. So a program
-/// that sets marks cannot push out the events of the cameras.
+/// One in this many of the allowed rows can be a mark, an event that a person or a program set. If there are too many
+/// rows, marks beyond that share are removed first. So a program that sets many marks cannot push out the events of the
+/// cameras.
 const MARKS_PART: i64 = 10;
 
 /// Which events to remove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Retention {
-    /// Events that are too old; `None` if none may be removed for age now.
+    /// Which events are too old; `None` if no event can be removed for age now.
     pub(crate) aged: Option<Aged>,
-    /// The most rows to keep; the oldest beyond them are removed.
+    /// The maximum number of rows to keep; the oldest rows beyond it are removed. `None` for no limit.
     pub(crate) max_rows: Option<u64>,
 }
 
 /// Which events are too old.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Aged {
-    /// What the clock shows, if a later run may trust it.
+    /// The current time of the wall clock if later runs can trust it, in milliseconds since 1970; otherwise `None`.
     pub(crate) trusted_ms: Option<i64>,
-    /// Events before this time, in milliseconds since 1970.
+    /// Only events before this time are too old, in milliseconds since 1970.
     pub(crate) before_ms: i64,
-    /// Only events with ids up to this one.
+    /// Only events with ids up to this one are too old.
     pub(crate) up_to_id: i64,
     /// The number of removals for age within the last hour.
     pub(crate) removed_in_hour: u64,
@@ -38,25 +39,25 @@ pub(crate) struct Aged {
 /// How many events to remove because there are too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Surplus {
-    /// The oldest marks, which are removed first.
+    /// How many of the oldest marks to remove. Marks are removed first.
     pub(super) marks: i64,
-    /// Then the oldest events of any kind.
+    /// How many of the oldest events of any kind to remove after the marks.
     pub(super) any: i64,
 }
 
-/// The result of a removal.
+/// The result of one step of removing events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pruned {
     /// The highest id of all events that were ever removed.
     pub(crate) up_to: i64,
-    /// How many were removed for age this time.
+    /// The number of events that were removed for age in this step.
     pub(crate) aged: u64,
-    /// Whether there is more to remove.
+    /// Whether there are more events to remove.
     pub(crate) has_more: bool,
 }
 
 impl Aged {
-    /// How many of `rows` events may be removed now.
+    /// Returns how many of `rows` stored events can be removed for age now.
     pub(crate) fn limit(&self, rows: i64) -> i64 {
         let removed = i64::try_from(self.removed_in_hour).unwrap_or(i64::MAX);
         let an_hour = (rows.saturating_add(removed) / AGED_PART).max(AGED_ROWS);
@@ -65,7 +66,8 @@ impl Aged {
 }
 
 impl Retention {
-    /// How many events to remove because there are too many: `rows` in all, of which `marks` are marks.
+    /// Returns how many events to remove because there are too many. `rows` events are stored, and `marks` of them are
+    /// marks, the events that people and programs set.
     pub(super) fn surplus(&self, rows: i64, marks: i64) -> Surplus {
         let max_rows = self.max_rows.and_then(|rows| i64::try_from(rows).ok()).unwrap_or(i64::MAX);
         let surplus = rows.saturating_sub(max_rows).clamp(0, PRUNE_ROWS);
@@ -73,7 +75,7 @@ impl Retention {
         Surplus { marks, any: surplus - marks }
     }
 
-    /// Whether there may be more to remove: yes, if `removed` is as many as one step may remove.
+    /// Returns whether there might be more events to remove: true if `removed` reached the limit of one step.
     pub(super) fn has_more(removed: i64) -> bool {
         removed >= PRUNE_ROWS
     }

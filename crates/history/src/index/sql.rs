@@ -1,7 +1,8 @@
-//! The SQL of queries, the same for both databases except for the form of parameters.
+//! The SQL of queries. Both databases use the same SQL, except for the form of parameters.
 //!
-//! For any filter, the database finds rows by an index in the wanted order. Each camera and kind is a branch of its
-//! own, and the database merges the branches. So a filter with few matching rows never scans the others.
+//! For any filter, the database finds the rows through an index, in the wanted order. Each combination of camera and
+//! kind is a separate branch of the query, and the database merges the branches. So a filter with few matching rows
+//! never scans other rows.
 
 use crate::entry::Key;
 use crate::query::{Filter, Order, Query};
@@ -24,7 +25,8 @@ pub(super) struct Select {
 
 const COLUMNS: &str = "at, id, kind, camera, text, count";
 
-/// Jumps from name to name in the index, instead of scanning all rows.
+/// Selects the names of all cameras that have events. Jumps from name to name in the index, instead of scanning all
+/// rows.
 pub(super) const CAMERAS: &str = "
 WITH RECURSIVE name(camera) AS (
     SELECT min(camera) FROM events WHERE camera IS NOT NULL
@@ -33,41 +35,45 @@ WITH RECURSIVE name(camera) AS (
     WHERE name.camera IS NOT NULL
 ) SELECT camera FROM name WHERE camera IS NOT NULL";
 
-/// Uses the time of the newest event as the trusted time, if there is none yet. Only once, since a wrong clock may
-/// stamp later events.
+/// Sets the trusted time to the time of the newest event, if there is no trusted time yet. Does so only once, because a
+/// wrong clock might stamp later events.
 pub(super) const INIT_TRUSTED_CLOCK: &str =
     "UPDATE state SET value = coalesce((SELECT max(at) FROM events), 0)
 WHERE key = 'believed' AND value = 0";
 
-/// The time of the newest event that reports removals for age.
+/// Selects the time of the newest event that reports removals for age.
 pub(super) const LAST_REPORT: &str = "SELECT max(at) FROM events WHERE kind = 'pruned'";
 
-/// Stores the time of a trusted clock, unless the stored one is less than an hour off: so it is rarely written.
+/// Returns the SQL that stores the time of a trusted clock. The SQL changes nothing if the stored time is less than an
+/// hour off, so the time is rarely written.
 pub(super) fn trust(placeholder: char) -> String {
     format!(
         "UPDATE state SET value = {placeholder}1 WHERE key = 'believed' AND abs(value - {placeholder}1) >= 3600000"
     )
 }
 
-/// The oldest events before a time and with ids up to one. Parameters: the most rows, the time, the id. The query goes
-/// by time, however a database judges the selectivity of the ids.
+/// Returns the SQL that selects the oldest events before a given time, with ids up to a given id. Parameters: the
+/// maximum number of rows, the time, the id. `id + 0` makes the database search by time, whatever it estimates about
+/// the ids.
 pub(super) fn aged(placeholder: char) -> String {
     format!(
         "SELECT at, id, kind FROM events WHERE at < {placeholder}2 AND id + 0 <= {placeholder}3 ORDER BY at, id LIMIT {placeholder}1"
     )
 }
 
-/// The oldest marks. Parameter: the most rows.
+/// Returns the SQL that selects the oldest marks, the events that people and programs set. Parameter: the maximum
+/// number of rows.
 pub(super) fn marks(placeholder: char) -> String {
     format!("SELECT at, id, kind FROM events WHERE kind = 'mark' ORDER BY at, id LIMIT {placeholder}1")
 }
 
-/// The oldest events. Parameter: the most rows.
+/// Returns the SQL that selects the oldest events. Parameter: the maximum number of rows.
 pub(super) fn oldest(placeholder: char) -> String {
     format!("SELECT at, id, kind FROM events ORDER BY at, id LIMIT {placeholder}1")
 }
 
-/// The last event of the first ones within a range of ids, up to a limit. Parameters: the first and last id, the limit.
+/// Returns the SQL that selects the last id among the first events in a range of ids. Parameters: the first id and the
+/// last id of the range, the maximum number of events.
 pub(super) fn shifted(placeholder: char) -> String {
     format!(
         "SELECT max(id) FROM (SELECT id FROM events WHERE id BETWEEN {placeholder}1 AND {placeholder}2 ORDER BY id LIMIT {placeholder}3) AS chosen"
@@ -75,7 +81,8 @@ pub(super) fn shifted(placeholder: char) -> String {
 }
 
 impl Select {
-    /// `limit` rows of `query` after `after`, with `placeholder` before the number of each parameter (`?`, `$`).
+    /// Creates the SQL that selects `limit` rows of `query` after `after`. `placeholder` is the character before the
+    /// number of each parameter (`?` or `$`).
     pub(super) fn new(query: &Query, after: Option<Key>, limit: usize, placeholder: char) -> Self {
         let Query { filter, order } = query;
         let mut select = Self { text: String::new(), values: Vec::new() };
@@ -95,7 +102,7 @@ impl Select {
         select
     }
 
-    /// `limit` rows with ids above `id`, in the order of ids.
+    /// Creates the SQL that selects `limit` rows with ids above `id`, in the order of ids.
     pub(super) fn after_id(id: i64, limit: usize, placeholder: char) -> Self {
         let mut select =
             Self { text: format!("SELECT {COLUMNS} FROM events WHERE id > "), values: Vec::new() };
@@ -134,7 +141,7 @@ impl Select {
         self.bound(&mut word, ("<", below), ("<", filter.to_ms), placeholder);
     }
 
-    /// The bound on one side: the key, or else the time.
+    /// Adds the bound on one side of the range: the key if there is one, otherwise the time if there is one.
     fn bound(
         &mut self,
         word: &mut &str,
@@ -175,8 +182,8 @@ impl Select {
     }
 }
 
-/// The fixed columns of each branch. A camera without a kind becomes a branch for each kind, because the index groups
-/// rows by camera and kind.
+/// Returns the camera and the kind of each branch; `None` selects any. A filter by camera alone becomes a branch for
+/// each kind, because the index groups rows by camera and kind.
 fn branches(filter: &Filter) -> Vec<(Option<&str>, Option<&str>)> {
     let kinds: Vec<&str> = filter.kinds.iter().map(|kind| kind.as_str()).collect();
     let all = framecast_hub::EventKind::ALL.map(|kind| kind.as_str());

@@ -1,8 +1,9 @@
 //! The index in one SQLite file, or in memory.
 //!
-//! One thread writes and two read. Each has its own connection and takes jobs from a queue. A job reads one page, so a
-//! reader delays the checkpoint of the log (WAL) by no more than that. The tables are ordered by time and id, so a page
-//! is one scan. In memory one thread does everything, and the oldest events are evicted for new ones.
+//! One thread writes and two threads read. Each thread has its own connection and takes jobs from a queue. A job reads
+//! one page, so a reader delays the checkpoint of the write-ahead log (WAL) only while it reads a page. The tables are
+//! ordered by time and id, so a page is one scan. In memory, one thread does everything, and new events evict the
+//! oldest ones.
 
 mod retain;
 
@@ -29,22 +30,24 @@ use super::{
 use crate::Error;
 use crate::entry::Entry;
 
-/// The application id of the file: "Fcst".
+/// The application id in the file's header: "Fcst".
 const APPLICATION_ID: i64 = 0x4663_7374;
 
 /// The number of threads that read.
 const READERS: usize = 2;
 
-/// How long another program that opened the file may block a write before that is an error.
+/// How long another program that has the file open can block a write before the write fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Only people who look at tables wait for rows, so pictures and events come first.
+/// The niceness of the threads that read. Only people who look at tables wait for rows, so pictures and events come
+/// first.
 const READER_NICENESS: i32 = 10;
 
-/// The cache of a connection, in KiB: the system caches the rest of the file.
+/// The cache of a connection, in KiB. The system caches the rest of the file.
 const CACHE_KIB: i64 = 512;
 
-/// `events` is stored in the order in which it is read; each index has the same order within a camera and kind.
+/// The tables of version 1. `events` is stored in the order in which it is read. Each index has the same order within a
+/// camera and kind.
 const TABLES: &str = "
 CREATE TABLE events (
     at INTEGER NOT NULL,
@@ -62,8 +65,8 @@ CREATE TABLE state (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO state VALUES ('reserved', 0), ('rows', 0), ('pruned', 0);
 ";
 
-/// Version 2 adds the number of marks, the number of removals for age that no event has reported yet, and the times
-/// that wait for correction.
+/// Version 2 adds the number of events of the kind `mark`, the number of removals for age that no event has reported
+/// yet, and the pending time corrections.
 const TABLES_2: &str = "
 INSERT INTO state SELECT 'marks', count(*) FROM events WHERE kind = 'mark';
 INSERT INTO state VALUES ('untold', 0);
@@ -80,14 +83,14 @@ const TABLES_3: &str = "INSERT INTO state VALUES ('believed', 0);";
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// An open index.
+/// An open index in SQLite.
 #[derive(Debug)]
 pub(crate) struct Sqlite {
     path: PathBuf,
     writer: Worker,
-    /// `None` in memory: there the writer reads too.
+    /// The threads that read; `None` for an index in memory, where the writer reads too.
     readers: Option<Worker>,
-    /// Held while this process has the file open.
+    /// The lock on the database file, held while this process has the file open.
     _lock: Option<File>,
 }
 
@@ -102,7 +105,7 @@ impl Sqlite {
             private::make_folder(folder).map_err(|source| unwritable(&path, source))?;
         }
         let lock = lock(&path)?;
-        // SQLite gives its log the permissions of the file. If this fails, the error that SQLite gives below is
+        // SQLite gives its log the permissions of the file. If the file cannot be created here, SQLite's error below is
         // clearer.
         private::open_file(&path).ok();
         let failed = |source| failed(&path, source);
@@ -161,8 +164,8 @@ impl Sqlite {
         self.map_error(pruned.await)
     }
 
-    /// Stores `shifts` in place of all that wait, and counts `unreported` more removals for age that no event has reported
-    /// yet.
+    /// Stores the time corrections `shifts` in place of all pending ones, and adds `unreported` to the number of
+    /// removals for age that no event has reported yet.
     pub(super) async fn plan(&self, shifts: Vec<TimeShift>, unreported: i64) -> Result<(), Error> {
         let planned = self.writer.run(move |connection| {
             let transaction = connection.transaction()?;
@@ -204,7 +207,7 @@ impl Sqlite {
     }
 }
 
-/// Threads with one connection each that take jobs from one queue.
+/// Threads that take jobs from one queue. Each thread has its own connection.
 #[derive(Debug)]
 struct Worker(Option<mpsc::Sender<Job>>, Vec<thread::JoinHandle<()>>);
 
@@ -235,7 +238,7 @@ impl Worker {
         Ok(Self(Some(sender), threads))
     }
 
-    /// Runs `work` on a connection. If the caller drops the future before its turn, `work` does not run.
+    /// Runs `work` on a connection. If the caller drops the future before the job begins, `work` does not run.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -243,7 +246,7 @@ impl Worker {
         let (sender, done) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
             if !sender.is_closed() {
-                // The caller may have left meanwhile.
+                // The caller might have dropped its future meanwhile.
                 sender.send(work(connection)).ok();
             }
         });
@@ -253,22 +256,22 @@ impl Worker {
     }
 }
 
-/// Waits for the threads to finish their current jobs, so that the file is whole and closed afterwards.
+/// Waits for the threads to finish their current jobs, so that the file is complete and closed afterwards.
 impl Drop for Worker {
     fn drop(&mut self) {
         self.0 = None;
         for thread in self.1.drain(..) {
-            // A thread that panicked has logged it.
+            // The panic of a thread has been logged already.
             thread.join().ok();
         }
     }
 }
 
-/// Locks the file for this process: two writers would give the same ids. A separate lock file, since SQLite's locks
-/// cover single transactions only.
+/// Locks the database file for this process, because two writers would assign the same ids. Uses a separate lock file,
+/// since SQLite's locks cover only single transactions.
 fn lock(path: &Path) -> Result<File, Error> {
     let unwritable = |source| unwritable(path, source);
-    // The lock is the same for every name of the file.
+    // Resolve links, so that the lock is the same for every name of the file.
     let real = match fs::canonicalize(path) {
         Ok(real) => real,
         Err(_) => {
@@ -298,7 +301,8 @@ fn connect(path: &Path, is_reader: bool) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Bounds the memory of a connection. Also stops it from creating temporary files: no folder may be writable.
+/// Limits the memory of a connection. Also stops the connection from creating temporary files, which would need a
+/// writable folder.
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{CACHE_KIB};"))
 }
@@ -321,7 +325,7 @@ fn check(path: &Path, connection: &Connection) -> Result<(), Error> {
 }
 
 fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
-    // Checkpoint after about 4 MiB of log. What is acknowledged is on the disk.
+    // Checkpoint after about 4 MiB of log. Events that are acknowledged are on the disk.
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216;",
     )?;
@@ -341,7 +345,7 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// Claims ids for this run, and returns the state of the index.
+/// Reserves the ids of `claim` for this run, and returns the state of the index.
 fn claim_ids(connection: &mut Connection, claim: IdClaim) -> rusqlite::Result<IndexState> {
     let transaction = connection.transaction()?;
     let highest: Option<i64> = transaction.query_row("SELECT max(id) FROM events", [], |row| row.get(0))?;
@@ -450,7 +454,7 @@ fn unwritable(path: &Path, source: io::Error) -> Error {
     }
 }
 
-/// Turns an error of SQLite into the one that says what to do.
+/// Converts an error of SQLite into the error that says what to do.
 fn failed(path: &Path, source: rusqlite::Error) -> Error {
     let path = path.to_owned();
     // The shared-memory file beside the database (-shm) could not grow.

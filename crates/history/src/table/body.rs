@@ -1,4 +1,4 @@
-//! A stream of records as the body of an HTTP answer.
+//! A stream of records as the body of an HTTP response.
 
 use std::error::Error;
 use std::mem;
@@ -17,31 +17,31 @@ use super::page::HtmlPage;
 use super::record::Record;
 use super::writer::Writer;
 
-/// The longest that a row waits for others to be sent with it.
+/// The longest time that a row waits for other rows to be sent with it.
 pub const FLUSH_AFTER: Duration = Duration::from_millis(100);
 
-/// A table that ended early: the stream of its records failed. The server closes the connection without the end of the
-/// body, so that no client takes the table for whole.
+/// A table that ended early, because the stream of its records failed. The server closes the connection without the end
+/// of the body, so that no client considers the table complete.
 #[derive(Debug, thiserror::Error)]
 #[error("the table broke off after {rows} rows")]
 pub struct TruncatedTable {
-    /// Rows sent before the failure.
+    /// The number of rows sent before the failure.
     pub rows: u64,
     /// The failure.
     #[source]
     pub source: Box<dyn Error + Send + Sync>,
 }
 
-/// A stream of records as the body of an HTTP answer.
+/// A stream of records as the body of an HTTP response.
 ///
-/// The header is sent at once, then rows in chunks. A chunk is sent when it is full, or when a row of it has waited
-/// for [`FLUSH_AFTER`]. The body asks for records only when the client has room for them, and dropping the body drops
-/// the stream. If the stream fails, the body sends what is ready, and then fails with [`TruncatedTable`]. The body yields to
-/// other tasks after each chunk. It needs a tokio runtime for the timer.
+/// The body sends the header at once, then rows in chunks. It sends a chunk when the chunk is full, or when one of the
+/// chunk's rows has waited for [`FLUSH_AFTER`]. The body asks for records only when the client has room for more, and
+/// dropping the body drops the stream. If the stream fails, the body sends what is ready, and then fails with
+/// [`TruncatedTable`]. The body yields to other tasks after each chunk. It needs a Tokio runtime for the timer.
 pub struct Table<S, P> {
     writer: Writer<P>,
     stage: TableStage<S>,
-    /// When the waiting rows must be sent; `None` until a row had to wait for the first time.
+    /// When the buffered rows must be sent; `None` until a row had to wait for the first time.
     deadline: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
     /// Whether to yield to other tasks, because a chunk was just sent.
@@ -57,13 +57,13 @@ enum TableStage<S> {
 }
 
 impl<S, P> Table<S, P> {
-    /// A table of `rows`. The stream is not polled before the body is.
+    /// Creates a table of the records `rows`. The stream is not polled before the body is polled.
     pub fn new(rows: S, writer: Writer<P>) -> Self {
         let stage = TableStage::New(Box::pin(rows));
         Self { writer, stage, deadline: None, is_waiting: false, is_others_turn: false }
     }
 
-    /// The answer with this body and its headers.
+    /// Returns a response that has this body, and headers for it.
     pub fn respond(self) -> Response<Self> {
         let head = self.writer.head();
         let mut response = Response::new(self);
@@ -79,7 +79,7 @@ where
     R: Record,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    /// The next bytes, which may be empty; `None` at the end.
+    /// Returns the next bytes, which can be empty. Returns `None` at the end.
     fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, TruncatedTable>>> {
         match mem::replace(&mut self.stage, TableStage::Ended) {
             TableStage::New(rows) => {
@@ -105,7 +105,7 @@ where
         }
     }
 
-    /// The next bytes of rows, and whether they are the last.
+    /// Returns the next bytes of rows, and whether they are the last bytes.
     fn poll_rows(&mut self, mut rows: Pin<&mut S>, context: &mut Context<'_>) -> Poll<(Bytes, bool)> {
         loop {
             if let Some(failure) = self.writer.failure() {
@@ -127,7 +127,7 @@ where
         }
     }
 
-    /// Ready when the waiting rows must be sent.
+    /// Completes when the buffered rows must be sent.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.writer.is_empty() {
             return Poll::Pending;
@@ -157,7 +157,7 @@ where
         self.fail(bytes, source)
     }
 
-    /// Ends the table with the error `source` after the bytes `last`.
+    /// Ends the table with the error `source`, which follows the bytes `last`.
     fn fail(&mut self, last: Bytes, source: Box<dyn Error + Send + Sync>) -> Bytes {
         let (last, drain_wait) = DrainWait::track(last);
         self.stage = TableStage::Broken(TruncatedTable { rows: self.writer.rows(), source }, drain_wait);

@@ -1,32 +1,33 @@
-//! The buffer that a writer fills.
+//! The buffer into which a table is written.
 
 use std::{fmt, mem};
 
 use bytes::Bytes;
 
-/// A chunk with this much rendered text is full, 64 KiB. Large enough that the fixed cost of a chunk does not matter,
-/// and small enough for many downloads at once.
+/// A chunk with this much rendered text is full: 64 KiB. The size is large enough that the fixed cost of a chunk does
+/// not matter, and small enough for many downloads at once.
 pub const CHUNK_BYTES: usize = 64 << 10;
 
-/// Capacity for a full chunk and its last row.
+/// The capacity of a chunk's buffer, in bytes: enough for a full chunk and its last row.
 const CAPACITY_BYTES: usize = CHUNK_BYTES + (4 << 10);
 
-/// The text to send next. Pages write into it, by `write!` or by a template's `render_into`; that never fails.
+/// The text to send next. Pages write into the chunk with `write!` or with a template's `render_into`, which never
+/// fails.
 #[derive(Debug, Default)]
 pub struct Chunk(Vec<u8>);
 
 impl Chunk {
-    /// The number of bytes in it.
+    /// Returns the number of bytes in the chunk.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether it is empty.
+    /// Returns whether the chunk is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Its bytes.
+    /// Returns the chunk's bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -35,8 +36,8 @@ impl Chunk {
         self.0.reserve(CAPACITY_BYTES);
     }
 
-    /// Takes the text, uncompressed. Moves a full buffer out, but copies a small one, so that the large allocation is
-    /// used again.
+    /// Takes the text, uncompressed. Moves the buffer out if it is more than half full. Otherwise copies the text, so
+    /// that the large allocation is used again.
     pub(super) fn take(&mut self) -> Bytes {
         if self.len() > CHUNK_BYTES / 2 {
             return Bytes::from(mem::replace(&mut self.0, Vec::with_capacity(CAPACITY_BYTES)));
@@ -66,7 +67,7 @@ impl Chunk {
         self.push(itoa::Buffer::new().format(value));
     }
 
-    /// The shortest text that reads back as `value`, which is finite.
+    /// Appends the shortest text that parses back to `value`, which must be finite.
     #[inline]
     pub(super) fn push_float(&mut self, value: f64) {
         self.push(zmij::Buffer::new().format_finite(value));

@@ -1,22 +1,22 @@
-//! How a table is compressed for sending, and which way a client accepts.
+//! How a table is compressed for sending, and which compression a client accepts.
 
 use super::qvalue::{MAX_QVALUE, parse_qvalues};
 
 /// How a table is compressed for sending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ContentEncoding {
-    /// Not at all.
+    /// No compression.
     Identity,
-    /// gzip (RFC 1952), which every client knows.
+    /// gzip (RFC 1952), which every client supports.
     Gzip,
-    /// Zstandard (RFC 8878), which is faster and smaller.
+    /// Zstandard (RFC 8878), which is faster and compresses better.
     Zstd,
 }
 
 impl ContentEncoding {
-    /// The content encoding for a request's header `Accept-Encoding` (RFC 9110, section 12.5.3): the one with the
-    /// highest qvalue; of equals, zstd before gzip before none. No compression without the header, or when the client
-    /// refuses all.
+    /// Returns the content encoding for a request's header `Accept-Encoding` (RFC 9110, section 12.5.3): the one with
+    /// the highest qvalue. Among equal qvalues, zstd comes before gzip, and gzip before no compression. There is no
+    /// compression without the header, or when the client refuses all encodings.
     pub fn choose(accept_encoding: Option<&str>) -> Self {
         let Some(list) = accept_encoding else { return Self::Identity };
         let (mut best, mut highest) = (Self::Identity, Self::Identity.qvalue(list));
@@ -29,7 +29,7 @@ impl ContentEncoding {
         best
     }
 
-    /// The value of the header `Content-Encoding`, if there is one.
+    /// Returns the value of the header `Content-Encoding`, or `None` if there should be no such header.
     pub fn header_value(self) -> Option<&'static str> {
         match self {
             Self::Identity => None,
@@ -38,8 +38,9 @@ impl ContentEncoding {
         }
     }
 
-    /// This content encoding's qvalue in `list`: by its name, else by `*`. A content encoding that the list does not
-    /// name counts as refused. [`Self::Identity`] counts as accepted, after all others, unless the list refuses it.
+    /// Returns this content encoding's qvalue in `list`: that of its name if the list contains the name, otherwise that
+    /// of `*`. A content encoding that the list does not contain counts as refused, with the qvalue 0. For
+    /// [`Self::Identity`], which is always allowed as the last choice, 0 does not mean refused.
     fn qvalue(self, list: &str) -> u16 {
         let of = |names: &[&str]| {
             let named = |name: &str| names.iter().any(|own| own.eq_ignore_ascii_case(name));

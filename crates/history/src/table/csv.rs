@@ -6,8 +6,8 @@ use memchr::memchr_iter;
 use super::chunk::Chunk;
 use super::record::{CellWriter, Record, write_cells};
 
-/// Marks the text as UTF-8; without it Excel assumes the system's encoding. Other programs would read it as part of the
-/// first column's name.
+/// Writes a byte order mark, which marks the text as UTF-8. Without the mark, Excel assumes the system's encoding.
+/// Other programs would read the mark as part of the first column's name.
 pub(super) fn byte_order_mark(out: &mut Chunk) {
     out.push("\u{feff}");
 }
@@ -28,7 +28,7 @@ pub(super) fn row<R: Record>(record: &R, out: &mut Chunk) {
     finish::<R>(out, start);
 }
 
-/// Ends the line that began at `start`.
+/// Ends the line that began at the byte `start`.
 #[inline]
 fn finish<R: Record>(out: &mut Chunk, start: usize) {
     // Readers skip empty lines.
@@ -58,15 +58,15 @@ impl<'a> CsvCellWriter<'a> {
     }
 }
 
-/// Whether a cell needs quotes. Reads all bytes, several at a time, instead of stopping at the first match.
+/// Returns whether a cell needs quotes. Reads all bytes, several at a time, instead of stopping at the first match.
 #[inline]
 fn must_be_quoted(text: &str) -> bool {
     text.bytes()
         .fold(false, |is, byte| is | (byte == b',') | (byte == b'"') | (byte == b'\n') | (byte == b'\r'))
 }
 
-/// Whether a spreadsheet may read the text as a formula. Some programs skip leading blanks. Some accept the full-width
-/// signs of East Asian keyboards in place of the plain ones.
+/// Returns whether a spreadsheet might read the text as a formula. Some programs skip leading blanks. Some accept the
+/// full-width signs of East Asian keyboards in place of `=`, `+`, `-` and `@`.
 #[inline]
 fn is_formula(text: &str) -> bool {
     match text.as_bytes().first() {
@@ -76,14 +76,14 @@ fn is_formula(text: &str) -> bool {
     }
 }
 
-/// Whether the first visible character begins a formula.
+/// Returns whether the first visible character begins a formula.
 #[cold]
 fn begins_formula(text: &str) -> bool {
     let mut seen = text.chars().skip_while(|c| c.is_whitespace() || is_hidden(*c) || is_zero_width(*c));
     matches!(seen.next(), Some('=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠'))
 }
 
-/// Zero-width spaces and joiners, and the soft hyphen.
+/// Returns whether `c` is a zero-width space or joiner, or the soft hyphen.
 fn is_zero_width(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{ad}')
 }

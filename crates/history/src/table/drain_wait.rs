@@ -1,9 +1,9 @@
-//! Delays the error of a broken table until the client has its last piece.
+//! Delays the error of a table that broke off until the client has received the table's last piece.
 //!
-//! When a body fails, hyper closes the connection and drops what it still holds. For a slow client that would include
-//! the last row, which says that the table is broken. hyper drops a piece after it has written it, so the error can
-//! wait for that drop. The error then waits a little longer, because a browser discards data that arrives together with
-//! the abnormal end.
+//! When a body fails, hyper closes the connection and drops the data that it still holds. For a slow client, that data
+//! would include the last row, which says that the table is broken. hyper drops a piece after it has written the piece,
+//! so the error can wait for that drop. The error then waits a little longer, because a browser discards data that
+//! arrives together with the abnormal end.
 
 use std::fmt;
 use std::pin::Pin;
@@ -14,13 +14,14 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-/// The longest wait for the drop: a caller may collect all pieces and keep them.
+/// The longest wait for the piece to be dropped. A caller might collect all pieces and keep them.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// The time for a browser to show the piece before the connection ends.
+/// The time that a browser gets to show the last piece before the connection ends.
 const RENDER_PAUSE: Duration = Duration::from_secs(1);
 
-/// A future that completes when the error may follow.
+/// A future that completes once the client has received the last piece of a table that broke off. Then the error can
+/// follow.
 pub(crate) struct DrainWait(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
 
 struct Piece {
@@ -35,7 +36,7 @@ impl AsRef<[u8]> for Piece {
 }
 
 impl DrainWait {
-    /// The same `bytes`, whose drop the future notices.
+    /// Returns the same `bytes`, and a future that notices when these bytes are dropped.
     pub(crate) fn track(bytes: Bytes) -> (Bytes, Self) {
         let (sender, gone) = oneshot::channel::<()>();
         let drain_wait = async move {
@@ -46,7 +47,7 @@ impl DrainWait {
         (Bytes::from_owner(Piece { bytes, _gone: sender }), Self(Box::pin(drain_wait)))
     }
 
-    /// Ready when the error may follow. Must be called within a Tokio runtime.
+    /// Completes when the error can follow the last piece. Must be called within a Tokio runtime.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.0.as_mut().poll(context)
     }

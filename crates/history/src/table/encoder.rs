@@ -1,4 +1,4 @@
-//! Compresses text, and flushes so that a client can decode it at once.
+//! Compresses text, and flushes the compressor so that a client can decode the text at once.
 
 use std::io::{self, Write as _};
 use std::mem;
@@ -11,22 +11,23 @@ use zstd::stream::write::Encoder as ZstdEncoder;
 use super::chunk::Chunk;
 use super::content_encoding::ContentEncoding;
 
-/// gzip's level: the lowest that still computes codes for the text.
+/// gzip's compression level: the lowest that still computes Huffman codes for the text.
 const GZIP_LEVEL: u32 = 2;
 
-/// gzip's window, as a power of two: 4 KiB hold fifty rows, which resemble each other. A larger window is slower and,
-/// for tables, no better.
+/// gzip's window size, as a power of two. 4 KiB hold fifty rows, which resemble each other. A larger window is slower
+/// and, for tables, no better.
 const GZIP_WINDOW_BITS: u8 = 12;
 
-/// zstd's level.
+/// zstd's compression level.
 const ZSTD_LEVEL: i32 = 1;
 
-/// zstd's window and hash table, as powers of two. They cost 190 KiB while a client downloads. Twice the window with
-/// zstd's own hash table costs 260 KiB and saves a twelfth of the bytes.
+/// zstd's window size, as a power of two; `ZSTD_HASH_LOG` is the size of its hash table. Together they cost 190 KiB
+/// while a client downloads. Twice the window with zstd's own hash table costs 260 KiB and saves a twelfth of the
+/// bytes.
 const ZSTD_WINDOW_LOG: u32 = 15;
 const ZSTD_HASH_LOG: u32 = 13;
 
-/// The compressor of one table. It allocates its memory with the first text.
+/// The compressor of one table. Allocates its memory when it gets the first text.
 pub(super) struct Encoder {
     content_encoding: ContentEncoding,
     compressor: Compressor,
@@ -38,7 +39,7 @@ enum Compressor {
     Zstd(ZstdEncoder<'static, Vec<u8>>),
 }
 
-/// What to do after a text.
+/// What to do after a text was compressed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FlushMode {
     Flush,
@@ -54,11 +55,10 @@ impl Encoder {
         self.content_encoding
     }
 
-    /// Compresses `text` and flushes: a client can decode everything up to here.
+    /// Compresses `text` and flushes the compressor, so that a client can decode everything up to here.
     ///
     /// # Errors
-    ///
-    /// If the compressor has no memory, or fails.
+    /// If the compressor cannot allocate memory, or fails.
     pub(super) fn flush(&mut self, text: &mut Chunk) -> io::Result<Bytes> {
         self.encode(text, FlushMode::Flush)
     }
@@ -66,8 +66,7 @@ impl Encoder {
     /// Compresses `text` and ends the compressed stream.
     ///
     /// # Errors
-    ///
-    /// As [`flush`](Self::flush).
+    /// As for [`flush`](Self::flush).
     pub(super) fn finish(&mut self, text: &mut Chunk) -> io::Result<Bytes> {
         let bytes = self.encode(text, FlushMode::Finish);
         self.compressor = Compressor::None;

@@ -1,4 +1,4 @@
-//! The formats of a table, and which one a request wants.
+//! The formats of a table, and which format a request wants.
 
 use std::cmp::Reverse;
 
@@ -7,17 +7,17 @@ use super::qvalue::parse_qvalues;
 /// The format of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TableFormat {
-    /// A page for people.
+    /// An HTML page for people.
     Html,
-    /// Comma-separated values (RFC 4180) in UTF-8, with a line of column names.
+    /// Comma-separated values (RFC 4180) in UTF-8. The first line has the column names.
     Csv,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Ndjson,
     /// One JSON array of objects.
     Json,
 }
 
-/// A format that is not known, or a client that accepts none of them.
+/// The error for an unknown format, or for a client that accepts none of the formats.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no format `{value}`; there are: html, csv, json, ndjson")]
 pub struct UnknownFormat {
@@ -26,16 +26,16 @@ pub struct UnknownFormat {
 }
 
 impl TableFormat {
-    /// All formats. If a client has no preference, it gets the first that it accepts.
+    /// All formats. A client without a preference gets the first format that it accepts.
     pub const ALL: [Self; 4] = [Self::Html, Self::Csv, Self::Json, Self::Ndjson];
 
-    /// The format that a request wants: by the extension of its path (`csv`), else by its parameter `?format=`, else by
-    /// its header `Accept`, else HTML. Of formats that a client accepts equally, it gets the one that it names most
-    /// exactly; of these, the first.
+    /// Returns the format that a request wants: that of its path's extension (`csv`) if there is one. Otherwise the
+    /// parameter `?format=` decides, otherwise the header `Accept`. Without any of these, the format is HTML. If a
+    /// client accepts several formats equally, it gets the format that it names most exactly, and of several such
+    /// formats, the one that it names first.
     ///
     /// # Errors
-    ///
-    /// The extension or the parameter is not known, or `Accept` has none of the formats.
+    /// [`UnknownFormat`] if the extension or the parameter is unknown, or if `Accept` contains none of the formats.
     pub fn choose(
         extension: Option<&str>,
         parameter: Option<&str>,
@@ -50,7 +50,7 @@ impl TableFormat {
         Self::accepted(accept).ok_or_else(|| UnknownFormat { value: accept.to_owned() })
     }
 
-    /// The format of a file extension without its dot, in either case.
+    /// Returns the format of a file extension without its dot, in upper or lower case.
     pub fn from_extension(extension: &str) -> Option<Self> {
         match extension.to_ascii_lowercase().as_str() {
             "html" | "htm" => Some(Self::Html),
@@ -61,7 +61,7 @@ impl TableFormat {
         }
     }
 
-    /// The extension of a file's name, without its dot.
+    /// Returns the extension of a file's name, without its dot.
     pub fn extension(self) -> &'static str {
         match self {
             Self::Html => "html",
@@ -71,7 +71,7 @@ impl TableFormat {
         }
     }
 
-    /// The value of the header `Content-Type`.
+    /// Returns the value of the header `Content-Type`.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Html => "text/html; charset=utf-8",
@@ -81,7 +81,7 @@ impl TableFormat {
         }
     }
 
-    /// Media types by which clients ask for it.
+    /// Returns the media types by which clients ask for this format.
     fn media_types(self) -> &'static [&'static str] {
         match self {
             Self::Html => &["text/html"],
@@ -91,7 +91,7 @@ impl TableFormat {
         }
     }
 
-    /// The best of a header `Accept` (RFC 9110, section 12.5.1).
+    /// Returns the best format for a header `Accept` (RFC 9110, section 12.5.1).
     fn accepted(accept: &str) -> Option<Self> {
         let mut best = None;
         for format in Self::ALL {
@@ -111,7 +111,8 @@ impl TableFormat {
         best.map(|(_, format)| format)
     }
 
-    /// How exactly a media range matches this format: 2 for its own type, 1 for its main type, 0 for everything.
+    /// Returns how exactly a media range matches this format: 2 for the format's own type, 1 for its main type
+    /// (`text/*`), 0 for everything (`*/*`). Returns `None` if the range does not match.
     fn specificity(self, range: &str) -> Option<u8> {
         if range == "*/*" {
             return Some(0);

@@ -1,4 +1,4 @@
-//! Cells of HTML.
+//! Writes the rows of a table as HTML.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use memchr::memchr;
 use super::chunk::Chunk;
 use super::record::{CellWriter, Record, write_cells};
 
-/// A row with a `td` for each cell.
+/// Writes a row with a `td` for each cell.
 #[inline]
 pub(super) fn row<R: Record>(record: &R, out: &mut Chunk) -> fmt::Result {
     out.push("<tr>");
@@ -19,7 +19,7 @@ pub(super) fn row<R: Record>(record: &R, out: &mut Chunk) -> fmt::Result {
     result
 }
 
-/// Replaces each NUL from `start` on by U+FFFD, as browsers do: NUL is not allowed in HTML.
+/// Replaces each NUL from the byte `start` on with U+FFFD, as browsers do, because NUL is not allowed in HTML.
 #[inline]
 pub(super) fn replace_nul(out: &mut Chunk, start: usize) {
     let bytes = out.bytes();
@@ -39,8 +39,8 @@ struct HtmlCellWriter<'a> {
     result: &'a mut fmt::Result,
 }
 
-/// Whether no byte needs an escape. Some characters beyond ASCII are hidden, so each of their bytes counts. Reads all
-/// bytes, several at a time, instead of stopping at the first match.
+/// Returns whether no byte needs an escape. All bytes beyond ASCII count as needing one, because some characters beyond
+/// ASCII are hidden. Reads all bytes, several at a time, instead of stopping at the first match.
 #[inline]
 fn is_plain(text: &str) -> bool {
     text.bytes().fold(true, |is, byte| {

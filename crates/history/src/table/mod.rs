@@ -1,8 +1,9 @@
 //! Tables that stream: a header, rows and a footer, written straight into the next chunk to send.
 //!
-//! A [`Record`] writes its cells, a [`Writer`] renders them in a [`TableFormat`] and compresses them with a [`ContentEncoding`], and
-//! a [`Table`] does that for each record of a stream, as the body of an HTTP answer. A [`HtmlPage`] decides how HTML looks.
-//! [`CHUNK_BYTES`] bounds the memory for any number of rows: a slow reader makes the stream wait.
+//! A [`Record`] writes its cells. A [`Writer`] renders the cells in a [`TableFormat`] and compresses them with a
+//! [`ContentEncoding`]. A [`Table`] does both for each record of a stream, as the body of an HTTP response. An
+//! [`HtmlPage`] decides how HTML looks. [`CHUNK_BYTES`] limits the memory for any number of rows, because the stream
+//! waits for a slow reader.
 //!
 //! ```
 //! use framecast_history::table::{CellWriter, ContentEncoding, TableFormat, PlainPage, Record, Writer};
@@ -27,7 +28,7 @@
 //! assert_eq!(writer.end::<Reading<'_>>(), "sensor,celsius\r\n'=door,-4.5\r\n");
 //! ```
 //!
-//! What rows are about, and where they are read from, does not belong here.
+//! What the rows contain, and where they are read from, does not belong here.
 
 mod body;
 mod chunk;

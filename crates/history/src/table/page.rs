@@ -8,28 +8,25 @@ use super::chunk::Chunk;
 use super::html;
 use super::record::Record;
 
-/// How a table looks as HTML. Each method writes into the next chunk to send, most simply by a template's
+/// How a table looks as HTML. Each method writes into the chunk to send next, most simply with a template's
 /// `render_into(out)`. An error ends the table before the part that failed.
 pub trait HtmlPage<R> {
-    /// Everything before the first row. It is sent at once, before there is a row.
+    /// Writes everything before the first row. The header is sent at once, before there is a row.
     ///
     /// # Errors
-    ///
-    /// If it cannot be rendered.
+    /// If the header cannot be rendered.
     fn header(&mut self, out: &mut Chunk) -> fmt::Result;
 
-    /// One row.
+    /// Writes one row.
     ///
     /// # Errors
-    ///
-    /// If it cannot be rendered.
+    /// If the row cannot be rendered.
     fn row(&mut self, record: &R, out: &mut Chunk) -> fmt::Result;
 
-    /// Everything after the last row. If the table is broken off, a last row that says so.
+    /// Writes everything after the last row. If the table is broken off, writes a last row that says so.
     ///
     /// # Errors
-    ///
-    /// If it cannot be rendered.
+    /// If the footer cannot be rendered.
     fn footer(&mut self, end: &TableEnd<'_>, out: &mut Chunk) -> fmt::Result;
 }
 
@@ -41,16 +38,16 @@ pub enum TableEnd<'a> {
         /// The number of written rows.
         rows: u64,
     },
-    /// A failure ended the table: more rows exist, but their number is not known.
+    /// A failure ended the table. More rows exist, but their number is not known.
     BrokenOff {
         /// The number of written rows.
         rows: u64,
-        /// What failed, for a person.
+        /// What failed, as a text for people.
         reason: &'a str,
     },
 }
 
-/// A page with a title and only the table, for records of any kind.
+/// A page that has only a title and the table, for records of any kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlainPage {
     /// The page's title, and the table's caption.
@@ -79,7 +76,7 @@ struct BrokenOff<'a> {
 }
 
 impl PlainPage {
-    /// A page with this title.
+    /// Creates a page with this title.
     pub fn new(title: impl Into<String>) -> Self {
         Self { title: title.into() }
     }

@@ -1,9 +1,11 @@
-//! Lists of what a client accepts, each member with a qvalue (RFC 9110, sections 5.6 and 12.4.2).
+//! Lists of what a client accepts. Each member has a qvalue, which is its preference from 0 to 1 (RFC 9110, sections
+//! 5.6 and 12.4.2).
 
-/// The qvalue of a member without one, and the highest: qvalues are in thousandths.
+/// The highest qvalue, and the qvalue of a member that names none. Qvalues are in thousandths.
 pub(super) const MAX_QVALUE: u16 = 1000;
 
-/// Members of a list with their qvalues, without their other parameters. Skips malformed members.
+/// Returns the members of a list with their qvalues in thousandths, without their other parameters. Skips malformed
+/// members.
 pub(super) fn parse_qvalues(list: &str) -> impl Iterator<Item = (&str, u16)> {
     split(list, b',').filter_map(|member| {
         let mut parts = split(member, b';');
@@ -20,7 +22,8 @@ pub(super) fn parse_qvalues(list: &str) -> impl Iterator<Item = (&str, u16)> {
     })
 }
 
-/// Parses a qvalue such as `1`, `0.5` or `0.125` into thousandths; digits beyond the third are cut off.
+/// Parses a qvalue such as `1`, `0.5` or `0.125` into thousandths. Digits after the third are cut off. Returns `None`
+/// for anything else.
 fn parse(text: &str) -> Option<u16> {
     let (whole, digits) = text.split_once('.').unwrap_or((text, ""));
     if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
@@ -35,7 +38,7 @@ fn parse(text: &str) -> Option<u16> {
     }
 }
 
-/// The parts of `text` between separators that are not within a quoted string.
+/// Returns the parts of `text` between separators. A separator within a quoted string does not count.
 fn split(text: &str, separator: u8) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {

@@ -1,31 +1,31 @@
-//! What a row consists of.
+//! A row of a table, and its cells.
 
-/// One row of a table. It may borrow its data: it is rendered at once and not kept.
+/// One row of a table. A row can borrow its data, because it is rendered at once and not kept.
 pub trait Record {
-    /// Names of the columns: the header of HTML and CSV, the keys of JSON.
+    /// The names of the columns: the header of HTML and CSV, and the keys of JSON.
     const COLUMNS: &'static [&'static str];
 
-    /// Writes the cells: one call for each column, in their order. Calls beyond the last column are ignored, and
-    /// missing cells are empty.
+    /// Writes the cells: one call for each column, in the order of the columns. Calls beyond the last column are
+    /// ignored, and missing cells are empty.
     fn write_cells<C: CellWriter>(&self, cells: &mut C);
 }
 
-/// Receives the cells of a row.
+/// Writes the cells of a row in the format of the table.
 pub trait CellWriter {
-    /// Text, written unchanged, with two exceptions: HTML gets no NUL, which is replaced there; and CSV gets a leading
-    /// apostrophe before anything that a spreadsheet would run as a formula.
+    /// Writes a text. HTML shows hidden characters, such as NUL, as escapes. CSV gets a leading apostrophe before a
+    /// text that a spreadsheet would run as a formula. Any other text is unchanged.
     fn text(&mut self, text: &str);
-    /// A whole number.
+    /// Writes a whole number.
     fn integer(&mut self, value: i64);
-    /// Any other number. A number that is not finite is written as [`null`](Self::null).
+    /// Writes any other number. A number that is not finite is written as [`null`](Self::null).
     fn float(&mut self, value: f64);
-    /// `true` or `false`.
+    /// Writes `true` or `false`.
     fn boolean(&mut self, value: bool);
-    /// An empty cell; `null` in JSON.
+    /// Writes an empty cell; `null` in JSON.
     fn null(&mut self);
 }
 
-/// Writes the cells of `record` to `cells`: exactly as many as there are columns.
+/// Writes the cells of `record` to `cells`, exactly as many as there are columns.
 #[inline]
 pub(super) fn write_cells<R: Record, C: CellWriter>(record: &R, cells: C) {
     let mut counted = CountedCells { cells, left: R::COLUMNS.len() };
@@ -35,7 +35,7 @@ pub(super) fn write_cells<R: Record, C: CellWriter>(record: &R, cells: C) {
     }
 }
 
-/// Passes on cells until all columns have one.
+/// Passes cells on to another writer, at most one cell for each column.
 struct CountedCells<C> {
     cells: C,
     left: usize,

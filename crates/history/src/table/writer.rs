@@ -1,4 +1,4 @@
-//! Records in, bytes of a table out.
+//! Turns records into the bytes of a table.
 
 use std::{fmt, io};
 
@@ -14,10 +14,10 @@ use super::page::{HtmlPage, TableEnd};
 use super::record::Record;
 use super::{csv, html, json};
 
-/// Renders records into the next chunk to send. It neither waits nor sends; its owner does.
+/// Renders records into the next chunk to send. The writer neither waits nor sends; its owner does both.
 ///
 /// Call `begin`, then `row` for each record, and then `end` or `break_off`. Call [`take`](Self::take) in between to get
-/// the bytes to send. Rows cause no allocations.
+/// the bytes to send. Writing a row allocates no memory.
 pub struct Writer<P> {
     format: TableFormat,
     page: P,
@@ -38,7 +38,7 @@ enum WriterStage {
 }
 
 impl<P> Writer<P> {
-    /// A writer that has written nothing. Only HTML uses `page`.
+    /// Creates a writer that has written nothing. Only the HTML format uses `page`.
     pub fn new(format: TableFormat, content_encoding: ContentEncoding, page: P) -> Self {
         Self {
             format,
@@ -53,23 +53,23 @@ impl<P> Writer<P> {
         }
     }
 
-    /// The same with a byte order mark at the beginning of CSV, by which Excel recognises UTF-8. Other formats have
-    /// none.
+    /// Returns the same writer with a byte order mark at the beginning of CSV, by which Excel recognises UTF-8. Other
+    /// formats have no such mark.
     pub fn with_byte_order_mark(self) -> Self {
         Self { has_byte_order_mark: true, ..self }
     }
 
-    /// The format.
+    /// Returns the table's format.
     pub fn format(&self) -> TableFormat {
         self.format
     }
 
-    /// The content encoding.
+    /// Returns the table's content encoding.
     pub fn content_encoding(&self) -> ContentEncoding {
         self.encoder.content_encoding()
     }
 
-    /// The headers for an answer with this table.
+    /// Returns the headers for a response with this table.
     pub fn head(&self) -> HeaderMap {
         let mut head = HeaderMap::new();
         head.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.format.content_type()));
@@ -110,7 +110,7 @@ impl<P> Writer<P> {
         }
     }
 
-    /// Writes a row. Writes nothing after the end or a [failure](Self::failure).
+    /// Writes a row. Writes nothing after the end of the table or after a [failure](Self::failure).
     #[inline]
     pub fn row<R: Record>(&mut self, record: &R)
     where
@@ -142,28 +142,30 @@ impl<P> Writer<P> {
         self.rows += 1;
     }
 
-    /// Whether [`CHUNK_BYTES`] of rendered text are waiting: the caller should [`take`](Self::take) them.
+    /// Returns whether [`CHUNK_BYTES`] of rendered text are buffered. The caller should then [`take`](Self::take) the
+    /// text.
     #[inline]
     pub fn is_full(&self) -> bool {
         self.chunk.len() >= CHUNK_BYTES
     }
 
-    /// Whether nothing is waiting.
+    /// Returns whether no text is buffered.
     pub fn is_empty(&self) -> bool {
         self.chunk.is_empty()
     }
 
-    /// The number of rows written so far.
+    /// Returns the number of rows written so far.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// The first error of rendering or compressing. A table that has failed can only be broken off.
+    /// Returns the first error of rendering or compressing. After a failure, only [`break_off`](Self::break_off) can
+    /// end the table.
     pub fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
     }
 
-    /// Takes the waiting text, compressed and flushed: a client can decode each row of it.
+    /// Takes the buffered text, compressed and flushed, so that a client can decode each row of the text.
     pub fn take(&mut self) -> Bytes {
         if self.chunk.is_empty() {
             return Bytes::new();
@@ -172,8 +174,8 @@ impl<P> Writer<P> {
         self.or_fail(bytes)
     }
 
-    /// Writes everything after the last row, ends the compressed stream, and takes all waiting bytes. If the table has
-    /// [failed](Self::failure), breaks it off instead.
+    /// Writes everything after the last row, ends the compressed stream, and takes all buffered bytes. If the table has
+    /// [failed](Self::failure), breaks the table off instead.
     pub fn end<R: Record>(&mut self) -> Bytes
     where
         P: HtmlPage<R>,
@@ -197,7 +199,7 @@ impl<P> Writer<P> {
         self.or_fail(bytes)
     }
 
-    /// Takes the waiting bytes and breaks the table off: the compressed stream and a JSON array stay without an end.
+    /// Takes the buffered bytes and breaks the table off: the compressed stream and a JSON array stay without an end.
     /// HTML gets a last row with the reason.
     pub fn break_off<R: Record>(&mut self, reason: &str) -> Bytes
     where
@@ -215,7 +217,7 @@ impl<P> Writer<P> {
         self.take()
     }
 
-    /// Lets the page write a part; keeps nothing of the part if that fails.
+    /// Lets the page write a part. If that fails, keeps nothing of the part.
     #[inline]
     fn render(&mut self, part: &str, write: impl FnOnce(&mut P, &mut Chunk) -> fmt::Result) {
         let start = self.chunk.len();
@@ -227,7 +229,8 @@ impl<P> Writer<P> {
         }
     }
 
-    /// After a failure the compressed stream is unusable: more bytes would be decoded wrongly.
+    /// Returns the bytes, or ends the table if the compressor failed. After such a failure the compressed stream is
+    /// unusable, because further bytes would be decoded wrongly.
     fn or_fail(&mut self, bytes: io::Result<Bytes>) -> Bytes {
         bytes.unwrap_or_else(|error| {
             self.stage = WriterStage::Ended;

@@ -1,4 +1,4 @@
-//! Codings of one picture.
+//! Codecs for single pictures: JPEG and raw samples.
 
 pub mod jpeg;
 pub mod raw;

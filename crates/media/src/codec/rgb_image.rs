@@ -1,6 +1,7 @@
 //! An uncoded picture: rows of RGB pixels.
 
-/// Rows of pixels, top to bottom, each pixel three bytes: red, green, blue. Owned; a clone copies all pixels.
+/// An uncoded picture: rows of pixels from top to bottom, each pixel three bytes: red, green, blue. A clone copies all
+/// pixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RgbImage {
     width_px: u32,
@@ -9,37 +10,39 @@ pub struct RgbImage {
 }
 
 impl RgbImage {
-    /// A black picture. Allocates three bytes a pixel: a caller that gets the size from outside must bound it first.
+    /// Creates a black picture. This allocates three bytes for each pixel, so a caller that gets the size from outside
+    /// must limit the size first.
     pub fn new(width_px: u32, height_px: u32) -> Self {
         Self { width_px, height_px, data: vec![0; len_bytes(width_px, height_px)] }
     }
 
-    /// A picture of these pixels, or `None` if they are not `width_px * height_px * 3` bytes.
+    /// Creates a picture from the pixels in `data`. Returns `None` if the length is not `width_px * height_px * 3`
+    /// bytes.
     pub fn from_rgb(width_px: u32, height_px: u32, data: Vec<u8>) -> Option<Self> {
         (data.len() == len_bytes(width_px, height_px)).then_some(Self { width_px, height_px, data })
     }
 
-    /// Width in pixels.
+    /// Returns the width in pixels.
     pub fn width_px(&self) -> u32 {
         self.width_px
     }
 
-    /// Height in pixels.
+    /// Returns the height in pixels.
     pub fn height_px(&self) -> u32 {
         self.height_px
     }
 
-    /// All pixels, without gaps between rows.
+    /// Returns the bytes of all pixels, without gaps between rows.
     pub fn data(&self) -> &[u8] {
         &self.data
     }
 
-    /// All pixels, without gaps between rows.
+    /// Returns the bytes of all pixels for writing, without gaps between rows.
     pub fn data_mut(&mut self) -> &mut [u8] {
         &mut self.data
     }
 
-    /// Red, green and blue of one pixel; `None` outside the picture.
+    /// Returns red, green and blue of the pixel at column `x` and row `y`; `None` outside the picture.
     pub fn pixel(&self, x: u32, y: u32) -> Option<[u8; 3]> {
         if x >= self.width_px || y >= self.height_px {
             return None;

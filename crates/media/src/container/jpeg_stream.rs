@@ -1,7 +1,7 @@
 //! Concatenated JPEG images, as `ffmpeg -f mjpeg` and `rpicam-vid --codec mjpeg` write them.
 //!
-//! The splitter walks each picture marker by marker, so the end of a thumbnail does not end the picture. It skips bytes
-//! between pictures; after a broken picture it goes on at the next one.
+//! The splitter walks each picture marker by marker, so the end of a thumbnail does not end the picture. The splitter
+//! skips bytes between pictures, and goes on at the next picture after a broken one.
 
 use bytes::{Buf, BytesMut};
 
@@ -10,7 +10,7 @@ use super::multipart::Headers;
 use crate::Error;
 use crate::codec::jpeg::{EndFinder, PICTURE_START, Problem};
 
-/// Takes the bytes of a stream in pieces and yields its pictures.
+/// Splits a stream of concatenated JPEG images, whose bytes arrive in pieces, into pictures.
 ///
 /// After each [`push`](Self::push) call [`next_picture`](Self::next_picture) until it yields `None`; the splitter then
 /// holds at most one incomplete picture. The result does not depend on how the stream is divided into pushes.
@@ -20,15 +20,15 @@ pub struct Splitter {
     buf: BytesMut,
     /// Where `buf` begins, in bytes from the start of the stream.
     offset: u64,
-    /// Walks the picture at the start of `buf`; `None` while the splitter searches for a start.
+    /// Walks the picture at the start of `buf`; `None` while the splitter searches for the start of a picture.
     finder: Option<EndFinder>,
     skipped_bytes: u64,
-    /// The size of the previous picture, as an estimate of the next.
+    /// The size of the previous picture, as an estimate of the size of the next picture.
     last_picture_bytes: usize,
 }
 
 impl Splitter {
-    /// A splitter for pictures of at most `max_picture_bytes`.
+    /// Creates a splitter for pictures of at most `max_picture_bytes`.
     pub fn new(max_picture_bytes: usize) -> Self {
         Self {
             max_picture_bytes,
@@ -40,16 +40,16 @@ impl Splitter {
         }
     }
 
-    /// Takes the next bytes of the stream.
+    /// Appends the next bytes of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buf.extend_from_slice(bytes);
     }
 
-    /// The next picture in the bytes pushed so far; `None` when it needs more.
+    /// Returns the next picture in the bytes pushed so far, or `None` if more bytes are needed.
     ///
     /// # Errors
-    /// [`Error::JpegInStream`] for a broken picture and [`Error::TooLarge`] for one that is larger than the bound. The
-    /// next call goes on after it.
+    /// [`Error::JpegInStream`] for a broken picture, and [`Error::TooLarge`] for a picture that is larger than the
+    /// limit. The next call goes on after that picture.
     pub fn next_picture(&mut self) -> Result<Option<Picture>, Error> {
         loop {
             if self.finder.is_none() && !self.find_start() {
@@ -70,15 +70,15 @@ impl Splitter {
         }
     }
 
-    /// How many bytes so far belonged to no whole picture.
+    /// Returns how many of the bytes so far belonged to no whole picture.
     pub fn skipped_bytes(&self) -> u64 {
         self.skipped_bytes
     }
 
-    /// Ends the stream. Call it when [`next_picture`](Self::next_picture) yields `None`.
+    /// Ends the stream. Call this method when [`next_picture`](Self::next_picture) yields `None`.
     ///
     /// # Errors
-    /// [`Error::JpegInStream`] with [`Problem::Truncated`] if it ended inside a picture.
+    /// [`Error::JpegInStream`] with [`Problem::Truncated`] if the stream ended inside a picture.
     pub fn finish(self) -> Result<(), Error> {
         match self.finder {
             None => Ok(()),
@@ -90,14 +90,15 @@ impl Splitter {
         }
     }
 
-    /// Skips to the next start of a picture, if one is there.
+    /// Skips to the next start of a picture. Returns false if the buffer contains none.
     fn find_start(&mut self) -> bool {
         let found = memchr::memmem::find(&self.buf, PICTURE_START);
-        // The last bytes may be the beginning of a start.
+        // The last bytes can be the first bytes of a picture start.
         self.skip(found.unwrap_or(self.buf.len().saturating_sub(PICTURE_START.len() - 1)));
         if found.is_some() {
             self.finder = Some(EndFinder::new());
-            // Reserves room for a picture like the previous one, so that no reallocation moves it while it grows.
+            // Reserves room for a picture as large as the previous one, so that no reallocation moves the growing
+            // picture.
             self.buf.reserve((self.last_picture_bytes + 512).saturating_sub(self.buf.len()));
         }
         found.is_some()
@@ -116,7 +117,7 @@ impl Splitter {
         picture
     }
 
-    /// Skips the walked bytes of a broken picture and returns the error with its position in the stream.
+    /// Skips the bytes that were read of a broken picture. Returns the error with the position in the stream.
     fn skip_broken(&mut self, error: Error) -> Error {
         let Error::Jpeg { offset, problem } = error else { return error };
         let error = Error::JpegInStream { picture_offset: self.offset, offset, problem };

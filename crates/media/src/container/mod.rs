@@ -1,6 +1,6 @@
-//! How pictures follow each other in a byte stream.
+//! Containers: how pictures follow each other in a byte stream.
 //!
-//! Callers push bytes in as they arrive and pull whole pictures out. Where the bytes come from and whether a picture is
+//! Callers push bytes as they arrive and pull out whole pictures. Where the bytes come from and whether a picture is
 //! worth showing do not belong here.
 
 pub mod jpeg_stream;
@@ -12,5 +12,5 @@ pub mod sniff;
 pub use picture::Picture;
 pub use picture_reader::PictureReader;
 
-/// The default bound on one picture, in bytes.
+/// The default maximum size of one picture, in bytes.
 pub const DEFAULT_MAX_PICTURE_BYTES: usize = 16 << 20;

@@ -1,4 +1,4 @@
-//! What the readers of streams yield.
+//! The pictures that the stream readers yield.
 
 use std::time::SystemTime;
 
@@ -6,21 +6,22 @@ use bytes::Bytes;
 
 use super::multipart::{Headers, Part, parse_unix_seconds};
 
-/// One picture out of a stream.
+/// One picture from a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
     /// The coded picture.
     pub data: Bytes,
-    /// Where it begins, in bytes from the start of the stream.
+    /// Offset of the picture's start, in bytes from the start of the stream.
     pub offset: u64,
-    /// Its part headers in a multipart stream; empty in other streams.
+    /// The headers of the picture's part in a multipart stream; empty in other streams.
     pub headers: Headers,
-    /// Whether its sender declared its length and all of it arrived: if EOI is missing, the camera did not send it.
+    /// Whether the sender declared the picture's length and all of the picture arrived. If EOI is missing then, the
+    /// camera did not send an EOI.
     pub is_complete: bool,
 }
 
 impl Picture {
-    /// The sender's capture time: the header `X-Timestamp`, seconds since 1970.
+    /// Returns the sender's capture time from the header `X-Timestamp` (seconds since 1970).
     pub fn captured_at(&self) -> Option<SystemTime> {
         self.headers.get("x-timestamp").and_then(parse_unix_seconds)
     }

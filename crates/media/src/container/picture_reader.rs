@@ -1,7 +1,8 @@
-//! Reads the pictures that a program writes, and detects in which of two ways it writes them.
+//! Reads the pictures that a program writes. The reader detects whether the program writes a multipart stream or
+//! concatenated JPEG images.
 //!
-//! The first bytes decide: a boundary or a header line begins a multipart stream, SOI begins concatenated pictures. For
-//! anything else, the error names what it is, because the remedy is an option of the writing program.
+//! The first bytes decide: a boundary or a header line begins a multipart stream, SOI begins concatenated images. For
+//! anything else, the error names the content, because the remedy is an option of the writing program.
 
 use bytes::BytesMut;
 
@@ -12,13 +13,13 @@ use super::{DEFAULT_MAX_PICTURE_BYTES, Picture};
 use crate::Error;
 use crate::codec::jpeg::PICTURE_START;
 
-/// The maximum length of a banner before the first picture.
+/// The maximum length of text before the first picture (a banner), in bytes.
 const MAX_BANNER_BYTES: usize = 4096;
 
-/// Enough bytes to recognise every known content.
+/// The number of bytes that is enough to recognise every known kind of content.
 const SNIFF_BYTES: usize = 256;
 
-/// Takes the bytes of a stream in pieces and yields its pictures, multipart or concatenated.
+/// Reads pictures from a stream, multipart or concatenated, whose bytes arrive in pieces.
 ///
 /// After each [`push`](Self::push) call [`next_picture`](Self::next_picture) until it yields `None`.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ pub struct PictureReader {
 
 #[derive(Debug)]
 enum Mode {
-    /// The start of the stream, while it is too short to decide.
+    /// The start of the stream, while the bytes are too few to decide how to read the stream.
     Sniffing(BytesMut),
     Multipart(Box<Parser>),
     ConcatenatedJpeg(Box<Splitter>),
@@ -43,12 +44,12 @@ impl Default for PictureReader {
 }
 
 impl PictureReader {
-    /// A reader for pictures of at most `max_picture_bytes`.
+    /// Creates a reader for pictures of at most `max_picture_bytes`.
     pub fn new(max_picture_bytes: usize) -> Self {
         Self { max_picture_bytes, mode: Mode::Sniffing(BytesMut::new()) }
     }
 
-    /// Takes the next bytes of the stream.
+    /// Appends the next bytes of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         match &mut self.mode {
             Mode::Sniffing(start) => start.extend_from_slice(bytes),
@@ -58,11 +59,12 @@ impl PictureReader {
         }
     }
 
-    /// The next picture in the bytes pushed so far; `None` when it needs more.
+    /// Returns the next picture in the bytes pushed so far, or `None` if more bytes are needed.
     ///
     /// # Errors
-    /// [`Error::NotPictures`] if the stream contains something else, which is fatal. Otherwise the errors of
-    /// [`Parser::next_event`] and [`Splitter::next_picture`] about one picture; the next call goes on after it.
+    /// [`Error::NotPictures`] if the stream contains something else; this error is fatal. The other errors are those of
+    /// [`Parser::next_event`] and [`Splitter::next_picture`] about one picture. The next call goes on after that
+    /// picture.
     pub fn next_picture(&mut self) -> Result<Option<Picture>, Error> {
         loop {
             match &mut self.mode {
@@ -84,7 +86,7 @@ impl PictureReader {
         }
     }
 
-    /// How many pictures so far had stray bytes after them; see [`Parser::trailing_junk_count`].
+    /// Returns how many pictures so far had stray bytes after them; see [`Parser::trailing_junk_count`].
     pub fn trailing_junk_count(&self) -> u64 {
         match &self.mode {
             Mode::Multipart(parser) => parser.trailing_junk_count(),
@@ -92,12 +94,12 @@ impl PictureReader {
         }
     }
 
-    /// Ends the stream and returns the last picture, if only its boundary was missing. Call it when
+    /// Ends the stream and returns the last picture if only the boundary after it is missing. Call this method when
     /// [`next_picture`](Self::next_picture) yields `None`.
     ///
     /// # Errors
-    /// [`Error::JpegInStream`] if the stream ended inside a picture, [`Error::NotPictures`] if it was too short to be
-    /// recognised before.
+    /// [`Error::JpegInStream`] if the stream ended inside a picture. [`Error::NotPictures`] if the stream was too short
+    /// to be recognised earlier and contains no pictures.
     pub fn finish(self) -> Result<Option<Picture>, Error> {
         match self.mode {
             Mode::Sniffing(start) if start.trim_ascii().is_empty() => Ok(None),
@@ -109,7 +111,7 @@ impl PictureReader {
     }
 }
 
-/// How to read the stream that begins with `start`; `None` while that is undecided.
+/// Decides from the first bytes how to read the stream; `None` while the bytes are too few to decide.
 fn sniff(start: &[u8], max_picture_bytes: usize) -> Option<Mode> {
     let multipart = || {
         let limits = Limits { max_body_bytes: max_picture_bytes, ..Limits::default() };

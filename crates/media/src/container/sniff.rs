@@ -1,4 +1,4 @@
-//! Recognises bytes that should have been pictures, so that an error can say what to change.
+//! Recognises what a stream contains instead of pictures, so that an error can say what to change.
 
 use std::fmt;
 
@@ -6,13 +6,13 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Content {
-    /// An AVI file, even one with Motion JPEG in it.
+    /// An AVI file, even if its video is Motion JPEG.
     Avi,
-    /// A FLV file.
+    /// An FLV file.
     Flv,
     /// A GIF image.
     Gif,
-    /// H.264 or H.265 with start codes.
+    /// An H.264 or H.265 stream with start codes.
     H26x,
     /// A web page.
     Html,
@@ -30,17 +30,17 @@ pub enum Content {
     Yuv4Mpeg,
     /// A WebP image.
     WebP,
-    /// Readable text: its first line, cut to [`Content::MAX_LINE_CHARS`].
+    /// Readable text, with its first line cut to [`Content::MAX_LINE_CHARS`].
     Text(String),
-    /// Unknown content: its first bytes.
+    /// Unknown content, with its first bytes.
     Unknown(Vec<u8>),
 }
 
 impl Content {
-    /// The maximum length of a line of text.
+    /// The maximum length of the line in [`Content::Text`], in characters.
     pub const MAX_LINE_CHARS: usize = 80;
 
-    /// Recognises the first bytes of a stream; 256 are enough.
+    /// Recognises the content from the first bytes of a stream. 256 bytes are enough.
     pub fn detect(bytes: &[u8]) -> Self {
         let trimmed = bytes.trim_ascii_start();
         let at =
@@ -67,7 +67,7 @@ impl Content {
         let start = &bytes[..bytes.len().min(256)];
         let valid = match std::str::from_utf8(start) {
             Ok(text) => text,
-            // The cut may split a character.
+            // The end of `start` can split a character.
             Err(error) if error.error_len().is_none() => {
                 std::str::from_utf8(&start[..error.valid_up_to()]).ok()?
             }
@@ -89,7 +89,7 @@ fn starts_like_html(bytes: &[u8]) -> bool {
 }
 
 impl fmt::Display for Content {
-    /// The name with its article, and what to do about it if known.
+    /// Writes the name of the content with its article and, if a remedy is known, what to do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const ADVICE: &str = "let the program write JPEG (ffmpeg: add `-c:v mjpeg -f mjpeg` before the output; \
                               rpicam-vid: `--codec mjpeg`)";

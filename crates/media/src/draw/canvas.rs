@@ -1,8 +1,9 @@
-//! A surface for drawing: rectangles, gradients, other pictures. All drawing is clipped to the surface.
+//! A surface to draw on: rectangles, gradients, stripes, discs and other pictures. All drawing is clipped to the
+//! surface.
 
 use crate::codec::RgbImage;
 
-/// A colour of the screen (sRGB).
+/// A colour in the sRGB colour space of screens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Color(pub(super) u8, pub(super) u8, pub(super) u8);
 
@@ -10,7 +11,7 @@ impl Color {
     pub(super) const BLACK: Self = Self(0, 0, 0);
     pub(super) const WHITE: Self = Self(255, 255, 255);
 
-    /// Mixes the colour with `other`, `part` of 255 of the way.
+    /// Mixes the colour with `other`. `part` is the share of `other` in 255ths.
     pub(super) fn mix(self, other: Self, part: u8) -> Self {
         Self(mix(self.0, other.0, part), mix(self.1, other.1, part), mix(self.2, other.2, part))
     }
@@ -21,7 +22,7 @@ fn mix(from: u8, to: u8, part: u8) -> u8 {
     ((from * (255 - part) + to * part + 127) / 255) as u8
 }
 
-/// A rectangle in pixels; it may lie partly or wholly outside the surface.
+/// A rectangle in pixels, which can lie partly or wholly outside the surface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rect {
     pub(super) x: i32,
@@ -68,7 +69,7 @@ impl Canvas {
         Rect::new(0, 0, side(self.picture.width_px()), side(self.picture.height_px()))
     }
 
-    /// The bytes of row `y` between `left` and `right`, clipped; empty outside.
+    /// Returns the bytes of row `y` from column `left` to `right`, clipped to the surface; empty if the row is outside.
     fn row(&mut self, y: i32, left: i32, right: i32) -> &mut [u8] {
         let bounds = self.bounds();
         let (left, right) = (left.clamp(0, bounds.width), right.clamp(0, bounds.width));
@@ -91,7 +92,7 @@ impl Canvas {
         }
     }
 
-    /// Fills the surface from `top` to `bottom`.
+    /// Fills the surface with a vertical gradient from the colour `top` to the colour `bottom`.
     pub(super) fn fill_gradient(&mut self, top: Color, bottom: Color) {
         let bounds = self.bounds();
         for y in 0..bounds.height {
@@ -100,7 +101,7 @@ impl Canvas {
         }
     }
 
-    /// Paints one pixel; the colour covers `coverage` of 255 of it.
+    /// Mixes `color` into one pixel. `coverage` is the part of the pixel that the colour covers, in 255ths.
     pub(super) fn blend(&mut self, x: i32, y: i32, color: Color, coverage: u8) {
         if let [r, g, b] = self.row(y, x, x.saturating_add(1)) {
             (*r, *g, *b) =
@@ -108,7 +109,8 @@ impl Canvas {
         }
     }
 
-    /// Paints stripes at 45 degrees, each `stripe` pixels wide along the rows, over the existing ground.
+    /// Paints diagonal stripes at 45 degrees over the content of `rect`. Each stripe is `stripe` pixels wide, measured
+    /// along a row.
     pub(super) fn fill_stripes(&mut self, rect: Rect, color: Color, stripe: i32) {
         let stripe = stripe.max(1);
         for y in self.rows(rect) {
@@ -135,7 +137,8 @@ impl Canvas {
         }
     }
 
-    /// Fills the whole surface with another picture, cropped at its longer side; `paint` changes each pixel.
+    /// Fills the whole surface with another picture, scaled and cropped on its longer side. `paint` converts the colour
+    /// of each pixel.
     pub(super) fn cover_with(&mut self, picture: &RgbImage, paint: impl Fn(Color) -> Color) {
         let (width, height) = (self.picture.width_px(), self.picture.height_px());
         let (from_width, from_height) = (picture.width_px(), picture.height_px());
@@ -158,7 +161,8 @@ impl Canvas {
     }
 }
 
-/// The first and last pixel of the source under each of `len` pixels of the target.
+/// Returns, for each of `len` pixels of the target, the first and the last pixel of the source that the target pixel
+/// covers.
 fn spans(len: u32, start: f32, step: f32, from_len: u32) -> Vec<(u32, u32)> {
     let last = from_len - 1;
     let span = |index: u32| {
@@ -169,7 +173,8 @@ fn spans(len: u32, start: f32, step: f32, from_len: u32) -> Vec<(u32, u32)> {
     (0..len).map(span).collect()
 }
 
-/// Samples at most four by four pixels of a span: more would make no visible difference in a background.
+/// The maximum number of samples along each side of a span of source pixels. More than four by four samples would make
+/// no visible difference in a background.
 const SAMPLES: usize = 4;
 
 fn average(picture: &RgbImage, columns: (u32, u32), rows: (u32, u32)) -> Color {
@@ -194,7 +199,7 @@ fn fill_row(row: &mut [u8], color: Color) {
     }
 }
 
-/// The pixels that a disc may touch.
+/// Returns the smallest rectangle of whole pixels that contains the disc.
 pub(super) fn disc_bounds(center: (f32, f32), radius: f32) -> Rect {
     let (x, y) = ((center.0 - radius).floor() as i32, (center.1 - radius).floor() as i32);
     let side = (2.0 * radius).ceil() as i32 + 2;

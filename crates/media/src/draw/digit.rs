@@ -1,13 +1,15 @@
-//! The large digits of the emulated camera: our own shapes, of strokes with round ends and smooth edges.
+//! The large digits on the pictures of the emulated camera, drawn without a font: strokes with round ends and smooth
+//! edges.
 
 use super::canvas::{Canvas, Color};
 
-/// The design box of a digit; strokes end within it.
+/// The width and height of the box in which a digit is designed. All strokes end within the box.
 const DESIGN_SIZE: (f32, f32) = (100.0, 160.0);
-/// Half the thickness of a stroke in the design.
+/// Half the thickness of a stroke, in units of the design box.
 const HALF_STROKE: f32 = 12.0;
 
-/// One stroke of the design; y grows downwards, angles in degrees clockwise from three o'clock.
+/// One stroke of a digit, in units of the design box. y grows downwards; angles are in degrees clockwise from three
+/// o'clock.
 enum Stroke {
     Line((f32, f32), (f32, f32)),
     Arc { center: (f32, f32), radius: (f32, f32), from: f32, to: f32 },
@@ -56,10 +58,10 @@ const NINE: &[Stroke] = &[
 ];
 const DIGITS: [&[Stroke]; 10] = [ZERO, ONE, TWO, THREE, FOUR, FIVE, SIX, SEVEN, EIGHT, NINE];
 
-/// An arc is drawn as a line for every few degrees; the bends between them are invisible.
+/// The angle of an arc that is drawn as one straight line, small enough that the bends between the lines are invisible.
 const DEGREES_PER_LINE: f32 = 3.0;
 
-/// Draws the decimal digits of `number`, `height` pixels tall, around `center`.
+/// Draws `number` in decimal digits that are `height` pixels tall. The middle of the number is at `center`.
 pub(super) fn draw_number(canvas: &mut Canvas, number: u8, center: (f32, f32), height: f32, color: Color) {
     let digits: Vec<usize> = number.to_string().bytes().map(|digit| usize::from(digit - b'0')).collect();
     let scale = height / DESIGN_SIZE.1;
@@ -94,7 +96,7 @@ fn draw_digit(canvas: &mut Canvas, digit: usize, corner: (f32, f32), scale: f32,
     mask.paint(canvas, corner, color);
 }
 
-/// How much of each pixel the strokes of one digit cover: overlaps of strokes do not show.
+/// How much of each pixel the strokes of one digit cover. Where strokes overlap, the overlap is not visible.
 struct Mask {
     width: usize,
     coverage: Vec<u8>,
@@ -107,7 +109,7 @@ impl Mask {
         Self { width, coverage: vec![0; width * height], half_stroke }
     }
 
-    /// Adds a line with round ends: every pixel by its distance from the line.
+    /// Adds a line with round ends. The coverage of each pixel depends on the distance of the pixel from the line.
     fn add_line(&mut self, from: (f32, f32), to: (f32, f32)) {
         let reach = self.half_stroke + 1.0;
         let height = self.coverage.len() / self.width;

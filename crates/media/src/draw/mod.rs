@@ -1,8 +1,9 @@
-//! Drawn pictures, for viewers when there is no camera to show.
+//! Drawn pictures: the pictures of cameras without hardware, and the slate.
 //!
-//! [`numbered_card`] draws the cards of the emulated camera, [`TestPattern`] the moving pattern of the test camera,
-//! [`slate`] the slate that says why a camera is not live. They paint on a `Canvas`, with text from a bitmap font that
-//! is smoothed as it is enlarged, and with digits of our own design. No clock and no I/O: time is an argument.
+//! [`numbered_card`] draws the cards of the emulated camera, [`TestPattern`] draws the moving pattern of the test
+//! camera, and [`slate`] draws the slate that says why a camera is not live. All three paint on a `Canvas`, with text
+//! from an enlarged and smoothed bitmap font, or with the large digits of this module. The functions use no clock and
+//! do no I/O: time is an argument.
 
 mod canvas;
 mod digit;

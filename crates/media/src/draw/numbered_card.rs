@@ -1,11 +1,12 @@
-//! The cards of the emulated camera.
+//! The cards that the emulated camera shows, one after the other.
 
 use super::canvas::{Canvas, Color};
 use super::digit::draw_number;
 use super::text::Font;
 use crate::codec::RgbImage;
 
-/// The background of each card, from top to bottom: calm colours, easy to tell apart at a glance.
+/// The background gradients of the cards, each as top and bottom colour. The colours are calm and easy to tell apart at
+/// a glance.
 const BACKGROUNDS: [(Color, Color); 3] = [
     (Color(0x1F, 0x7A, 0x8C), Color(0x12, 0x4E, 0x66)),
     (Color(0xD0, 0x7A, 0x4A), Color(0x9C, 0x4A, 0x2F)),
@@ -14,7 +15,8 @@ const BACKGROUNDS: [(Color, Color); 3] = [
 
 const CAPTION: &str = "Framecast · emulated camera";
 
-/// A card with a large number, one of three colours in turn, and a line that says what it is.
+/// Draws a card with a large number and a line of text that says that the camera is emulated. The number selects one of
+/// three background colours in turn.
 pub fn numbered_card(number: u8, width_px: u32, height_px: u32) -> RgbImage {
     let mut canvas = Canvas::new(width_px, height_px);
     let (top, bottom) = BACKGROUNDS[usize::from(number.wrapping_sub(1)) % BACKGROUNDS.len()];

@@ -1,26 +1,26 @@
 //! The slate: the picture that a viewer sees while a camera is not live.
 //!
-//! It must not pass for live: the background is dark and colourless, striped bands run along its edges, and the
-//! headline says what is wrong.
+//! A viewer must not mistake the slate for a live picture: the background is dark and colourless, striped bands run
+//! along its edges, and the headline says what is wrong.
 
 use super::canvas::{Canvas, Color, Rect};
 use super::text::{Font, printable, wrap};
 use crate::codec::RgbImage;
 
-/// The text about a camera that is not live.
+/// The text and the size of a slate about a camera that is not live.
 #[derive(Debug, Clone, Copy)]
 pub struct Slate<'a> {
     /// The name of the camera.
     pub camera: &'a str,
     /// The problem in a word or two: "Lost", "Opening…".
     pub headline: &'a str,
-    /// Details, a paragraph each: the reason, since when, the next attempt.
+    /// Details, each a paragraph: the reason, since when the camera is not live, and when the next attempt begins.
     pub lines: &'a [&'a str],
-    /// The last good picture, shown dimmed and grey behind the text.
+    /// The last good picture of the camera, drawn dimmed and grey behind the text.
     pub background: Option<&'a RgbImage>,
-    /// Width in pixels, clamped to 320 to 4096.
+    /// Width in pixels, clamped to the range 320 to 4096.
     pub width_px: u32,
-    /// Height in pixels, clamped to 180 to 4096.
+    /// Height in pixels, clamped to the range 180 to 4096.
     pub height_px: u32,
 }
 
@@ -33,9 +33,9 @@ const BACKGROUND_BOTTOM: Color = Color(0x17, 0x19, 0x1C);
 const AMBER: Color = Color(0xF2, 0xA9, 0x1B);
 const PALE: Color = Color(0xE0, 0xE3, 0xE8);
 
-/// Draws a slate. The text scales with the picture and is wrapped; text that does not fit is cut.
+/// Draws a slate. The text scales with the picture and is wrapped; text that does not fit is cut off.
 ///
-/// Costs about as much as encoding the picture, mostly for the background.
+/// Drawing takes about as long as encoding the picture, mostly for the background.
 pub fn slate(slate: &Slate<'_>) -> RgbImage {
     let width = slate.width_px.clamp(MIN_WIDTH_PX, MAX_SIDE_PX);
     let height = slate.height_px.clamp(MIN_HEIGHT_PX, MAX_SIDE_PX);
@@ -53,7 +53,7 @@ pub fn slate(slate: &Slate<'_>) -> RgbImage {
     canvas.into_picture()
 }
 
-/// Grey, and too dark to compete with the text.
+/// Returns the colour as a grey that is too dark to compete with the text.
 fn dimmed(color: Color) -> Color {
     let luma = (77 * u32::from(color.0) + 150 * u32::from(color.1) + 29 * u32::from(color.2)) >> 8;
     let luma = (luma * 2 / 9) as u8;
@@ -69,7 +69,7 @@ fn paint_bands(canvas: &mut Canvas, band: i32) {
     }
 }
 
-/// Writes name, headline and lines between the bands, as one block in the middle of the height.
+/// Writes name, headline and lines between the bands, as one block that is centred vertically.
 fn draw_text(canvas: &mut Canvas, slate: &Slate<'_>, unit: f32, band: f32) {
     let bounds = canvas.bounds();
     let margin = unit * 0.08;
@@ -102,8 +102,9 @@ fn draw_text(canvas: &mut Canvas, slate: &Slate<'_>, unit: f32, band: f32) {
     }
 }
 
-/// Wraps all paragraphs into at most `max_lines` lines. If they do not fit, long paragraphs are cut first: each one
-/// keeps at least a line while there are enough, so a long reason does not displace the time of the next attempt.
+/// Wraps all paragraphs into at most `max_lines` lines. If they do not fit, long paragraphs are cut so that each later
+/// paragraph keeps at least one line while there are enough lines. So a long reason does not displace the time of the
+/// next attempt.
 fn wrap_paragraphs(texts: &[&str], width: usize, max_lines: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for (index, text) in texts.iter().enumerate() {

@@ -1,39 +1,39 @@
-//! The moving pattern of the test camera: colour bars, frame number, date and time, a moving bar, and the frame number
-//! once more in machine-readable form.
+//! The moving pattern of the test camera: colour bars, the frame number, date and time, a moving bar, and the frame
+//! number again in machine-readable form.
 //!
-//! Geometry of the machine-readable row, for a picture of `w` by `h` pixels: it fills the lowest `h / 12` rows (rounded
-//! down, at least 8), divided into 28 cells of equal width; cell `i` spans `i * w / 28` to `(i + 1) * w / 28`. From the
-//! left: white, black, 24 bits of the frame number with the highest first (white is 1), black, white. Read the middle
-//! of each cell against a threshold of one half.
+//! In a picture of `w` by `h` pixels, the machine-readable strip fills the lowest `h / 12` rows (rounded down, at least
+//! 8). The strip is divided into 28 cells of equal width: cell `i` begins at column `i * w / 28` and ends at
+//! `(i + 1) * w / 28`. The cells from the left are white, black, 24 bits of the frame number with the highest bit first
+//! (white is 1), black, white. To read a cell, compare its middle with a threshold of one half.
 
 use super::canvas::{Canvas, Color, Rect};
 use super::text::{Font, printable};
 use crate::codec::RgbImage;
 
-/// What one picture of the pattern shows.
+/// The variable content of one picture of the pattern.
 #[derive(Debug, Clone, Copy)]
 pub struct TestFrame<'a> {
-    /// Number of the frame since the camera opened.
+    /// The number of the frame, counted since the camera opened.
     pub number: u64,
     /// The date as displayed: `2026-05-04`.
     pub date: &'a str,
     /// The capture time with milliseconds: `13:04:59.123`.
     pub time: &'a str,
-    /// Pictures a second; the moving bar crosses the picture once a second.
+    /// Pictures per second. The moving bar crosses the picture once a second.
     pub fps: f64,
 }
 
-/// The pattern in one size. The static parts are painted once; each frame repaints the rest.
+/// The test pattern in one size. The static parts are painted once; each frame repaints only the rest.
 #[derive(Debug, Clone)]
 pub struct TestPattern {
     canvas: Canvas,
 }
 
-/// Cells of the machine-readable row: two guards, 24 bits, two guards.
+/// The number of cells of the machine-readable strip: two guards, 24 bits, two guards.
 const CELL_COUNT: u32 = NUMBER_BITS + 4;
 const NUMBER_BITS: u32 = 24;
 
-/// Bars at three quarters of full colour, brightest first, as on television's test cards.
+/// The colour bars, brightest first, at three quarters of full intensity as in television test cards.
 const BARS: [Color; 7] = [
     Color(191, 191, 191),
     Color(191, 191, 0),
@@ -47,7 +47,7 @@ const PANEL: Color = Color(0x16, 0x1A, 0x20);
 const PALE: Color = Color(0xC9, 0xCD, 0xD3);
 const AMBER: Color = Color(0xF2, 0xA9, 0x1B);
 
-/// The vertical layout, from top to bottom.
+/// The vertical positions of the parts of the pattern, from top to bottom.
 struct Layout {
     bars: Rect,
     panel: Rect,
@@ -73,7 +73,8 @@ impl Layout {
 }
 
 impl TestPattern {
-    /// A pattern of this size. Text is readable from 320x180 on. Allocates three bytes a pixel.
+    /// Creates a pattern of this size, which allocates three bytes for each pixel. The text is readable from 320x180
+    /// on.
     pub fn new(width_px: u32, height_px: u32) -> Self {
         let mut canvas = Canvas::new(width_px, height_px);
         let bars = Layout::new(canvas.bounds()).bars;
@@ -84,7 +85,7 @@ impl TestPattern {
         Self { canvas }
     }
 
-    /// Paints one frame; the picture is valid until the next.
+    /// Paints one frame. The returned picture is overwritten by the next call.
     pub fn draw(&mut self, frame: &TestFrame<'_>) -> &RgbImage {
         let layout = Layout::new(self.canvas.bounds());
         self.write_panel(frame, layout.panel);
@@ -130,8 +131,8 @@ impl TestPattern {
         }
     }
 
-    /// Reads the lowest 24 bits of the frame number off a picture of the pattern, even a coded and scaled one. `None`
-    /// if the guards of the machine-readable row are missing.
+    /// Reads the lowest 24 bits of the frame number from a picture of the pattern, even after the picture was encoded
+    /// and scaled. Returns `None` if the guards of the machine-readable strip are missing.
     pub fn read_number(picture: &RgbImage) -> Option<u32> {
         let bounds = Rect::new(
             0,

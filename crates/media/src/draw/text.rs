@@ -1,7 +1,7 @@
-//! Text of any size from a bitmap font (ISO 8859-1), smoothed as it is enlarged.
+//! Text of any size from a bitmap font (ISO 8859-1), smoothed when it is enlarged.
 //!
-//! The dots of a glyph are samples of a field; the letter covers the points where the interpolated field is above one
-//! half. So slanted strokes are straight instead of stepped. The font is monospaced.
+//! The dots of a glyph are samples of a continuous field. A letter covers the points where the interpolated field is
+//! above one half, so slanted strokes are straight instead of stepped. The font is monospaced.
 
 use embedded_graphics::mono_font::iso_8859_1::{FONT_6X10, FONT_7X13_BOLD, FONT_9X18_BOLD};
 use embedded_graphics::mono_font::{MonoFont, MonoTextStyle};
@@ -13,25 +13,26 @@ use embedded_graphics::text::renderer::TextRenderer;
 use super::canvas::{Canvas, Color};
 use crate::escape_hidden_multiline;
 
-/// One size of text.
+/// A font: a bitmap face, scaled to one text size.
 #[derive(Clone, Copy)]
 pub(super) struct Font {
     face: &'static MonoFont<'static>,
     scale: f32,
 }
 
-/// The faces, smallest first; each serves heights from its own up to the next one's, the last face all larger ones.
+/// The bitmap faces, smallest first. A face is used for text heights from its own height up to the height of the next
+/// face; the last face is used for all larger heights.
 const FACES: [&MonoFont<'_>; 3] = [&FONT_6X10, &FONT_7X13_BOLD, &FONT_9X18_BOLD];
 
 impl Font {
-    /// Text whose lines are `height` pixels tall, at least the 10 of the smallest face.
+    /// Creates a font whose lines are `height` pixels tall, at least the 10 pixels of the smallest face.
     pub(super) fn with_height(height: f32) -> Self {
         let fits = |face: &&&MonoFont<'_>| face.character_size.height as f32 <= height;
         let face = FACES.iter().rev().find(fits).copied().unwrap_or(FACES[0]);
         Self { face, scale: (height / face.character_size.height as f32).max(1.0) }
     }
 
-    /// The tallest text, up to `height`, at which `chars` letters fit into `width` pixels.
+    /// Creates the largest font, at most `height` pixels tall, in which `chars` letters fit into `width` pixels.
     pub(super) fn fitting(height: f32, chars: usize, width: f32) -> Self {
         let mut height = height;
         while Self::with_height(height).width_of(chars) > width && height > 10.0 {
@@ -40,17 +41,17 @@ impl Font {
         Self::with_height(height)
     }
 
-    /// The height of a line in pixels.
+    /// Returns the height of a line in pixels.
     pub(super) fn height(self) -> f32 {
         self.face.character_size.height as f32 * self.scale
     }
 
-    /// The width of `chars` letters in pixels.
+    /// Returns the width of `chars` letters in pixels.
     pub(super) fn width_of(self, chars: usize) -> f32 {
         chars as f32 * self.face.character_size.width as f32 * self.scale
     }
 
-    /// How many letters fit into `width` pixels; at least one.
+    /// Returns how many letters fit into `width` pixels, at least one.
     pub(super) fn chars_in(self, width: f32) -> usize {
         ((width / self.width_of(1)) as usize).max(1)
     }
@@ -66,7 +67,7 @@ impl Font {
     }
 }
 
-/// The dots of one letter, a bit each, a row per word.
+/// The dots of one letter: one word for each row, one bit for each dot.
 struct Glyph {
     size: Size,
     rows: [u32; 20],
@@ -87,7 +88,8 @@ impl Glyph {
         if (0..32).contains(&x) && row >> x & 1 == 1 { 1.0 } else { 0.0 }
     }
 
-    /// The field at a point, interpolated between the centres of the dots, which lie at halves.
+    /// Returns the field at a point, interpolated between the centres of the dots. The centre of a dot has coordinates
+    /// that end in one half.
     fn field(&self, x: f32, y: f32) -> f32 {
         let (left, top) = ((x - 0.5).floor(), (y - 0.5).floor());
         let (right_part, lower_part) = (x - 0.5 - left, y - 0.5 - top);
@@ -138,8 +140,8 @@ impl DrawTarget for Glyph {
     }
 }
 
-/// Replaces characters that the font lacks: typographic signs by a plain equivalent, hidden characters by their number,
-/// others by `?`.
+/// Replaces the characters that the font lacks: typographic signs by a plain equivalent, hidden characters by an escape
+/// such as `\u{202e}`, and all others by `?`.
 pub(super) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for letter in escape_hidden_multiline(text).chars() {
@@ -157,8 +159,8 @@ pub(super) fn printable(text: &str) -> String {
     printable
 }
 
-/// Breaks [`printable`] text into at most `max_lines` lines of at most `width` letters, between words if possible. Text
-/// that does not fit is cut, and the last line ends in three dots.
+/// Breaks text from [`printable`] into at most `max_lines` lines of at most `width` letters, between words if possible.
+/// Text that does not fit is cut off, and the last line ends in three dots.
 pub(super) fn wrap(text: &str, width: usize, max_lines: usize) -> Vec<String> {
     let (width, mut lines) = (width.max(1), vec![String::new()]);
     for word in text.split_whitespace() {

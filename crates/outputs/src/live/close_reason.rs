@@ -1,4 +1,5 @@
-//! Why a connection ended: the close code and reason for the client, and how often each ending occurred.
+//! Why a connection of `/api/live` ended: the close code and reason for the client, and how often connections ended for
+//! each reason.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,48 +12,48 @@ use super::message::BadMessage;
 use super::scheduler::{ACK_TIMEOUT, MAX_TILES};
 use crate::websocket::{MAX_MESSAGE_BYTES, TooManyMessages};
 
-/// The most bytes of a reason: the room in a close frame beside its code (RFC 6455 §5.5).
+/// The maximum length of a reason in bytes: the space in a close frame after the close code (RFC 6455 §5.5).
 const MAX_REASON_BYTES: usize = 123;
 
-/// Why a connection ended.
+/// Why a connection of `/api/live` ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CloseReason {
-    /// The client closed it.
+    /// The client closed the connection.
     Closed,
     /// The client disconnected without a close frame.
     Gone,
-    /// The client has taken nothing for the server's `write_timeout`, or has not answered a ping.
+    /// The client received nothing for the server's `write_timeout`, or did not answer the pings.
     Stalled,
     /// The server shut down.
     Shutdown,
-    /// The client sent bytes that are no valid WebSocket frames.
+    /// The client sent bytes that are not valid WebSocket frames.
     NotWebSocket,
-    /// The client sent a text that is not UTF-8.
+    /// The client sent text that is not UTF-8.
     NotUtf8,
-    /// The client sent a binary message; the protocol has none from clients.
+    /// The client sent a binary message. Clients are only allowed to send text.
     Binary,
-    /// A message of more than [`MAX_MESSAGE_BYTES`].
+    /// The client sent a message of more than [`MAX_MESSAGE_BYTES`].
     TooLong,
-    /// A text that is no valid message of the protocol.
+    /// The client sent a text that is not a valid message of the protocol.
     Bad(BadMessage),
-    /// More than [`MAX_TILES`] tiles.
+    /// The client subscribed to more than [`MAX_TILES`] tiles.
     TooManyTiles,
-    /// An acknowledgement of a picture that was not sent.
+    /// The client acknowledged a picture that the server had not sent.
     NotSent {
-        /// The picture's tile, as the client named it.
+        /// The number of the picture's tile, as the client sent it.
         tile: u16,
-        /// The picture's sequence number, as the client named it.
+        /// The picture's sequence number, as the client sent it.
         sequence: u32,
     },
     /// The client acknowledged nothing for [`ACK_TIMEOUT`].
     NotAcknowledged,
     /// One picture took too long to send.
     Slow,
-    /// The client sent more messages than any client needs.
+    /// The client sent more messages, or more bytes, per second than the server allows.
     Flood,
 }
 
-/// The names of all endings, in the order of [`CloseReason::index`].
+/// The names of all reasons, in the order of [`CloseReason::index`].
 const NAMES: [&str; 14] = [
     "closed",
     "gone",
@@ -90,12 +91,13 @@ impl CloseReason {
         }
     }
 
-    /// The name in metrics and logs: `too_long`, for instance.
+    /// The reason's name in metrics and logs, for example `too_long`.
     pub fn name(&self) -> &'static str {
         NAMES[self.index()]
     }
 
-    /// The close code (RFC 6455 §7.4.1) and a reason of at most 123 bytes, for a client that is still connected.
+    /// Returns the close code (RFC 6455 §7.4.1) and a reason of at most 123 bytes to send to the client. `None` if the
+    /// server sends no close frame, for example because the client has gone.
     pub fn close_frame(&self) -> Option<(u16, String)> {
         let (code, reason): (u16, Cow<'_, str>) = match self {
             Self::Closed | Self::Gone | Self::Stalled | Self::Slow => return None,
@@ -147,7 +149,7 @@ impl From<TooManyMessages> for CloseReason {
     }
 }
 
-/// How often connections ended, by reason. Cheap to clone; all clones share the counts.
+/// The number of connections that ended, by reason. Cheap to clone; all clones share the counts.
 #[derive(Debug, Clone, Default)]
 pub struct CloseCounts(Arc<[AtomicU64; NAMES.len()]>);
 
@@ -156,7 +158,7 @@ impl CloseCounts {
         self.0[close_reason.index()].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Each reason with its count, zeros included.
+    /// Iterates over all reasons with their counts, including zeros.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         NAMES.into_iter().zip(self.0.iter().map(|count| count.load(Ordering::Relaxed)))
     }

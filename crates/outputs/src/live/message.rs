@@ -1,7 +1,7 @@
-//! The bytes of the protocol, version 1: messages from the client, and to it.
+//! The bytes of the protocol of `/api/live`, version 1: messages from the client and to the client.
 //!
-//! Text from outside → [`parse`] → [`ClientMessage`]; [`hello`], [`error`] and [`picture_head`] → bytes for the client.
-//! The scheduler and the session hold the limits of a connection, and act on messages.
+//! [`parse`] makes a [`ClientMessage`] of the client's text. [`hello`], [`error`] and [`picture_head`] make the bytes
+//! for the client. The limits of a connection, and what happens on a message, belong to the scheduler and the session.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -15,44 +15,44 @@ use serde_json::{Map, Value};
 use crate::rendition::FPS;
 use crate::websocket::wire::HEAD_BYTES;
 
-/// The version of the protocol, in the greeting and in the head of each picture.
+/// The version of the protocol, sent in the greeting and in the head of each picture.
 pub const VERSION: u8 = 1;
 
-/// The range of a tile's priority; 0 pauses the tile.
+/// The range of a tile's priority. A priority of 0 pauses the tile.
 const PRIORITY: RangeInclusive<u8> = 0..=100;
 
-/// The range of `paint_ms`, in milliseconds: up to a day.
+/// The range of `paint_ms`, in milliseconds: from zero to one day.
 const PAINT_MS: RangeInclusive<f64> = 0.0..=86_400_000.0;
 
-/// Bit of a picture's flags: the picture is a slate.
+/// The bit in a picture's flags which says that the picture is a slate.
 const SLATE_FLAG: u8 = 1;
 
 /// A message from a client.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClientMessage {
-    /// Show a camera in a tile, or change what the tile shows.
+    /// A request to show a camera in a tile, or to change what the tile shows.
     Subscribe(Subscribe),
-    /// Show nothing in a tile any more.
+    /// A request to stop showing a camera in a tile.
     Unsubscribe {
-        /// The tile.
+        /// The number of the tile.
         tile: u16,
     },
-    /// The client has painted or skipped a picture and all earlier ones of its tile.
+    /// An acknowledgement: the client has painted or skipped a picture and all earlier ones of its tile.
     Ack(Ack),
 }
 
-/// What to show in a tile.
+/// A client's request to show a camera in a tile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subscribe {
-    /// The client's own number for the tile.
+    /// The tile's number, which the client chooses.
     pub tile: u16,
     /// The camera's name.
     pub camera: String,
-    /// Size and quality; they snap as those of streams do.
+    /// The requested size and quality, rounded to the same values as for streams.
     pub rendition: Rendition,
-    /// At most so many pictures a second, 0.01 to 1000; `None` for all.
+    /// The maximum number of pictures a second, 0.01 to 1000; `None` for no limit.
     pub fps: Option<f64>,
-    /// The tile's share of the turns, 1 to 100; 0 pauses it.
+    /// The tile's weight when tiles compete for the connection, 1 to 100; 0 pauses the tile.
     pub priority: u8,
 }
 
@@ -63,16 +63,17 @@ pub struct Ack {
     pub tile: u16,
     /// The picture's sequence number in its tile.
     pub sequence: u32,
-    /// Time from the client's receipt of the picture until it was painted.
+    /// How long the client needed to paint the picture after it had received the picture; `None` if the client did not
+    /// say.
     pub paint: Option<Duration>,
 }
 
-/// A message that is not valid in the protocol; the text says what is wrong.
+/// The error for a message that is not valid in the protocol. The text says what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadMessage(String);
 
-/// The greeting.
+/// The greeting, the first message to a client.
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "hello")]
 struct Hello {
@@ -88,13 +89,13 @@ struct ErrorMessage<'a> {
     message: &'a str,
 }
 
-/// The first message to a client: the version, the most tiles, and how many pictures of a tile the server sends ahead
-/// of their acknowledgement.
+/// Creates the first message to a client. It contains the protocol's version, the maximum number of tiles, and how many
+/// unacknowledged pictures (`window`) the server sends for each tile.
 pub fn hello(max_tiles: usize, window: usize) -> String {
     json(&Hello { version: VERSION, max_tiles, window })
 }
 
-/// The message that `tile` is not subscribed, and why.
+/// Creates the message which says that `tile` is not subscribed, and why.
 pub fn error(tile: u16, message: &str) -> String {
     json(&ErrorMessage { tile, message })
 }
@@ -104,8 +105,8 @@ fn json(message: &impl Serialize) -> String {
     escape_hidden_json(&json).into_owned()
 }
 
-/// The bytes before a picture's JPEG, all numbers big endian: version, flags, tile (2), sequence (4), capture time in µs
-/// of unix time (8).
+/// Creates the bytes before a picture's JPEG. All numbers are big endian: version (1 byte), flags (1), tile (2),
+/// sequence (4), capture time in µs of unix time (8).
 pub fn picture_head(tile: u16, sequence: u32, captured_at: SystemTime, is_slate: bool) -> [u8; HEAD_BYTES] {
     let since_epoch = captured_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let micros = u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX);
@@ -121,7 +122,8 @@ pub fn picture_head(tile: u16, sequence: u32, captured_at: SystemTime, is_slate:
 /// Parses a client's message. Ignores unknown fields.
 ///
 /// # Errors
-/// If the text is not JSON, has an unknown type, or a field is missing or out of range; the message names the field.
+/// If the text is not JSON, has an unknown type, or lacks a field, or if a value is out of range. The error's text
+/// names the field.
 pub fn parse(text: &str) -> Result<ClientMessage, BadMessage> {
     let value: Value = serde_json::from_str(text).map_err(|error| bad(format!("not JSON: {error}")))?;
     let Value::Object(fields) = value else { return Err(bad("not a JSON object")) };
@@ -141,7 +143,7 @@ fn bad(message: impl Into<String>) -> BadMessage {
     BadMessage(message.into())
 }
 
-/// The fields of a message.
+/// The fields of a client's message.
 struct Fields(Map<String, Value>);
 
 impl Fields {
@@ -175,7 +177,7 @@ impl Fields {
         self.whole("tile", 0..=u16::MAX)?.ok_or_else(|| bad("`tile` is missing"))
     }
 
-    /// A field that is present; a `null` counts as absent.
+    /// Returns the value of a field. A field that is `null` counts as absent.
     fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
@@ -191,7 +193,7 @@ impl Fields {
         number.map(Some).ok_or_else(|| out_of("a number", name, &range))
     }
 
-    /// A whole number; a fraction of zero is allowed.
+    /// Returns the value of a field that must be a whole number. A fraction of zero, as in `2.0`, is allowed.
     fn whole<T>(&self, name: &'static str, range: RangeInclusive<T>) -> Result<Option<T>, BadMessage>
     where
         T: TryFrom<u64> + PartialOrd + Display,

@@ -1,9 +1,9 @@
-//! Any number of cameras over one connection: `/api/live`, a WebSocket whose client acknowledges each picture when it
-//! has painted it.
+//! Any number of cameras over one connection: `/api/live`, a WebSocket whose client acknowledges each picture after
+//! painting it.
 //!
-//! `routes` → a `Session` per client: [`message`] reads and writes the protocol, `Tiles` watch the cameras, the
-//! [`scheduler`] decides what to send next, the `Wire` sends it. `docs/live.md` specifies the protocol. Who may connect
-//! is not decided here.
+//! `routes` creates a `Session` for each client. [`message`] reads and writes the protocol, `Tiles` watch the cameras,
+//! the [`scheduler`] decides what to send next, and the `Wire` sends it. `docs/live.md` specifies the protocol. Who is
+//! allowed to connect is not decided here.
 
 mod close_reason;
 pub mod message;
@@ -34,12 +34,12 @@ use crate::{Viewers, websocket};
 use session::Session;
 use tiles::Tiles;
 
-/// How connections are served.
+/// The configuration of `/api/live`.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// How long a client may take nothing before it is disconnected.
+    /// How long a client can receive nothing before the server disconnects it.
     pub write_timeout: Duration,
-    /// The counts of endings.
+    /// The counters of ended connections, by reason.
     pub counts: CloseCounts,
 }
 
@@ -57,9 +57,10 @@ struct Live {
     shutdown: CancellationToken,
 }
 
-/// `/api/live`. Each tile is a viewer of its camera. Connections end when `shutdown` is cancelled.
+/// Returns the route `/api/live`. Each tile counts as one viewer of its camera. Connections end when `shutdown` is
+/// cancelled.
 ///
-/// The caller must check first whether a page of another site may connect: browsers let any page try.
+/// The caller must first check whether a page of another site is allowed to connect, because browsers let any page try.
 pub fn routes(hub: Hub, viewers: Viewers, config: Config, shutdown: CancellationToken) -> Router {
     let live = Live { hub, viewers, config, shutdown };
     Router::new().route("/api/live", get(open).options(crate::options)).with_state(live)

@@ -1,4 +1,4 @@
-//! One client's connection from greeting to end: connects the wire, the tiles and the scheduler.
+//! One client's connection from the greeting to the end: connects the wire, the tiles and the scheduler.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -19,10 +19,10 @@ use super::tiles::{TileEvent, Tiles};
 use crate::websocket::wire::{self, HEAD_BYTES, Wire};
 use crate::websocket::{ClientActivity, PING_INTERVAL};
 
-/// The longest that sending one picture may take: a slower one is no live picture.
+/// The maximum time for sending one picture. A slower picture would no longer be live.
 const PICTURE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The session reads nothing while this many texts wait to be written. This bounds the texts.
+/// The number of queued texts at which the session stops reading from the client, so that the queue stays short.
 const MAX_TEXTS: usize = 64;
 
 /// One client's connection.
@@ -31,9 +31,9 @@ pub(super) struct Session<S> {
     wire: Wire<S>,
     tiles: Tiles,
     scheduler: Scheduler,
-    /// Texts that wait to be sent to the client.
+    /// Texts that are queued for the client.
     texts: VecDeque<String>,
-    /// The picture that is being written.
+    /// The picture that is being written to the socket.
     in_flight: Option<InFlight>,
     /// When the current write began.
     begun_at: Instant,
@@ -68,7 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Serves the client until something ends it.
+    /// Serves the client until the connection must end, and returns the reason.
     pub(super) async fn serve(&mut self) -> CloseReason {
         match self.serve_on().await {
             Ok(never) => match never {},
@@ -76,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Keeps only the wire; drops the tiles and everything else.
+    /// Returns the wire, and drops the tiles and everything else.
     pub(super) fn into_wire(self) -> Wire<S> {
         self.wire
     }
@@ -112,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.tiles.poll_tile_event(cx).map(|event| Ok(SessionEvent::Tile(event)))
     }
 
-    /// Ends the connection if the client missed a deadline.
+    /// Returns an error, the reason to end the connection, if the client missed a deadline.
     fn check_deadlines(&self, now: Instant) -> Result<(), CloseReason> {
         if !self.wire.is_idle() && now >= self.begun_at + PICTURE_TIMEOUT {
             return Err(CloseReason::Slow);
@@ -126,7 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// When the session must act even if no event occurs.
+    /// Returns the time at which the session must act even if no event occurs.
     fn next_deadline(&self, now: Instant) -> Instant {
         let silent = self.activity.idle_deadline();
         if !self.wire.is_idle() {
@@ -163,7 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let (jpeg, captured_at) = (update.frame.data, update.frame.captured_at);
             let bytes = HEAD_BYTES + jpeg.len();
             let sequence = self.scheduler.send(tile, bytes as u64, captured_at, now);
-            // Without a number the picture waits for an acknowledgement; a newer one may replace it meanwhile.
+            // Without a number the picture waits for an acknowledgement; a newer one can replace it meanwhile.
             if let Some(sequence) = sequence {
                 let head = message::picture_head(tile, sequence, captured_at, update.is_slate);
                 self.wire.begin_picture(head, jpeg);
@@ -174,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// The current write is complete.
+    /// Updates the statistics and the scheduler after the current write is complete.
     fn on_flushed(&mut self, now: Instant) {
         let Some(InFlight { tile, bytes, captured_at }) = self.in_flight.take() else { return };
         self.scheduler.on_flushed(now);
@@ -221,7 +221,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Returns whether this acknowledged something.
+    /// Records the client's acknowledgement. Returns whether it acknowledged any picture for the first time.
     fn acknowledge(&mut self, ack: Ack, now: Instant) -> Result<bool, CloseReason> {
         let Ack { tile, sequence, paint } = ack;
         let acknowledged = self.scheduler.acknowledge(tile, sequence, now);
@@ -236,7 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Ok(acknowledged.pictures > 0)
     }
 
-    /// The camera of a tile was removed.
+    /// Removes a tile whose camera was removed, and tells the client.
     fn close_tile(&mut self, tile: u16) {
         let camera = self.tiles.camera(tile).unwrap_or_default();
         self.texts.push_back(message::error(tile, &format!("camera `{camera}` is no longer there")));
@@ -245,7 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 }
 
-/// How old a picture is.
+/// Returns the age of a picture.
 fn age(captured_at: SystemTime) -> Duration {
     SystemTime::now().duration_since(captured_at).unwrap_or_default()
 }

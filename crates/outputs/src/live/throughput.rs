@@ -1,47 +1,50 @@
-//! How fast a connection carries pictures to the screen, measured by the acknowledgements.
+//! Measures how fast a connection carries pictures to the screen, from the client's acknowledgements.
 //!
-//! Each picture remembers how many bytes had been acknowledged when it was sent. Its own acknowledgement then shows how
-//! many bytes arrived in between. Times are arguments; the scheduler uses the result.
+//! When a picture is sent, a mark records how many bytes had been acknowledged by then. The acknowledgement of the
+//! picture then shows how many bytes arrived in between. The caller passes the times; the scheduler uses the result.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A shorter time between two events shows the resolution of the clock more than the speed of the link.
+/// The minimum time of a measurement. A shorter time shows the resolution of the clock more than the speed of the link.
 const MIN_SAMPLE_TIME: Duration = Duration::from_millis(1);
 
-/// An estimate of the bytes a second from the server to the screen.
+/// An estimate of the bytes per second from the server to the screen.
 #[derive(Debug, Default)]
 pub(super) struct Throughput {
     bytes_per_second: Option<f64>,
-    /// Bytes acknowledged so far, and the time of the last acknowledgement.
+    /// The number of bytes acknowledged so far.
     delivered_bytes: u64,
+    /// When the last acknowledgement arrived.
     delivered_at: Option<Instant>,
 }
 
-/// The state when a picture was sent.
+/// The state of the measurement when a picture was sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SendMark {
     delivered_bytes: u64,
     at: Instant,
-    /// Whether enough was on its way to show what the link can carry, and not only what the cameras gave.
+    /// Whether enough bytes were in flight to show what the link can carry, and not only what the cameras delivered.
     is_full: bool,
 }
 
 impl Throughput {
-    /// Bytes a second; `None` before the first acknowledgement.
+    /// The estimated bytes per second; `None` before the first acknowledgement.
     pub(super) fn bytes_per_second(&self) -> Option<u64> {
         self.bytes_per_second.map(|rate| rate as u64)
     }
 
-    /// The mark for a picture that is sent at `now`; `is_alone` if nothing else is on its way.
+    /// Creates the mark for a picture that is sent at `now`. `is_alone` says that no other picture is in flight,
+    /// `is_full` that enough bytes are in flight to show what the link can carry.
     pub(super) fn mark(&self, now: Instant, is_alone: bool, is_full: bool) -> SendMark {
         // On an idle connection the measurement starts with this picture.
         let at = if is_alone { now } else { self.delivered_at.unwrap_or(now) };
         SendMark { delivered_bytes: self.delivered_bytes, at, is_full }
     }
 
-    /// Records that the client acknowledged `bytes` more at `now`; the last of them were sent at `mark`.
+    /// Records that the client acknowledged `bytes` more bytes at `now`. `mark` is the mark of the newest picture among
+    /// them.
     pub(super) fn delivered(&mut self, bytes: u64, mark: SendMark, now: Instant) {
         self.delivered_bytes = self.delivered_bytes.saturating_add(bytes);
         self.delivered_at = Some(now);

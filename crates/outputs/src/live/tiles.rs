@@ -1,7 +1,8 @@
-//! What each tile of a connection shows: a camera's channel, read by a cursor.
+//! What each tile of a connection shows: a camera's channel, read through a subscriber.
 //!
-//! A tile waits for an update of its channel, or has one and waits for its turn. On its turn it shows the newest frame
-//! of that moment. The tiles hold no pictures. Turns and limits on sending belong to the scheduler.
+//! A tile either waits for an update of its channel, or has an update and waits for its turn. On its turn it sends the
+//! newest frame of that moment. The tiles hold no pictures. The order of turns and the limits on sending belong to the
+//! scheduler.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -29,11 +30,12 @@ pub(super) struct Tiles {
     peer: Option<IpAddr>,
     shown: BTreeMap<u16, ShownTile>,
     waiting: FuturesUnordered<Wait>,
-    /// The number of watches so far; their ids tell updates of a current watch from those of a dropped one.
+    /// The number of watches created so far, which is also the id of the newest. The id distinguishes the updates of a
+    /// current watch from those of a dropped one.
     watches: u64,
 }
 
-/// Completes when a channel has an update, and returns the cursor.
+/// A wait for an update of a channel. It completes when there is an update, and returns the subscriber.
 type Wait = Abortable<Pin<Box<dyn Future<Output = Wakeup> + Send>>>;
 
 struct Wakeup {
@@ -46,7 +48,7 @@ struct Wakeup {
 /// An update of a tile's channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TileEvent {
-    /// The tile has a picture that it has not shown.
+    /// The tile has a picture that it has not sent.
     Picture(u16),
     /// The tile will get no more pictures.
     End(u16),
@@ -56,28 +58,28 @@ pub(super) enum TileEvent {
 struct ShownTile {
     viewer: ViewerGuard,
     feed: Arc<Feed>,
-    /// What the tile shows; `None` while it is paused, so that no encoder works for it.
+    /// The channel that the tile shows; `None` while the tile is paused, so that no encoder works for it.
     watch: Option<Watch>,
-    /// Another rendition; it replaces the current one when it has a picture.
+    /// The watch of another rendition. It replaces the current watch as soon as its channel has a picture.
     next: Option<Watch>,
-    /// Frames that the tile passed over in dropped watches.
+    /// The number of frames that the tile skipped in its earlier watches.
     passed: u64,
-    /// The least time between two pictures.
+    /// The minimum time between two pictures.
     interval: Duration,
     skips: SkipCounter,
 }
 
-/// The subscription to one channel.
+/// A tile's subscription to one channel.
 #[derive(Debug)]
 struct Watch {
     id: u64,
     rendition: Rendition,
-    /// `Some` while there is something to show; otherwise the wait holds the cursor.
+    /// The subscriber while there is a picture to send; otherwise `None`, because the pending wait owns the subscriber.
     subscriber: Option<Subscriber>,
     wait: AbortHandle,
-    /// Frames that were announced, and overtaken before their turn.
+    /// The number of frames that were announced to the scheduler but replaced by newer ones before the tile's turn.
     overtaken: u64,
-    /// Frames that the cursor passed over.
+    /// The number of frames that the subscriber skipped.
     passed: u64,
 }
 
@@ -107,13 +109,13 @@ impl ShownTile {
         self.next.as_ref().map(|watch| watch.rendition)
     }
 
-    /// Replaces the current watch by `watch`.
+    /// Replaces the current watch with `watch`, and adds the frames that the old one skipped to the tile's count.
     fn replace(&mut self, watch: Option<Watch>) {
         let before = std::mem::replace(&mut self.watch, watch);
         self.passed += before.map(|watch| watch.all_passed()).unwrap_or_default();
     }
 
-    /// Shows `watch`: at once if the tile shows nothing, else when it has a picture.
+    /// Shows `watch`: at once if the tile shows nothing, otherwise as soon as `watch` has a picture.
     fn take(&mut self, watch: Watch) {
         let place = if self.watch.is_some() { &mut self.next } else { &mut self.watch };
         *place = Some(watch);
@@ -131,10 +133,10 @@ impl Tiles {
         Self { hub, viewers, peer, shown, waiting, watches: 0 }
     }
 
-    /// Makes a tile show what `subscription` asks for from now on; returns its pace.
+    /// Makes a tile show what `subscription` requests from now on, and returns the tile's pace.
     ///
     /// # Errors
-    /// Why that is not possible; the tile then shows nothing.
+    /// A text that says why this is not possible. The tile then shows nothing.
     pub(super) fn subscribe(&mut self, subscription: &Subscribe) -> Result<TilePace, String> {
         let shown = self.show(subscription);
         if shown.is_err() {
@@ -180,7 +182,7 @@ impl Tiles {
         Ok((feed, rendition))
     }
 
-    /// Makes an existing tile show `rendition` as soon as that has a picture.
+    /// Makes an existing tile show `rendition` as soon as the rendition has a picture.
     fn begin(&mut self, tile: u16, feed: &Feed, rendition: Rendition) -> Result<(), TooManyRenditions> {
         match self.shown.get(&tile).map(|tile| (tile.shows(), tile.will_show())) {
             Some((Some(shown), _)) if shown == rendition => self.change(tile, |tile| tile.next = None),
@@ -222,10 +224,10 @@ impl Tiles {
         self.shown.remove(&tile);
     }
 
-    /// The next update of a tile; pending while no tile waits.
+    /// Returns the next update of any tile. Pending while no tile has an update.
     pub(super) fn poll_tile_event(&mut self, cx: &mut Context<'_>) -> Poll<TileEvent> {
         while let Poll::Ready(Some(wakeup)) = Pin::new(&mut self.waiting).poll_next(cx) {
-            // An aborted wait drops its cursor here.
+            // An aborted wait drops its subscriber here.
             if let Some(event) = wakeup.ok().and_then(|wakeup| self.on_wakeup(wakeup)) {
                 return Poll::Ready(event);
             }
@@ -244,8 +246,8 @@ impl Tiles {
         Some(if wakeup.has_picture { TileEvent::Picture(wakeup.tile) } else { TileEvent::End(wakeup.tile) })
     }
 
-    /// What a tile with an update shows now: the newest picture of its channel, or `None` if the channel shows nothing
-    /// any more.
+    /// Returns the newest picture of the channel that the tile shows. `None` if the channel has nothing to show any
+    /// more.
     pub(super) fn newest(&mut self, tile: u16) -> Option<Update> {
         let watch = self.shown.get_mut(&tile)?.watch.as_mut()?;
         let subscriber = watch.subscriber.as_mut()?;
@@ -256,7 +258,7 @@ impl Tiles {
         subscriber.current()
     }
 
-    /// Makes a tile wait for the next update, after it has shown the last one at `now`.
+    /// Makes a tile wait for its next update, after it has sent the last one at `now`.
     pub(super) fn wait(&mut self, tile: u16, now: Instant) {
         let Some(shown) = self.shown.get_mut(&tile) else { return };
         let Some(watch) = &mut shown.watch else { return };
@@ -272,7 +274,7 @@ impl Tiles {
         });
     }
 
-    /// A tile's guard in the registry of viewers.
+    /// The guard that registers a tile as a viewer.
     pub(super) fn viewer(&mut self, tile: u16) -> Option<&mut ViewerGuard> {
         self.shown.get_mut(&tile).map(|tile| &mut tile.viewer)
     }
@@ -283,8 +285,8 @@ impl Tiles {
     }
 }
 
-/// The least time between two pictures. A rendition whose rate is no higher than the requested one needs no pacing. To
-/// pace it again would hold back each picture, because the two schedules began at different moments.
+/// Returns the minimum time between two pictures. This is zero for a rendition whose own rate is no higher than the
+/// requested rate: pacing it again would delay each picture, because the two schedules began at different moments.
 fn interval(fps: Option<f64>, rendition: Rendition) -> Duration {
     match (fps, rendition.fps()) {
         (Some(asked), Some(made)) if f64::from(made) <= asked => Duration::ZERO,

@@ -1,4 +1,4 @@
-//! One connected client whose stream is a response body: over TLS, over HTTP/2, and in another program's server.
+//! A viewer whose stream is sent as a response body: over TLS, over HTTP/2, and in another program's server.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::part_stream::{Next, PartStream};
 use crate::EndReason;
 
-/// One connected client.
+/// A viewer whose stream is sent as a response body.
 pub(crate) struct StreamBody {
     stream: PartStream,
     changes: ChangeListener,
@@ -28,13 +28,14 @@ enum Phase {
 }
 
 impl StreamBody {
-    /// A viewer whose connection its server closes when it takes nothing for `write_timeout`.
+    /// Creates the body for a viewer. The HTTP server closes the connection of a client that takes nothing for
+    /// `write_timeout`.
     pub(crate) fn new(stream: PartStream, write_timeout: Duration) -> Self {
         Self { changes: stream.change_listener(), stream, phase: Phase::Opening, write_timeout }
     }
 
-    /// The response body. Each chunk is one whole part with the boundary that ends it, so that it leaves in one write.
-    /// The body makes the next chunk only when the connection has taken the one before.
+    /// Returns the response body. Each chunk is one whole part with the boundary that ends the part, so that it leaves
+    /// in one write. The body creates the next chunk only when the connection has taken the previous one.
     pub(crate) fn into_body(self, shutdown: CancellationToken) -> Body {
         Body::from_stream(stream::unfold((self, shutdown), |(mut body, shutdown)| async move {
             body.stream.viewer().chunk_requested();
@@ -44,7 +45,7 @@ impl StreamBody {
         }))
     }
 
-    /// The next chunk, or `None` at the end.
+    /// Waits for the next chunk and returns it, or `None` at the end.
     async fn next_chunk(&mut self, shutdown: &CancellationToken) -> Option<Bytes> {
         match self.phase {
             Phase::Closed => None,
@@ -68,7 +69,7 @@ impl StreamBody {
         }
     }
 
-    /// The next part as soon as there is one; `None` when the channel has ended.
+    /// Waits for the next part and returns it, or `None` when the channel has ended.
     async fn next_part(&mut self) -> Option<Bytes> {
         loop {
             match self.stream.next(Instant::now()) {
@@ -77,7 +78,7 @@ impl StreamBody {
                 Next::Due(due_at) => sleep_until(due_at).await,
                 Next::Wait(None) => self.changes.changed().await,
                 Next::Wait(Some(until)) => {
-                    // After an update or a timeout alike, check the stream again.
+                    // After an update, and also after a timeout, check the stream again.
                     timeout_at(until, self.changes.changed()).await.ok();
                 }
             }

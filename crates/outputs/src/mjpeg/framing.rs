@@ -1,24 +1,26 @@
-//! How the parts of a stream are framed for each browser.
+//! How the parts of a stream are framed for each kind of client.
 
 use axum::http::{HeaderMap, header};
 
 use crate::{HttpError, query_flag};
 
-/// How the parts of a stream are framed.
+/// The framing of a stream's parts: what is sent in which order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Framing {
     /// Headers (with `Content-Length` and `X-Timestamp`), picture, boundary.
     Standard,
-    /// Picture, boundary, headers of the next part. Chromium paints a part only when the headers of the next one arrive
-    /// (crbug 527446), so they are sent in advance. They can therefore say nothing about the picture that will follow.
+    /// Picture, boundary, headers of the next part. Chromium paints a part only when the headers of the next part
+    /// arrive (crbug 527446), so those headers are sent in advance. They can therefore say nothing about the picture
+    /// that will follow.
     Advance,
 }
 
 impl Framing {
-    /// The framing for the client that sent `headers`; `?advance_headers=1` or `=0` overrides it.
+    /// Chooses the framing for the client that sent `headers`. `?advance_headers=1` or `=0` in `query` overrides the
+    /// choice.
     ///
     /// # Errors
-    /// A value of `advance_headers` that is neither yes nor no.
+    /// If the value of `advance_headers` is neither yes nor no.
     pub fn choose(headers: &HeaderMap, query: &str) -> Result<Self, HttpError> {
         Ok(match query_flag(query, "advance_headers")? {
             Some(true) => Self::Advance,
@@ -27,19 +29,19 @@ impl Framing {
         })
     }
 
-    /// The framing that suits the client that sent `headers`.
+    /// Returns the framing that suits the client that sent `headers`.
     pub fn by_client(headers: &HeaderMap) -> Self {
         if is_chromium(headers) && !is_script(headers) { Self::Advance } else { Self::Standard }
     }
 }
 
-/// Whether a page's script asks. A script parses the stream itself and needs `Content-Length` for that. A browser that
-/// asks for an `<img>` lists picture types in `Accept`; `fetch` accepts anything.
+/// Returns whether a script of a page sent the request. A script parses the stream itself and needs `Content-Length`
+/// for that. `fetch` accepts anything, while a browser that loads an `<img>` lists picture types in `Accept`.
 fn is_script(headers: &HeaderMap) -> bool {
     headers.get(header::ACCEPT).is_some_and(|accept| accept == "*/*")
 }
 
-/// Whether the client paints like Chromium: Chrome, Edge, Opera, Android's WebView and the like.
+/// Returns whether the client paints like Chromium: Chrome, Edge, Opera, Android's WebView and the like.
 fn is_chromium(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let user_agent = text(header::USER_AGENT);

@@ -1,54 +1,56 @@
-//! Picks the size for a viewer that asked for pictures to fit its link: more small pictures are better than one large
-//! picture a second.
+//! Chooses the picture size for a viewer that requested pictures to suit its link: many small pictures are better than
+//! one large picture a second.
 //!
-//! A [`Ladder`] takes the sizes of the sent pictures and what the link carries, and says when to go down or up. It
-//! reads no clock. The stream decides how to switch between rungs.
+//! A [`Ladder`] has a rung for each size. From the sizes in bytes of the sent pictures and from what the link carries,
+//! it decides when to change to a smaller or larger size. It reads no clock. The stream decides how to switch between
+//! rungs.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Widths below the camera's own, in pixels.
+/// The widths of the smaller sizes, in pixels.
 const WIDTHS_PX: [u32; 4] = [960, 640, 480, 320];
 
-/// Pictures a second that look like motion. With fewer, the ladder prefers a smaller size, unless the camera gives no
-/// more.
+/// The number of pictures a second that look like motion. If the link carries fewer, the ladder changes to a smaller
+/// size, unless the camera delivers no more.
 const TARGET_FPS: f64 = 10.0;
 
-/// The share of the camera's pictures that must arrive if it gives fewer than that. It is below 1, because the link's
-/// rate is an estimate.
+/// The share of the camera's pictures that the link must carry if the camera delivers fewer than [`TARGET_FPS`]. It is
+/// below 1, because the link's rate is an estimate.
 const TARGET_FPS_SHARE: f64 = 0.8;
 
-/// How much more the link must carry before the ladder tries a larger size.
+/// The multiple of a larger size's bytes per second that the link must carry before the ladder tries that size.
 const HEADROOM: f64 = 1.3;
 
-/// How long the ladder keeps a size until it knows its cost and what the link carries.
+/// How long the ladder keeps a new size before it judges the bytes per picture and what the link carries.
 const SETTLE_TIME: Duration = Duration::from_secs(1);
 
-/// How long a larger size must have been possible before the ladder tries it; doubled with each failed try.
+/// How long the link must be able to carry a larger size before the ladder tries it. Doubled with each failed attempt.
 const CLIMB_AFTER: Duration = Duration::from_secs(5);
+/// The limit to which [`CLIMB_AFTER`] is doubled.
 const MAX_CLIMB_AFTER: Duration = Duration::from_secs(80);
 
-/// A step down so soon after a step up means that the step up was wrong.
+/// A step down within this time after a step up means that the step up failed.
 const FAILED_WITHIN: Duration = Duration::from_secs(10);
 
-/// The sizes for one viewer, and the current one.
+/// The picture sizes for one viewer, and which of them is current.
 #[derive(Debug)]
 pub(crate) struct Ladder {
-    /// Width of each rung, the largest first: the requested one.
+    /// The width of each rung in pixels, the largest first. The first is the requested width.
     widths_px: Vec<u32>,
     rung: usize,
     since: Instant,
-    /// The mean size of a picture on this rung, in bytes.
+    /// The mean size of a picture on the current rung, in bytes.
     bytes: Option<f64>,
-    /// Since when the link could carry a larger size.
+    /// Since when the link could carry a larger size; `None` while it cannot.
     well_since: Option<Instant>,
     climb_after: Duration,
     climbed_at: Option<Instant>,
 }
 
 impl Ladder {
-    /// For pictures whose requested size is `width_px` wide.
+    /// Creates the ladder for a stream whose requested pictures are `width_px` wide.
     pub(crate) fn new(width_px: u32, now: Instant) -> Self {
         let smaller = WIDTHS_PX.into_iter().filter(|width| *width < width_px);
         Self {
@@ -62,16 +64,17 @@ impl Ladder {
         }
     }
 
-    /// A picture of this rung was sent.
+    /// Records that a picture of `bytes` bytes was sent on the current rung.
     pub(crate) fn sent(&mut self, bytes: usize) {
         let bytes = bytes as f64;
         self.bytes = Some(self.bytes.map_or(bytes, |mean| mean + (bytes - mean) / 8.0));
     }
 
-    /// The rung to change to, if a change is due. `bytes_per_second` is what the link carries if it cannot carry all
-    /// pictures, and `None` if it can. `max_fps` is the number of pictures a second that the camera gives.
+    /// Returns the rung to change to, if a change is due. `bytes_per_second` is what the link carries, or `None` if the
+    /// link carries all pictures. `max_fps` is the number of pictures a second that the camera delivers.
     ///
-    /// Returns the rung again until the caller reports [`switched`](Self::switched) or [`switch_failed`](Self::switch_failed).
+    /// Returns the same rung again until the caller reports [`switched`](Self::switched) or
+    /// [`switch_failed`](Self::switch_failed).
     pub(crate) fn propose(
         &mut self,
         now: Instant,
@@ -98,18 +101,19 @@ impl Ladder {
         (now >= well_since + self.climb_after).then_some(larger)
     }
 
-    /// The size of a picture on another rung, if one on this rung takes `bytes`: bytes grow with pixels.
+    /// Estimates the size of a picture on another rung in bytes, if a picture on the current rung has `bytes` bytes.
+    /// The bytes grow with the number of pixels.
     fn estimate(&self, bytes: f64, rung: usize) -> f64 {
         let ratio = f64::from(self.widths_px[rung]) / f64::from(self.widths_px[self.rung]);
         bytes * ratio * ratio
     }
 
-    /// The width of a rung; `None` for the requested size.
+    /// Returns the width of a rung; `None` for the rung of the requested size.
     pub(crate) fn width_px(&self, rung: usize) -> Option<u32> {
         (rung > 0).then(|| self.widths_px[rung])
     }
 
-    /// The stream sends pictures of this rung from now on.
+    /// Records that the stream sends pictures of this rung from now on.
     pub(crate) fn switched(&mut self, now: Instant, rung: usize) {
         if rung < self.rung {
             self.climbed_at = Some(now);
@@ -121,7 +125,7 @@ impl Ladder {
         (self.rung, self.since, self.bytes, self.well_since) = (rung, now, None, None);
     }
 
-    /// The stream could not make the change: the ladder keeps the size for a while.
+    /// Records that the stream could not change its size. The ladder keeps the current size for a while.
     pub(crate) fn switch_failed(&mut self, now: Instant) {
         (self.since, self.well_since) = (now + CLIMB_AFTER, None);
     }

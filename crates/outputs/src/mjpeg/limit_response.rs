@@ -1,4 +1,4 @@
-//! The answer to a viewer beyond a limit: 503, as a picture for clients that want pictures.
+//! The response to a viewer beyond a limit: 503, with a picture for clients that want pictures.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,18 +9,20 @@ use bytes::Bytes;
 
 use crate::{HttpError, LimitReached, RETRY_AFTER_SECONDS, error_picture};
 
-/// There are few texts (one for each limit and camera), but there may be many addresses.
+/// The maximum number of pictures in the cache. Most limits need one picture for each camera, but the limit for an
+/// address needs one for each address.
 const MAX_PICTURES: usize = 16;
 
-/// A cache of the drawn pictures by their text: drawing costs more than refusing.
+/// A cache of the drawn pictures, by camera and text. Without it, refusing a viewer would cost the drawing of a
+/// picture.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LimitResponses(Arc<Mutex<BTreeMap<(String, String), Bytes>>>);
 
 impl LimitResponses {
-    /// The answer to a client that sent `headers`.
+    /// Creates the response to a client that sent `headers`: a picture, if the client wants one.
     ///
     /// # Errors
-    /// The answer for a client that wants no picture, or if the picture cannot be drawn.
+    /// The same refusal as text, if the client does not want a picture, or if the picture cannot be drawn.
     pub(crate) fn respond(
         &self,
         limit_reached: &LimitReached,

@@ -1,7 +1,8 @@
 //! MJPEG over HTTP: `multipart/x-mixed-replace` for `<img>`, players and scripts.
 //!
-//! [`Streamer::respond`] → a `StreamBody` per request → parts from the `Packer`, which packs each frame once for all viewers.
-//! [`routes`] maps our own paths to cameras; those of other programs are mapped elsewhere.
+//! [`Streamer::respond`] creates a `StreamBody` for each request. Its parts come from the `Packer`, which packs each
+//! frame once for all viewers. [`routes`] maps the paths of this server to cameras. The paths that imitate other
+//! programs are mapped elsewhere.
 
 mod body;
 #[cfg(target_os = "linux")]
@@ -45,14 +46,15 @@ use body::StreamBody;
 use packer::Packers;
 use part_stream::PartStream;
 
-/// How streams are sent.
+/// The configuration of the streams.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// When nothing new has come for this long, the stream sends the last picture again. A browser that shows a part
-    /// only when more data follows then shows it, and a dead connection is noticed.
+    /// After how long without a new picture the stream sends the last one again. Some browsers show a part only when
+    /// more data follows, so the resend makes them show the last picture. The resend also reveals a dead connection.
     pub resend_after: Duration,
-    /// How long a viewer may take none of the bytes that were sent to it. If a connection was not handed over, its
-    /// server closes it; there, this value only tells a viewer that stalled from one that left.
+    /// How long a viewer can take none of the bytes that are sent to it before the connection is closed. If the
+    /// connection was not handed over, the HTTP server closes it by a timeout of its own. This value then only decides
+    /// whether the viewer counts as stalled or as having left.
     pub write_timeout: Duration,
     /// The number of threads that write to handed-over connections; `None` for one per core.
     pub writer_threads: Option<NonZeroUsize>,
@@ -66,28 +68,28 @@ impl Default for Config {
     }
 }
 
-/// What a client requests.
+/// A client's request for a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamRequest {
-    /// How parts are written.
+    /// The format of the stream's parts.
     pub part_format: PartFormat,
-    /// Which pictures to send.
+    /// The rendition of the pictures.
     pub rendition: Rendition,
-    /// The least time between two pictures; zero for no limit.
+    /// The minimum time between two pictures; zero for no limit.
     pub interval: Duration,
-    /// Whether to send a smaller rendition if the link cannot carry this one.
+    /// Whether to send a smaller rendition if the link cannot carry the requested one.
     pub adapt: bool,
 }
 
 impl StreamRequest {
-    /// The most pictures a second at this interval.
+    /// The maximum number of pictures a second at this interval.
     fn max_fps(&self) -> f64 {
         // A zero interval gives infinity: no limit.
         1.0 / self.interval.as_secs_f64()
     }
 }
 
-/// Serves all streams of parts, for every path. Cheap to clone.
+/// The output for all multipart streams, on every path. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Streamer(Arc<Inner>);
 
@@ -103,7 +105,7 @@ struct Inner {
 }
 
 impl Streamer {
-    /// An output whose viewers `viewers` admits. All streams end when `shutdown` is cancelled.
+    /// Creates a streamer that registers its viewers in `viewers`. All streams end when `shutdown` is cancelled.
     pub fn new(config: Config, viewers: Viewers, shutdown: CancellationToken) -> Self {
         let (packers, limit_responses) = (Packers::default(), limit_response::LimitResponses::default());
         #[cfg(target_os = "linux")]
@@ -123,11 +125,12 @@ impl Streamer {
         }))
     }
 
-    /// The answer to `request` for a stream of `feed`: the head, then parts until the client leaves.
+    /// Responds to `request` with a stream of `feed`: the head, then parts until the client leaves.
     ///
-    /// If a viewer limit is reached, the answer is 503; a client that wants pictures gets it as a picture. If a
-    /// rendition limit is reached, such a client gets the nearest rendition that already exists, or else the camera's
-    /// own pictures. On success the viewer's [`ViewerStats`] is in the answer's extensions, as an [`Arc`].
+    /// If a viewer limit is reached, the response is 503, as a picture for a client that wants pictures. If a rendition
+    /// limit is reached, a client that wants pictures gets the nearest rendition that already exists. If there is none,
+    /// it gets the camera's own pictures. On success the response's extensions contain the viewer's [`ViewerStats`], as
+    /// an [`Arc`].
     ///
     /// # Errors
     /// All other refusals.
@@ -138,7 +141,7 @@ impl Streamer {
         request: &Request,
     ) -> Result<Response, HttpError> {
         let inner = &self.0;
-        // Only for the content type: the viewer finds its packer once it has its channel.
+        // This packer only gives the content type. The stream gets its packer once it has its channel.
         let content_type = inner
             .packers
             .get_or_create(feed.name(), stream_request.rendition, stream_request.part_format.boundary)
@@ -165,7 +168,7 @@ impl Streamer {
         if let Some(stats) = stats {
             response.extensions_mut().insert::<Arc<ViewerStats>>(stats);
         }
-        // An HTTP/1.0 answer ends with the connection and has no chunk headers between the parts, which old clients
+        // An HTTP/1.0 response ends with the connection and has no chunk headers between the parts, which old clients
         // cannot parse.
         if request.version() <= Version::HTTP_11 {
             *response.version_mut() = Version::HTTP_10;
@@ -179,10 +182,10 @@ impl Streamer {
         Ok(response)
     }
 
-    /// The answer to `request` when a viewer limit of `feed` is reached.
+    /// Responds to `request` when a viewer limit of `feed` is reached: with a picture, if the client wants one.
     ///
     /// # Errors
-    /// The answer for a client that wants no picture.
+    /// The refusal as text, for a client that wants no picture.
     pub fn respond_limit_reached(
         &self,
         limit_reached: &LimitReached,
@@ -193,8 +196,8 @@ impl Streamer {
     }
 }
 
-/// A cursor of `feed` at `rendition`. If the client cannot show text and the limit is reached, a cursor at a
-/// substitute.
+/// Subscribes to `feed` at `rendition`. If the limit on renditions is reached and the client cannot show text,
+/// subscribes to a substitute. Returns the rendition and the subscriber.
 fn watch(
     feed: &Feed,
     rendition: Rendition,
@@ -210,7 +213,7 @@ fn watch(
         return Err(HttpError::too_many_renditions(error));
     }
     let nearest = rendition::nearest(&error.watched, rendition);
-    // An existing rendition may be gone by now, and its slot taken. The camera's own pictures are always there.
+    // An existing rendition might be gone by now, and its slot taken. The camera's own pictures are always there.
     [nearest, Rendition::default()]
         .into_iter()
         .find_map(|rendition| Some((rendition, watch(rendition).ok()?)))
@@ -218,8 +221,8 @@ fn watch(
 }
 
 impl Streamer {
-    /// The body that carries `stream`. If the socket can be handed over, the body is empty, and a writer sends the
-    /// stream once the head is sent.
+    /// Returns the body that carries `stream`. If the socket can be handed over, the body is empty, and a writer sends
+    /// the stream after the head of the response.
     fn send(&self, stream: PartStream, request: &Request) -> Body {
         #[cfg(target_os = "linux")]
         if let Some(hijack) = request.extensions().get::<Hijack>() {
@@ -238,8 +241,9 @@ struct Streams {
     streamer: Streamer,
 }
 
-/// `/video_feed` (the default camera) and `/cameras/{name}/stream.mjpg`, with `?width=`, `?height=`, `?quality=` and
-/// `?fps=` for a rendition, `?adapt` for smaller ones on a narrow link, and `?advance_headers=`.
+/// Returns the routes `/video_feed` (the default camera) and `/cameras/{name}/stream.mjpg`. The parameters `?width=`,
+/// `?height=`, `?quality=` and `?fps=` select a rendition. `?adapt` allows a smaller rendition on a slow link, and
+/// `?advance_headers=` selects the framing.
 pub fn routes(hub: Hub, streamer: Streamer) -> Router {
     Router::new()
         .route("/video_feed", get(default_camera).options(crate::options))

@@ -1,5 +1,5 @@
-//! When the next picture of a stream is due: the requested rate, without drift, and a resend of the last picture when
-//! nothing new comes.
+//! Decides when the next picture of a stream is due: at the requested rate, without drift. If no new picture comes, the
+//! last one is due again.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// The schedule of one stream. Reads no clock.
 #[derive(Debug)]
 pub(crate) struct Pacer {
-    /// The least time between two pictures.
+    /// The minimum time between two pictures.
     interval: Duration,
     resend_after: Duration,
     sent_at: Option<Instant>,
@@ -22,22 +22,22 @@ impl Pacer {
         Self { interval, resend_after: resend_after.max(interval), sent_at: None, due_at: None }
     }
 
-    /// The least time between two pictures; zero if the client requested no rate.
+    /// The minimum time between two pictures; zero if the client requested no rate.
     pub(crate) fn interval(&self) -> Duration {
         self.interval
     }
 
-    /// When the next picture may go, if that is after `now`.
+    /// Returns when the next picture is due, if that is after `now`.
     pub(crate) fn due_after(&self, now: Instant) -> Option<Instant> {
         self.due_at.filter(|due_at| now < *due_at)
     }
 
-    /// When to resend the last picture unless a new one comes; `None` before the first.
+    /// Returns when to send the last picture again if no new one comes; `None` before the first picture.
     pub(crate) fn resend_at(&self) -> Option<Instant> {
         self.sent_at.map(|sent_at| sent_at + self.resend_after)
     }
 
-    /// Records that a picture goes `now`.
+    /// Records that a picture is sent at `now`.
     pub(crate) fn sent(&mut self, now: Instant) {
         self.sent_at = Some(now);
         if !self.interval.is_zero() {

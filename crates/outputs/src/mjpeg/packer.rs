@@ -1,4 +1,4 @@
-//! Packs frames into parts, once for all viewers.
+//! Packs frames into the parts of a multipart stream, once for all viewers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,7 +12,7 @@ use framecast_media::container::multipart::{WriteError, Writer};
 use super::{Boundary, Framing};
 use crate::format_x_timestamp;
 
-/// One packer per camera, rendition and boundary. It is made for the first viewer and kept while there is one.
+/// The packers: one for each camera, rendition and boundary that has viewers.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Packers(Arc<Mutex<PackerMap>>);
 
@@ -37,7 +37,8 @@ impl Packers {
     }
 }
 
-/// Packs each frame of one channel into one contiguous buffer per framing; all viewers share the buffer.
+/// The packer of one channel. It packs each frame into a contiguous buffer, once for each framing. All viewers share
+/// the buffer.
 #[derive(Debug)]
 pub(crate) struct Packer {
     boundary: Boundary,
@@ -46,8 +47,8 @@ pub(crate) struct Packer {
     advance: Mutex<PartBuffers>,
 }
 
-/// The newest part, and the one before. If all viewers have dropped the older one, the next part reuses its memory, so
-/// that frames cause no steady allocations.
+/// The newest part and the previous one. When all viewers have dropped the previous part, the next part reuses its
+/// memory, so that most frames need no allocation.
 #[derive(Debug, Default)]
 struct PartBuffers {
     newest: Option<PackedPart>,
@@ -70,7 +71,7 @@ impl Packer {
         HeaderValue::try_from(self.writer.content_type()).expect("a boundary of letters is a header value")
     }
 
-    /// The bytes before the first part.
+    /// Returns the bytes before the first part.
     pub(crate) fn opening(&self, framing: Framing) -> Bytes {
         match framing {
             Framing::Standard => self.writer.opening(),
@@ -81,7 +82,7 @@ impl Packer {
         }
     }
 
-    /// The part of `update`; the first viewer that asks packs it.
+    /// Returns the part of `update`. The call for the first viewer packs the part; later calls return the same buffer.
     pub(crate) fn part(&self, framing: Framing, update: &Update) -> Bytes {
         let parts = match framing {
             Framing::Standard => &self.standard,
@@ -101,12 +102,13 @@ impl Packer {
         part
     }
 
-    /// The bytes after the last part.
+    /// Returns the bytes after the last part.
     pub(crate) fn closing(&self) -> Bytes {
         self.writer.closing()
     }
 
-    /// The headers of a part whose picture is not known yet. uStreamer sends its timestamp then, too.
+    /// Returns the headers of a part whose picture is not known yet. With uStreamer's boundary they include a
+    /// timestamp, because uStreamer also sends one in advance.
     fn ahead<'t>(&self, now: &'t str) -> Vec<(&'static str, &'t str)> {
         let mut headers = vec![("Content-Type", "image/jpeg")];
         if self.boundary == Boundary::DoNotCross {

@@ -1,8 +1,8 @@
-//! How the parts of a stream are written.
+//! The format of a stream's parts: the boundary text and the framing.
 
 use super::Framing;
 
-/// How the parts of a stream are written.
+/// The format of a stream's parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PartFormat {
     /// The text between the parts.
@@ -11,17 +11,17 @@ pub struct PartFormat {
     pub framing: Framing,
 }
 
-/// The text between the parts.
+/// The text of the boundary between the parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Boundary {
-    /// `frame`, as in the stream of the Flask article; pages and scripts may rely on it.
+    /// `frame`, as in the Flask app that Framecast replaces. Pages and scripts might rely on this text.
     Frame,
     /// `boundarydonotcross`, as in mjpg-streamer and uStreamer; some of their clients search for it.
     DoNotCross,
 }
 
 impl Boundary {
-    /// As it is written.
+    /// The text as written in the stream.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Frame => "frame",

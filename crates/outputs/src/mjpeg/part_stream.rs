@@ -1,4 +1,4 @@
-//! What one client receives, however it is written: a subscriber, a schedule and a framing.
+//! The stream of parts for one client, whatever writes it to the socket: a subscriber, a schedule and a framing.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,27 +14,27 @@ use super::{Framing, StreamRequest};
 use crate::viewers::{self, SkipCounter};
 use crate::{EndReason, client_key};
 
-/// What to do next for a stream.
+/// What the sender of a stream does next.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Send this part.
     Part(Bytes),
-    /// Nothing before this time, even if something is published.
+    /// Send nothing before this time, even if a new frame is published.
     Due(Instant),
-    /// Nothing until something is published, or until this time.
+    /// Send nothing until a new frame is published or, if there is a time, until then.
     Wait(Option<Instant>),
-    /// The channel has ended.
+    /// End the stream, because the channel has ended.
     End,
 }
 
-/// What one client receives. Holds no frame: it looks up the next one when the connection has room.
+/// The stream of parts for one client. It holds no frame: it looks up the next one when the connection has room.
 #[derive(Debug)]
 pub(crate) struct PartStream {
-    /// Must be dropped before the subscriber. A packer must not outlive its channel, because a later channel starts its
-    /// numbers again.
+    /// The packer of the subscriber's channel. It is dropped before the subscriber, because a packer must not outlive
+    /// its channel: a later channel of the same rendition would start its sequence numbers again.
     packer: Arc<Packer>,
     subscriber: Subscriber,
-    /// The stream's guard in the registry of viewers, and its statistics.
+    /// The guard that registers the stream as a viewer. It also gives access to the viewer's statistics.
     viewer: viewers::ViewerGuard,
     framing: Framing,
     pacer: Pacer,
@@ -42,14 +42,14 @@ pub(crate) struct PartStream {
     adapt: Option<Box<Adaptation>>,
 }
 
-/// What `?adapt` needs to send another size.
+/// The state of `?adapt`, which lets the stream change to another size.
 #[derive(Debug)]
 struct Adaptation {
     request: StreamRequest,
     packers: Packers,
-    /// Made with the first picture, whose size is the largest.
+    /// The ladder of sizes. It is created with the first picture, whose size is the largest.
     ladder: Option<Ladder>,
-    /// The next size. The stream switches to it once it has a picture, and sends the old size until then.
+    /// The next size. The stream switches to it when the new channel has a picture, and sends the old size until then.
     pending: Option<PendingSwitch>,
 }
 
@@ -78,17 +78,17 @@ impl PartStream {
         Self { packer, subscriber, viewer, framing, pacer, skips, adapt }
     }
 
-    /// The bytes before the first part.
+    /// Returns the bytes before the first part.
     pub(crate) fn opening(&self) -> Bytes {
         self.packer.opening(self.framing)
     }
 
-    /// The bytes after the last part.
+    /// Returns the bytes after the last part.
     pub(crate) fn closing(&self) -> Bytes {
         self.packer.closing()
     }
 
-    /// The newest picture if one is due, or the last one again if nothing new has come for a while.
+    /// Returns the newest picture if one is due. If no new picture has come for a while, returns the last one again.
     pub(crate) fn next(&mut self, now: Instant) -> Next {
         if let Some(due_at) = self.pacer.due_after(now) {
             return Next::Due(due_at);
@@ -111,12 +111,12 @@ impl PartStream {
         }
     }
 
-    /// When to check again after a part was sent, even if nothing is published.
+    /// Returns when to call [`next`](Self::next) again after a part was sent, even if nothing is published.
     pub(crate) fn wake_at(&self, now: Instant) -> Option<Instant> {
         self.pacer.due_after(now).or_else(|| self.pacer.resend_at())
     }
 
-    /// The part for a picture that was not sent before.
+    /// Returns the part for a picture that was not sent before.
     fn part(&mut self, update: &Update, now: Instant) -> Bytes {
         let part = self.packed(update, now);
         let age = SystemTime::now().duration_since(update.frame.captured_at).unwrap_or_default();
@@ -125,8 +125,8 @@ impl PartStream {
         part
     }
 
-    /// The part for the last picture once more. Its age is not recorded: it shows how slow the camera is, not how late
-    /// the stream is.
+    /// Returns the part for the last picture once more. The picture's age is not recorded, because it shows how slow
+    /// the camera is, not how late the stream is.
     fn part_again(&mut self, update: &Update, now: Instant) -> Bytes {
         let part = self.packed(update, now);
         self.viewer.resent(part.len());
@@ -149,8 +149,9 @@ impl PartStream {
         part
     }
 
-    /// Switches to a smaller or larger size if the client requested that and the link calls for it. `bytes_per_second`
-    /// is what the link carries if it cannot carry all pictures. True if the stream has changed to another channel.
+    /// Switches to a smaller or larger size if the client requested adaptation and the link requires it.
+    /// `bytes_per_second` is what the link carries, or `None` if it carries all pictures. Returns whether the stream
+    /// has changed to another channel.
     pub(crate) fn adapt(&mut self, now: Instant, bytes_per_second: Option<u64>) -> bool {
         let Some(Adaptation { request, packers, ladder: Some(ladder), pending }) = self.adapt.as_deref_mut()
         else {
@@ -167,7 +168,7 @@ impl PartStream {
             ladder.switched(now, next.rung);
             return true;
         }
-        // The link need carry no more pictures than there are. Looked up only if the link is too slow.
+        // The link need not carry more pictures than there are. Their rate is looked up only if the link is too slow.
         let feed = self.viewer.feed();
         let there_are = |_: &u64| request.max_fps().min(feed.frames_per_second().unwrap_or(f64::INFINITY));
         let max_fps = bytes_per_second.as_ref().map_or(f64::INFINITY, there_are);
@@ -185,7 +186,7 @@ impl PartStream {
         false
     }
 
-    /// Waits until this stream's channel publishes something.
+    /// Creates a listener that waits until this stream's channel publishes something.
     pub(crate) fn change_listener(&self) -> ChangeListener {
         self.subscriber.change_listener()
     }
@@ -195,27 +196,27 @@ impl PartStream {
         self.subscriber.register(ready_set, token)
     }
 
-    /// Whether `registration` is at this stream's channel.
+    /// Returns whether `registration` belongs to this stream's channel.
     pub(crate) fn is_same_channel(&self, registration: &WakeRegistration) -> bool {
         registration.is_same_channel(&self.subscriber)
     }
 
-    /// The latency budget: how long the link may need for the bytes still on their way.
+    /// The camera's latency budget: how long the link can need for the bytes in flight.
     pub(crate) fn latency_budget(&self) -> Duration {
         self.viewer.feed().latency_budget()
     }
 
-    /// Sets why the stream ends, for the case that it is dropped now.
+    /// Sets the reason that is counted if the stream is dropped from now on.
     pub(crate) fn set_end_reason(&mut self, end_reason: EndReason) {
         self.viewer.set_end_reason(end_reason);
     }
 
-    /// The stream's guard in the registry of viewers.
+    /// The guard that registers the stream as a viewer.
     pub(crate) fn viewer(&mut self) -> &mut viewers::ViewerGuard {
         &mut self.viewer
     }
 
-    /// The viewer's statistics, to be updated by the writer.
+    /// The viewer's statistics, which the writer updates.
     pub(crate) fn stats(&self) -> &viewers::ViewerStats {
         &self.viewer
     }

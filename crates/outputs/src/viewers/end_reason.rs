@@ -1,14 +1,14 @@
-//! How a viewer's stream ended, and how often streams of one camera ended that way.
+//! How a viewer's stream ended, and how many streams of one camera ended in each way.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How a stream of parts ended. Connections of `/api/live` have [endings of their own](crate::live::CloseReason).
+/// How a multipart stream ended. Connections of `/api/live` have [reasons of their own](crate::live::CloseReason).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EndReason {
     /// The client closed its connection, or the connection broke.
     #[default]
     Left,
-    /// The client took nothing for the write timeout.
+    /// The client received nothing for the duration of the write timeout.
     Stalled,
     /// One picture took many times the write timeout to send.
     Slow,
@@ -16,7 +16,7 @@ pub enum EndReason {
     Shutdown,
     /// The camera was removed.
     CameraEnded,
-    /// The server failed to serve it.
+    /// The server failed to serve the viewer.
     Failed,
 }
 
@@ -24,7 +24,7 @@ impl EndReason {
     const ALL: [Self; 6] =
         [Self::Left, Self::Stalled, Self::Slow, Self::Shutdown, Self::CameraEnded, Self::Failed];
 
-    /// The name in metrics and logs: `camera_ended`, for instance.
+    /// The name in metrics and logs, for example `camera_ended`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Left => "left",
@@ -37,7 +37,7 @@ impl EndReason {
     }
 }
 
-/// Counts by ending.
+/// The number of streams that ended for each reason.
 #[derive(Debug, Default)]
 pub(super) struct EndCounts([AtomicU64; EndReason::ALL.len()]);
 

@@ -1,8 +1,8 @@
-//! Who watches now: a registry of viewers with limits and statistics.
+//! Who is watching now: a registry of viewers with limits and statistics.
 //!
-//! An output registers a viewer by [`Viewers::admit`] and holds the [`ViewerGuard`] while it sends. Through it the output
-//! updates the viewer's [`ViewerStats`], which the API and the metrics read. Sending pictures does not belong here, nor does
-//! the form of a refusal on the wire.
+//! An output registers a viewer with [`Viewers::admit`] and holds the [`ViewerGuard`] while it sends. Through the guard
+//! the output updates the viewer's [`ViewerStats`], which the API and the metrics read. Sending pictures does not
+//! belong here, nor does the form of a refusal in HTTP.
 
 mod end_reason;
 mod refused;
@@ -31,17 +31,17 @@ pub use totals::CameraTotals;
 
 use crate::client_key;
 
-/// The most viewers at once; `None` for no limit. Cameras also have limits of their own
+/// The maximum number of viewers at once; `None` for no limit. Each camera also has a limit of its own
 /// ([`ViewerLimits::max_viewers`](framecast_hub::ViewerLimits::max_viewers)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
-    /// On the whole server.
+    /// The limit for the whole server.
     pub server: Option<usize>,
-    /// From one address; IPv6 addresses count by their /64.
+    /// The limit for one client address. IPv6 addresses with the same first 64 bits count as one address.
     pub address: Option<usize>,
 }
 
-/// The registry of viewers. Cheap to clone: one per server.
+/// The registry of viewers, one for the server. Cheap to clone; all clones share the registry.
 #[derive(Debug, Clone, Default)]
 pub struct Viewers(Arc<Registry>);
 
@@ -54,16 +54,16 @@ struct Registry {
     totals: Mutex<BTreeMap<String, Arc<CameraTotals>>>,
 }
 
-/// A limit on viewers is reached.
+/// The error when a limit on viewers is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitReached {
     /// The limit that was reached.
     pub limit: Limit,
-    /// The number of viewers that it allows.
+    /// The number of viewers that the limit allows.
     pub max: usize,
 }
 
-/// The scope of a limit on viewers.
+/// What a limit on viewers applies to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Limit {
     /// The whole server.
@@ -86,15 +86,15 @@ impl fmt::Display for LimitReached {
 }
 
 impl Viewers {
-    /// A registry without viewers.
+    /// Creates a registry without viewers.
     pub fn new(limits: Limits) -> Self {
         Self(Arc::new(Registry { limits, ..Registry::default() }))
     }
 
-    /// Registers one more viewer of `feed`.
+    /// Registers a viewer of `feed`.
     ///
     /// # Errors
-    /// [`LimitReached`] with the limit that is reached. The registry counts the refusal.
+    /// [`LimitReached`] if a limit is reached. The registry counts the refusal.
     pub fn admit(
         &self,
         feed: &Arc<Feed>,
@@ -152,38 +152,39 @@ impl Viewers {
             })
     }
 
-    /// All viewers, oldest first.
+    /// Returns all current viewers, oldest first.
     pub fn list(&self) -> Vec<Arc<ViewerStats>> {
         lock(&self.0.active).values().cloned().collect()
     }
 
-    /// The limits.
+    /// The limits for the server and for each address.
     pub fn limits(&self) -> Limits {
         self.0.limits
     }
 
-    /// How many viewers each limit refused since the start: that of the server, of a camera, of an address.
+    /// Returns how many viewers were refused since the start by each kind of limit: of the server, of a camera, of an
+    /// address.
     pub fn refused(&self) -> [(&'static str, u64); 3] {
         self.0.refused.counts()
     }
 
-    /// The totals since the start for each camera that was ever watched, by name.
+    /// Returns the totals since the start for each camera that had a viewer, with the camera's name.
     pub fn camera_totals(&self) -> Vec<(String, Arc<CameraTotals>)> {
         lock(&self.0.totals).iter().map(|(name, totals)| (name.clone(), Arc::clone(totals))).collect()
     }
 }
 
-/// A registered viewer; dropping this removes it from the registry.
+/// A registered viewer. Dropping the guard removes the viewer from the registry.
 #[derive(Debug)]
 pub struct ViewerGuard {
     viewers: Viewers,
     stats: Arc<ViewerStats>,
-    /// The ending to count when it leaves.
+    /// The reason to count when the viewer leaves.
     end_reason: EndReason,
-    /// If the body is asked for nothing before this time, the viewer has stalled.
+    /// The time by which the server must request the next chunk of the body. Otherwise the viewer counts as stalled.
     stall_deadline: Option<Instant>,
-    /// A second reference, at hand for the sender: the sender only writes to the record and never reads it for each
-    /// frame.
+    /// A reference to the camera's totals. `stats` has another one, but the sender only writes to `stats` and never
+    /// reads it for each frame.
     totals: Arc<CameraTotals>,
     frames: u64,
     bytes: u64,
@@ -191,30 +192,30 @@ pub struct ViewerGuard {
 }
 
 impl ViewerGuard {
-    /// The viewer's statistics, for the API; they end with the viewer.
+    /// The viewer's statistics, for the API. They end with the viewer.
     pub fn stats(&self) -> &Arc<ViewerStats> {
         &self.stats
     }
 
-    /// Sets the ending that is counted if the viewer leaves now; [`EndReason::Left`] by default.
+    /// Sets the reason that is counted if the viewer leaves now. The default is [`EndReason::Left`].
     pub fn set_end_reason(&mut self, end_reason: EndReason) {
         self.end_reason = end_reason;
     }
 
-    /// Records that the connection takes a chunk of a body, on a connection that its server closes when the client
-    /// takes nothing for `write_timeout`. A body does not learn why it is dropped. If the server asked for nothing more
-    /// for about that time, the connection had stalled.
+    /// Records that the connection has received a chunk of a response body. The HTTP server closes the connection if
+    /// the client takes nothing for `write_timeout`, but a body does not learn why it is dropped. So if the server
+    /// requests no further chunk for about that time, the viewer counts as stalled.
     pub fn chunk_sent(&mut self, write_timeout: Duration) {
         // The connection's own timeout starts before its buffer took the last small chunks.
         self.stall_deadline = Some(Instant::now() + write_timeout / 2);
     }
 
-    /// Records that the connection asks for the next chunk.
+    /// Records that the connection requests the next chunk.
     pub fn chunk_requested(&mut self) {
         self.stall_deadline = None;
     }
 
-    /// Records that a picture of `bytes` goes to the kernel, `age` after its capture.
+    /// Records that a picture of `bytes` bytes is given to the kernel, `age` after its capture.
     pub fn sent(&mut self, bytes: usize, age: Duration) {
         self.frames += 1;
         self.bytes += bytes as u64;
@@ -222,7 +223,7 @@ impl ViewerGuard {
         self.totals.sent(bytes, age);
     }
 
-    /// Records that the last picture was sent once more, `bytes` with its framing.
+    /// Records that the last picture was sent again, with `bytes` bytes including the framing.
     pub fn resent(&mut self, bytes: usize) {
         self.frames += 1;
         self.bytes += bytes as u64;
@@ -230,7 +231,8 @@ impl ViewerGuard {
         self.totals.resent(bytes);
     }
 
-    /// Records that the viewer has so far missed `total` frames that its rate allows: newer ones replaced them.
+    /// Records that the viewer has missed `total` frames so far. Only frames count that the viewer's rate allows and
+    /// that newer frames replaced.
     pub fn skipped(&mut self, total: u64) {
         if total != self.skipped {
             self.totals.skipped(total.saturating_sub(self.skipped));
@@ -252,7 +254,7 @@ impl Drop for ViewerGuard {
     fn drop(&mut self) {
         lock(&self.viewers.0.active).remove(&self.stats.id());
         if self.transport() != Transport::Mjpeg {
-            // Tiles have no ending of their own: `live::CloseCounts` counts that of their connection.
+            // Tiles have no end reason of their own. `live::CloseCounts` counts the reason of their connection.
             return;
         }
         if self.end_reason == EndReason::Left && self.stall_deadline.is_some_and(|at| at <= Instant::now()) {

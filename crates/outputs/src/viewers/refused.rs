@@ -1,4 +1,5 @@
-//! Viewers that a limit refused: counted, and reported at most once a minute for each camera and limit.
+//! Viewers that were refused because of a limit. Refusals are counted, and reported at most once a minute for each
+//! camera and limit.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,39 +13,40 @@ use tracing::warn;
 
 use super::{Limit, LimitReached, lock};
 
-/// The camera, and the limit's key.
+/// The camera's name, and the name of the limit's setting.
 type BurstKey = (String, &'static str);
 
-/// How long further refusals of the same kind are only counted.
+/// The minimum time between two reports of refusals of the same kind. Refusals in between are only counted.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Viewers refused since the start, by the limit that refused them.
+/// The number of viewers refused since the start, by the limit that refused them.
 #[derive(Debug, Default)]
 pub(super) struct RefusalCounts {
     server: AtomicU64,
     camera: AtomicU64,
     address: AtomicU64,
-    /// One state per camera and limit: refusals at one camera must not hide those at another.
+    /// The unreported refusals, separate for each camera and limit, so that refusals at one camera do not hide those at
+    /// another.
     bursts: Arc<Mutex<BTreeMap<BurstKey, Burst>>>,
 }
 
 #[derive(Debug, Default)]
 struct Burst {
     reported_at: Option<Instant>,
-    /// Refusals since the last report.
+    /// The number of refusals since the last report.
     unreported: u64,
-    /// Whether a task is waiting to report these when the pause is over.
+    /// Whether a task is waiting to report the refusals when the pause is over.
     has_scheduled_report: bool,
 }
 
 impl Burst {
-    /// The number to report now; resets it.
+    /// Returns the number of refusals to report now, and resets the counter.
     fn take(&mut self) -> u64 {
         self.reported_at = Some(Instant::now());
         std::mem::take(&mut self.unreported)
     }
 
-    /// How long to wait before the next report.
+    /// Returns how long to wait before the next report; `None` if a report is allowed now.
     fn pause(&self) -> Option<Duration> {
         REPORT_INTERVAL.checked_sub(self.reported_at?.elapsed()).filter(|pause| !pause.is_zero())
     }
@@ -72,7 +74,7 @@ impl RefusalCounts {
             report(feed, limit, limit_reached, times);
             return;
         };
-        // Without a runtime, the first refusal after the pause reports them.
+        // Without a runtime, the refusals are reported together with the first one after the pause.
         let Ok(runtime) = Handle::try_current() else { return };
         burst.has_scheduled_report = true;
         let (bursts, feed, limit_reached) =
@@ -88,7 +90,7 @@ impl RefusalCounts {
         });
     }
 
-    /// The number of refusals, by the name of the limit's scope.
+    /// Returns the number of refusals by what the limit applies to: `server`, `camera` or `address`.
     pub(super) fn counts(&self) -> [(&'static str, u64); 3] {
         [("server", &self.server), ("camera", &self.camera), ("address", &self.address)]
             .map(|(name, count)| (name, count.load(Ordering::Relaxed)))

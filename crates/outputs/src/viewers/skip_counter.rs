@@ -1,22 +1,22 @@
-//! Which of the frames that a cursor passed over count as skipped: those that the requested rate had room for.
+//! Decides which of the frames that a subscriber skipped count as missed: those for which the requested rate had room.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Counts the frames that one viewer missed although its rate allows them. Reads no clock.
+/// Counts the frames that one viewer missed although its rate allowed them. Reads no clock.
 #[derive(Debug, Default)]
 pub(crate) struct SkipCounter {
-    /// Frames that the cursor had passed over at the last picture.
+    /// The number of frames that the subscriber had skipped by the time of the last picture.
     passed: u64,
     skipped: u64,
     sent_at: Option<Instant>,
 }
 
 impl SkipCounter {
-    /// Records that a picture goes `now`, and returns the number of skipped frames so far. `passed` is the number of
-    /// frames that the cursor has passed over in all. `interval` is the least time between two pictures that the client
-    /// requested, zero for every frame.
+    /// Records that a picture is sent at `now`, and returns the number of missed frames so far. `passed` is the total
+    /// number of frames that the subscriber has skipped. `interval` is the requested minimum time between two pictures,
+    /// or zero for no limit.
     pub(crate) fn count(&mut self, passed: u64, interval: Duration, now: Instant) -> u64 {
         let since = self.sent_at.map(|sent_at| now.saturating_duration_since(sent_at)).unwrap_or_default();
         // Each whole interval has room for one picture, and this picture fills the first of them.

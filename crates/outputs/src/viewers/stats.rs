@@ -9,20 +9,20 @@ use framecast_hub::{Feed, Rendition};
 
 use super::{CameraTotals, EndReason};
 
-/// Stands for "not known" in the atomics.
+/// The value of an atomic that means "not known".
 const NONE: u64 = u64::MAX;
 
-/// How pictures go to a viewer.
+/// How the server sends pictures to a viewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// A stream of parts.
+    /// A multipart stream.
     Mjpeg,
     /// A tile of `/api/live`.
     Live,
 }
 
 impl Transport {
-    /// As the API names it.
+    /// The name in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mjpeg => "mjpeg",
@@ -31,7 +31,8 @@ impl Transport {
     }
 }
 
-/// Statistics of one viewer. The task that sends writes them with atomics only; the API reads them.
+/// Statistics of one viewer. The sending task updates them with atomics, without locks for each frame; the API reads
+/// them.
 #[derive(Debug)]
 pub struct ViewerStats {
     id: u64,
@@ -87,7 +88,7 @@ impl ViewerStats {
         self.id
     }
 
-    /// The camera that it watches.
+    /// The camera that the viewer watches.
     pub fn feed(&self) -> &Arc<Feed> {
         &self.feed
     }
@@ -107,7 +108,8 @@ impl ViewerStats {
         self.since
     }
 
-    /// Adds pictures and bytes that were sent, and the age of the last picture, if that was new.
+    /// Sets the total number of pictures and bytes sent. `age` is the age of the last picture; `None` if it was a
+    /// repeated one.
     pub(super) fn sent(&self, frames: u64, bytes: u64, age: Option<Duration>) {
         self.frames.store(frames, Ordering::Relaxed);
         self.bytes.store(bytes, Ordering::Relaxed);
@@ -116,22 +118,22 @@ impl ViewerStats {
         }
     }
 
-    /// Sets how many frames it has missed so far because newer ones replaced them.
+    /// Sets how many frames the viewer has missed so far because newer ones replaced them.
     pub(super) fn skipped(&self, total: u64) {
         self.skipped.store(total, Ordering::Relaxed);
     }
 
-    /// Sets how many bytes are on their way to it: the kernel took them, and the client has not acknowledged them.
+    /// Sets how many bytes are in flight to the viewer: accepted by the kernel, but not acknowledged by the client.
     pub fn set_queue_bytes(&self, bytes: u64) {
         self.queue_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Sets the estimate of what its link carries, in bytes per second.
+    /// Sets the estimate of what the viewer's link carries, in bytes per second.
     pub fn set_bytes_per_second(&self, bytes_per_second: u64) {
         self.bytes_per_second.store(bytes_per_second, Ordering::Relaxed);
     }
 
-    /// Records that its client painted a picture, at most `age` after the capture.
+    /// Records that the client has painted a picture, at most `age` after the picture's capture.
     pub fn painted(&self, age: Duration) {
         self.painted_age_us.store(micros(age), Ordering::Relaxed);
         self.totals.painted(age);
@@ -142,57 +144,57 @@ impl ViewerStats {
         self.totals.ended(end_reason);
     }
 
-    /// Sets the rendition that it receives from now on.
+    /// Sets the rendition that the viewer receives from now on.
     pub fn set_rendition(&self, rendition: Rendition) {
         *self.rendition.lock().unwrap_or_else(PoisonError::into_inner) = rendition;
     }
 
-    /// Sets the writer that serves it.
+    /// Sets the number of the writer that serves the viewer.
     pub fn set_writer_number(&self, writer_number: usize) {
         self.writer_number.store(u32::try_from(writer_number).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
-    /// The rendition that it receives.
+    /// The rendition that the viewer receives.
     pub fn rendition(&self) -> Rendition {
         *self.rendition.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of the writer that serves it; `None` if it has its own task.
+    /// The number of the writer that serves the viewer; `None` if the viewer has a task of its own.
     pub fn writer_number(&self) -> Option<u32> {
         Some(self.writer_number.load(Ordering::Relaxed)).filter(|writer_number| *writer_number != u32::MAX)
     }
 
-    /// Pictures that were sent.
+    /// The number of pictures sent to the viewer.
     pub fn frames(&self) -> u64 {
         self.frames.load(Ordering::Relaxed)
     }
 
-    /// Bytes that were sent, framing included.
+    /// The number of bytes sent to the viewer, including the framing.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Frames that it missed because newer ones replaced them.
+    /// The number of frames that the viewer missed because newer ones replaced them.
     pub fn skipped_frames(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// The age of the last picture at its hand-over to the kernel.
+    /// The age of the last picture when the server gave it to the kernel.
     pub fn age(&self) -> Option<Duration> {
         known(&self.age_us).map(Duration::from_micros)
     }
 
-    /// The age of the last picture when the client reported that it had painted it.
+    /// The age of the last picture when the client reported that it had painted the picture.
     pub fn painted_age(&self) -> Option<Duration> {
         known(&self.painted_age_us).map(Duration::from_micros)
     }
 
-    /// Bytes on their way to it, at the last sample.
+    /// The number of bytes in flight to the viewer, according to the last sample; `None` before the first sample.
     pub fn queue_bytes(&self) -> Option<u64> {
         known(&self.queue_bytes)
     }
 
-    /// What its link carries, in bytes per second; `None` while the link has not been the bottleneck.
+    /// What the viewer's link carries, in bytes per second; `None` while the link has not been the bottleneck.
     pub fn bytes_per_second(&self) -> Option<u64> {
         known(&self.bytes_per_second)
     }

@@ -7,10 +7,11 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use super::end_reason::{EndCounts, EndReason};
 
-/// Bucket bounds of ages in seconds: from the delay of the wire alone to what nobody would call live.
+/// The upper bounds of the buckets for a picture's age, in seconds: from the delay of the network alone to an age that
+/// nobody would call live.
 const AGES_S: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
-/// Totals of one camera over all its viewers since the start of the server, including viewers that have left.
+/// Totals of one camera over all its viewers since the start of the server. Viewers that have left are included.
 #[derive(Debug)]
 pub struct CameraTotals {
     frames: AtomicU64,
@@ -52,32 +53,32 @@ impl CameraTotals {
         self.endings.count(end_reason);
     }
 
-    /// Pictures that were sent.
+    /// The number of pictures sent.
     pub fn frames(&self) -> u64 {
         self.frames.load(Ordering::Relaxed)
     }
 
-    /// Bytes that were sent, framing included.
+    /// The number of bytes sent, including the framing.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Frames that viewers did not see because newer ones replaced them.
+    /// The number of frames that viewers missed because newer ones replaced them.
     pub fn skipped_frames(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// From capture to hand-over to the kernel, in seconds.
+    /// The ages of pictures when the server gave them to the kernel, in seconds since their capture.
     pub fn age(&self) -> &Histogram {
         &self.age
     }
 
-    /// From capture until the client's report that it painted the picture, in seconds.
+    /// The ages of pictures when the client reported that it had painted them, in seconds since their capture.
     pub fn painted_age(&self) -> &Histogram {
         &self.painted_age
     }
 
-    /// The number of streams that ended in each way, zeros included.
+    /// Iterates over all reasons with the number of streams that ended for each, including zeros.
     pub fn endings(&self) -> impl Iterator<Item = (EndReason, u64)> + '_ {
         self.endings.iter()
     }

@@ -1,44 +1,44 @@
-//! Limits on what a client sends: no long messages, not too many, and no long silence.
+//! Limits on what a client sends: no long messages, not too many messages, and no long silence.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The greatest length of a message from a client.
+/// The maximum length of a client's message, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 4096;
 
-/// The most messages a second from a client.
+/// The maximum number of messages a client is allowed to send in a second.
 pub const MAX_MESSAGES_PER_SECOND: u32 = 1000;
 
-/// The interval of pings.
+/// The interval at which the server sends pings.
 pub const PING_INTERVAL: Duration = Duration::from_secs(15);
 
-/// A client that does not answer three pings has gone.
+/// How long a client can send nothing, not even responses to three pings, before it counts as gone.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// The time over which messages are counted.
 const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// When a client last sent something, and how much it sent lately.
+/// When a client last sent something, and how many messages it sent recently.
 #[derive(Debug)]
 pub struct ClientActivity {
     heard_at: Instant,
-    /// Messages since `counting_since`.
+    /// The number of messages since `counting_since`.
     messages: u32,
     counting_since: Instant,
 }
 
-/// A client sent more messages than allowed.
+/// The error when a client sent more messages than allowed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooManyMessages;
 
 impl ClientActivity {
-    /// For a client that connects at `now`.
+    /// Creates the state for a client that connects at `now`.
     pub fn new(now: Instant) -> Self {
         Self { heard_at: now, messages: 0, counting_since: now }
     }
 
-    /// The client sent something.
+    /// Records that the client sent something at `now`.
     pub fn message_received(&mut self, now: Instant) {
         self.heard_at = now;
     }
@@ -55,7 +55,7 @@ impl ClientActivity {
         if self.messages > MAX_MESSAGES_PER_SECOND { Err(TooManyMessages) } else { Ok(()) }
     }
 
-    /// When the client counts as gone unless it sends something.
+    /// Returns the time at which the client counts as gone, unless it sends something before.
     pub fn idle_deadline(&self) -> Instant {
         self.heard_at + IDLE_TIMEOUT
     }

@@ -9,13 +9,13 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::HttpError;
 
-/// The only version of the protocol.
+/// The only version of the WebSocket protocol.
 const VERSION: &str = "13";
 
-/// Bytes of the client's random key.
+/// The length of the client's random key, in bytes.
 const KEY_BYTES: usize = 16;
 
-/// The key of a request that opens a WebSocket, or the refusal of any other request.
+/// Returns the key of a request that opens a WebSocket. For any other request, returns the response that refuses it.
 pub(super) fn request_key(request: &Request<Body>) -> Result<&str, Box<Response>> {
     let headers = request.headers();
     if request.method() != Method::GET || request.version() < Version::HTTP_11 {
@@ -40,7 +40,7 @@ pub(super) fn request_key(request: &Request<Body>) -> Result<&str, Box<Response>
     })
 }
 
-/// The response that opens the WebSocket.
+/// Creates the response that opens the WebSocket.
 pub(super) fn accept_response(key: &str) -> Response {
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).expect("base64 is a header value");
@@ -51,7 +51,7 @@ pub(super) fn accept_response(key: &str) -> Response {
     response
 }
 
-/// A refusal that says what the server would accept.
+/// Creates a response that refuses a request and says what the server would accept.
 pub(super) fn reject_response(status: StatusCode, message: &str) -> Box<Response> {
     let mut response = HttpError { status, message: message.to_owned() }.into_response();
     let headers = response.headers_mut();
@@ -64,14 +64,14 @@ pub(super) fn reject_response(status: StatusCode, message: &str) -> Box<Response
     Box::new(response)
 }
 
-/// Whether a list header contains `token`, in any case.
+/// Returns whether a header with a comma-separated list contains `token`, in upper or lower case.
 pub(super) fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     let values = headers.get_all(name);
     let texts = values.iter().filter_map(|value| value.to_str().ok());
     texts.flat_map(|text| text.split(',')).any(|found| found.trim().eq_ignore_ascii_case(token))
 }
 
-/// The value of a header that occurs exactly once.
+/// Returns the value of a header that occurs exactly once.
 fn single_value(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;

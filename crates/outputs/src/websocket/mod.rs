@@ -1,7 +1,8 @@
 //! Turns a request into a WebSocket: the handshake, and the handover of the socket.
 //!
-//! The request's [`Hijack`] gives the socket, or hyper's upgrade if there is none. A [`Handler`] then serves the
-//! WebSocket. The caller must check first whether a page of another site may connect: browsers let any page try.
+//! The socket comes from the request's [`Hijack`] or, if there is none, from hyper's upgrade. A [`Handler`] then serves
+//! the WebSocket. The caller must first check whether a page of another site is allowed to connect, because browsers
+//! let any page try.
 
 mod client_activity;
 mod handshake;
@@ -28,18 +29,18 @@ use crate::{Hijack, HijackedConnection, Peer};
 
 /// Serves the WebSocket of one client.
 pub trait Handler: Send + 'static {
-    /// Serves one client to its end over `stream`; `read_buf` are the bytes that were read before.
+    /// Serves one client over `stream` until the connection ends. `read_buf` contains the bytes that were already read.
     fn serve<S>(self, stream: S, read_buf: Bytes, peer: Option<IpAddr>) -> impl Future<Output = ()> + Send
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 }
 
-/// Whether the request asks for a WebSocket, valid or not.
+/// Returns whether the request asks for a WebSocket, even if the request is not valid.
 pub fn is_upgrade_request(headers: &HeaderMap) -> bool {
     handshake::has_token(headers, header::UPGRADE, "websocket")
 }
 
-/// Answers a request for a WebSocket, and hands its socket to a [`Handler`].
+/// Responds to a request for a WebSocket, and hands the socket to a [`Handler`].
 pub fn upgrade(mut request: Request, handler: impl Handler) -> Response {
     let accepted = match handshake::request_key(&request) {
         Ok(key) => handshake::accept_response(key),

@@ -1,4 +1,4 @@
-//! The WebSocket of one client: writes one thing at a time, and reads meanwhile.
+//! The WebSocket of one client: writes one message at a time, and reads meanwhile.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -17,33 +17,34 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::client_activity::MAX_MESSAGE_BYTES;
 use super::zero_copy::ZeroCopyStream;
 
-/// How long a client may take to receive the close frame: less than the server waits for connections at its end.
+/// The time limit for a client to receive the close frame. It is shorter than the time that the server waits for
+/// connections when it shuts down.
 const CLOSING_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// The bytes before a picture in its message.
+/// The number of bytes before the picture in a picture's message.
 pub const HEAD_BYTES: usize = 16;
 
-/// The WebSocket of one client. Sends it pictures, and reads as much as [`ClientActivity`](super::ClientActivity) allows. Writes fail
-/// when the client takes nothing for too long.
+/// The WebSocket of one client, which sends pictures and limits the size of the client's messages. Writes fail if the
+/// client takes nothing for too long.
 #[derive(Debug)]
 pub struct Wire<S> {
     ws: WebSocketStream<ZeroCopyStream<S>>,
-    /// A picture to send when nothing else is being written.
+    /// The head and the JPEG of a picture that is sent after the current write.
     picture: Option<([u8; HEAD_BYTES], Bytes)>,
     is_idle: bool,
 }
 
-/// What happened on the wire.
+/// An event of the WebSocket.
 #[derive(Debug)]
 pub enum WireEvent {
-    /// The current write is complete: there is room for the next.
+    /// The current write is complete, so that the next can begin.
     Flushed,
     /// The client sent a message.
     Received(Message),
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    /// A WebSocket over `stream`; `read_buf` are the bytes that were read before.
+    /// Creates a WebSocket over `stream`. `read_buf` contains the bytes that were already read.
     pub async fn new(stream: S, read_buf: &[u8], write_timeout: Duration) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(MAX_MESSAGE_BYTES)
@@ -56,7 +57,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Self { ws, picture: None, is_idle: true }
     }
 
-    /// Whether no write is in progress.
+    /// Returns whether no write is in progress.
     pub fn is_idle(&self) -> bool {
         self.is_idle
     }
@@ -76,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.picture = Some((head, jpeg));
     }
 
-    /// The next event; receives messages only if `may_read`. Cancel safe.
+    /// Polls for the next event. Reads messages only if `may_read`. Cancel safe.
     pub fn poll_event(&mut self, cx: &mut Context<'_>, may_read: bool) -> Poll<Result<WireEvent, Error>> {
         if !self.is_idle && self.poll_written(cx)?.is_ready() {
             self.is_idle = true;
@@ -99,14 +100,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Pin::new(&mut self.ws).poll_flush(cx)
     }
 
-    /// Closes the connection, with a code and a reason if the client should get them.
+    /// Closes the connection. If there is a close frame, sends its code and reason to the client first.
     pub async fn close(mut self, close_frame: Option<(u16, String)>) {
         let closing = async {
             if let Some((code, reason)) = close_frame {
                 let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
                 Pin::new(&mut self.ws).start_send(Message::Close(Some(frame)))?;
             }
-            // This also sends the answer to the client's own close frame.
+            // This also sends the response to the client's own close frame.
             poll_fn(|cx| Pin::new(&mut self.ws).poll_flush(cx)).await?;
             let socket = self.ws.get_mut();
             socket.shutdown().await?;

@@ -1,7 +1,6 @@
-//! A client's byte stream with a path that bypasses the buffer of the WebSocket library: it sends pictures without a
-//! copy.
+//! A client's byte stream that can send pictures without a copy, past the write buffer of the WebSocket library.
 //!
-//! While a picture is being sent, all other writes wait behind it, so that frames stay whole. Writes fail when the
+//! While a picture is being sent, all other writes wait, so that WebSocket frames are not mixed. Writes fail if the
 //! client takes nothing for too long. The meaning of frames does not belong here.
 
 use std::future::Future;
@@ -16,28 +15,30 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::client_activity::{MAX_MESSAGE_BYTES, MAX_MESSAGES_PER_SECOND};
 
-/// FIN and the opcode of a binary message (RFC 6455 §5.2).
+/// The first byte of an unfragmented binary message: FIN and the opcode (RFC 6455 §5.2).
 const WHOLE_BINARY: u8 = 0x82;
 
-/// Lengths from here on need two more bytes, or eight if they do not fit into two.
+/// The lowest payload length that does not fit into the second byte of a frame. Such a length needs two more bytes, or
+/// eight if it does not fit into two.
 const LONG: u64 = 126;
 
-/// The most bytes that a client may send in a second: as many messages of the greatest length as are allowed, in pieces
-/// of any size.
+/// The maximum number of bytes a client is allowed to send in a second: the maximum number of messages times their
+/// maximum length. Bytes are counted however they are split into messages.
 const MAX_READ_BYTES: u64 = MAX_MESSAGES_PER_SECOND as u64 * MAX_MESSAGE_BYTES as u64;
 const READ_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A byte stream to a client.
+/// A byte stream to a client that can send pictures without a copy.
 #[derive(Debug)]
 pub(super) struct ZeroCopyStream<S> {
     stream: S,
-    /// The rest of the picture that is being sent: the head of its frame, and its bytes.
+    /// The rest of the frame's head, for the picture that is being sent.
     head: Bytes,
+    /// The rest of the picture that is being sent.
     body: Bytes,
     write_timeout: Duration,
-    /// Runs while a write waits.
+    /// The write timeout, which runs while a write is pending.
     deadline: Option<Pin<Box<Sleep>>>,
-    /// Bytes read since `counting_since`.
+    /// The number of bytes read since `counting_since`.
     read: u64,
     counting_since: Instant,
 }
@@ -48,8 +49,8 @@ impl<S> ZeroCopyStream<S> {
         Self { stream, head, body, write_timeout, deadline: None, read: 0, counting_since: Instant::now() }
     }
 
-    /// Makes a binary message of `head` and `body` the next bytes to send; flushing sends it. The caller must ensure
-    /// that no write is pending, neither here nor in the layer above.
+    /// Queues a binary message of `head` and `body` as the next bytes to send. Flushing sends the message. The caller
+    /// must ensure that no write is pending, neither here nor in the layer above.
     pub(super) fn queue_picture(&mut self, head: &[u8], body: Bytes) {
         debug_assert!(self.head.is_empty() && self.body.is_empty(), "one picture at a time");
         let len = (head.len() + body.len()) as u64;
@@ -71,7 +72,7 @@ impl<S> ZeroCopyStream<S> {
         self.body = body;
     }
 
-    /// Fails if the client sends more within a second than allowed.
+    /// Counts bytes from the client. Fails if the client has sent more within a second than allowed.
     fn count_read(&mut self, bytes: u64) -> io::Result<()> {
         let now = Instant::now();
         if now >= self.counting_since + READ_INTERVAL {
@@ -81,7 +82,8 @@ impl<S> ZeroCopyStream<S> {
         if self.read > MAX_READ_BYTES { Err(io::ErrorKind::QuotaExceeded.into()) } else { Ok(()) }
     }
 
-    /// Fails once writes have waited for `write_timeout` without a break.
+    /// Applies the write timeout to the result of a write. Fails once writes have been pending for `write_timeout`
+    /// without a break.
     fn with_timeout<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if poll.is_ready() {
             self.deadline = None;
@@ -96,7 +98,7 @@ impl<S> ZeroCopyStream<S> {
 }
 
 impl<S: AsyncWrite + Unpin> ZeroCopyStream<S> {
-    /// Sends the rest of the picture.
+    /// Sends the rest of the queued picture.
     fn poll_picture(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.head.has_remaining() || self.body.has_remaining() {
             let slices = [IoSlice::new(&self.head), IoSlice::new(&self.body)];

@@ -1,9 +1,9 @@
 //! Encoder threads that all cameras share, with an output queue for each output channel.
 //!
-//! The caller offers a frame to the output queue ([`OutputQueue`]), where it waits until a thread is free; a newer frame
-//! replaces it, so at most one frame waits in each output queue. The output queues take turns. All threads may work on
-//! frames of the same one; the pool delivers their results in the order of the offers. When to offer does not belong
-//! here.
+//! The caller offers a frame to an output queue ([`OutputQueue`]), where the frame waits until a thread is free. A
+//! newer frame replaces the waiting one, so at most one frame waits in each output queue. The output queues take turns.
+//! All threads can work on frames of the same output queue; the pool delivers the results in the order of the offers.
+//! When to offer does not belong here.
 
 mod output_queue;
 #[cfg(test)]
@@ -27,10 +27,11 @@ use output_queue::Shared;
 pub use output_queue::{OutputQueue, QueueStats};
 use work_queue::{EncodingJob, WorkQueue};
 
-/// What a thread does with a frame.
+/// The function that a thread calls with each frame.
 type EncodeFn = Box<dyn FnMut(&Frame, &TargetFormat) -> Result<Frame, Error>>;
 
-/// Threads that transcode. Dropping the pool ends them: it discards waiting frames, and finishes those being coded.
+/// Threads that transcode. Dropping the pool ends the threads: it discards waiting frames, and finishes the frames that
+/// are being encoded.
 #[derive(Debug)]
 pub struct Pool {
     queue: Arc<WorkQueue>,
@@ -39,7 +40,8 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool of `threads` threads named `encoder-0` and on. They sleep until a frame is offered.
+    /// Creates a pool of `threads` threads, which are named `encoder-0`, `encoder-1` and so on. The threads sleep until
+    /// a frame is offered.
     ///
     /// # Errors
     ///
@@ -67,12 +69,12 @@ impl Pool {
         Ok(pool)
     }
 
-    /// The codec in use.
+    /// Returns the codec in use.
     pub fn backend(&self) -> Backend {
         self.backend
     }
 
-    /// An output queue that transcodes frames to `target_format`.
+    /// Creates an output queue that transcodes frames to `target_format`.
     pub fn output_queue(&self, target_format: TargetFormat) -> OutputQueue {
         OutputQueue::new(self.queue.clone(), target_format)
     }
@@ -82,7 +84,7 @@ impl Drop for Pool {
     fn drop(&mut self) {
         self.queue.close();
         let own = thread::current().id();
-        // A delivery may drop the pool: a thread must not wait for itself.
+        // A delivery is allowed to drop the pool: a thread must not wait for itself.
         for thread in self.threads.drain(..).filter(|thread| thread.thread().id() != own) {
             // A thread catches the panics of its work and deliveries, so the result says nothing.
             let _ = thread.join();
@@ -90,7 +92,7 @@ impl Drop for Pool {
     }
 }
 
-/// A thread's loop: takes the next frame of the next output queue until the pool ends.
+/// Runs the loop of a thread: takes the next frame from the output queue whose turn it is, until the pool ends.
 fn run(queue: &WorkQueue, make: &dyn Fn() -> Result<EncodeFn, Error>) {
     let mut work = None;
     while let Some(EncodingJob { output, ticket, frame, deliver }) = queue.next_job() {
@@ -100,7 +102,7 @@ fn run(queue: &WorkQueue, make: &dyn Fn() -> Result<EncodeFn, Error>) {
     }
 }
 
-/// Transcodes one frame. A codec that panicked is discarded with its state.
+/// Transcodes one frame. If the codec panics, discards the codec with its state.
 fn run_once(
     work: &mut Option<EncodeFn>,
     make: &dyn Fn() -> Result<EncodeFn, Error>,

@@ -1,4 +1,4 @@
-//! The path of one output channel through the pool.
+//! The queue through which one output channel passes frames to the pool.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,23 +15,23 @@ use crate::target_format::TargetFormat;
 
 pub(super) type ResultCallback = Box<dyn FnOnce(Result<Frame, Error>) + Send>;
 
-/// What an output queue has done so far.
+/// The counts of an output queue since it was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QueueStats {
-    /// Frames that became JPEG frames.
+    /// The number of frames that became JPEG frames.
     pub encoded: u64,
-    /// Frames that a newer one replaced before a thread was free.
+    /// The number of frames that a newer frame replaced before a thread was free.
     pub dropped: u64,
-    /// Frames that could not be coded.
+    /// The number of frames that could not be encoded or decoded.
     pub errors: u64,
-    /// Time that threads spent on the frames of this output queue: only coding, without waiting and delivery.
+    /// The time that threads spent on encoding and decoding this queue's frames, without waiting and delivery.
     pub encoding_time: Duration,
 }
 
-/// One output channel's path through a [`Pool`](super::Pool).
+/// The queue of one output channel in a [`Pool`](super::Pool). It holds at most one waiting frame.
 ///
-/// Dropping it discards the waiting frame. The drop waits for a running delivery, and no delivery follows: so a
-/// delivery must not wait for a thread that drops its output queue. It may drop the output queue itself.
+/// Dropping the queue discards the waiting frame and waits for a running delivery; no delivery follows. So a delivery
+/// must not wait for a thread that drops its output queue. A delivery is allowed to drop its own output queue.
 #[derive(Debug)]
 pub struct OutputQueue {
     shared: Arc<Shared>,
@@ -44,11 +44,11 @@ impl OutputQueue {
         Self { shared: Arc::new(shared), queue }
     }
 
-    /// Offers a frame. Never blocks: the frame waits until a thread is free, and replaces a frame that waits already,
-    /// which counts as dropped. After the pool's end an offer has no effect.
+    /// Offers a frame. Never blocks: the frame waits until a thread is free. If another frame is already waiting, the
+    /// new frame replaces that frame, which counts as dropped. After the pool has ended, an offer has no effect.
     ///
-    /// A thread of the pool passes the result to `deliver`, in the order of the offers and never two at a time.
-    /// `deliver` should be quick, because the thread encodes nothing meanwhile.
+    /// A thread of the pool passes the result to `deliver`. Results are passed in the order of the offers, and never
+    /// two at a time. `deliver` should be quick, because the thread encodes nothing meanwhile.
     pub fn push(&self, frame: Frame, deliver: impl FnOnce(Result<Frame, Error>) + Send + 'static) {
         let mut state = self.shared.lock();
         if state.waiting.replace((frame, Box::new(deliver))).is_some() {
@@ -57,12 +57,12 @@ impl OutputQueue {
         self.shared.enqueue_if_ready(state, &self.queue);
     }
 
-    /// The counts of this output queue so far.
+    /// Returns the counts of this output queue so far.
     pub fn stats(&self) -> QueueStats {
         self.shared.lock().stats
     }
 
-    /// The target for which it was made.
+    /// Returns the target format for which the queue was created.
     pub fn target_format(&self) -> &TargetFormat {
         &self.shared.target_format
     }
@@ -82,7 +82,7 @@ impl Drop for OutputQueue {
     }
 }
 
-/// The part of an output queue that threads see.
+/// The part of an output queue that the pool's threads use.
 pub(super) struct Shared {
     target_format: TargetFormat,
     state: Mutex<OutputState>,
@@ -96,15 +96,15 @@ struct OutputState {
     /// Whether this output queue is in the ready queue.
     is_ready: bool,
     is_closed: bool,
-    /// Frames taken by threads so far, which is the next one's ticket.
+    /// The number of frames that threads have taken so far, which is the ticket of the next frame.
     taken_count: u64,
-    /// Results delivered so far, which is the ticket of the next one.
+    /// The number of results delivered so far, which is the ticket of the next result.
     delivered_count: u64,
-    /// Results that wait for an earlier one.
+    /// Results, by ticket, that wait for the result of an earlier frame.
     done: BTreeMap<u64, (Result<Frame, Error>, ResultCallback)>,
-    /// The thread that is delivering.
+    /// The thread that is delivering results.
     delivering: Option<ThreadId>,
-    /// Shared by all frames until it changes.
+    /// The format that all frames share until it changes.
     format: Option<Arc<Format>>,
     stats: QueueStats,
 }
@@ -114,7 +114,7 @@ impl Shared {
         &self.target_format
     }
 
-    /// The waiting frame, and its ticket.
+    /// Takes the waiting frame. Also returns the frame's ticket and its callback.
     pub(super) fn take(&self) -> Option<(u64, Frame, ResultCallback)> {
         let mut state = self.lock();
         state.is_ready = false;
@@ -123,7 +123,7 @@ impl Shared {
         Some((state.taken_count - 1, frame, deliver))
     }
 
-    /// Takes the result for the frame at `ticket`, and delivers all results that are in order now.
+    /// Stores the result for the frame with this ticket, and delivers all results that are in order now.
     pub(super) fn finish(
         self: &Arc<Self>,
         queue: &WorkQueue,
@@ -144,7 +144,7 @@ impl Shared {
         self.enqueue_if_ready(state, queue);
     }
 
-    /// Delivers results in order, until one is missing or the output queue is closed.
+    /// Delivers results in order until a result is missing or the output queue is closed.
     fn deliver_in_order<'a>(&'a self, mut state: MutexGuard<'a, OutputState>) -> MutexGuard<'a, OutputState> {
         state.delivering = Some(thread::current().id());
         while !state.is_closed {
@@ -154,7 +154,7 @@ impl Shared {
                 state.share_format(frame);
             }
             drop(state);
-            // A delivery that panics affects only its own channel, so it counts as finished.
+            // A panic in a delivery affects only its own channel, so the delivery counts as finished.
             let _ = catch_unwind(AssertUnwindSafe(|| deliver(result)));
             state = self.lock();
             state.delivered_count += 1;
@@ -164,7 +164,7 @@ impl Shared {
         state
     }
 
-    /// Puts the output queue into the ready queue if a frame waits and another thread may work on it.
+    /// Puts the output queue into the ready queue if a frame is waiting and another thread is allowed to work on it.
     fn enqueue_if_ready(self: &Arc<Self>, mut state: MutexGuard<'_, OutputState>, queue: &WorkQueue) {
         let on_threads = state.taken_count - state.delivered_count;
         let may = state.waiting.is_some() && !state.is_ready && !state.is_closed;
@@ -181,7 +181,7 @@ impl Shared {
 }
 
 impl OutputState {
-    /// Makes equal formats share one pointer, whichever thread made them.
+    /// Makes frames of equal formats share one pointer to the format, whichever thread encoded them.
     fn share_format(&mut self, frame: &mut Frame) {
         match &self.format {
             Some(format) if *format == frame.format => frame.format = format.clone(),

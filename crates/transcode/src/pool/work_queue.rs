@@ -1,4 +1,4 @@
-//! The ready queue: the output queues that have a waiting frame, in the order in which they got it.
+//! The ready queue: the output queues that have a waiting frame, in the order in which they got that frame.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -8,16 +8,17 @@ use framecast_media::Frame;
 
 use super::output_queue::{ResultCallback, Shared};
 
-/// A frame for a thread.
+/// A frame to encode on a thread, and what to do with the result.
 pub(super) struct EncodingJob {
     pub(super) output: Arc<Shared>,
-    /// Its position in the order of its output queue.
+    /// The frame's position in the order of its output queue.
     pub(super) ticket: u64,
     pub(super) frame: Frame,
     pub(super) deliver: ResultCallback,
 }
 
-/// The ready queue, on which threads wait. An output queue is in it at most once, so that all of them take turns.
+/// The ready queue, for which threads wait. An output queue is in the ready queue at most once, so that all output
+/// queues take turns.
 #[derive(Debug)]
 pub(super) struct WorkQueue {
     state: Mutex<ReadyOutputs>,
@@ -36,12 +37,12 @@ impl WorkQueue {
         Self { state: Mutex::default(), changed: Condvar::new(), threads: threads.get() }
     }
 
-    /// How many frames of one output queue may be on threads at the same time.
+    /// Returns how many frames of one output queue can be encoded at the same time.
     pub(super) fn threads(&self) -> usize {
         self.threads
     }
 
-    /// Appends an output queue that has a frame; does nothing after the pool's end.
+    /// Appends an output queue that has a waiting frame. Does nothing after the pool has ended.
     pub(super) fn push(&self, output: Arc<Shared>) {
         let mut state = self.lock();
         if !state.has_ended {
@@ -50,7 +51,7 @@ impl WorkQueue {
         }
     }
 
-    /// Waits for the next frame; `None` when the pool has ended.
+    /// Waits for the next frame. Returns `None` when the pool has ended.
     pub(super) fn next_job(&self) -> Option<EncodingJob> {
         let mut state = self.lock();
         loop {
@@ -69,11 +70,11 @@ impl WorkQueue {
         }
     }
 
-    /// Wakes all threads for the last time, and releases all output queues.
+    /// Wakes all threads for the last time, and removes all output queues.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.has_ended = true;
-        // The callback of an output queue may refer to the owner of this queue, so the drop happens outside the lock.
+        // The callback of an output queue might refer to the owner of this queue, so drop it outside the lock.
         let ready = std::mem::take(&mut state.ready);
         drop(state);
         drop(ready);

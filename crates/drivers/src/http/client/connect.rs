@@ -1,4 +1,4 @@
-//! From a URL to a connection: resolves the name, tries its addresses, and does the TLS handshake for `https:`.
+//! Turns a URL into a connection: resolves the host name, tries its addresses, and does the TLS handshake for `https:`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,13 +16,14 @@ use url::{Host, Url};
 use super::connection::{Connection, Wire};
 use super::{Request, RequestError};
 
-/// The delay between two attempts at the addresses of a host (RFC 8305 §5): one of them may not respond.
+/// The delay between starting two connection attempts to different addresses of a host (RFC 8305 §5), because one of
+/// the addresses may not respond.
 const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// The maximum number of addresses tried for one name.
+/// The maximum number of addresses tried for one host name.
 const MAX_ADDRESSES: usize = 16;
 
-/// A connection to the server of `request`, within `limit`.
+/// Connects to the server of `request`. Gives up after `limit`.
 pub(super) async fn connect(
     request: &Request<'_>,
     limit: Duration,
@@ -59,7 +60,7 @@ async fn open_connection(
     Ok(Connection::new(wire, address))
 }
 
-/// The addresses of the URL's host, in the order in which the system prefers them.
+/// Returns the addresses of the URL's host, in the order in which the system prefers them.
 async fn addresses(url: &Url) -> Result<Vec<SocketAddr>, RequestError> {
     let port = url.port_or_known_default().unwrap_or(80);
     match url.host() {
@@ -74,7 +75,7 @@ async fn addresses(url: &Url) -> Result<Vec<SocketAddr>, RequestError> {
     }
 }
 
-/// The first connection that succeeds; each attempt starts a moment after the one before.
+/// Returns the first connection that succeeds. Each attempt starts [`CONNECTION_ATTEMPT_DELAY`] after the previous one.
 async fn connect_first(addresses: Vec<SocketAddr>) -> Result<TcpStream, RequestError> {
     let mut attempts: FuturesUnordered<_> = (0u32..)
         .zip(addresses)

@@ -1,4 +1,4 @@
-//! One connection to a server: sends requests, and reads heads and bytes of bodies.
+//! One connection to a server: sends requests, and reads the heads of responses and the bytes of their bodies.
 
 use std::io;
 use std::net::IpAddr;
@@ -10,23 +10,23 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::{Request, RequestError};
 use crate::http1::{Head, HeadReader};
 
-/// The size of one read: most pictures take one or two.
+/// The buffer size for one read. Most pictures need one or two reads.
 const READ_BYTES: usize = 64 * 1024;
 
-/// A server may send interim responses (1xx) before its answer, but not endlessly.
+/// The maximum number of interim responses (1xx) that a server is allowed to send before its final response.
 const MAX_INTERIM_RESPONSES: usize = 8;
 
 const USER_AGENT: &str = concat!("framecast/", env!("CARGO_PKG_VERSION"));
 
-/// TCP, plain or with TLS.
+/// The byte stream under a connection: TCP, either plain or with TLS.
 pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
-/// An open connection. Dropping it closes it.
+/// An open connection. Dropping it closes the connection.
 pub(super) struct Connection {
     wire: Box<dyn Wire>,
     address: IpAddr,
-    /// Bytes that were read and are not assigned to an answer yet.
+    /// Bytes that were read from the connection but not yet taken as part of a response.
     pub(super) buf: BytesMut,
 }
 
@@ -35,12 +35,12 @@ impl Connection {
         Self { wire, address, buf: BytesMut::new() }
     }
 
-    /// The address at the other end.
+    /// Returns the IP address of the server.
     pub(super) fn address(&self) -> IpAddr {
         self.address
     }
 
-    /// Sends `request` and reads the head of the answer; skips interim responses.
+    /// Sends `request` and reads the head of the final response, skipping interim responses.
     pub(super) async fn send_request(&mut self, request: &Request<'_>) -> Result<Head, RequestError> {
         self.wire.write_all(request_head(request).as_bytes()).await?;
         self.wire.flush().await?;
@@ -66,7 +66,8 @@ impl Connection {
         }
     }
 
-    /// Waits for bytes and reads them into the buffer; 0 at the connection's end. Cancel safe.
+    /// Waits for bytes, reads them into the buffer and returns their number; 0 means the end of the connection. Cancel
+    /// safe.
     pub(super) async fn fill(&mut self) -> Result<usize, RequestError> {
         self.buf.reserve(READ_BYTES);
         match self.wire.read_buf(&mut self.buf).await {
@@ -76,13 +77,13 @@ impl Connection {
         }
     }
 
-    /// Whether the connection is open and has no bytes left over from the answer that was read.
+    /// Returns whether the connection is open and no bytes follow the response that was read.
     pub(super) fn is_idle(&mut self) -> bool {
         self.buf.is_empty() && self.fill().now_or_never().is_none()
     }
 }
 
-/// The head of a request. Its values come from a URL and from [`Head`], which contain no line ends.
+/// Returns the head of `request` as text. Line ends in header values are removed, and the URL contains none.
 fn request_head(request: &Request<'_>) -> String {
     let url = request.url;
     let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();

@@ -1,7 +1,8 @@
-//! An HTTP/1 client for cameras: one request at a time over a connection that it reuses if possible.
+//! An HTTP/1 client for cameras. It sends one request at a time and reuses its connection if possible.
 //!
-//! [`connect`] reaches a server, [`connection`] sends requests and reads heads, [`response`] reads bodies.
-//! [`http1`](crate::http1) parses HTTP; the session adds logins, redirects and cookies.
+//! [`connect`] reaches a server, [`connection`] sends requests and reads the heads of responses, [`response`] reads
+//! their bodies. [`http1`](crate::http1) parses HTTP. The session, which uses this client, adds logins, redirects and
+//! cookies.
 
 mod connect;
 mod connection;
@@ -21,23 +22,23 @@ use self::connect::connect;
 use self::connection::Connection;
 use super::address_policy::AddressPolicy;
 
-/// One GET.
+/// A GET request.
 #[derive(Debug)]
 pub(super) struct Request<'a> {
     pub(super) url: &'a Url,
-    /// The addresses to which the connection may lead.
+    /// The rule for the addresses to which the connection is allowed to lead.
     pub(super) policy: AddressPolicy,
-    /// Header names and values, in addition to those of every request.
+    /// The names and values of additional headers. Headers that every request has are not included.
     pub(super) headers: &'a [(&'static str, String)],
 }
 
 /// A client with at most one idle connection.
 pub(super) struct HttpClient {
     connect_timeout: Duration,
-    /// For `https:`; made when first needed.
+    /// The TLS configuration for `https:`; `None` until the first `https:` URL is requested.
     tls: Option<Arc<ClientConfig>>,
     idle: Option<IdleConnection>,
-    /// The previous answer, whose body may still be arriving; the next request takes its connection.
+    /// The previous response, whose body may still be arriving. The next request reuses its connection if possible.
     last: Option<Response>,
 }
 
@@ -52,28 +53,28 @@ impl HttpClient {
         Self { connect_timeout, tls: None, idle: None, last: None }
     }
 
-    /// Whether TLS is set up.
+    /// Returns whether a TLS configuration is set.
     pub(super) fn has_tls(&self) -> bool {
         self.tls.is_some()
     }
 
-    /// Sets the TLS configuration of all later connections.
+    /// Sets the TLS configuration of all future connections.
     pub(super) fn set_tls(&mut self, config: ClientConfig) {
         self.tls = Some(Arc::new(config));
     }
 
-    /// Returns an answer that nobody reads any more, so that its connection can be reused.
+    /// Takes back a response that the caller has finished reading, so that its connection can be reused.
     pub(super) fn recycle(&mut self, response: Response) {
         self.last = Some(response);
     }
 
-    /// Sends `request` and reads the head of its answer.
+    /// Sends `request` and reads the head of the response.
     ///
-    /// The server may have closed an idle connection meanwhile, or left bytes of the previous answer on it. So after
-    /// any error on such a connection, the client retries once on a new one.
+    /// The server may have closed an idle connection in the meantime, or left bytes of the previous response on it.
+    /// Therefore, after any error on a reused connection, the client retries once on a new one.
     ///
     /// # Errors
-    /// Why there is no answer.
+    /// Why no response was received.
     pub(super) async fn get(&mut self, request: &Request<'_>) -> Result<Response, RequestError> {
         if let Some(last) = self.last.take() {
             self.idle =

@@ -1,4 +1,4 @@
-//! Why a request got no answer, or only a part of it, and what to do about it.
+//! The reasons why a request got no response or only part of one, with advice for the user.
 
 use std::io;
 
@@ -6,16 +6,16 @@ use rustls::{AlertDescription, InvalidMessage};
 
 use crate::http1;
 
-/// Why a request failed.
+/// The reason why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::http) enum RequestError {
-    /// No connection within the time limit.
+    /// No connection was established within the time limit.
     #[error("the server did not accept the connection in time")]
     ConnectTimedOut,
-    /// The name has no address.
+    /// The host name has no address.
     #[error("no such host; check the name, or write the camera's IP address")]
     NoSuchHost,
-    /// No program listens on that port.
+    /// No program listens on the URL's port.
     #[error(
         "connection refused; no program listens there: check that the camera is on and that the port is right"
     )]
@@ -26,16 +26,16 @@ pub(in crate::http) enum RequestError {
     /// The connection failed.
     #[error("{}", io_message(.0))]
     Io(#[from] io::Error),
-    /// The server closed the connection before it began an answer.
+    /// The server closed the connection before it sent a response head.
     #[error("the server closed the connection without an answer")]
     ClosedEarly,
-    /// The server closed the connection before the end of the body.
+    /// The server closed the connection before the end of the response body.
     #[error("the server closed the connection in the middle of its answer")]
     CutOff,
-    /// The answer is not HTTP.
+    /// The response is not HTTP.
     #[error("{}", http_message(.0))]
     Http(#[from] http1::Error),
-    /// The server sends one interim response after another.
+    /// The server sends one interim response (status 1xx) after another, and no final one.
     #[error("the server sends one interim answer (status 1xx) after another, and no final one")]
     Endless1xx,
     /// The server closed the connection during the TLS handshake.
@@ -50,7 +50,7 @@ pub(in crate::http) enum RequestError {
 }
 
 impl RequestError {
-    /// Tells the errors of TLS from those of the connection under it.
+    /// Converts an I/O error of a TLS connection, separating errors of TLS from those of the TCP connection under it.
     pub(super) fn from_tls(error: io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(tls) => Self::Tls(tls.clone()),
@@ -58,7 +58,7 @@ impl RequestError {
         }
     }
 
-    /// Whether the server hung up, which busy servers do.
+    /// Returns whether the server closed the connection, as busy servers do.
     pub(in crate::http) fn is_hang_up(&self) -> bool {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
         match self {
@@ -68,8 +68,9 @@ impl RequestError {
         }
     }
 
-    /// The message for an address that is not in the source's URL. It omits the part after the first semicolon, which
-    /// is advice on how to write that URL, unless the advice is about certificates, which concerns every address.
+    /// Returns the message for a request to a redirect's target, which is not the source's URL. The message omits the
+    /// part after the first semicolon, which is advice on how to write the source's URL. Advice about certificates is
+    /// kept, because it applies to every address.
     pub(in crate::http) fn redirected_message(&self) -> String {
         let mut words = self.to_string();
         if !matches!(self, Self::Tls(rustls::Error::InvalidCertificate(_))) {
@@ -78,7 +79,8 @@ impl RequestError {
         words
     }
 
-    /// Like [`RequestError::from_tls`], for an error during the TLS handshake: old servers hang up where newer ones send an
+    /// Does what [`RequestError::from_tls`] does, for an error during the TLS handshake. There, an abrupt end of the
+    /// connection means [`RequestError::TlsHungUp`], because old servers close the connection where newer ones send an
     /// alert.
     pub(super) fn from_handshake(error: io::Error) -> Self {
         match Self::from_tls(error) {

@@ -1,4 +1,4 @@
-//! An answer: its head, and its body in pieces.
+//! An HTTP response: its head, and its body in pieces.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,20 +12,21 @@ use super::RequestError;
 use super::connection::Connection;
 use crate::http1::{Body, Head};
 
-/// How much of a body is read and discarded in order to reuse its connection.
+/// The maximum number of bytes of a body that are read and discarded so that its connection can be reused.
 const MAX_DRAINED_BYTES: usize = 64 * 1024;
 
-/// How long a stream may pause at its declared length before that counts as its end: most such lengths are invented.
+/// How long the client waits for more bytes after a stream has reached its declared length. Most such lengths are
+/// invented, so the stream counts as ended only after this pause.
 const DECLARED_END_GRACE: Duration = Duration::from_millis(500);
 
-/// An answer whose head has arrived. Dropping it closes its connection.
+/// A response whose head has arrived. Dropping the response closes its connection.
 pub(in crate::http) struct Response {
     origin: url::Origin,
     connection: Connection,
     head: Head,
     body: Body,
     has_ended: bool,
-    /// When a stream at its declared length counts as ended.
+    /// When a stream that has reached its declared length counts as ended, if no more bytes arrive.
     grace_ends_at: Option<Instant>,
 }
 
@@ -35,35 +36,35 @@ impl Response {
         Self { origin, connection, head, body, has_ended: false, grace_ends_at: None }
     }
 
-    /// Status and headers.
+    /// Returns the response's status and headers.
     pub(in crate::http) fn head(&self) -> &Head {
         &self.head
     }
 
-    /// The address of the server that answered.
+    /// Returns the IP address of the server that responded.
     pub(in crate::http) fn address(&self) -> IpAddr {
         self.connection.address()
     }
 
-    /// Whether the head declares the length of the body in bytes.
+    /// Returns whether the head declares the length of the body in bytes.
     pub(in crate::http) fn has_length(&self) -> bool {
         self.body.has_length()
     }
 
-    /// Whether a stream has reached its declared length, and no byte after it has come yet.
+    /// Returns whether a stream has reached its declared length and no further byte has arrived yet.
     pub(in crate::http) fn is_at_declared_end(&self) -> bool {
         self.body.is_at_declared_end() && self.connection.buf.is_empty()
     }
 
-    /// Whether the whole body has arrived.
+    /// Returns whether the whole body has arrived.
     pub(in crate::http) fn is_done(&self) -> bool {
         self.has_ended || self.body.is_done()
     }
 
-    /// The next piece of the body; `None` at its end. Cancel safe.
+    /// Returns the next piece of the body; `None` at the end of the body. Cancel safe.
     ///
     /// # Errors
-    /// [`RequestError::CutOff`] if the connection ends before the body does, and the errors of a connection.
+    /// [`RequestError::CutOff`] if the connection ends before the body does, and the errors of the connection.
     pub(in crate::http) async fn chunk(&mut self) -> Result<Option<Bytes>, RequestError> {
         loop {
             if self.has_ended {
@@ -91,7 +92,8 @@ impl Response {
         }
     }
 
-    /// The connection, for the next request, if the answer is complete or the bytes received so far complete it.
+    /// Returns the connection, for the next request, if the response is complete or becomes complete with the bytes
+    /// that have already arrived.
     pub(super) fn into_idle_connection(mut self) -> Option<(url::Origin, Connection)> {
         let mut drained_bytes = 0;
         while !self.is_done() {
@@ -106,7 +108,7 @@ impl Response {
         } else {
             !self.head.has_word("Connection", "close")
         };
-        // Bytes after the end of an answer belong to no request: its length was wrong.
+        // Bytes after the end of a response belong to no request: the declared length was wrong.
         let is_usable = is_keep_alive && !self.has_ended && self.connection.is_idle();
         is_usable.then_some((self.origin, self.connection))
     }

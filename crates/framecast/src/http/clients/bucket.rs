@@ -1,17 +1,17 @@
-//! A token bucket: a burst at once, and then a steady rate.
+//! A token bucket, which allows a burst at once, and then a constant rate.
 
 use std::time::{Duration, Instant};
 
 /// The size of a [`TokenBucket`], and its fill rate.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rate {
-    /// How many tokens a full bucket has.
+    /// The number of tokens in a full bucket.
     pub(crate) burst: u32,
-    /// The time for one more token.
+    /// The time until the bucket gets one more token.
     pub(crate) interval: Duration,
 }
 
-/// A client's bucket, stored as the time at which it is full again.
+/// A client's token bucket, stored as the time at which the bucket will be full again.
 #[derive(Debug, Default)]
 pub(crate) struct TokenBucket {
     full_at: Option<Instant>,
@@ -21,7 +21,7 @@ impl TokenBucket {
     /// Takes one token.
     ///
     /// # Errors
-    /// The bucket is empty; the error is the wait for the next token.
+    /// The bucket is empty. The error is the time until the next token.
     pub(crate) fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
         let full_at = self.full_at.unwrap_or(now).max(now) + rate.interval;
         let most = now + rate.interval * rate.burst;

@@ -1,6 +1,6 @@
-//! The identity of clients for limits, and a bounded table of what the server remembers of each.
+//! Identifies clients for rate limits, and stores what the server remembers about each client in a bounded table.
 //!
-//! `now` is always an argument. The callers decide what to count and which limits follow from it.
+//! Methods get the current time as the argument `now`. The callers decide what to count, and which limits apply.
 
 mod bucket;
 mod window;
@@ -14,15 +14,16 @@ use framecast_outputs::client_key;
 pub(crate) use bucket::{Rate, TokenBucket};
 pub(crate) use window::SlidingWindow;
 
-/// How many clients a table remembers: more than attack at once, in one or two megabytes.
+/// The maximum number of clients in a table. This is more than the clients that attack at the same time. A full table
+/// takes one or two megabytes.
 pub(crate) const MAX_CLIENTS: usize = 4096;
 
-/// The client that a request counts for: an address, for IPv6 its /64. All clients on a UNIX socket count as one,
-/// unless a proxy names theirs.
+/// The client for which a request counts: an address, or for IPv6 its /64 network. All clients on a UNIX socket count
+/// as one, unless a proxy names its clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Client {
     address: Option<IpAddr>,
-    /// A proxy forwarded the request, and named no client beyond this machine.
+    /// Whether the request came through a proxy that named no client other than this machine.
     is_proxy: bool,
 }
 
@@ -31,14 +32,15 @@ impl Client {
         Self { address: address.map(client_key), is_proxy: false }
     }
 
-    /// The client of a request that a proxy forwarded. Whatever the proxy says, it does not count as this machine
-    /// itself.
+    /// Creates the client of a request that a proxy forwarded. Whatever client the proxy names, it does not count as
+    /// this machine itself.
     pub(crate) fn through_proxy(address: Option<IpAddr>) -> Self {
         let client = Self::new(address);
         Self { is_proxy: client.is_local(), ..client }
     }
 
-    /// Whether the client is this machine itself, by its usual loopback address or over a UNIX socket.
+    /// Returns whether the client is this machine itself, connected by its usual loopback address (`127.0.0.1` or
+    /// `::1`) or over a UNIX socket.
     pub(crate) fn is_local(self) -> bool {
         let is_usual =
             |address| address == Ipv4Addr::LOCALHOST || address == client_key(Ipv6Addr::LOCALHOST.into());
@@ -46,7 +48,7 @@ impl Client {
     }
 }
 
-/// A table of at most [`MAX_CLIENTS`] clients: the most recently used ones.
+/// A table with a value for each of the [`MAX_CLIENTS`] most recently used clients.
 #[derive(Debug)]
 pub(crate) struct Clients<T>(HashMap<Client, ClientEntry<T>>);
 
@@ -63,7 +65,7 @@ impl<T> Default for Clients<T> {
 }
 
 impl<T: Default> Clients<T> {
-    /// The entry of `client`, to change it; creates it if necessary.
+    /// Marks `client` as used at `now`, and returns its entry for changes. Creates the entry if there is none.
     pub(crate) fn touch(&mut self, client: Client, now: Instant) -> &mut T {
         self.evict_for(client);
         let entry =
@@ -72,7 +74,7 @@ impl<T: Default> Clients<T> {
         &mut entry.value
     }
 
-    /// Makes room for `client`. If that evicts another client, returns its entry.
+    /// Makes room for an entry of `client`. If another client is evicted for this, returns the evicted entry.
     pub(crate) fn evict_for(&mut self, client: Client) -> Option<T> {
         if self.0.len() < MAX_CLIENTS || self.0.contains_key(&client) {
             return None;
@@ -81,12 +83,12 @@ impl<T: Default> Clients<T> {
         oldest.and_then(|client| self.0.remove(&client)).map(|entry| entry.value)
     }
 
-    /// The entry of `client`.
+    /// Returns the entry of `client`.
     pub(crate) fn get(&self, client: Client) -> Option<&T> {
         self.0.get(&client).map(|entry| &entry.value)
     }
 
-    /// When `client` was last used.
+    /// Returns the time at which `client` was last used.
     pub(crate) fn touched_at(&self, client: Client) -> Option<Instant> {
         self.0.get(&client).map(|entry| entry.touched_at)
     }

@@ -1,10 +1,10 @@
-//! A sliding window of one second.
+//! A limit on the number of events in a sliding window of one second.
 
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The times of the last `N` events. It tells whether one more within a second would exceed the limit.
+/// The times of the last `N` events. They show whether one more event would exceed `N` events within a second.
 #[derive(Debug)]
 pub(crate) struct SlidingWindow<const N: usize> {
     times: [Option<Instant>; N],
@@ -19,13 +19,14 @@ impl<const N: usize> Default for SlidingWindow<N> {
 }
 
 impl<const N: usize> SlidingWindow<N> {
-    /// How long to wait until fewer than `N` events are within a second; `None` if that is so now.
+    /// Returns how long to wait before one more event is within the limit of `N` events a second; `None` if no wait is
+    /// needed.
     pub(crate) fn wait(&self, now: Instant) -> Option<Duration> {
         let free_at = self.times[self.oldest]? + SECOND;
         Some(free_at.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
     }
 
-    /// Records one more event, even over the limit.
+    /// Records an event, even if it exceeds the limit.
     pub(crate) fn add(&mut self, now: Instant) {
         self.times[self.oldest] = Some(now);
         self.oldest = (self.oldest + 1) % N;

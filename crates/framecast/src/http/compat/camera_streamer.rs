@@ -1,5 +1,6 @@
-//! camera-streamer's `/status`, `/option` and `/control`, and refusals for its video paths
-//! (`cmd/camera-streamer/{http.c,status.cc}` there). Its pictures use the paths of uStreamer and mjpg-streamer.
+//! camera-streamer's `/status`, `/option` and `/control`, and refusals for its video paths, as in its source
+//! `cmd/camera-streamer/{http.c,status.cc}`. Its paths for JPEG pictures are the same as those of uStreamer and
+//! mjpg-streamer.
 
 use std::sync::Arc;
 
@@ -15,11 +16,11 @@ use super::{Compat, command, json};
 use crate::camera::Camera;
 use crate::http::controls::DeviceControls;
 
-/// camera-streamer's paths for coded video.
+/// camera-streamer's paths for encoded video, which this server does not offer.
 pub(super) const NO_VIDEO: &[&str] =
     &["/video", "/video.mp4", "/video.mkv", "/video.h264", "/video.m3u8", "/webrtc"];
 
-/// 501 with a reason, so that the user of a video player does not look for a fault.
+/// Returns the error 501 with the reason, so that the user of a video player does not search for a fault.
 pub(super) async fn no_video() -> HttpError {
     let message = "this server sends JPEG pictures, no H.264 and no WebRTC: use /stream for the stream, \
                    /snapshot.jpg for a picture"
@@ -56,7 +57,7 @@ struct OutputStatus {
     dropped: u64,
 }
 
-/// A camera by its name alone; paths and URLs stay private.
+/// A camera, identified only by its name. Device paths and URLs stay private.
 #[derive(Serialize)]
 struct DeviceStatus {
     name: String,
@@ -85,7 +86,7 @@ struct Endpoint {
     uri: String,
 }
 
-/// `/status`: the cameras, with addresses under the host that the client used.
+/// Handles `/status`: describes the camera, with URLs under the host name that the client used.
 pub(super) async fn status(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
     let query = CompatQuery::parse(request.uri().query());
     let camera = compat.camera(&query)?;
@@ -121,8 +122,8 @@ pub(super) async fn status(State(compat): State<Compat>, request: Request) -> Re
     Ok(json("application/json", &status))
 }
 
-/// `/option?key=KEY&value=VALUE` or `/option?KEY=VALUE`: sets a control, and confirms that as text. Without either it
-/// lists the controls.
+/// Handles `/option?key=KEY&value=VALUE` and `/option?KEY=VALUE`: sets a control, and confirms this as text. If the
+/// query contains no control, lists the controls.
 pub(super) async fn option(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
     let query = CompatQuery::parse(request.uri().query());
     let camera = compat.camera(&query)?;
@@ -155,7 +156,8 @@ pub(super) async fn option(State(compat): State<Compat>, request: Request) -> Re
     Ok(plain(status, escape_hidden_multiline(&said.concat()).into_owned()))
 }
 
-/// Sets the control whose name equals `key`, if both are reduced to letters and digits, as in camera-streamer.
+/// Sets the control whose id or name equals `key`. As in camera-streamer, only letters and digits are compared, without
+/// regard to case.
 async fn set(camera: &Arc<Camera>, key: &str, value: &str) -> Result<(), HttpError> {
     let controls = DeviceControls::of(camera)?.controls().await?;
     let wanted = bare(key);
@@ -169,7 +171,7 @@ fn bare(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
-/// `/control`: redirects to the camera's page, which has its controls.
+/// Handles `/control`: redirects to the camera's page, which shows its controls.
 pub(super) async fn control(State(compat): State<Compat>, request: Request) -> Result<Redirect, HttpError> {
     let query = CompatQuery::parse(request.uri().query());
     let name = percent_encode(compat.camera(&query)?.feed.name());

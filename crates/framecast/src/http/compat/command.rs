@@ -1,7 +1,7 @@
-//! Sets a control by a GET, as in mjpg-streamer and camera-streamer.
+//! Sets a control by a GET request, as in mjpg-streamer and camera-streamer.
 //!
-//! Any page in a browser can send a GET. So the request must prove its origin before it may change something:
-//! [`guard::may_change`](crate::http::guard::may_change).
+//! Any page in a browser can send a GET. So a request must show where it comes from before it is allowed to change
+//! something. [`guard::may_change`](crate::http::guard::may_change) checks this.
 
 use std::sync::Arc;
 
@@ -19,17 +19,19 @@ use crate::controls::Changes;
 use crate::http::controls::DeviceControls;
 use crate::http::guard;
 
-/// The supported groups of mjpg-streamer: generic commands and V4L2 controls, both by a control's number. Resolution,
-/// JPEG quality and the rest are settings of the configuration here.
+/// The supported values of mjpg-streamer's parameter `group`: generic commands and V4L2 controls, which both name a
+/// control by its number. What the other groups set, such as the resolution and the JPEG quality, is set in Framecast's
+/// configuration.
 const CONTROL_GROUPS: [&str; 2] = ["0", "1"];
 
-/// The number of a camera's `n`th control: the device's own number, or its position from 1.
+/// Returns the number of a camera's control at index `n`: the device's own number if there is one, otherwise the
+/// control's position, counted from 1.
 pub(super) fn control_number(n: usize, control: &Control) -> u32 {
     control.number.unwrap_or_else(|| u32::try_from(n + 1).unwrap_or(u32::MAX))
 }
 
-/// `/?action=command&dest=&plugin=&id=&group=&value=`: the id is a control's number or its name. The answer is the id
-/// and `0`, or `-1` if the command failed. The caller must call [`check_may_change`] before.
+/// Handles `/?action=command&dest=&plugin=&id=&group=&value=`, where `id` is the number or the name of a control. The
+/// response contains the id, and `0` for success or `-1` for failure. The caller must call [`check_may_change`] first.
 pub(super) async fn run_command(compat: &Compat, query: &CompatQuery) -> Result<Response, HttpError> {
     let Some(id) = query.get("id").filter(|id| !id.is_empty()) else {
         let message = "id= is missing: the number or the name of the control to set".to_owned();
@@ -85,7 +87,7 @@ pub(super) async fn set_control(camera: &Arc<Camera>, id: &str, value: &str) -> 
     DeviceControls::of(camera)?.set(changes).await
 }
 
-/// Parses the value for the control's kind.
+/// Parses `value` as a value of the control's kind.
 fn read(control: &Control, value: &str) -> ControlValue {
     if matches!(control.kind, ControlKind::Text { .. }) {
         return ControlValue::Text(value.to_owned());
@@ -98,11 +100,12 @@ fn read(control: &Control, value: &str) -> ControlValue {
     }
 }
 
-/// Checks whether a request may change something. Handlers call it first, because axum routes HEAD to GET handlers.
+/// Checks whether a request is allowed to change something. GET handlers call this first, because axum also routes HEAD
+/// to them.
 ///
 /// # Errors
-/// 403 for a HEAD, which changes nothing, and for a request that may come from another site's page that is not in
-/// `cors_origins`.
+/// 403 for a HEAD, which must not change anything, and for a request that might come from a page of another site,
+/// unless `cors_origins` names that site.
 pub(super) fn check_may_change(compat: &Compat, request: &Request) -> Result<(), HttpError> {
     let message = if *request.method() == Method::HEAD {
         "HEAD sets nothing; use GET, or set controls with PATCH /api/cameras/NAME/controls"

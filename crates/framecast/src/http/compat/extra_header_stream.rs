@@ -1,7 +1,8 @@
-//! Streams whose parts have headers of their own for each viewer: uStreamer's `extra_headers` and `zero_data`.
+//! Streams that write part headers for each viewer separately: uStreamer's `extra_headers` and `zero_data`.
 //!
-//! Only one or two diagnostic programs use these. So each part is written for its viewer alone, and goes out as an
-//! ordinary body. Streams that can share their bytes use [`mjpeg::Streamer`](framecast_outputs::mjpeg::Streamer).
+//! Only one or two diagnostic programs use these options. So each part is written for a single viewer, and is sent as
+//! an ordinary response body. Streams that can share their bytes use
+//! [`mjpeg::Streamer`](framecast_outputs::mjpeg::Streamer).
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use super::Compat;
 use super::stream_client::StreamOptions;
 use super::ustreamer::{monotonic, online};
 
-/// After this long without a new picture, the stream sends the last one again.
+/// How long the stream waits for a new picture before it sends the last picture again.
 const RESEND_AFTER: Duration = Duration::from_secs(1);
 
 const WELL_FORMED: &str = "headers made of numbers and constants are well formed";
@@ -37,7 +38,7 @@ struct ExtraHeaderStream {
     phase: StreamPhase,
     write_timeout: Duration,
     sent_at: Instant,
-    /// Counts the pictures in this second and in the one before.
+    /// The number of pictures in the current second and in the second before.
     rate: FrameCounter,
 }
 
@@ -53,7 +54,7 @@ struct FrameCounter {
     fps: u32,
 }
 
-/// The answer to `request`, for a stream as `wanted`. The caller sets its head.
+/// Returns the response to `request`, a stream with `options`. The caller sets the response's headers.
 pub(super) fn respond(
     compat: &Compat,
     feed: &Arc<Feed>,
@@ -122,7 +123,7 @@ impl ExtraHeaderStream {
         }
     }
 
-    /// The next picture; the last one again if none comes for a while.
+    /// Returns the next picture. If no new picture arrives for [`RESEND_AFTER`], returns the last picture again.
     async fn next_update(&mut self) -> Option<Update> {
         loop {
             match timeout_at(self.sent_at + RESEND_AFTER, self.subscriber.next_update()).await {
@@ -153,8 +154,8 @@ impl ExtraHeaderStream {
         part
     }
 
-    /// The headers of a part. Only the capture time of a picture is known, so that time also stands for the later
-    /// steps.
+    /// Returns the headers of a part. Of a picture's processing steps only the capture time is known, so the headers
+    /// for the other steps contain this time, too.
     fn headers(&self, update: &Update, length: usize) -> Vec<(&'static str, String)> {
         let now = SystemTime::now();
         let mut headers = vec![
@@ -204,7 +205,7 @@ fn now() -> String {
     format_unix_seconds(SystemTime::now())
 }
 
-/// The headers of a part that are known before its picture.
+/// Returns the headers of a part that can be sent before the part's picture is known.
 fn ahead(timestamp: &str) -> [(&'static str, &str); 2] {
     [("Content-Type", "image/jpeg"), ("X-Timestamp", timestamp)]
 }

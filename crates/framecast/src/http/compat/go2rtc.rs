@@ -1,6 +1,8 @@
-//! go2rtc's `/api/frame.jpeg`, `/api/stream.mjpeg` and `/api/streams` (`internal/mjpeg` and `internal/streams` there).
+//! go2rtc's `/api/frame.jpeg`, `/api/stream.mjpeg` and `/api/streams`, as in its source `internal/mjpeg` and
+//! `internal/streams`.
 //!
-//! `src` is a camera's name. go2rtc would also open a source's URL; Framecast refuses one.
+//! The parameter `src` is a camera's name. go2rtc also accepts a source's URL in this parameter, and opens the source.
+//! Framecast refuses URLs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,14 +19,14 @@ use serde::Serialize;
 use super::query::CompatQuery;
 use super::{Compat, json, picture_answer};
 
-/// The longest `cache=`: a day. A longer one is cut to it.
+/// The maximum value of the parameter `cache`: a day. A longer time is reduced to this value.
 const MAX_CACHE: Duration = Duration::from_hours(24);
 
-/// go2rtc's paths for coded video.
+/// go2rtc's paths for encoded video, which this server does not offer.
 pub(super) const NO_VIDEO: &[&str] =
     &["/api/stream.mp4", "/api/stream.m3u8", "/api/stream.ts", "/api/frame.mp4", "/api/webrtc", "/api/ws"];
 
-/// `/api/frame.jpeg?src=&w=&h=&cache=10s`.
+/// Handles `/api/frame.jpeg?src=&w=&h=&cache=10s`: a single picture.
 pub(super) async fn frame(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
     let query = CompatQuery::parse(request.uri().query());
     let feed = source(&compat, &query)?;
@@ -36,7 +38,7 @@ pub(super) async fn frame(State(compat): State<Compat>, request: Request) -> Res
     Ok(picture_answer(picture.as_ref(), &[("cache-control", "no-cache"), ("pragma", "no-cache")]))
 }
 
-/// `/api/stream.mjpeg?src=&w=&h=`; its boundary is `frame`, as in our own streams.
+/// Handles `/api/stream.mjpeg?src=&w=&h=`: an MJPEG stream. Its boundary is `frame`, as in our own streams.
 pub(super) async fn stream(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
     let query = CompatQuery::parse(request.uri().query());
     let feed = source(&compat, &query)?;
@@ -45,7 +47,7 @@ pub(super) async fn stream(State(compat): State<Compat>, request: Request) -> Re
     compat.stream(&feed, rendition(&query)?, part_format, &request)
 }
 
-/// A camera in go2rtc's form. The driver's name replaces the source's URL, which may contain secrets.
+/// A camera in go2rtc's format. The driver's name replaces the source's URL, because the URL can contain secrets.
 #[derive(Serialize)]
 struct StreamInfo {
     producers: [ProducerInfo; 1],
@@ -64,7 +66,7 @@ struct ConsumerInfo {
     bytes_send: u64,
 }
 
-/// `/api/streams`, or with `?src=` one of them.
+/// Handles `/api/streams`: describes all cameras, or only the camera that `?src=` names.
 pub(super) async fn streams(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
     let query = CompatQuery::parse(request.uri().query());
     let viewers = compat.context.viewers.list();
@@ -97,7 +99,7 @@ fn source(compat: &Compat, query: &CompatQuery) -> Result<Arc<Feed>, HttpError> 
     }
 }
 
-/// The rendition for `w` or `width` and `h` or `height`.
+/// Returns the rendition for the parameters `w` or `width`, and `h` or `height`.
 fn rendition(query: &CompatQuery) -> Result<Rendition, HttpError> {
     let mut rendition = Rendition::default();
     if let Some(width) = side(query, ["w", "width"])? {

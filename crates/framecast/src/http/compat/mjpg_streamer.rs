@@ -1,6 +1,7 @@
-//! mjpg-streamer's `/?action=…`, POST `/stream` and descriptions, as in its `plugins/output_http/httpd.c`.
+//! mjpg-streamer's `/?action=…`, POST `/stream` and JSON descriptions, as in its source `plugins/output_http/httpd.c`.
 //!
-//! Its inputs are our cameras, counted from 0 in the order of the configuration. All values of its JSON are text.
+//! The inputs of mjpg-streamer are our cameras, counted from 0 in the order of the configuration. All values in its
+//! JSON are strings.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,23 +28,23 @@ const HEAD: [(&str, &str); 3] = [
     ("expires", EXPIRES),
 ];
 
-/// The content type of mjpg-streamer's descriptions.
+/// The content type of mjpg-streamer's JSON descriptions.
 const JAVASCRIPT: &str = "application/x-javascript";
 
-/// The values of `/?action=`, with the input's number if there is one.
+/// A value of `/?action=`, with the number of the input if the value contains one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Stream(Option<usize>),
     Snapshot(Option<usize>),
     Command,
-    /// Saves a picture, which this server does not support.
+    /// Saves a picture on the server, which Framecast does not support.
     Take,
 }
 
 impl Action {
-    /// Parses `stream`, `stream_1` and so on; `None` for an unknown action, for which mjpg-streamer shows the page.
-    /// mjpg-streamer compares only the beginning, so many clients write `stream?dummy=param.mjpg`, for players that go
-    /// by the extension.
+    /// Parses `stream`, `stream_1` and so on. Returns `None` for an unknown action, for which mjpg-streamer shows its
+    /// page. Only the beginning of `value` counts, as in mjpg-streamer. Many clients write `stream?dummy=param.mjpg`,
+    /// for players that recognise a format by the extension.
     pub(super) fn parse(value: &str) -> Option<Self> {
         let value = value.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()?;
         let (name, number) = match value.split_once('_') {
@@ -86,13 +87,13 @@ pub(super) async fn act(
     }
 }
 
-/// POST `/stream`: the first input's stream.
+/// Handles POST `/stream`: the stream of the first input, or of the camera in `?camera=`.
 pub(super) async fn stream(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
     let query = CompatQuery::parse(request.uri().query());
     parts(&compat, &compat.camera(&query)?.feed, &query, &request)
 }
 
-/// The camera with this number, or else the one in `?camera=`.
+/// Returns the camera with this number. If there is no number, returns the camera in `?camera=`, or the default camera.
 fn input<'d>(
     compat: &'d Compat,
     number: Option<usize>,
@@ -130,7 +131,7 @@ struct OutputInfo {
     controls: [ControlInfo; 0],
 }
 
-/// A control in mjpg-streamer's form: V4L2's numbers, as text.
+/// A control in mjpg-streamer's format, with the numbers of V4L2 as strings.
 #[derive(Serialize)]
 struct ControlInfo {
     name: String,
@@ -164,7 +165,7 @@ pub(super) async fn first_input(state: State<Compat>, request: Request) -> Resul
     describe_input(state.camera(&CompatQuery::parse(request.uri().query()))?, request.method()).await
 }
 
-/// `/input_N.json`: the camera's controls and its current size.
+/// Handles `/input_N.json`: describes the camera's controls and its current size.
 pub(super) async fn input_json(
     state: State<Compat>,
     n: usize,
@@ -193,7 +194,7 @@ async fn describe_input(camera: &Arc<Camera>, method: &Method) -> Result<Respons
     Ok(json(JAVASCRIPT, &InputInfo { controls: described, formats: formats.into_iter().collect() }))
 }
 
-/// `/output_0.json`: this server's only output, which has no controls.
+/// Handles `/output_0.json`: describes this server's only output, which has no controls.
 pub(super) async fn output() -> Response {
     json(JAVASCRIPT, &OutputInfo { controls: [] })
 }
@@ -212,7 +213,8 @@ struct PluginInfo {
     args: &'static str,
 }
 
-/// `/program.json`: the cameras with their drivers' names instead of their sources' URLs, which may contain secrets.
+/// Handles `/program.json`: lists the cameras. Each has its driver's name instead of its source's URL, because the URL
+/// can contain secrets.
 pub(super) async fn program(State(compat): State<Compat>) -> Response {
     let input = |(n, camera): (usize, &Arc<Camera>)| PluginInfo {
         id: n.to_string(),

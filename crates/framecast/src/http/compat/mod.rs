@@ -1,9 +1,9 @@
-//! The paths of other programs, so that their clients work with Framecast unchanged: uStreamer, mjpg-streamer,
-//! camera-streamer, Motion and go2rtc.
+//! The HTTP paths of other camera servers, so that their clients work with Framecast unchanged: uStreamer,
+//! mjpg-streamer, camera-streamer, Motion and go2rtc.
 //!
-//! [`routes`] is the table of all of them. Plain streams use our own ([`mjpeg::Streamer`]) with another head. None of
-//! these paths equals one of ours or is below `/cameras/`, so a camera may have any name. `docs/compat.md` lists the
-//! differences, with reasons.
+//! [`routes`] lists all these paths. Plain streams are our own streams ([`mjpeg::Streamer`]) with other response
+//! headers. None of these paths equals one of our own or is below `/cameras/`, so a camera can have any name.
+//! `docs/compat.md` lists the differences between Framecast and these servers, with reasons.
 
 mod camera_streamer;
 mod command;
@@ -40,19 +40,19 @@ use stream_client::StreamClients;
 /// The `Expires` date that mjpg-streamer and uStreamer send with live pictures.
 const EXPIRES: &str = "Mon, 3 Jan 2000 12:34:56 GMT";
 
-/// The state of the drop-in paths. Cheap to clone.
+/// The state that the handlers of the drop-in paths (the paths of other servers) share. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Compat {
     context: Context,
     streamer: mjpeg::Streamer,
-    /// The options of the clients of uStreamer's path.
+    /// The clients of uStreamer's `/stream`, with their options.
     clients: StreamClients,
-    /// The other sites whose pages may set controls.
+    /// The other sites whose pages are allowed to set controls.
     origins: Arc<Origins>,
     shutdown: CancellationToken,
 }
 
-/// All drop-in paths except `/?action=`, which is [`with_actions`].
+/// Returns the routes of all drop-in paths except `/?action=`, which [`with_actions`] adds.
 pub(super) fn routes(compat: &Compat) -> Router {
     let mut router = Router::new()
         // uStreamer; POST is mjpg-streamer's.
@@ -79,7 +79,7 @@ pub(super) fn routes(compat: &Compat) -> Router {
         let input = move |state, method| mjpg_streamer::input_json(state, n, method);
         router = router.route(&format!("/input_{n}.json"), get(input).options(options));
     }
-    // Motion counts cameras from 1. There 0 means all cameras; here it is the default one.
+    // Motion counts cameras from 1. In Motion, 0 means all cameras; here it means the default camera.
     for n in 0..=compat.context.cameras.len() {
         router = router.route(&format!("/{n}/mpegts/stream"), get(camera_streamer::no_video));
         for kind in motion::Kind::ALL {
@@ -93,7 +93,8 @@ pub(super) fn routes(compat: &Compat) -> Router {
     router.with_state(compat.clone())
 }
 
-/// Answers mjpg-streamer's `/?action=…` before `page`, which has the same path `/`.
+/// Adds mjpg-streamer's `/?action=…` to `page`, which has the same path `/`. A request with an action does not reach
+/// `page`.
 pub(super) fn with_actions(page: Router, compat: &Compat) -> Router {
     page.layer(middleware::from_fn_with_state(compat.clone(), action))
 }
@@ -114,7 +115,8 @@ async fn action(State(compat): State<Compat>, request: Request, next: Next) -> R
     }
 }
 
-/// If the drop-in paths are off, answers `/?action=…` with that reason: the page in its place would look like a fault.
+/// Refuses `/?action=…` if the drop-in paths are turned off. Without this error, the client would get our web page,
+/// which would look like a fault.
 pub(super) async fn refuse_actions(request: Request, next: Next) -> Response {
     if action_parameter(&CompatQuery::parse(request.uri().query()), &request).is_none() {
         return next.run(request).await;
@@ -124,13 +126,14 @@ pub(super) async fn refuse_actions(request: Request, next: Next) -> Response {
     HttpError { status: StatusCode::NOT_FOUND, message }.into_response()
 }
 
-/// The action in `query`, known or not.
+/// Returns the value of the parameter `action`, even if no such action exists. Returns `None` unless the request is a
+/// GET or HEAD of `/`.
 fn action_parameter<'q>(query: &'q CompatQuery, request: &Request) -> Option<&'q str> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     query.get("action").filter(|action| !action.is_empty() && is_read && request.uri().path() == "/")
 }
 
-/// The error for `path`, if it is the path of a camera by its number; there are `count` cameras.
+/// Returns the error for `path` if it contains the number of a camera that does not exist. There are `count` cameras.
 pub(super) fn missing_camera(path: &str, count: usize) -> Option<HttpError> {
     let (number, first) = match path.strip_prefix("/input_") {
         Some(rest) => (rest.strip_suffix(".json")?, 0),
@@ -146,7 +149,7 @@ pub(super) fn missing_camera(path: &str, count: usize) -> Option<HttpError> {
     Some(no_camera(number, count, first))
 }
 
-/// The error for a missing camera number; the numbers begin at `first`.
+/// Returns the error for the number of a camera that does not exist. The cameras are counted from `first`.
 fn no_camera(number: usize, count: usize, first: usize) -> HttpError {
     let message = format!("there is no camera {number}: there are {count}, counted from {first}");
     HttpError { status: StatusCode::NOT_FOUND, message }
@@ -164,7 +167,7 @@ impl Compat {
         Self { context: context.clone(), streamer, clients: StreamClients::default(), origins, shutdown }
     }
 
-    /// The camera in `?camera=NAME`; the default one without it.
+    /// Returns the camera that the parameter `camera` names. Without this parameter, returns the default camera.
     fn camera(&self, query: &CompatQuery) -> Result<&Arc<Camera>, HttpError> {
         match query.get("camera") {
             Some(name) => self.context.camera(name),
@@ -172,7 +175,7 @@ impl Compat {
         }
     }
 
-    /// The camera at index `n` of the configuration, from 0.
+    /// Returns the camera at index `n` of the configuration, counted from 0.
     fn nth_camera(&self, n: usize) -> Result<&Arc<Camera>, HttpError> {
         let cameras = &self.context.cameras;
         cameras.get(n).ok_or_else(|| match cameras.len() {
@@ -181,7 +184,7 @@ impl Compat {
         })
     }
 
-    /// A stream of `feed` with our own head, whose parts are separated by `boundary`.
+    /// Returns a response with a stream of `feed` and our own headers. `part_format` sets the boundary and the framing.
     fn stream(
         &self,
         feed: &Arc<Feed>,
@@ -194,7 +197,7 @@ impl Compat {
         self.streamer.respond(feed, stream_request, request)
     }
 
-    /// A picture of `feed`; `None` for HEAD, which must not open the camera.
+    /// Takes a picture of `feed`. Returns `None` for HEAD, which must not open the camera.
     async fn picture(
         &self,
         feed: &Arc<Feed>,
@@ -208,7 +211,8 @@ impl Compat {
     }
 }
 
-/// An answer with `picture`, or its head alone. It has `headers` and forbids caching.
+/// Returns a response with `picture`, or with only the headers if there is no picture. In addition to `headers`, the
+/// response has the content type and the capture time. If the picture is a slate, the status is 503.
 fn picture_answer(picture: Option<&Update>, headers: &[(&'static str, &str)]) -> Response {
     let body = picture.map(|update| Body::from(update.frame.data.clone())).unwrap_or_default();
     let mut response = Response::new(body);
@@ -223,7 +227,7 @@ fn picture_answer(picture: Option<&Update>, headers: &[(&'static str, &str)]) ->
     response
 }
 
-/// Replaces the headers of `response` by these, in this order.
+/// Replaces all headers of `response` with `headers`, in this order.
 fn set_head(response: &mut Response, headers: &[(&'static str, &str)]) {
     response.headers_mut().clear();
     for (name, value) in headers {
@@ -238,7 +242,7 @@ fn insert(response: &mut Response, name: &'static str, value: &str) {
     response.headers_mut().insert(HeaderName::from_static(name), value);
 }
 
-/// JSON under the content type that the other program's clients expect.
+/// Returns `body` as JSON, with the content type that the clients of a drop-in path expect.
 fn json(content_type: &'static str, body: &impl serde::Serialize) -> Response {
     let text = serde_json::to_string(body).expect("plain structures have a JSON form");
     let head = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")];

@@ -1,4 +1,5 @@
-//! Motion's picture paths: `/1/mjpg/stream` and its siblings for streams, `/1/static/stream` for one picture.
+//! Motion's picture paths: `/1/mjpg/stream` and similar paths for streams, `/1/static/stream` and similar paths for
+//! single pictures.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,14 +13,14 @@ use framecast_outputs::{HttpError, Peer, snapshot};
 
 use super::{Compat, picture_answer};
 
-/// Half the width to assume for a camera without a picture.
+/// Half of the width that is assumed for a camera without a picture.
 const UNKNOWN_HALF_PX: u32 = 640;
 
 /// The kinds of pictures that Motion offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Stream,
-    /// The camera at half the size.
+    /// The camera's pictures at half the width and half the height.
     Substream,
     Main,
     Source,
@@ -32,10 +33,11 @@ impl Kind {
     pub(super) const ALL: [Self; 6] =
         [Self::Stream, Self::Substream, Self::Main, Self::Source, Self::Motion, Self::Secondary];
 
-    /// The rendition of `feed`. To halve the size, it needs a picture, and opens a closed camera for that.
+    /// Returns the rendition of `feed` for this kind. Half the size can only be computed from a current picture, so a
+    /// closed camera is opened.
     ///
     /// # Errors
-    /// Motion's detection pictures, which Framecast does not have.
+    /// The kind is one of Motion's detection pictures, which Framecast does not have.
     async fn rendition(
         self,
         compat: &Compat,
@@ -73,7 +75,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The camera with Motion's number `n`.
+/// Returns the camera with Motion's number `n`, which counts from 1; 0 stands for the default camera.
 fn feed(compat: &Compat, n: usize) -> Result<Arc<Feed>, HttpError> {
     Ok(Arc::clone(&compat.nth_camera(n.saturating_sub(1))?.feed))
 }

@@ -1,8 +1,9 @@
-//! A request's parameters, with the rules of the other programs.
+//! The parameters of a request on a drop-in path (a path of another camera server, such as uStreamer), parsed by the
+//! rules of those servers.
 
 use super::super::path_encoding;
 
-/// A request's parameters in their order, percent-decoded.
+/// The parameters of a request in their order, percent-decoded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct CompatQuery(Vec<(String, String)>);
 
@@ -19,19 +20,20 @@ impl CompatQuery {
         Self(parsed.collect())
     }
 
-    /// The value of the first parameter called `name`, because all these programs take the first.
+    /// Returns the value of the first parameter called `name`. The other camera servers also use the first one.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether a switch is on by uStreamer's rule: `1…`, `true`, `yes`. Any other value means off and is no error.
+    /// Returns whether a switch is on. As in uStreamer, `true`, `yes` and any value that begins with `1` mean on. Every
+    /// other value means off, and is not an error.
     pub(super) fn is_on(&self, name: &str) -> bool {
         self.get(name).is_some_and(|value| {
             value.starts_with('1') || value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("yes")
         })
     }
 
-    /// All parameters in their order.
+    /// Returns all parameters in their order.
     pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }

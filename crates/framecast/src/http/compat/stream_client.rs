@@ -1,4 +1,4 @@
-//! The options of uStreamer's `/stream` clients, which `/state` lists.
+//! The options of the clients of uStreamer's `/stream`, which `/state` lists.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::query::CompatQuery;
 
-/// The longest key; a longer one is cut. It appears in a cookie and in `/state`.
+/// The maximum length of a client's key, in characters. A longer key is truncated. The key appears in a cookie and in
+/// `/state`.
 const MAX_KEY_CHARS: usize = 64;
 
 /// The shortest time over which a rate is measured.
@@ -22,7 +23,7 @@ pub(super) struct StreamOptions {
     pub(super) advance_headers: bool,
     pub(super) dual_final_frames: bool,
     pub(super) zero_data: bool,
-    /// Percent-encoded; `0` for none.
+    /// The parameter `key`, by which a client identifies itself, percent-encoded; `0` if there is none.
     pub(super) key: String,
 }
 
@@ -40,7 +41,7 @@ impl StreamOptions {
     }
 }
 
-/// The clients of `/stream` with their options, by the number of their record. Cheap to clone.
+/// The clients of `/stream` with their options, by the id of their [`ViewerStats`]. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(super) struct StreamClients(Arc<Mutex<BTreeMap<u64, StreamClient>>>);
 
@@ -51,7 +52,7 @@ struct StreamClient {
     rate: ViewerRate,
 }
 
-/// A client's frame rate between two requests for `/state`.
+/// A client's frame rate, measured between two requests for `/state`.
 #[derive(Debug)]
 struct ViewerRate {
     seen_at: Instant,
@@ -59,7 +60,7 @@ struct ViewerRate {
     fps: u64,
 }
 
-/// One client as `/state` shows it.
+/// One client, in the form in which `/state` lists it.
 #[derive(Debug, Serialize)]
 pub(super) struct StreamClientStat {
     fps: u64,
@@ -68,7 +69,7 @@ pub(super) struct StreamClientStat {
 }
 
 impl StreamClients {
-    /// Remembers the options of the viewer of `stats` until it leaves.
+    /// Stores the options of a viewer until the viewer disconnects. `stats` identifies the viewer.
     pub(super) fn add(&self, stats: &Arc<ViewerStats>, options: StreamOptions) {
         let rate = ViewerRate { seen_at: Instant::now(), seen_frames: 0, fps: 0 };
         let client = StreamClient { stats: Arc::downgrade(stats), options, rate };
@@ -77,7 +78,8 @@ impl StreamClients {
         clients.insert(stats.id(), client);
     }
 
-    /// All `viewers` by their ids, including those of other paths.
+    /// Returns an entry for each viewer in `viewers`, with the viewer's id as its key. Viewers on paths other than
+    /// `/stream` have the default options.
     pub(super) fn show(&self, viewers: &[Arc<ViewerStats>]) -> BTreeMap<String, StreamClientStat> {
         let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -99,8 +101,8 @@ impl StreamClients {
 }
 
 impl ViewerRate {
-    /// The rate at `now`, when `frames` have been sent. It covers the time since the last measurement, if that is long
-    /// enough.
+    /// Returns the frame rate at the time `now`, when `frames` have been sent in total. The rate covers the time since
+    /// the last measurement. If that is shorter than [`WINDOW`], returns the last rate.
     fn at(&mut self, now: Instant, frames: u64) -> u64 {
         let span = now.duration_since(self.seen_at);
         if span >= WINDOW {
@@ -111,7 +113,7 @@ impl ViewerRate {
     }
 }
 
-/// A viewer's average rate since it came.
+/// Returns a viewer's average frame rate since it connected.
 fn mean_fps(stats: &ViewerStats) -> u64 {
     let span = SystemTime::now().duration_since(stats.since()).unwrap_or_default();
     per_second(stats.frames(), span)
@@ -121,7 +123,7 @@ fn per_second(frames: u64, span: Duration) -> u64 {
     if span < WINDOW { 0 } else { (frames as f64 / span.as_secs_f64()).round() as u64 }
 }
 
-/// A client's id: sixteen hexadecimal digits, as in uStreamer, made from its start and its number.
+/// Returns a client's id: sixteen hexadecimal digits, as in uStreamer, computed from its start time and its number.
 pub(super) fn id(stats: &ViewerStats) -> String {
     let since = stats.since().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let micros = u64::try_from(since.as_micros()).unwrap_or_default();

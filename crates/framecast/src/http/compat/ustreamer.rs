@@ -1,4 +1,4 @@
-//! uStreamer's `/stream`, `/snapshot` and `/state`, as in its version 6 (`src/ustreamer/http/server.c`).
+//! uStreamer's `/stream`, `/snapshot` and `/state`, as in the source of its version 6 (`src/ustreamer/http/server.c`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,13 +23,14 @@ use crate::camera::Camera;
 const CACHE_CONTROL: &str =
     "no-store, no-cache, must-revalidate, proxy-revalidate, pre-check=0, post-check=0, max-age=0";
 
-/// The size of uStreamer's own placeholder, which it reports until the camera has a picture.
+/// The width and height of uStreamer's own placeholder, in pixels. `/state` reports this size until the camera has a
+/// picture.
 const BLANK_PX: (u32, u32) = (640, 480);
 
-/// The longest `max_delay`: a day.
+/// The maximum value of the parameter `max_delay`: a day.
 const MAX_DELAY: Duration = Duration::from_hours(24);
 
-/// `/stream?key=&extra_headers=&advance_headers=&dual_final_frames=&zero_data=`.
+/// Handles `/stream?key=&extra_headers=&advance_headers=&dual_final_frames=&zero_data=`: an MJPEG stream.
 pub(super) async fn stream(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
     let query = CompatQuery::parse(request.uri().query());
     let feed = Arc::clone(&compat.camera(&query)?.feed);
@@ -58,7 +59,7 @@ pub(super) async fn stream(State(compat): State<Compat>, request: Request) -> Re
     Ok(response)
 }
 
-/// The stream's parts as `wanted`, for the streams of this program and of mjpg-streamer.
+/// Returns an MJPEG stream of `feed` with `options`, for the paths of uStreamer and mjpg-streamer.
 pub(super) fn parts(
     compat: &Compat,
     feed: &Arc<Feed>,
@@ -79,8 +80,8 @@ pub(super) fn parts(
     compat.stream(feed, Rendition::default(), part_format, request)
 }
 
-/// `/snapshot`: while the camera is lost, 200 with the slate, and `X-UStreamer-Online: false`. `?max_delay=`, in
-/// milliseconds, comes from camera-streamer.
+/// Handles `/snapshot`. While the camera is lost, the status is still 200, the picture is the slate, and
+/// `X-UStreamer-Online` is `false`. The parameter `max_delay`, in milliseconds, comes from camera-streamer.
 pub(super) async fn snapshot(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
     let query = CompatQuery::parse(request.uri().query());
     let feed = Arc::clone(&compat.camera(&query)?.feed);
@@ -118,7 +119,7 @@ pub(super) fn online(update: &Update) -> &'static str {
     if update.is_slate { "false" } else { "true" }
 }
 
-/// `time` as seconds of the monotonic clock, with six decimals.
+/// Formats `time` as seconds of the monotonic clock, with six decimals.
 pub(super) fn monotonic(time: SystemTime) -> String {
     let now = clock_gettime(ClockId::Monotonic);
     let now = Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default());
@@ -168,7 +169,7 @@ struct StreamState {
     clients_stat: BTreeMap<String, StreamClientStat>,
 }
 
-/// `/state`. Never opens the camera.
+/// Handles `/state`. Never opens the camera.
 pub(super) async fn state(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
     let query = CompatQuery::parse(request.uri().query());
     let camera = compat.camera(&query)?;
@@ -184,7 +185,8 @@ pub(super) async fn state(State(compat): State<Compat>, request: Request) -> Res
     Ok(json("application/json", &StateAnswer { ok: true, result }))
 }
 
-/// `HW` is uStreamer's word for JPEG from the device, `CPU` for pictures that the server encodes.
+/// Returns the encoder's state. In uStreamer's words, `HW` stands for JPEG from the device, and `CPU` for pictures that
+/// the server encodes.
 fn encoder(camera: &Camera) -> EncoderState {
     let newest = camera.feed.source_channel().newest();
     let is_raw = newest.is_some_and(|frame| frame.format.codec != Codec::Jpeg);

@@ -1,7 +1,8 @@
 //! `/api/events/live`: events as they happen, as Server-Sent Events, or over a WebSocket if the client opens one.
 //!
-//! A client that reconnects names the last event that it saw, by `Last-Event-ID` or `after`, and gets the later ones
-//! from the history: it misses none and gets none twice. Each client is a cursor; a slow one holds no events in memory.
+//! A client that reconnects names the last event that it received, by `Last-Event-ID` or `after`. It gets all later
+//! events from the history, so it misses no event and gets none twice. For each client the server stores only a
+//! position in the history, so a slow client holds no events in memory.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -24,16 +25,16 @@ use super::read;
 use super::socket::EventSocket;
 use crate::http::{Context, cors, guard};
 
-/// How often the server sends something while no event happens, because proxies close silent connections.
+/// How often the server sends a heartbeat while no event happens, because proxies close silent connections.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// Before the first event: how soon a browser should reconnect after it lost its connection.
+/// The first bytes of the response. They tell a browser to reconnect one second after it lost its connection.
 const RETRY_HINT: &[u8] = b"retry: 1000\n\n";
 
-/// The message for a client that missed events that are no longer stored.
+/// The message for a client that missed events because these events are no longer stored.
 pub(super) const MISSED: &str = r#"{"missed":null}"#;
 
-/// The message for missed events as a piece of the answer.
+/// The message for missed events, as a Server-Sent Event.
 const MISSED_EVENT: &[u8] = b"data: {\"missed\":null}\n\n";
 
 #[derive(Clone)]
@@ -71,7 +72,7 @@ async fn open(State(live): State<LiveEvents>, request: Request) -> Result<Respon
     Ok(response)
 }
 
-/// A listener for the events that the client asks for, from its position on.
+/// Returns a listener for the events that the client asks for, after the last event that the client received.
 fn listener(context: &Context, request: &Request) -> Result<Listener, HttpError> {
     let query = request.uri().query().unwrap_or_default();
     let parsed = read(context, query, &["camera", "kind", "after"])?;
@@ -91,7 +92,7 @@ fn listener(context: &Context, request: &Request) -> Result<Listener, HttpError>
     Ok(context.history.history.listen(parsed.query.filter, after))
 }
 
-/// The pieces of the answer, one per event.
+/// Returns the pieces of the response body: one for each event, and heartbeats.
 fn events(listener: Listener) -> impl Stream<Item = Bytes> + Send {
     let opening = stream::once(async { Bytes::from_static(RETRY_HINT) });
     let events = stream::unfold(listener, |mut listener| async {
@@ -107,8 +108,9 @@ fn events(listener: Listener) -> impl Stream<Item = Bytes> + Send {
     opening.chain(events)
 }
 
-/// A heartbeat. It contains only the id, so the browser reports no event. A client that reconnects sends the id, so the
-/// history does not search again through events that the client's filter excludes.
+/// Returns a heartbeat. It contains only the id of the listener's position, so the browser reports no event. A client
+/// that reconnects sends this id, so the history does not search again through events that the client's filter
+/// excludes.
 fn heartbeat(listener: &Listener) -> Bytes {
     format!(":\nid: {}\n\n", listener.position()).into()
 }

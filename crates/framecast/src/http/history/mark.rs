@@ -1,4 +1,4 @@
-//! `POST /api/events`: a mark that a person or a program sets.
+//! `POST /api/events`: sets a mark, which is an event that a person or a program adds to the history.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
@@ -19,16 +19,17 @@ use crate::http::clients::{Client, Clients, Rate, TokenBucket};
 use crate::http::forwarded::{self, ForwardedBy};
 use crate::http::{Context, lock};
 
-/// The largest body of a request: a label fits even if each of its characters is escaped.
+/// The maximum size of a request body, in bytes. The longest label fits, even if each of its characters is escaped.
 const MAX_BODY_BYTES: usize = 16 << 10;
 
-/// How long a client may take to send its label.
+/// The time limit for a client to send its mark.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a request waits for the database to write its mark, before the server answers that the mark is queued.
+/// How long a request waits for the database to write its mark. After this time the server responds that the mark is
+/// queued.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a request waits for the database while the database is unavailable.
+/// How long a request waits for the database to write its mark if the database is already unavailable.
 const OUTAGE_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// The body of a request for a mark.
@@ -39,34 +40,35 @@ struct Mark {
     camera: Option<String>,
 }
 
-/// The limit for all clients of a proxy together, as a multiple of the limit for one address. It bounds the harm if the
-/// proxy passes on forged headers.
+/// The factor between the limit for one address and the limit for all clients of a proxy together. The second limit
+/// bounds the harm if the proxy passes on forged headers.
 const PROXY_FACTOR: u32 = 10;
 
-/// How many marks each address has set recently.
+/// The rate limits on marks, for each address and for each proxy.
 #[derive(Debug, Default)]
 pub(crate) struct MarkLimiter(Mutex<MarkBuckets>);
 
 #[derive(Debug, Default)]
 struct MarkBuckets {
     clients: Clients<TokenBucket>,
-    /// The proxies whose clients set marks.
+    /// The proxies whose clients set marks, each with the token bucket that its clients share.
     proxies: Clients<TokenBucket>,
 }
 
-/// The client that a mark counts for.
+/// The client for which a mark counts, and the proxy of that client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct MarkSource {
     client: Client,
-    /// The proxy that named the client.
+    /// The proxy that named the client; `None` if no proxy did.
     proxy: Option<Client>,
 }
 
 impl MarkLimiter {
-    /// Takes one of the marks of `source`: `per_minute` of them in a burst, and per minute.
+    /// Counts a mark of `source`. A client can set `per_minute` marks at once, and then `per_minute` marks in each
+    /// minute.
     ///
     /// # Errors
-    /// The limit is reached; the error is the time to wait.
+    /// The limit is reached. The error is the time to wait.
     fn take(&self, source: MarkSource, per_minute: u32, now: Instant) -> Result<(), Duration> {
         let rate = Rate { burst: per_minute, interval: Duration::from_secs(60) / per_minute };
         let mut buckets = lock(&self.0);
@@ -82,8 +84,8 @@ pub(super) async fn options() -> impl IntoResponse {
     (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, POST, OPTIONS")])
 }
 
-/// Sets a mark: 201 once it is written, 202 if it waits for the database, or is in memory until the disk can be
-/// written.
+/// Sets a mark. The response is 201 if the mark is written to the database. It is 202 if the mark is still queued, or
+/// if the history is in memory because the disk cannot be written.
 pub(super) async fn post(State(context): State<Context>, request: Request) -> Result<Response, HttpError> {
     let per_minute = context.settings.marks_per_minute;
     if per_minute == 0 {
@@ -132,8 +134,8 @@ pub(super) async fn post(State(context): State<Context>, request: Request) -> Re
     Ok(response)
 }
 
-/// The client that a mark counts for; `None` for programs of this machine, which may set any number, unless they
-/// forward requests of others. An untrusted proxy counts as one client.
+/// Returns the client for which a mark counts. Returns `None` for a program on this machine, which can set any number
+/// of marks, unless it forwards requests of others. An untrusted proxy counts as one client.
 fn source(head: &Parts) -> Option<MarkSource> {
     let address = Peer::from_extensions(&head.extensions);
     let proxy = head.extensions.get::<ForwardedBy>().map(|forwarded| Client::new(forwarded.by));

@@ -1,6 +1,7 @@
-//! The events as pages, tables and streams: `/history` for people, `/api/events` for programs.
+//! The HTTP routes for events, as pages, tables and streams: `/history` for people, `/api/events` for programs.
 //!
-//! This module parses requests and formats answers. The history defines the events and reads them.
+//! This module parses requests and formats responses. The history (`framecast_history`) defines the events and reads
+//! them.
 
 mod live;
 mod mark;
@@ -30,10 +31,11 @@ use super::api::{json, rfc3339};
 /// The default number of events on a page.
 const DEFAULT_LIMIT: usize = 100;
 
-/// The parameters of all requests that read events.
+/// The parameters that all requests for stored events accept.
 const FILTERS: [&str; 6] = ["camera", "kind", "from", "to", "since", "order"];
 
-/// `/history`, `/api/events` with its tables, and `/api/events/live`, which ends at `shutdown`.
+/// Returns the routes `/history`, `/api/events` with its tables, and `/api/events/live`, whose streams end at
+/// `shutdown`.
 pub(crate) fn routes(context: Context, shutdown: &CancellationToken) -> Router {
     let live = live::routes(context.clone(), shutdown.clone());
     Router::new()
@@ -50,11 +52,11 @@ pub(crate) fn routes(context: Context, shutdown: &CancellationToken) -> Router {
 struct Page {
     now: String,
     events: Vec<Entry>,
-    /// The cursor of the next page; `null` on the last one.
+    /// The cursor of the next page; `null` on the last page.
     next: Option<String>,
 }
 
-/// A page of events as JSON; or the whole table, if the client asks for one.
+/// Returns a page of events as JSON, or a table of all events if the client asks for one.
 async fn events(
     State(context): State<Context>,
     RawQuery(query): RawQuery,
@@ -75,8 +77,8 @@ async fn events(
     Ok(response)
 }
 
-/// The format of the table, if the client asks for one by `format`, or by an `Accept` without JSON but with a table's
-/// type.
+/// Returns the format of the table if the client asks for one. A client asks by the parameter `format`, or by an
+/// `Accept` header that prefers a table's type to JSON.
 fn table_format(request: &EventRequest, headers: &HeaderMap) -> Result<Option<TableFormat>, HttpError> {
     if request.format.is_some() {
         return choose(request.format.as_deref(), headers).map(Some);
@@ -86,7 +88,8 @@ fn table_format(request: &EventRequest, headers: &HeaderMap) -> Result<Option<Ta
     Ok(format.filter(|format| matches!(format, TableFormat::Csv | TableFormat::Ndjson)))
 }
 
-/// The format in the parameter `format`, or else in the client's `Accept`.
+/// Returns the format that the parameter `format` names. If there is no such parameter, returns the format that the
+/// client's `Accept` header prefers.
 fn choose(parameter: Option<&str>, headers: &HeaderMap) -> Result<TableFormat, HttpError> {
     let format = TableFormat::choose(None, parameter, text(headers, &header::ACCEPT));
     format.map_err(|error| HttpError { status: StatusCode::BAD_REQUEST, message: error.to_string() })
@@ -96,7 +99,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// Parses `query`.
+/// Parses `query`. Only the parameters in `known` are allowed.
 fn read(context: &Context, query: &str, known: &[&str]) -> Result<EventRequest, HttpError> {
     EventRequest::parse(query, known, Timestamp::now().as_millisecond(), &cameras(context))
         .map_err(|error| HttpError { status: StatusCode::BAD_REQUEST, message: error.to_string() })
@@ -106,7 +109,7 @@ fn unavailable(error: &Error) -> HttpError {
     HttpError { status: StatusCode::SERVICE_UNAVAILABLE, message: error.to_string() }
 }
 
-/// The names of all cameras: the configured ones first, then the former ones.
+/// Returns the names of all cameras: first the configured cameras, then former cameras that are still in the history.
 fn cameras(context: &Context) -> Vec<String> {
     let mut cameras: Vec<String> = context.hub.feeds().iter().map(|feed| feed.name().to_owned()).collect();
     let earlier = context.history.history.cameras();

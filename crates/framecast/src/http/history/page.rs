@@ -1,5 +1,5 @@
-//! The page of the history: a form, and a row for each event, sent while the server reads them. It works without
-//! scripts.
+//! The history's page: a form, and a row for each event. The server sends rows while it reads the events. The page
+//! works without scripts.
 
 use std::fmt;
 
@@ -14,7 +14,8 @@ use url::form_urlencoded;
 
 use crate::http::Context;
 
-/// The links next to the form: how far back, as the parameter's value and in words.
+/// The links next to the form, which limit the events to a recent period: the value of the parameter `since`, and the
+/// text.
 const PERIODS: [(&str, &str); 4] =
     [("1h", "Last hour"), ("24h", "Last day"), ("7d", "Last week"), ("", "All")];
 
@@ -31,16 +32,16 @@ struct PageHead {
     wanted_order: &'static str,
     zone: String,
     links: Vec<PeriodLink>,
-    /// The query for the same events as a table, for spreadsheets and programs.
+    /// The query string of the link to the same events as CSV, for spreadsheets.
     csv: String,
     ndjson: String,
     is_temporary: bool,
     is_homeless: bool,
-    /// The number of events that wait while the database is unavailable.
+    /// The number of events that are queued while the database is unavailable; `None` if there are none.
     waiting: Option<u64>,
 }
 
-/// A link to other events under the same filter.
+/// A link to the events of another period, with the same filter.
 struct PeriodLink {
     query: String,
     text: &'static str,
@@ -65,14 +66,14 @@ struct PageFoot<'a> {
     rows: u64,
 }
 
-/// The page of one request.
+/// The history's page for one request.
 pub(super) struct HistoryPage {
     head: PageHead,
     timestamp_writer: TimestampWriter,
 }
 
 impl HistoryPage {
-    /// The page for `request`, which was parsed from `query`.
+    /// Creates the page for `request`, which was parsed from `query`.
     pub(super) fn new(context: &Context, request: EventRequest, query: &str) -> Self {
         let (zone, name) = zone(request.zone);
         let history = &context.history.history;
@@ -104,7 +105,8 @@ impl HistoryPage {
     }
 }
 
-/// The requested time zone, or else the server's own, with its name; UTC if the server has none.
+/// Returns the requested time zone and its name. If none is requested, returns the server's time zone. If the time zone
+/// has no name, returns UTC.
 fn zone(asked: Option<TimeZone>) -> (TimeZone, String) {
     let zone = asked.unwrap_or_else(TimeZone::system);
     match zone.iana_name() {
@@ -116,7 +118,7 @@ fn zone(asked: Option<TimeZone>) -> (TimeZone, String) {
     }
 }
 
-/// `query` for a table that a spreadsheet decodes correctly.
+/// Returns `query` for a table with a byte order mark, without which a spreadsheet might decode the text wrongly.
 fn with_byte_order_mark(query: &str) -> String {
     match query.is_empty() {
         true => "bom=1".to_owned(),
@@ -124,7 +126,7 @@ fn with_byte_order_mark(query: &str) -> String {
     }
 }
 
-/// `query` for the times from `since` ago until now.
+/// Returns `query` limited to the time from `since` ago until now. An empty `since` stands for all times.
 fn with_since(query: &str, since: &str) -> String {
     let mut rest = form_urlencoded::Serializer::new(String::new());
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {

@@ -1,5 +1,5 @@
-//! A WebSocket that sends events as they happen, each as a text message of JSON. The client's messages have the limits
-//! of `/api/live`, and the server ignores their content.
+//! A WebSocket that sends events as they happen, each as a text message of JSON. The limits on the client's messages
+//! are those of `/api/live`. The server ignores the content of these messages.
 
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -19,10 +19,10 @@ use tracing::debug;
 
 use super::live::MISSED;
 
-/// A connected client.
+/// The connection of one client.
 pub(super) struct EventSocket {
     pub(super) listener: Listener,
-    /// The server disconnects a client that takes nothing for this long.
+    /// The server disconnects a client that accepts no bytes for this time.
     pub(super) write_timeout: Duration,
     pub(super) shutdown: CancellationToken,
 }
@@ -45,7 +45,7 @@ impl websocket::Handler for EventSocket {
 }
 
 impl EventSocket {
-    /// Sends events until the server ends, or something else ends the connection.
+    /// Sends events until the server shuts down, or until something else ends the connection.
     async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         wire: &mut Wire<S>,
@@ -58,7 +58,8 @@ impl EventSocket {
                 biased;
                 () = self.shutdown.cancelled() => return Ok(()),
                 () = sleep_until(activity.idle_deadline()) => return Err(CloseReason::Stalled),
-                // Also while events come without a pause, because only its pongs show that the client is there.
+                // Pings are also sent while events come without a pause, because only the pongs show that the client is
+                // there.
                 () = sleep_until(ping_at), if is_idle => {
                     wire.begin(Message::Ping(Bytes::new()))?;
                     ping_at = Instant::now() + PING_INTERVAL;

@@ -1,4 +1,5 @@
-//! All events of a query as a table that streams: for programs, and as the history's page.
+//! A table of all events of a query, sent while the server reads them: in a format for programs, or as the history's
+//! page.
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -14,7 +15,7 @@ use super::{FILTERS, choose, read, text};
 use crate::http::Context;
 use crate::http::page::set_head;
 
-/// Answers with the table in `format`.
+/// Returns a route that responds with the table of events in `format`.
 pub(super) fn route(format: TableFormat) -> MethodRouter<Context> {
     get(async move |State(context): State<Context>, RawQuery(query): RawQuery, headers: HeaderMap| {
         answer(&context, &query.unwrap_or_default(), format, &headers).await
@@ -22,7 +23,7 @@ pub(super) fn route(format: TableFormat) -> MethodRouter<Context> {
     .options(crate::http::options)
 }
 
-/// The history's page; or a table of the same events, if the client asks for one.
+/// Returns the history's page, or a table of the same events if the client asks for one.
 pub(super) async fn history(
     State(context): State<Context>,
     RawQuery(query): RawQuery,
@@ -49,7 +50,7 @@ pub(super) async fn history(
     }
 }
 
-/// All events of `query`, in `format`.
+/// Returns a table of all events of `query`, in `format`.
 pub(super) async fn answer(
     context: &Context,
     query: &str,

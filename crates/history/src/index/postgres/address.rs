@@ -1,4 +1,4 @@
-//! The address of a PostgreSQL database: a URL whose password comes from elsewhere.
+//! The address of a PostgreSQL database: a URL without a password. The password is given separately.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tokio_postgres::config::{Host, SslMode};
 
 use crate::Error;
 
-/// How long connecting may take.
+/// The time limit for connecting, if the address does not contain another one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The address of a PostgreSQL database. Its `Display` shows scheme, host and port.
+/// The address of a PostgreSQL database. `Display` shows only the scheme, host and port.
 #[derive(Clone, PartialEq)]
 pub struct Address {
     config: Box<Config>,
@@ -19,10 +19,10 @@ pub struct Address {
 }
 
 impl Address {
-    /// Parses `url`, as in `postgres://user@host/database`; `password` is that of its user.
+    /// Parses `url`, as in `postgres://user@host/database`. `password` is the password of the URL's user.
     ///
     /// # Errors
-    /// A text that says what is wrong, and what would be right.
+    /// [`Error::Address`], which says what is wrong, and what a valid address looks like.
     pub fn parse(url: &str, password: Option<&str>) -> Result<Self, Error> {
         let wrong = |problem: String| Error::Address { problem };
         let mut config: Config = url.parse().map_err(|_| {
@@ -61,7 +61,7 @@ impl Address {
         Ok(Self { config: Box::new(config), shown })
     }
 
-    /// Uses `password` for the address's user.
+    /// Sets the password of the address's user.
     pub fn set_password(&mut self, password: &str) {
         self.config.password(password);
     }

@@ -1,8 +1,9 @@
 //! The index in a PostgreSQL database.
 //!
-//! One connection writes, and holds the lock that keeps other Framecasts out. A few others read, a page at a time; they
-//! are opened when needed. All run on their own threads, so that decoding rows delays nothing else. A connection that
-//! failed is dropped, and the next call opens a new one. The caller decides which calls to retry.
+//! One connection writes, and holds the lock that keeps other Framecast servers out. A few other connections read, one
+//! page at a time, and are opened when needed. All connections run on the index's own threads, so that decoding rows
+//! delays nothing else. A connection that failed is dropped, and the next call opens a new one. The caller decides
+//! which calls to retry.
 
 mod address;
 mod retain;
@@ -31,34 +32,36 @@ use crate::entry::Entry;
 
 pub use address::Address;
 
-/// The most connections that read at once.
+/// The maximum number of connections that read at the same time.
 const READERS: usize = 4;
 
-/// The most prepared statements of a connection.
+/// The maximum number of prepared statements of a connection.
 const MAX_STATEMENTS: usize = 32;
 
-/// Threads for all connections.
+/// The number of threads for all connections.
 const THREADS: usize = 2;
 
-/// The same as for the readers of SQLite.
+/// The niceness of the threads; the same as for the reading threads of SQLite.
 const NICENESS: i32 = 10;
 
-/// A connection counts as dead if a call takes longer. A page, or a batch, takes milliseconds.
+/// The time limit of a call to the database. A connection counts as dead if a call takes longer. A page, or a batch,
+/// takes milliseconds.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The time limit of a migration: it counts the marks, and there may be millions.
+/// The time limit of a migration, which counts the events of the kind `mark`. There can be millions of them.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// How long to wait for the lock of a Framecast that was killed.
+/// How long to wait for the lock, which a Framecast that was killed might still hold for a while.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The key of the advisory lock that the writing Framecast holds in a database: "Framcast" as bytes.
 const LOCK: i64 = 0x4672_616d_6361_7374;
 
-/// The most ids that a batch may have claimed if its commit was not confirmed.
+/// The maximum number of ids that a batch can have reserved without this process knowing, because the confirmation of
+/// the commit was lost.
 const OWN_IDS: i64 = 20_000;
 
-/// The tables of SQLite, with PostgreSQL's types, in a schema of their own.
+/// The tables of version 1, as in SQLite, with PostgreSQL's types and in a separate schema.
 const TABLES: &str = "
 CREATE TABLE events (
     at bigint NOT NULL,
@@ -77,7 +80,7 @@ INSERT INTO state VALUES ('reserved', 0), ('rows', 0), ('pruned', 0);
 UPDATE version SET number = 1;
 ";
 
-/// What version 2 adds; see SQLite.
+/// What version 2 of the tables adds; see the constant of the same name for SQLite.
 const TABLES_2: &str = "
 INSERT INTO state SELECT 'marks', count(*) FROM events WHERE kind = 'mark';
 INSERT INTO state VALUES ('untold', 0);
@@ -89,17 +92,18 @@ CREATE TABLE shifts (
 );
 ";
 
-/// What version 3 adds; see SQLite.
+/// What version 3 of the tables adds; see the constant of the same name for SQLite.
 const TABLES_3: &str = "
 INSERT INTO state VALUES ('believed', 0);
 UPDATE version SET number = 3;
 ";
 
-/// An open index.
+/// An open index in PostgreSQL.
 #[derive(Debug)]
 pub(crate) struct Postgres {
     shared: Arc<PostgresShared>,
-    /// Taken when this is dropped, because the drop must not wait for it.
+    /// The runtime of the index's threads. Taken out when this value is dropped, because the drop must not wait for the
+    /// runtime.
     runtime: Option<Runtime>,
 }
 
@@ -109,7 +113,7 @@ struct PostgresShared {
     writer: tokio::sync::Mutex<Option<Client>>,
     readers: Mutex<Vec<Reader>>,
     reader_permits: Arc<Semaphore>,
-    /// The last id that this process has claimed.
+    /// The last id that this process has reserved.
     reserved: AtomicI64,
 }
 
@@ -151,7 +155,7 @@ impl Postgres {
         Ok((postgres, found))
     }
 
-    /// Runs `work` on this index's threads.
+    /// Runs `work` on the index's own threads.
     async fn run<T, W>(&self, work: impl FnOnce(Arc<PostgresShared>) -> W) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -178,8 +182,8 @@ impl Postgres {
         .await
     }
 
-    /// Stores `shifts` in place of all that wait, and counts `unreported` more removals for age that no event has reported
-    /// yet.
+    /// Stores the time corrections `shifts` in place of all pending ones, and adds `unreported` to the number of
+    /// removals for age that no event has reported yet.
     pub(super) async fn plan(&self, shifts: Vec<TimeShift>, unreported: i64) -> Result<(), Error> {
         self.run(move |shared| async move {
             let plan = async |transaction: &Transaction<'_>| {
@@ -204,8 +208,8 @@ impl Postgres {
         limit: usize,
         mut sink: S,
     ) -> (Option<S>, Result<PageEnd, Error>) {
-        // Wait for the permit here, so that a caller that leaves stops waiting. A read that has started runs to the end
-        // of its page.
+        // Wait for the permit here, so that a caller that drops its future stops waiting. A read that has started runs
+        // to the end of its page.
         let permit =
             match timeout(CALL_TIMEOUT, Arc::clone(&self.shared.reader_permits).acquire_owned()).await {
                 Ok(Ok(permit)) => permit,
@@ -237,7 +241,7 @@ impl PostgresShared {
         Error::Postgres { place: self.address.to_string(), source }
     }
 
-    /// The result of `call`, or an error after [`CALL_TIMEOUT`].
+    /// Returns the result of `call`, or an error after [`CALL_TIMEOUT`].
     async fn in_time<T>(
         &self,
         call: impl Future<Output = Result<T, tokio_postgres::Error>>,
@@ -245,7 +249,7 @@ impl PostgresShared {
         self.within(CALL_TIMEOUT, call).await
     }
 
-    /// The result of `call`, or an error after `limit`.
+    /// Returns the result of `call`, or an error after `limit`.
     async fn within<T>(
         &self,
         limit: Duration,
@@ -276,7 +280,7 @@ impl PostgresShared {
         self.in_time(connecting).await
     }
 
-    /// Opens the connection that holds the lock, and creates or migrates the tables.
+    /// Opens the connection that writes and holds the lock, and creates or migrates the tables.
     async fn open_writer(&self, claim: IdClaim) -> Result<(Client, IndexState), Error> {
         let mut client = self.connect().await?;
         self.lock(&client).await?;
@@ -324,14 +328,14 @@ impl PostgresShared {
         locked.unwrap_or_else(|_| Err(Error::Locked { place: self.address.to_string() }))
     }
 
-    /// Opens a new connection that holds the lock. Fails if another Framecast held the lock meanwhile: it would have
-    /// given the ids that this process claimed.
+    /// Opens a new connection that holds the lock. Fails if another Framecast held the lock meanwhile, because that
+    /// Framecast would have assigned ids that this process had reserved.
     async fn connect_again(&self) -> Result<Client, Error> {
         let client = self.connect().await?;
         self.lock(&client).await?;
         let text = "SELECT value FROM state WHERE key = 'reserved'";
         let reserved: i64 = self.in_time(client.query_one(text, &[])).await?.get(0);
-        // A batch whose commit was not confirmed has claimed more ids, but no more than that.
+        // A batch whose commit was not confirmed has reserved more ids, but at most `OWN_IDS`.
         if reserved > self.reserved.load(Ordering::Relaxed) + OWN_IDS {
             return Err(Error::Locked { place: self.address.to_string() });
         }
@@ -377,7 +381,7 @@ impl PostgresShared {
                     self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
                     return Ok(progress.page_end());
                 }
-                // A pooled connection may have ended with a server that has restarted since: try a new one.
+                // A pooled connection might have ended because the server was restarted. Try a new connection.
                 Err(error) if is_kept && progress.rows == 0 && error.is_transient() => {}
                 Err(error) => return Err(error),
             }
@@ -385,7 +389,7 @@ impl PostgresShared {
     }
 }
 
-/// The version of the tables; 0 if there are none.
+/// Returns the version of the tables; 0 if they are new.
 async fn version(client: &Client) -> Result<i64, tokio_postgres::Error> {
     // Check first: `CREATE SCHEMA` needs a permission even if the schema exists.
     let there = client.query_one("SELECT to_regclass('framecast.version') IS NOT NULL", &[]).await?;
@@ -401,7 +405,7 @@ async fn version(client: &Client) -> Result<i64, tokio_postgres::Error> {
     Ok(client.query_one("SELECT number FROM version", &[]).await?.get(0))
 }
 
-/// Claims ids for this run, and returns the state of the index.
+/// Reserves the ids of `claim` for this run, and returns the state of the index.
 async fn claim_ids(
     transaction: &Transaction<'_>,
     claim: IdClaim,
@@ -436,7 +440,8 @@ async fn add(transaction: &Transaction<'_>, key: &str, count: i64) -> Result<(),
     transaction.execute(text, &[&key, &count]).await.map(drop)
 }
 
-/// A batch whose commit was not confirmed is not written twice: ids are unique.
+/// Writes `batch`. An event that is already stored, because the commit of an earlier attempt was not confirmed, is not
+/// written twice: ids are unique.
 async fn write(
     transaction: &Transaction<'_>,
     batch: &[Arc<Entry>],
@@ -491,7 +496,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The prepared statement for `text`: all pages of a query share it.
+    /// Returns the prepared statement for `text`, which all pages of a query share.
     async fn statement(&mut self, text: &str) -> Result<Statement, tokio_postgres::Error> {
         if let Some(statement) = self.statements.get(text) {
             return Ok(statement.clone());

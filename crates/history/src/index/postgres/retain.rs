@@ -1,4 +1,4 @@
-//! Removes old events and corrects times, as for SQLite.
+//! Removes old events and corrects times, as in SQLite.
 
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Transaction};
@@ -7,7 +7,7 @@ use super::{add, get};
 use crate::index::sql;
 use crate::index::{Pruned, Retention, SHIFT_ROWS, ShiftProgress, TimeShift};
 
-/// What was removed, to adjust the counts in the table `state`.
+/// The counts of removed events, for adjusting the counts in the table `state`.
 struct Removed {
     rows: i64,
     marks: i64,
@@ -40,7 +40,8 @@ pub(super) async fn prune(transaction: &Transaction<'_>, retention: Retention) -
     Ok(Pruned { up_to, aged: aged.unsigned_abs(), has_more })
 }
 
-/// Removes the events that `select` chooses with `values`, the first of which is the most rows.
+/// Removes the events that the query `select` returns for the parameters `values`. The first parameter is the maximum
+/// number of rows.
 async fn delete(
     transaction: &Transaction<'_>,
     select: &str,
@@ -63,7 +64,7 @@ async fn delete(
     Ok(())
 }
 
-/// The shifts that wait.
+/// Returns the pending time corrections.
 pub(super) async fn shifts(transaction: &Transaction<'_>) -> Result<Vec<TimeShift>, Error> {
     let rows =
         transaction.query("SELECT first, last, by_ms, seen_ms FROM shifts ORDER BY first", &[]).await?;
@@ -76,7 +77,7 @@ pub(super) async fn shifts(transaction: &Transaction<'_>) -> Result<Vec<TimeShif
     Ok(rows.iter().map(shift).collect())
 }
 
-/// Stores `shifts` in place of those that wait.
+/// Stores `shifts` in place of the pending time corrections.
 pub(super) async fn plan(transaction: &Transaction<'_>, shifts: &[TimeShift]) -> Result<(), Error> {
     transaction.execute("DELETE FROM shifts", &[]).await?;
     let text = "INSERT INTO shifts (first, last, by_ms, seen_ms) VALUES ($1, $2, $3, $4)";
@@ -87,7 +88,7 @@ pub(super) async fn plan(transaction: &Transaction<'_>, shifts: &[TimeShift]) ->
     Ok(())
 }
 
-/// Applies a part of the first waiting shift; the rest of it keeps waiting.
+/// Applies a part of the first pending time correction. The rest of that correction stays pending.
 pub(super) async fn apply_shifts(transaction: &Transaction<'_>) -> Result<ShiftProgress, Error> {
     let text = "SELECT first, last, by_ms FROM shifts ORDER BY first LIMIT 1";
     let Some(waiting) = transaction.query_opt(text, &[]).await? else {
@@ -105,7 +106,7 @@ pub(super) async fn apply_shifts(transaction: &Transaction<'_>) -> Result<ShiftP
         let text = "UPDATE shifts SET first = $2 WHERE first = $1";
         transaction.execute(text, &[&first, &(until + 1)]).await?;
     } else {
-        // The next shift may begin right after this one.
+        // The next correction might begin right after this one.
         transaction.execute("DELETE FROM shifts WHERE first = $1", &[&first]).await?;
     }
     Ok(ShiftProgress { moved, is_done: false })

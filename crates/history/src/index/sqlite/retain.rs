@@ -6,18 +6,18 @@ use super::{add, get, set};
 use crate::index::sql;
 use crate::index::{Evicted, Pruned, Retention, SHIFT_ROWS, ShiftProgress, TimeShift};
 
-/// The most bytes of an index in memory: some 50,000 events of the usual length.
+/// The maximum size of an index in memory, in bytes: about 50,000 events of the usual length.
 const MEMORY_BYTES: i64 = 16 << 20;
 
 /// The number of events to evict at once.
 const EVICTED_ROWS: i64 = 100;
 
-/// What was removed, to adjust the counts in the table `state`.
+/// The counts of removed events, for adjusting the counts in the table `state`.
 #[derive(Default)]
 struct Removed {
     rows: i64,
     marks: i64,
-    /// Events up to this id are stored elsewhere, so they are not lost.
+    /// Events up to this id are also stored elsewhere, so they are not lost.
     relocated_up_to: i64,
     lost: i64,
     /// The highest id of all events that were ever removed.
@@ -47,8 +47,8 @@ pub(super) fn prune(transaction: &Transaction<'_>, retention: Retention) -> rusq
     Ok(Pruned { up_to, aged: aged.unsigned_abs(), has_more })
 }
 
-/// Evicts the oldest events while the database in memory is too large; marks first, if there are many. Events up to the
-/// id `relocated_up_to` are stored elsewhere.
+/// Evicts the oldest events while the database in memory is too large. If there are many events of the kind `mark`,
+/// evicts these first. Events up to the id `relocated_up_to` are also stored elsewhere.
 pub(super) fn evict(transaction: &Transaction<'_>, relocated_up_to: i64) -> rusqlite::Result<Evicted> {
     let number = |text: &str| transaction.query_row(text, [], |row| row.get::<_, i64>(0));
     let page_bytes = number("PRAGMA page_size")?;
@@ -68,7 +68,7 @@ pub(super) fn evict(transaction: &Transaction<'_>, relocated_up_to: i64) -> rusq
     Ok(Evicted { rows: removed.rows.unsigned_abs(), lost: removed.lost.unsigned_abs(), up_to: removed.up_to })
 }
 
-/// Adjusts the counts to what was removed.
+/// Adjusts the counts in the table `state` to the events that were removed.
 fn count(transaction: &Transaction<'_>, removed: &Removed) -> rusqlite::Result<()> {
     if removed.rows > 0 {
         add(transaction, "rows", -removed.rows)?;
@@ -78,7 +78,8 @@ fn count(transaction: &Transaction<'_>, removed: &Removed) -> rusqlite::Result<(
     Ok(())
 }
 
-/// Removes the events that `select` chooses with `values`, the first of which is the most rows.
+/// Removes the events that the query `select` returns for the parameters `values`. The first parameter is the maximum
+/// number of rows.
 fn delete(
     transaction: &Transaction<'_>,
     select: &str,
@@ -105,7 +106,7 @@ fn delete(
     Ok(())
 }
 
-/// The shifts that wait.
+/// Returns the pending time corrections.
 pub(super) fn shifts(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<TimeShift>> {
     let mut statement =
         transaction.prepare("SELECT first, last, by_ms, seen_ms FROM shifts ORDER BY first")?;
@@ -115,7 +116,7 @@ pub(super) fn shifts(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<Time
     shifts.collect()
 }
 
-/// Stores `shifts` in place of those that wait.
+/// Stores `shifts` in place of the pending time corrections.
 pub(super) fn plan(transaction: &Transaction<'_>, shifts: &[TimeShift]) -> rusqlite::Result<()> {
     transaction.execute("DELETE FROM shifts", [])?;
     let text = "INSERT INTO shifts (first, last, by_ms, seen_ms) VALUES (?1, ?2, ?3, ?4)";
@@ -126,7 +127,7 @@ pub(super) fn plan(transaction: &Transaction<'_>, shifts: &[TimeShift]) -> rusql
     Ok(())
 }
 
-/// Applies a part of the first waiting shift; the rest of it keeps waiting.
+/// Applies a part of the first pending time correction. The rest of that correction stays pending.
 pub(super) fn apply_shifts(transaction: &Transaction<'_>) -> rusqlite::Result<ShiftProgress> {
     let first = transaction
         .prepare_cached("SELECT first, last, by_ms FROM shifts ORDER BY first LIMIT 1")?
@@ -148,7 +149,7 @@ pub(super) fn apply_shifts(transaction: &Transaction<'_>) -> rusqlite::Result<Sh
     if until < last {
         transaction.execute("UPDATE shifts SET first = ?2 WHERE first = ?1", [first, until + 1])?;
     } else {
-        // The next shift may begin right after this one.
+        // The next correction might begin right after this one.
         transaction.execute("DELETE FROM shifts WHERE first = ?1", [first])?;
     }
     Ok(ShiftProgress { moved: moved as u64, is_done: false })

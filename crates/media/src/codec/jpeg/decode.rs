@@ -1,7 +1,8 @@
 //! Decodes a JPEG image to pixels.
 //!
-//! The decoder is a third-party crate. It gets only pictures that [`parse_markers`] found whole and whose size fits the caller's
-//! bound, and this module contains its failures: any kind of failure is an error about the picture.
+//! The decoder is a third-party crate. A picture reaches the decoder only after [`parse_markers`] has accepted the
+//! picture and its size is within the caller's limit. Every failure of the decoder, a panic included, becomes an error
+//! about the picture.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -15,19 +16,20 @@ use super::problem::Problem;
 use crate::Error;
 use crate::codec::RgbImage;
 
-/// The bound on scans: each scan of a progressive picture costs a pass over all coefficients; encoders write about ten.
+/// The maximum number of scans in a progressive picture. Each scan costs a pass over all coefficients; encoders write
+/// about ten scans.
 const MAX_SCANS: usize = 32;
 
-/// Decodes the picture at the start of `data` to RGB; grey becomes RGB too.
+/// Decodes the picture at the start of `data` to RGB. A grey picture becomes RGB too.
 ///
-/// Missing Huffman tables are an error: pass the result of [`normalize`](super::normalize()). `max_pixels` bounds the memory,
-/// about ten bytes each, before anything is allocated. Costs about 6 ms for 1280x720.
+/// Missing Huffman tables are an error: pass the result of [`normalize`](super::normalize()). `max_pixels` limits the
+/// memory, about ten bytes for each pixel, before anything is allocated. Decoding takes about 6 ms for 1280x720.
 ///
 /// # Errors
 ///
-/// Those of [`parse_markers`], [`Problem::TooManyPixels`], and [`Problem::Undecodable`] when the coded data cannot be decoded.
-/// Data that ends too soon is no error: the rest of the picture stays grey. A marker RST or TEM before a segment is an
-/// error, though [`parse_markers`] and browsers skip it.
+/// Those of [`parse_markers`], [`Problem::TooManyPixels`], and [`Problem::Undecodable`] when the coded data cannot be
+/// decoded. Coded data that ends too soon is not an error: the rest of the picture stays grey. A marker RST or TEM
+/// before a segment is an error here, although [`parse_markers`] and browsers skip such a marker.
 pub fn decode(data: &[u8], max_pixels: usize) -> Result<RgbImage, Error> {
     let header = parse_markers(data)?;
     let pixels = header.width_px as usize * header.height_px as usize;

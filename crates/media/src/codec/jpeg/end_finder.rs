@@ -1,7 +1,9 @@
-//! Finds the end of a JPEG image: the one walk over markers that the scanner and the stream splitters share.
+//! Finds the end of a JPEG image. The multipart parser, the stream splitter and the marker check share this one walk
+//! over the markers.
 //!
-//! The walk remembers its position, so it reads each byte of a growing buffer once. It skips segments by their length:
-//! the EOI of a thumbnail inside an APPn segment does not end the picture. It copies and allocates nothing.
+//! The walk remembers its position, so each byte of a growing buffer is read once. Segments are skipped by their
+//! length: the EOI of a thumbnail inside an APPn segment does not end the picture. The walk copies and allocates
+//! nothing.
 
 use memchr::memchr;
 
@@ -11,8 +13,8 @@ use super::problem::Problem;
 use super::segment::{FrameHeader, Segment};
 use crate::Error;
 
-/// How many stray bytes may stand before one segment. libjpeg, and with it every browser, skips any number of them;
-/// cameras that pad their segments to a multiple of some size leave a few.
+/// The maximum number of stray bytes before one segment. libjpeg, and with it every browser, skips any number of stray
+/// bytes; cameras that pad their segments to a multiple of some size leave a few.
 const MAX_STRAY_BYTES: usize = 64;
 
 /// What the next byte belongs to.
@@ -22,7 +24,7 @@ enum Expect {
     Soi,
     /// A marker, perhaps after fill bytes.
     Marker,
-    /// Entropy-coded data that began at `start`.
+    /// Entropy-coded data that begins at the offset `start`.
     Data { start: usize },
     /// Nothing: the picture has ended.
     Nothing,
@@ -66,7 +68,7 @@ impl Default for EndFinder {
 }
 
 impl EndFinder {
-    /// A finder at the start of a picture.
+    /// Creates a finder at the start of a picture.
     pub const fn new() -> Self {
         Self {
             offset: 0,
@@ -81,15 +83,15 @@ impl EndFinder {
         }
     }
 
-    /// Reads on in `buffer`, which begins at the picture's SOI and includes all bytes of earlier calls. Returns the
-    /// length of the picture in bytes once its EOI is there, and `None` until then.
+    /// Continues the walk in `buffer`, which begins at the picture's SOI and includes all bytes of earlier calls.
+    /// Returns the length of the picture in bytes once the buffer contains its EOI, and `None` until then.
     ///
     /// All calls together read each byte once, except for the few bytes of a segment's head.
     ///
     /// # Errors
     ///
-    /// The picture is broken at the given offset; further calls return the same error. For [`Problem::SoiInside`], the
-    /// offset is the start of the next picture.
+    /// [`Error::Jpeg`] with the offset of the fault if the picture is broken; further calls return the same error. For
+    /// [`Problem::SoiInside`], the offset is the start of the next picture.
     pub fn advance(&mut self, buffer: &[u8]) -> Result<Option<usize>, Error> {
         loop {
             let progressed = match self.expect {
@@ -104,7 +106,7 @@ impl EndFinder {
         }
     }
 
-    /// The header of the picture; `None` before its end.
+    /// Returns the content of the picture's markers once its end is found; `None` before.
     pub(super) fn header(&self) -> Option<Header> {
         let (Expect::Nothing, Some(frame), Some(first_scan)) = (self.expect, self.frame, self.first_scan)
         else {
@@ -121,17 +123,18 @@ impl EndFinder {
         })
     }
 
-    /// Whether a scan has begun: the bytes so far are a real picture, and not just bytes that look like a start.
+    /// Returns whether a scan has begun, which shows that the bytes so far are a real picture and do not just look like
+    /// the start of a picture.
     pub(super) fn has_scan(&self) -> bool {
         self.first_scan.is_some()
     }
 
-    /// Offset after the last whole APPn segment, 0 without one. Thumbnails lie before it.
+    /// Returns the offset after the last whole APPn segment, or 0 if there is none. Thumbnails lie before this offset.
     pub(super) fn application_end(&self) -> usize {
         self.application_end
     }
 
-    /// Whether everything so far makes a picture that lacks only EOI after its coded data.
+    /// Returns whether the bytes so far make a picture that lacks only the EOI after its coded data.
     pub(super) fn lacks_only_eoi(&self) -> bool {
         matches!(self.expect, Expect::Data { start } if start < self.offset)
     }
@@ -149,7 +152,8 @@ impl EndFinder {
         Ok(have == 2)
     }
 
-    /// Reads a marker and, when it has one, its whole segment (T.81 B.1.1.2, B.1.1.4).
+    /// Reads a marker and, if a segment follows the marker, the whole segment (T.81 B.1.1.2, B.1.1.4). Returns false if
+    /// more bytes are needed.
     fn read_marker(&mut self, buffer: &[u8]) -> Result<bool, Error> {
         match buffer.get(self.offset) {
             None => return Ok(false),
@@ -202,7 +206,7 @@ impl EndFinder {
     }
 
     /// Skips `len` stray bytes, or returns `problem` as an error if there are too many. After coded data, stray bytes
-    /// are always an error: they are the rest of damaged data.
+    /// are always an error, because they are the rest of damaged data.
     fn skip_stray(&mut self, len: usize, problem: Problem) -> Result<bool, Error> {
         if self.first_scan.is_some() || self.stray_bytes + len > MAX_STRAY_BYTES {
             return Err(self.error(problem));
@@ -254,8 +258,8 @@ impl EndFinder {
         Ok(())
     }
 
-    /// Skips entropy-coded data up to the marker that ends it (T.81 B.1.1.5): FF 00 is a data byte, RSTn and fill bytes
-    /// belong to the data.
+    /// Skips entropy-coded data up to the marker that ends the data (T.81 B.1.1.5). FF 00 stands for a data byte; RSTn
+    /// and fill bytes belong to the data. Returns false if more bytes are needed.
     fn skip_data(&mut self, buffer: &[u8], start: usize) -> Result<bool, Error> {
         loop {
             let rest = buffer.get(self.offset..).unwrap_or_default();
@@ -292,7 +296,7 @@ impl EndFinder {
     }
 }
 
-/// Whether a length and parameters follow the marker, and the marker may stand in this position.
+/// Returns whether the marker is allowed before a segment, so that a length and parameters follow the marker.
 fn has_segment(marker: Marker) -> bool {
     matches!(
         marker,

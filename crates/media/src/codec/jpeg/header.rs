@@ -1,10 +1,10 @@
-//! Checks a JPEG image: is it whole, is it plausible, how large is it?
+//! Checks a JPEG image: is the image whole, is it plausible, how large is it?
 
 use super::end_finder::EndFinder;
 use super::problem::Problem;
 use crate::Error;
 
-/// The coding processes that browsers show (T.81 table B.1).
+/// The coding processes that browsers can display (T.81 table B.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Process {
     /// Baseline sequential DCT (SOF0): what cameras send.
@@ -15,7 +15,7 @@ pub enum Process {
     Progressive,
 }
 
-/// The content of the markers of a whole picture.
+/// What the markers of a whole picture say about the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// Width in pixels, 1 to 65535.
@@ -26,22 +26,22 @@ pub struct Header {
     pub components: u8,
     /// How the coefficients are coded.
     pub process: Process,
-    /// Whether Huffman tables precede the first scan; UVC cameras and AVI files omit the standard ones.
+    /// Whether Huffman tables precede the first scan. UVC cameras and AVI files omit the standard tables.
     pub has_huffman_tables: bool,
-    /// Offset in bytes of the first SOS marker, before which missing tables belong.
+    /// Offset in bytes of the first SOS marker. Missing Huffman tables have to be inserted before this marker.
     pub first_scan_offset: usize,
-    /// Length in bytes from SOI to the end of EOI; the input may hold padding after it.
+    /// Length in bytes from SOI to the end of EOI. The input can contain padding after the EOI.
     pub len_bytes: usize,
 }
 
-/// Walks all markers of the picture at the start of `data`, from SOI to EOI.
+/// Walks all markers of the picture at the start of `data`, from SOI to EOI, and returns what the markers say.
 ///
-/// It skips entropy-coded data, and does not check whether that data can be decoded.
+/// Entropy-coded data is skipped, without a check that it can be decoded.
 ///
 /// # Errors
 ///
-/// [`Error::Jpeg`] with the offset of the first fault; [`Problem::Truncated`] at the end of `data` when everything up
-/// to there was right.
+/// [`Error::Jpeg`] with the offset of the first fault. If `data` ends before the EOI and no fault precedes, the error
+/// is [`Problem::Truncated`] at the end of `data`.
 pub fn parse_markers(data: &[u8]) -> Result<Header, Error> {
     let mut finder = EndFinder::new();
     finder.advance(data)?;

@@ -1,20 +1,21 @@
-//! The standard Huffman tables, which a picture may omit (T.81 annex K.3.3).
+//! The standard Huffman tables, which Motion JPEG omits (T.81 annex K.3.3).
 //!
-//! Motion JPEG in AVI files and from UVC cameras has no DHT segment; decoders of still pictures, browsers among them,
-//! need one. [`STANDARD_DHT`] is that segment.
+//! Motion JPEG in AVI files and from UVC cameras has no DHT segment. Decoders of still pictures, browsers among them,
+//! need a DHT segment: [`STANDARD_DHT`].
 
-/// The marker, length and four tables of one DHT segment: 2 + 2 + 2 * (17 + 12) + 2 * (17 + 162) bytes.
+/// One whole DHT segment with the four standard tables. The marker and the length field have 4 bytes, the two DC tables
+/// have 17 + 12 bytes each, and the two AC tables have 17 + 162 bytes each.
 pub(super) const STANDARD_DHT: [u8; 420] = standard_dht();
 
-/// How many codes there are of each length from 1 to 16 bits: luminance DC (table K.3).
+/// The number of luminance DC codes of each length, from 1 to 16 bits (table K.3).
 const DC_LUMA_COUNTS: [u8; 16] = [0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0];
-/// The same for chrominance DC (table K.4).
+/// The number of chrominance DC codes of each length, from 1 to 16 bits (table K.4).
 const DC_CHROMA_COUNTS: [u8; 16] = [0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0];
-/// Both DC tables code the categories 0 to 11 in order.
+/// The categories that the DC codes stand for, 0 to 11 in order, in both DC tables.
 const DC_VALUES: [u8; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
-/// Luminance AC (table K.5).
+/// The number of luminance AC codes of each length, from 1 to 16 bits (table K.5).
 const AC_LUMA_COUNTS: [u8; 16] = [0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 0x7D];
-/// Chrominance AC (table K.6).
+/// The number of chrominance AC codes of each length, from 1 to 16 bits (table K.6).
 const AC_CHROMA_COUNTS: [u8; 16] = [0, 2, 1, 2, 4, 4, 3, 4, 7, 5, 4, 4, 0, 1, 2, 0x77];
 
 /// Run length and category of each luminance AC code, shortest code first (table K.5).

@@ -1,10 +1,12 @@
 //! Finds a JPEG image within arbitrary bytes.
 //!
-//! The picture is nearly always at the front. If there are other bytes before it, the first start that leads to an EOI
-//! counts. Bytes that only look like a start may claim a segment that spans the true one, so the search goes back after
-//! a few of these. It never goes back into a truncated picture, whose thumbnail would pass for it: neither into a
-//! picture whose coded data has begun, nor before the last whole APPn segment of any. A picture counts as a false start
-//! only if it has bytes before it and breaks off within the very segment of its thumbnail.
+//! The picture is nearly always at the front. If other bytes precede the picture, the search takes the first SOI from
+//! which the markers lead to an EOI. Bytes that only look like an SOI (a false start) can declare a segment that spans
+//! the true SOI, so the search goes back after a few false starts. The search never goes back into a truncated picture,
+//! because the thumbnail in it would be taken for the picture. So a picture whose coded data has begun is not a false
+//! start, and the search always continues after the last whole APPn segment, which might contain the thumbnail. A
+//! truncated picture counts as a false start only if other bytes precede it and it breaks off within the segment that
+//! contains its thumbnail.
 
 use memchr::memmem;
 
@@ -13,22 +15,23 @@ use super::header::Header;
 use super::{PICTURE_START, Problem};
 use crate::Error;
 
-/// How often the search goes back after a false start; each time costs a pass over the bytes.
+/// How many times the search goes back after a false start. Each time costs a pass over the bytes.
 const MAX_FALSE_STARTS: usize = 16;
 
-/// A whole picture.
+/// A whole picture found within other bytes.
 pub(super) struct Located {
-    /// Offset of its SOI in bytes.
+    /// Offset of the picture's SOI in bytes.
     pub(super) start: usize,
-    /// The content of its markers; offsets count from SOI.
+    /// The content of the picture's markers. Offsets in the header count from the SOI.
     pub(super) header: Header,
 }
 
-/// There is no whole picture.
+/// The reason why no whole picture was found.
 pub(super) struct NotFound {
     /// What is wrong with the first apparent picture.
     pub(super) error: Error,
-    /// Offset of the SOI of a picture that ends with the bytes and lacks only EOI.
+    /// Offset of the SOI of a picture that reaches to the end of the bytes and lacks only the EOI; `None` if there is
+    /// no such picture.
     pub(super) unterminated_start: Option<usize>,
 }
 
@@ -57,7 +60,7 @@ pub(super) fn locate(data: &[u8]) -> Result<Located, NotFound> {
     Err(missing.expect("there was one attempt at least"))
 }
 
-/// Keeps the first error, unless it only says that there is no picture at the front.
+/// Keeps the first error, unless that error only says that there is no picture at the front.
 fn keep_first(missing: &mut Option<NotFound>, error: Error, unterminated_start: Option<usize>) {
     match missing {
         Some(noted) if !matches!(noted.error, Error::Jpeg { problem: Problem::NoSoi, .. }) => {

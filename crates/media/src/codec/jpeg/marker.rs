@@ -19,23 +19,25 @@ impl Marker {
     pub(super) const DRI: Self = Self(0xDD);
     pub(super) const COM: Self = Self(0xFE);
 
-    /// RST0 to RST7: allowed inside entropy-coded data, and only there.
+    /// Returns whether the marker is one of RST0 to RST7, which are allowed only inside entropy-coded data.
     pub(super) const fn is_restart(self) -> bool {
         matches!(self.0, 0xD0..=0xD7)
     }
 
-    /// No length follows: RST0 to RST7, TEM, and the stuffed zero, which is not a marker. Where a segment should begin,
-    /// decoders skip them.
+    /// Returns whether no length follows the marker: RST0 to RST7, TEM, and the stuffed zero, which is not a marker.
+    /// Decoders skip these where a segment should begin.
     pub(super) const fn is_standalone(self) -> bool {
         self.is_restart() || matches!(self.0, 0x00 | 0x01)
     }
 
-    /// APP0 to APP15: a length and application data, which is not parsed.
+    /// Returns whether the marker is one of APP0 to APP15. A length and application data follow these markers; the data
+    /// is not parsed.
     pub(super) const fn is_application(self) -> bool {
         matches!(self.0, 0xE0..=0xEF)
     }
 
-    /// The start of a frame or a table of a process that browsers do not show: lossless, arithmetic, hierarchical.
+    /// Returns whether the marker begins a frame or a table of a coding process that browsers cannot display: lossless,
+    /// arithmetic or hierarchical.
     pub(super) const fn is_unsupported_process(self) -> bool {
         matches!(self.0, 0xC3 | 0xC5..=0xCF | 0xDE | 0xDF)
     }

@@ -1,9 +1,10 @@
-//! JPEG images (ITU-T T.81): found in a stream, checked, encoded and decoded.
+//! JPEG images (ITU-T T.81): finding them in a stream, checking, encoding and decoding.
 //!
-//! Coded bytes come in through [`EndFinder`] (where does the picture end?), [`parse_markers`] (is it whole and plausible?) and
-//! [`normalize`] (cut it out of the bytes around it and complete it for every decoder). All three walk the same markers in
-//! the same way, so they always agree. They skip entropy-coded data without decoding it, so a check costs a fraction of
-//! a decode. [`encode`] and [`decode`] serve drawn pictures and inspected ones, not those that pass through.
+//! Coded bytes enter in three ways: through [`EndFinder`] (where does the picture end?), [`parse_markers`] (is the
+//! picture whole and plausible?) or [`normalize`] (cut the picture out of the bytes around it and complete it for every
+//! decoder). All three walk the markers with the same code, so they always agree. They skip entropy-coded data without
+//! decoding it, so a check costs a fraction of a decode. [`encode`] is for drawn pictures and [`decode`] for pictures
+//! whose pixels are needed. Pictures that are only forwarded need neither.
 
 mod decode;
 mod encode;
@@ -26,7 +27,7 @@ pub use marker::Marker;
 pub use normalize::{Normalized, normalize, normalize_complete};
 pub use problem::Problem;
 
-/// SOI, and the first byte of the marker that follows it in every picture.
+/// The marker SOI, and the first byte of the marker that follows the SOI in every picture.
 pub(crate) const PICTURE_START: &[u8] = &[0xFF, 0xD8, 0xFF];
 
 /// The marker EOI, which ends every picture.

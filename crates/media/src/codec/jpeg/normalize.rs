@@ -1,4 +1,4 @@
-//! Checks a picture from outside and makes it readable for every decoder, or rejects it.
+//! Checks a picture that comes from outside and makes it readable for every decoder, or rejects the picture.
 
 use bytes::Bytes;
 
@@ -8,33 +8,33 @@ use super::huffman::STANDARD_DHT;
 use super::locate::{Located, NotFound, locate};
 use crate::Error;
 
-/// A picture that every decoder reads.
+/// A picture that every decoder can read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Normalized {
-    /// The picture, from SOI to EOI.
+    /// The coded picture, from SOI to EOI.
     pub data: Bytes,
-    /// What its markers say.
+    /// What the picture's markers say.
     pub header: Header,
-    /// Whether stray bytes around it were cut off, or EOI was added. Blanks and zeros around it are padding, which is
-    /// cut off without counting as a repair.
+    /// Whether stray bytes around the picture were cut off, or a missing EOI was added. Blanks and zeros around the
+    /// picture are padding: they are cut off too, but do not count as a repair.
     pub is_repaired: bool,
 }
 
-/// Takes the first whole picture out of `data` and completes it: cuts off the bytes around it, and inserts standard
-/// Huffman tables if there are none.
+/// Takes the first whole picture out of `data` and completes it: cuts off the bytes around the picture, and inserts the
+/// standard Huffman tables if the picture has none.
 ///
-/// This copies nothing, unless tables are missing: then it copies the picture once, which becomes 420 bytes longer. It
-/// costs one walk over the markers, and a bounded number of walks if the picture is not at the front.
+/// Nothing is copied unless the tables are missing. Then the picture is copied once and becomes 420 bytes longer. The
+/// cost is one walk over the markers, and a bounded number of walks if the picture is not at the front.
 ///
 /// # Errors
 ///
-/// Those of [`parse_markers`] for the first apparent picture; offsets count from the start of `data`.
+/// Those of [`parse_markers`] for the first apparent picture. Offsets in the errors count from the start of `data`.
 pub fn normalize(data: Bytes) -> Result<Normalized, Error> {
     locate(&data).map(|located| cut_out(&data, &located)).map_err(|missing| missing.error)
 }
 
-/// Does what [`normalize`] does, for `data` that is known to be a whole body. A picture whose coded data reaches to its end
-/// is complete except for EOI, which some cameras never send: this adds EOI, which costs a copy.
+/// Does what [`normalize`] does, for `data` that is known to be a whole body. Some cameras never send the EOI. If the
+/// coded data of the picture reaches to the end of `data`, the EOI is added, which costs a copy.
 ///
 /// # Errors
 ///
@@ -51,14 +51,14 @@ pub fn normalize_complete(data: Bytes) -> Result<Normalized, Error> {
     }
 }
 
-/// Cuts a picture out of the bytes around it.
+/// Cuts a picture out of the bytes around it and inserts missing Huffman tables.
 fn cut_out(data: &Bytes, located: &Located) -> Normalized {
     let end = located.start + located.header.len_bytes;
     let is_repaired = !is_padding(&data[..located.start]) || !is_padding(&data[end..]);
     Normalized { is_repaired, ..with_huffman_tables(data.slice(located.start..end), located.header) }
 }
 
-/// Inserts standard Huffman tables into a picture that has none.
+/// Inserts the standard Huffman tables if the picture has none.
 fn with_huffman_tables(data: Bytes, mut header: Header) -> Normalized {
     if header.has_huffman_tables {
         return Normalized { data, header, is_repaired: false };
@@ -71,7 +71,8 @@ fn with_huffman_tables(data: Bytes, mut header: Header) -> Normalized {
     Normalized { data: complete, header, is_repaired: false }
 }
 
-/// Whether all bytes are blanks and zeros. Many zeros cost little: devices deliver whole buffers.
+/// Returns whether all bytes are blanks or zeros. A long run of zeros is checked quickly, because some devices deliver
+/// whole buffers, filled up with zeros.
 fn is_padding(bytes: &[u8]) -> bool {
     bytes.chunks(64).all(|chunk| {
         chunk.iter().fold(0, |all, byte| all | byte) == 0

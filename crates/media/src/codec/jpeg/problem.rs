@@ -1,4 +1,4 @@
-//! The messages for what can be wrong with a JPEG image.
+//! What can be wrong with a JPEG image, and the error messages.
 
 use super::marker::Marker;
 
@@ -12,61 +12,61 @@ pub enum Problem {
     /// The bytes end before the marker EOI.
     #[error("the picture ends before EOI")]
     Truncated,
-    /// A marker should be here, and another byte is.
+    /// Another byte stands where a marker should be.
     #[error("{found:#04X} where a marker (FF) should be")]
     NoMarker {
-        /// The byte found instead.
+        /// The byte that stands in place of the marker.
         found: u8,
     },
-    /// Another picture begins inside this one, whose rest was lost.
+    /// Another picture begins before the end of this one. The rest of this picture was lost.
     #[error("another picture begins (SOI) before the EOI of this one")]
     SoiInside,
-    /// A marker that is not allowed here.
+    /// A marker that is not allowed in this position.
     #[error("unexpected marker {marker}")]
     UnexpectedMarker {
         /// The marker.
         marker: Marker,
     },
-    /// A coding process that browsers do not show: lossless, arithmetic or hierarchical.
+    /// A coding process that browsers cannot display: lossless, arithmetic or hierarchical.
     #[error("{marker}: lossless, arithmetic and hierarchical JPEG are not supported")]
     UnsupportedProcess {
-        /// The marker that announces it.
+        /// The marker that announces the coding process.
         marker: Marker,
     },
-    /// A segment that is shorter than its required content.
+    /// A segment that is too short for its content.
     #[error("{marker} length {length} is below {least}")]
     TooShort {
-        /// The segment.
+        /// The marker of the segment.
         marker: Marker,
-        /// Its declared length in bytes, including the two bytes of the length field.
+        /// The segment's declared length in bytes, including the two bytes of the length field.
         length: usize,
-        /// The minimum length for the content that the segment must have, or declares to have.
+        /// The minimum length in bytes for the content that the segment must have or declares.
         least: usize,
     },
     /// A segment that is longer than its content.
     #[error("{marker} length {length} is above {most}")]
     TooLong {
-        /// The segment.
+        /// The marker of the segment.
         marker: Marker,
-        /// Its declared length in bytes, including the two bytes of the length field.
+        /// The segment's declared length in bytes, including the two bytes of the length field.
         length: usize,
-        /// The length of the content that the segment declares.
+        /// The length in bytes of the content that the segment declares.
         most: usize,
     },
     /// A field of a segment is out of range.
     #[error("{marker}: {field} {value} is not supported")]
     BadField {
-        /// The segment.
+        /// The marker of the segment.
         marker: Marker,
-        /// The field, as T.81 describes it.
+        /// The name of the field, as T.81 describes it.
         field: &'static str,
-        /// Its value.
+        /// The value of the field.
         value: usize,
     },
     /// The width is zero.
     #[error("the width is zero")]
     ZeroWidth,
-    /// The height is zero: it would follow in a DNL segment, which browsers do not support.
+    /// The height is zero. A zero says that the height follows in a DNL segment, which browsers do not support.
     #[error("the height is zero (left to a DNL segment, which is not supported)")]
     ZeroHeight,
     /// A scan begins before the frame header.
@@ -75,7 +75,7 @@ pub enum Problem {
     /// A scan begins before any quantization table.
     #[error("SOS before any quantization table (DQT)")]
     NoQuantizationTables,
-    /// A progressive picture without Huffman tables: there are no standard ones for it.
+    /// A progressive picture has no Huffman tables. There are no standard tables for progressive pictures.
     #[error("progressive picture without Huffman tables (DHT)")]
     NoHuffmanTables,
     /// A scan without any coded data.
@@ -84,12 +84,12 @@ pub enum Problem {
     /// The picture ends without a scan.
     #[error("EOI before any scan (SOS)")]
     NoScan,
-    /// The picture has more pixels than the caller's bound.
+    /// The picture has more pixels than the caller's limit.
     #[error("{pixels} pixels are more than {max_pixels}")]
     TooManyPixels {
-        /// Width times height.
+        /// The number of pixels: width times height.
         pixels: usize,
-        /// The bound.
+        /// The caller's limit, in pixels.
         max_pixels: usize,
     },
     /// The markers are in order, but the coded data cannot be decoded.

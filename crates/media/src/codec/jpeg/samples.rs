@@ -1,4 +1,4 @@
-//! Pictures for tests; `testdata/README.md` says where they come from.
+//! Pictures for tests. `testdata/README.md` says where the pictures come from.
 
 pub(super) const PLAIN: &[u8] = include_bytes!("../../../../../testdata/ffmpeg-mjpeg.jpg");
 pub(super) const NO_DHT: &[u8] = include_bytes!("../../../../../testdata/ffmpeg-mjpeg-no-dht.jpg");
@@ -6,7 +6,7 @@ pub(super) const THUMBNAIL: &[u8] = include_bytes!("../../../../../testdata/ffmp
 pub(super) const PROGRESSIVE: &[u8] = include_bytes!("../../../../../testdata/imagemagick-progressive.jpg");
 pub(super) const ALL: [&[u8]; 4] = [PLAIN, NO_DHT, THUMBNAIL, PROGRESSIVE];
 
-/// A picture of 16 by 8 pixels, written segment by segment; each test changes the part that it tests.
+/// A JPEG image of 16 by 8 pixels as a list of segments. Each test replaces or inserts the segment that it tests.
 pub(super) struct JpegBuilder(pub(super) Vec<(u8, Vec<u8>)>);
 
 impl JpegBuilder {
@@ -21,7 +21,7 @@ impl JpegBuilder {
         ])
     }
 
-    /// Replaces the body of the first segment with this marker.
+    /// Replaces the body of the first segment that has the marker `marker`.
     pub(super) fn with(mut self, marker: u8, body: &[u8]) -> Self {
         let part = self.0.iter_mut().find(|part| part.0 == marker).expect("the picture has the segment");
         part.1 = body.to_vec();
@@ -33,13 +33,13 @@ impl JpegBuilder {
         self
     }
 
-    /// Inserts a segment before all others.
+    /// Inserts a segment before all other segments.
     pub(super) fn before(mut self, marker: u8, body: &[u8]) -> Self {
         self.0.insert(0, (marker, body.to_vec()));
         self
     }
 
-    /// SOI, the segments, then `tail`: coded data and its end.
+    /// Returns the bytes of the picture: SOI, the segments, then `tail`, which is the coded data and EOI.
     pub(super) fn bytes(&self, tail: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0xFF, 0xD8];
         for (marker, body) in &self.0 {

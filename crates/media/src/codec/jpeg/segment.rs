@@ -1,7 +1,7 @@
 //! The segments whose content decides whether a decoder can read the picture (T.81 B.2.2 to B.2.4).
 //!
-//! Each function takes the whole segment, from its length field on, and checks whether it is plausible. All other
-//! segments are skipped by their length.
+//! Each function takes a whole segment, which begins with the length field, and checks whether the segment is
+//! plausible. All other segments are skipped by their length.
 
 use super::header::Process;
 use super::marker::Marker;
@@ -11,9 +11,9 @@ use crate::Error;
 /// One whole segment.
 pub(super) struct Segment<'a> {
     pub(super) marker: Marker,
-    /// Where the length field begins, in bytes from the start of the picture.
+    /// Offset of the length field, in bytes from the start of the picture.
     pub(super) offset: usize,
-    /// The length field and everything that it counts.
+    /// The length field and all bytes that the length counts.
     pub(super) bytes: &'a [u8],
 }
 
@@ -54,8 +54,9 @@ impl Segment<'_> {
         Ok(())
     }
 
-    /// Parses a frame header (T.81 B.2.2): precision, size, components with sampling factors and table selectors.
-    /// Components should have unique identifiers; if they do not, decoders go by their order.
+    /// Parses a frame header (T.81 B.2.2): precision, size, and the components with sampling factors and table
+    /// selectors. Components should have unique identifiers, but duplicates are accepted: decoders then go by the order
+    /// of the components.
     pub(super) fn frame_header(&self, process: Process) -> Result<FrameHeader, Error> {
         self.check_min_len(8)?;
         let bytes = self.bytes;
@@ -90,7 +91,7 @@ impl Segment<'_> {
         Ok(FrameHeader { process, width_px, height_px, components, component_ids: ids })
     }
 
-    /// Checks a scan header (T.81 B.2.3) against the components of its frame.
+    /// Checks a scan header (T.81 B.2.3) against the components of `frame`.
     pub(super) fn scan_header(&self, frame: &FrameHeader) -> Result<(), Error> {
         self.check_min_len(6)?;
         let count = self.bytes[2];
@@ -111,7 +112,7 @@ impl Segment<'_> {
         Ok(())
     }
 
-    /// Walks the Huffman tables of a DHT segment (T.81 B.2.4.2) and returns their number.
+    /// Counts the Huffman tables of a DHT segment (T.81 B.2.4.2).
     pub(super) fn count_huffman_tables(&self) -> Result<usize, Error> {
         let (mut at, mut tables) = (2, 0);
         while at < self.bytes.len() {
@@ -131,7 +132,7 @@ impl Segment<'_> {
         Ok(tables)
     }
 
-    /// Walks the quantization tables of a DQT segment (T.81 B.2.4.1) and returns their number.
+    /// Counts the quantization tables of a DQT segment (T.81 B.2.4.1).
     pub(super) fn count_quantization_tables(&self) -> Result<usize, Error> {
         let (mut at, mut tables) = (2, 0);
         while at < self.bytes.len() {

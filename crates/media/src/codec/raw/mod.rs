@@ -1,7 +1,8 @@
-//! Raw pictures: samples as a sensor or capture card delivers them, before any coding.
+//! Raw pictures: uncompressed samples, as a sensor or capture card delivers them.
 //!
-//! Names and layouts are those of the V4L2 pixel formats (Linux kernel documentation, "Image Formats"). In memory a
-//! picture is always packed here: no padding after a row, one plane after the other. Encoding does not belong here.
+//! Names and layouts are those of the V4L2 pixel formats (Linux kernel documentation, "Image Formats"). Pictures are
+//! always packed in memory: there is no padding after a row, and one plane follows the other. Encoding does not belong
+//! here.
 
 mod pack;
 
@@ -33,7 +34,7 @@ pub enum PixelFormat {
     Grey,
 }
 
-/// The range of the samples of a raw picture.
+/// The value range of the samples of a raw picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ColorRange {
     /// 0 to 255, as in JPEG.
@@ -45,16 +46,16 @@ pub enum ColorRange {
 /// One plane of a raw picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlaneLayout {
-    /// Where the plane begins in the picture's bytes.
+    /// Offset of the plane in the picture's bytes.
     pub offset: usize,
-    /// Bytes in one row.
+    /// Length of one row in bytes.
     pub row_bytes: usize,
-    /// Rows.
+    /// Number of rows.
     pub rows: usize,
 }
 
 impl PixelFormat {
-    /// All formats, in the order in which messages list them.
+    /// All formats, in the order in which error messages list them.
     pub const ALL: [Self; 9] = [
         Self::Yuyv,
         Self::Uyvy,
@@ -67,7 +68,7 @@ impl PixelFormat {
         Self::Grey,
     ];
 
-    /// The name in URLs, log and API: lower case.
+    /// Returns the format's name in URLs, the log and the API, in lower case.
     pub fn name(self) -> &'static str {
         match self {
             Self::Yuyv => "yuyv",
@@ -82,18 +83,19 @@ impl PixelFormat {
         }
     }
 
-    /// The format of this name, in any case.
+    /// Returns the format with this name; case does not matter.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.name().eq_ignore_ascii_case(name))
     }
 
-    /// Whether the samples are luma and chroma, whose range may be limited, and not red, green and blue.
+    /// Returns whether the samples are luma and chroma (or luma alone) instead of red, green and blue. Only luma and
+    /// chroma can have a limited range.
     pub fn is_yuv(self) -> bool {
         !matches!(self, Self::Rgb24 | Self::Bgr24)
     }
 
-    /// The planes of a picture of this size, in the order of its bytes. At an odd side, the last chroma sample covers a
-    /// single column or row.
+    /// Returns the layout of each plane of a picture of this size, in memory order. If a side is odd, the last chroma
+    /// sample covers a single column or row.
     pub fn planes(self, width_px: u32, height_px: u32) -> Vec<PlaneLayout> {
         let (width, height) = (width_px as usize, height_px as usize);
         let (half_width, half_height) = (width.div_ceil(2), height.div_ceil(2));
@@ -115,7 +117,7 @@ impl PixelFormat {
         planes
     }
 
-    /// The number of bytes of a picture of this size.
+    /// Returns the number of bytes of a picture of this size.
     pub fn len_bytes(self, width_px: u32, height_px: u32) -> usize {
         self.planes(width_px, height_px).iter().map(|plane| plane.row_bytes * plane.rows).sum()
     }

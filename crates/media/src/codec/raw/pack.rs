@@ -1,15 +1,15 @@
-//! Makes raw pictures from drawn ones: for the test camera and for tests of encoders.
+//! Converts RGB pictures to raw pictures, for the test camera and for tests of encoders.
 //!
-//! Luma and chroma by ITU-T T.871 (JFIF; the matrix of BT.601), each chroma sample the mean of the pixels that share
-//! it.
+//! Luma and chroma are computed by ITU-T T.871 (JFIF, which uses the matrix of BT.601). Each chroma sample is the mean
+//! of the pixels that share the sample.
 
 use super::{ColorRange, PixelFormat};
 use crate::codec::RgbImage;
 
-/// Coefficients are in 65,536ths; this rounds them.
+/// One half in the unit of the coefficients, which is 1/65,536. Adding one half before the division rounds the result.
 const HALF: i32 = 1 << 15;
 
-/// The picture's samples in `format`, packed.
+/// Returns the picture's samples in `format`, packed.
 pub fn pack(picture: &RgbImage, format: PixelFormat, range: ColorRange) -> Vec<u8> {
     let (width, height) = (picture.width_px(), picture.height_px());
     let mut data = Vec::with_capacity(format.len_bytes(width, height));
@@ -54,7 +54,7 @@ pub fn pack(picture: &RgbImage, format: PixelFormat, range: ColorRange) -> Vec<u
     data
 }
 
-/// A picture as luma and chroma.
+/// A picture whose pixels are read as luma and chroma.
 struct Samples<'a> {
     picture: &'a RgbImage,
     range: ColorRange,
@@ -70,7 +70,7 @@ impl Samples<'_> {
         }
     }
 
-    /// Cb and Cr of two adjacent pixels, averaged over `rows` rows.
+    /// Returns Cb and Cr of two adjacent pixels, averaged over `rows` rows.
     fn chroma(&self, x: u32, y: u32, rows: u32) -> [u8; 2] {
         let (mut sum, mut count) = ([0; 3], 0);
         for y in y..(y + rows).min(self.picture.height_px()) {

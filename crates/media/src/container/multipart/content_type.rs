@@ -1,14 +1,15 @@
-//! The boundary parameter of a `Content-Type` header, as cameras write it.
+//! Parses the boundary parameter of a `Content-Type` header as cameras write it.
 
-/// The boundary that a `Content-Type` header declares, as written there; `None` if it declares none.
+/// Returns the boundary that a `Content-Type` header declares, unchanged; `None` if the header declares none.
 ///
-/// This accepts any case of the parameter's name, blanks around `=`, quotes and a quote that never closes. It keeps
-/// leading dashes: the [`Parser`](super::Parser) finds out whether they belong to the boundary.
+/// The parameter's name is accepted in upper or lower case, with blanks around `=`, with quotes, and with a quote that
+/// is never closed. Leading dashes are kept: the [`Parser`](super::Parser) finds out whether they belong to the
+/// boundary.
 pub fn boundary_from_content_type(content_type: &str) -> Option<String> {
     let mut rest = content_type;
     while let Some(semicolon) = rest.find(';') {
         let (name, value) = rest[semicolon + 1..].split_once('=')?;
-        // A parameter without a value may precede `boundary`.
+        // A parameter without a value can precede `boundary`.
         if name.contains(';') {
             rest = &rest[semicolon + 1..];
             continue;
@@ -22,7 +23,7 @@ pub fn boundary_from_content_type(content_type: &str) -> Option<String> {
     None
 }
 
-/// Reads one token or quoted string (RFC 9110 §5.6.6); returns it without quotes, and the text after it.
+/// Reads one token or quoted string (RFC 9110 §5.6.6). Returns the value without quotes, and the text after it.
 fn parameter_value(text: &str) -> (String, &str) {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find(';').unwrap_or(text.len());

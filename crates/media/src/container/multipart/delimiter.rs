@@ -1,11 +1,11 @@
-//! The line between two parts: learned once from the stream, then searched byte by byte.
+//! The delimiter: the boundary line between two parts, learned once from the stream and then searched for byte by byte.
 //!
-//! The boundary that a camera declares in its header and the one that it sends often differ in the leading dashes. So
-//! the parser searches for the literal text of the first boundary line.
+//! The boundary that a camera declares in its header and the boundary that the camera sends often differ in the leading
+//! dashes. So the parser searches for the literal text of the first boundary line.
 
 use memchr::memmem;
 
-/// The maximum length of a boundary line: RFC 2046 allows 70 characters, and dashes come on top.
+/// The maximum length of a boundary line in bytes. RFC 2046 allows 70 characters, to which dashes are added.
 const MAX_LINE_BYTES: usize = 200;
 
 /// The start of nearly every header block.
@@ -14,19 +14,20 @@ pub(super) const HEADER_START: &[u8] = b"content-";
 /// The literal text of the boundary line, dashes included.
 #[derive(Debug)]
 pub(super) struct Delimiter {
-    /// A line feed and the text. The carriage return before it is optional, so it is not part of the needle.
+    /// Finds a line feed followed by the text. The carriage return before the line feed is optional, so it is not
+    /// searched for.
     finder: memmem::Finder<'static>,
-    /// The text without the line feed.
+    /// Finds the text without the line feed.
     text_finder: memmem::Finder<'static>,
 }
 
-/// Whether bytes begin with the delimiter.
+/// The result of comparing bytes with the delimiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Match {
-    /// Yes; its length in bytes, including the line ends before it.
+    /// Yes. The value is the length of the delimiter in bytes, including the line ends before the text.
     Yes(usize),
     No,
-    /// It needs more bytes to decide.
+    /// More bytes are needed to decide.
     Incomplete,
 }
 
@@ -39,27 +40,27 @@ impl Delimiter {
         }
     }
 
-    /// The delimiter without line ends.
+    /// Returns the text of the delimiter without line ends.
     pub(super) fn text(&self) -> &[u8] {
         self.text_finder.needle()
     }
 
-    /// Length of the delimiter with the line feed before it, in bytes.
+    /// Returns the length in bytes of the delimiter with the line feed before it.
     pub(super) fn needle_len(&self) -> usize {
         self.finder.needle().len()
     }
 
-    /// The position of the line feed before the first delimiter at or after `from`.
+    /// Returns the offset of the line feed before the first delimiter. The search starts at the offset `from`.
     pub(super) fn find(&self, bytes: &[u8], from: usize) -> Option<usize> {
         self.finder.find(&bytes[from..]).map(|at| from + at)
     }
 
-    /// The position of the first delimiter, with or without a line end before it.
+    /// Returns the offset of the first delimiter, with or without a line end before it.
     pub(super) fn find_text(&self, bytes: &[u8]) -> Option<usize> {
         self.text_finder.find(bytes)
     }
 
-    /// Whether `bytes` begin with the delimiter.
+    /// Checks whether `bytes` begin with the delimiter.
     pub(super) fn match_text(&self, bytes: &[u8]) -> Match {
         let text = self.text();
         match bytes.get(..text.len()) {
@@ -69,7 +70,7 @@ impl Delimiter {
         }
     }
 
-    /// Whether `bytes` begin with the delimiter, after at most two line ends.
+    /// Checks whether `bytes` begin with the delimiter, after at most two line ends.
     pub(super) fn match_after_line_end(&self, bytes: &[u8]) -> Match {
         let line_ends = bytes.iter().take(4).take_while(|b| matches!(b, b'\r' | b'\n')).count();
         match self.match_text(&bytes[line_ends..]) {
@@ -79,21 +80,21 @@ impl Delimiter {
     }
 }
 
-/// Finds out what the delimiter is.
+/// Learns the delimiter of a stream from the lines before the first part.
 #[derive(Debug, Default)]
 pub(super) struct BoundaryDetector {
-    /// The boundary that the header declares, without leading dashes.
+    /// The boundary that the header of the stream declares, without leading dashes; `None` if it declares none.
     declared: Option<Box<[u8]>>,
-    /// The last line, if it could be a boundary other than the declared one.
+    /// The previous line, if it could be a boundary other than the declared one.
     candidate: Option<Box<[u8]>>,
 }
 
 /// The meaning of a line before the first part.
 #[derive(Debug)]
 pub(super) enum PreambleLine {
-    /// Anything.
+    /// Any other line.
     Other,
-    /// The line begins with the boundary.
+    /// A line that begins with the boundary.
     Boundary(Delimiter),
     /// The first header of a part; the line before it was the boundary.
     Header(Delimiter),
@@ -106,10 +107,10 @@ impl BoundaryDetector {
         Self { declared, candidate: None }
     }
 
-    /// Takes the next line, without its end.
+    /// Classifies the next line, which is given without its line end.
     ///
-    /// An undeclared boundary is believed when it is the first line with two dashes and none was declared at all, or
-    /// when a header follows it.
+    /// A line that is not the declared boundary is accepted as the boundary in two cases. Either no boundary was
+    /// declared and this is the first line that begins with two dashes, or a part header follows on the next line.
     pub(super) fn classify_line(&mut self, line: &[u8]) -> PreambleLine {
         let dashes = line.iter().take_while(|&&b| b == b'-').count();
         if let Some(declared) = &self.declared
@@ -137,8 +138,8 @@ impl BoundaryDetector {
     }
 }
 
-/// The text at the start of `line`, which begins with `dashes`, if it is the `declared` boundary. Dashes at the end of
-/// the declared one may be missing.
+/// Returns the boundary at the start of `line` if it is the `declared` boundary. `dashes` is the number of dashes at
+/// the start of `line`. Dashes at the end of the declared boundary are optional in the line.
 fn match_declared<'a>(line: &'a [u8], dashes: usize, declared: &[u8]) -> Option<&'a [u8]> {
     let core = &line[dashes..];
     let without_dashes = &declared[..declared.iter().rposition(|&b| b != b'-').map_or(0, |last| last + 1)];
@@ -146,7 +147,7 @@ fn match_declared<'a>(line: &'a [u8], dashes: usize, declared: &[u8]) -> Option<
     (dashes > 0 || line.trim_ascii_end().len() == known.len()).then(|| &line[..dashes + known.len()])
 }
 
-/// The line without the header that some cameras write right after the boundary.
+/// Returns the line without the header that some cameras write right after the boundary.
 fn without_header(line: &[u8]) -> &[u8] {
     let is_header = |window: &[u8]| window.eq_ignore_ascii_case(HEADER_START);
     &line[..line.windows(HEADER_START.len()).position(is_header).unwrap_or(line.len())]

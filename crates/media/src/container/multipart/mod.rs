@@ -2,7 +2,7 @@
 //! nearly every camera supports.
 //!
 //! [`Writer`] makes the bytes of a stream, [`Parser`] parses all the variants that cameras send. Both carry parts of
-//! any content type and know nothing of sockets, of HTTP or of what a part means.
+//! any content type. They use no sockets and no HTTP, and do not interpret the parts.
 //!
 //! ```
 //! use framecast_media::container::multipart::{ParserEvent, Parser, Writer};
@@ -41,16 +41,16 @@ pub enum Problem {
     /// The headers of a part exceed the maximum length.
     #[error("the headers of a part are longer than {limit_bytes} bytes")]
     HeaderTooLong {
-        /// The bound, in bytes.
+        /// The limit, in bytes.
         limit_bytes: usize,
     },
     /// A part has too many headers.
     #[error("a part has more than {limit} headers")]
     TooManyHeaders {
-        /// The bound.
+        /// The maximum number of headers.
         limit: usize,
     },
-    /// Nothing in the stream looks like the line between two parts.
+    /// Nothing in the stream looks like a boundary line between two parts.
     #[error("no boundary line in the first {limit_bytes} bytes: this is not a multipart stream")]
     NoBoundary {
         /// How many bytes were searched.

@@ -1,9 +1,9 @@
-//! Parses a multipart stream in whatever variant a camera sends it.
+//! Parses a multipart stream in whatever variant a camera sends.
 //!
-//! The parser ends a part as soon as its end is certain, because in a live stream the next bytes are a frame away. A
-//! part with a `Content-Length` ends at that length, before the next bytes arrive. The parser then checks the length
-//! against the next boundary, and ignores the lengths of a camera that counts wrong. If the parts are known to be
-//! pictures, the end of the picture overrides the length. All other parts end at the boundary. The result does not
+//! The parser ends a part as soon as its end is certain, because in a live stream the next bytes arrive a frame later.
+//! A part with a `Content-Length` ends at that length, before the next bytes arrive. The parser then checks the length
+//! against the next boundary, and ignores the lengths of a camera that sends wrong lengths. If the parts are known to
+//! be pictures, the end of the picture overrides the length. All other parts end at the boundary. The result does not
 //! depend on how the stream is divided into pushes: each decision depends on the bytes only.
 
 mod body;
@@ -18,12 +18,13 @@ use crate::Error;
 use crate::container::DEFAULT_MAX_PICTURE_BYTES;
 use picture::{PictureSearch, Tail};
 
-/// The memory bounds of a stream. A part beyond them is an error; the parser goes on at the next boundary.
+/// The memory limits of a parser. A part that exceeds a limit is an error, after which the parser goes on at the next
+/// boundary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The largest body, in bytes; also the maximum number of bytes before the first boundary.
+    /// The maximum size of a body in bytes, and also the maximum number of bytes before the first boundary.
     pub max_body_bytes: usize,
-    /// The largest header block of a part, line ends included, in bytes.
+    /// The maximum size of a part's header block in bytes, line ends included.
     pub max_header_bytes: usize,
     /// The maximum number of headers in a part.
     pub max_headers: usize,
@@ -35,31 +36,35 @@ impl Default for Limits {
     }
 }
 
-/// Where a part ends.
+/// The rule for where a part ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PartEnd {
-    /// At its `Content-Length` if that is correct, otherwise at the boundary: right for every content type.
+    /// At the part's `Content-Length` if the length is correct, otherwise at the boundary. This rule is right for every
+    /// content type.
     #[default]
     AtBoundary,
-    /// At the end of the JPEG image in it, whatever its `Content-Length` says; like other parts if it contains none.
-    /// Many cameras send the boundary only before the next picture; this yields a picture a whole frame earlier. CR and
-    /// LF before the picture are skipped; other bytes before it stay in the body.
+    /// At the end of the JPEG image in the part, whatever its `Content-Length` says. A part without a JPEG image ends
+    /// as in [`PartEnd::AtBoundary`]. Many cameras send the boundary only before the next picture; for these cameras,
+    /// this rule yields each picture a whole frame earlier. CR and LF before the picture are skipped; other bytes
+    /// before the picture stay in the body.
     AtJpegEoi,
 }
 
-/// What the parser found next.
+/// What the parser found in the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ParserEvent {
-    /// A part is complete.
+    /// A complete part.
     Part(Part),
-    /// The closing boundary, after which no part should follow. Some cameras go on, and so does the parser.
+    /// The closing boundary, after which no part should follow. Some cameras send more parts after the closing
+    /// boundary, so the parser continues too.
     End,
 }
 
-/// Takes the bytes of a stream in pieces and yields its parts.
+/// Parses a multipart stream, whose bytes arrive in pieces, into parts.
 ///
 /// After each [`push`](Self::push) call [`next_event`](Self::next_event) until it yields `None`; the parser then holds
-/// at most one incomplete part. It copies a body once, into its buffer, and hands it out from there.
+/// at most one incomplete part. The parser copies a body once, into its buffer; the part that it returns shares this
+/// buffer.
 #[derive(Debug)]
 pub struct Parser {
     limits: Limits,
@@ -67,7 +72,7 @@ pub struct Parser {
     buf: BytesMut,
     /// Where `buf` begins, in bytes from the start of the stream.
     offset: u64,
-    /// How far the current state has searched `buf` without a match.
+    /// The offset in `buf` up to which the current state has searched without a match.
     scanned: usize,
     state: State,
     boundary_detector: BoundaryDetector,
@@ -75,61 +80,64 @@ pub struct Parser {
     /// The headers of the current part.
     headers: Headers,
     length_trust: LengthTrust,
-    /// The walk over the picture in the current body.
+    /// The search for the picture in the current body.
     picture_search: PictureSearch,
-    /// Whether a picture without EOI had the length that its part declared.
+    /// Whether this camera sends pictures without EOI: a picture without EOI ended at its declared length, followed by
+    /// a boundary.
     lacks_eoi: bool,
     trailing_junk_count: u64,
-    /// The size of the previous body, as an estimate of the next.
+    /// The size of the previous body, as an estimate of the size of the next body.
     last_body_bytes: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// Before the first boundary. `false_pictures`: how many picture starts there led to no picture.
+    /// Before the first boundary. `false_pictures` is the number of SOI markers so far from which no whole picture
+    /// followed.
     Preamble { read_bytes: usize, false_pictures: u8 },
-    /// A picture before the first boundary.
+    /// In a picture before the first boundary.
     PreamblePicture { read_bytes: usize, false_pictures: u8 },
-    /// Right after a boundary. `has_empty_part`: that boundary ended a part without a body. The sender may have ended
-    /// the stream this way, if it had already sent the headers of the next part.
+    /// Right after a boundary. `has_empty_part` says that this boundary ended a part without a body. A sender that has
+    /// already sent the headers of the next part ends the stream in this way.
     AfterBoundary { has_empty_part: bool },
-    /// After the two dashes that say that no part follows.
+    /// After the two dashes of the closing boundary, which say that no part follows.
     AfterEnd,
-    /// In a header block. `is_boundary_line`: its first line is the rest of the boundary's line.
+    /// In a header block. `is_boundary_line` says that the next line is the rest of the boundary's line.
     Headers { read_bytes: usize, is_boundary_line: bool },
-    /// A body of this length, if the header is right.
+    /// In a body whose declared length is `len`, if the header is right.
     SizedBody { len: usize },
-    /// A body that does not look as if it had this length: the next bytes decide.
+    /// At the end of a body that does not look as if its length were the declared `len`. The bytes after the body
+    /// decide.
     SuspectBody { len: usize },
-    /// A body that ends at the boundary.
+    /// In a body that ends at the boundary.
     UnsizedBody,
-    /// Bytes that belong to no part, up to the next boundary.
+    /// In bytes that belong to no part, up to the next boundary.
     Gap { expects_boundary: bool, is_after_sized: bool },
-    /// The start of a body that should be a picture.
+    /// At the start of a body that should be a picture.
     PictureStart { declared: Option<usize> },
-    /// A picture that should be `len` bytes long, and may end before.
+    /// In a picture whose declared length is `len` bytes, but which can end earlier.
     SizedPicture { len: usize },
-    /// A picture without EOI at its declared length: the next bytes decide.
+    /// At the declared length of a picture that has no EOI there. The next bytes decide where the picture ends.
     SuspectPicture { len: usize },
-    /// A body that may contain a picture, and ends at the picture's end or at the boundary.
+    /// In a body that might contain a picture. The body ends at the picture's end or at the boundary.
     UnsizedPicture { declared: Option<usize> },
-    /// The bytes after a picture, up to the next boundary.
+    /// In the bytes after a picture, up to the next boundary.
     Tail(Tail),
-    /// The parser found no boundary.
+    /// No boundary was found.
     Failed,
 }
 
-/// What the parser knows about the `Content-Length` headers of this stream.
+/// Whether the `Content-Length` headers of this stream are correct, as far as the parser has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LengthTrust {
     Unknown,
-    /// A boundary followed at the declared length.
+    /// A body was followed by a boundary at its declared length.
     Proven,
-    /// Something else followed there.
+    /// A body was not followed by a boundary at its declared length.
     Refuted,
 }
 
-/// How a step of the parser ended.
+/// The result of one step of the parser.
 enum Step {
     Continue,
     NeedBytes,
@@ -137,8 +145,8 @@ enum Step {
 }
 
 impl Parser {
-    /// A parser for a stream whose header declares `boundary`, with or without leading dashes; with `None` the first
-    /// line that begins with two dashes is the boundary.
+    /// Creates a parser for a stream whose header declares `boundary`, with or without leading dashes. If `boundary` is
+    /// `None`, the first line that begins with two dashes is the boundary.
     pub fn new(boundary: Option<&str>) -> Self {
         Self {
             limits: Limits::default(),
@@ -158,32 +166,32 @@ impl Parser {
         }
     }
 
-    /// The same parser with other bounds.
+    /// Replaces the memory limits.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// The same parser with another rule for the end of parts.
+    /// Replaces the rule for where parts end.
     #[must_use]
     pub fn with_part_end(mut self, part_end: PartEnd) -> Self {
         self.part_end = part_end;
         self
     }
 
-    /// Takes the next bytes of the stream.
+    /// Appends the next bytes of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         if !matches!(self.state, State::Failed) {
             self.buf.extend_from_slice(bytes);
         }
     }
 
-    /// The next event in the bytes pushed so far; `None` when it needs more.
+    /// Returns the next event in the bytes pushed so far, or `None` if more bytes are needed.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] and [`Error::Multipart`] if the stream exceeds the [`Limits`]. A part that does is skipped:
-    /// the next call goes on after it. Only [`Problem::NoBoundary`] is fatal.
+    /// [`Error::TooLarge`] and [`Error::Multipart`] if the stream exceeds the [`Limits`]. A part that exceeds the
+    /// limits is skipped, and the next call goes on after the part. Only [`Problem::NoBoundary`] is fatal.
     pub fn next_event(&mut self) -> Result<Option<ParserEvent>, Error> {
         loop {
             let step = match self.state {
@@ -220,14 +228,14 @@ impl Parser {
         }
     }
 
-    /// How many pictures so far had stray bytes after them, other than blanks and zeros, which were cut off. The parser
-    /// counts them as the bytes arrive, and only if parts end [at EOI](PartEnd::AtJpegEoi).
+    /// Returns how many pictures so far were followed by stray bytes other than blanks and zeros. The stray bytes were
+    /// cut off. A picture is counted when the stray bytes arrive, and only if parts end [at EOI](PartEnd::AtJpegEoi).
     pub fn trailing_junk_count(&self) -> u64 {
         self.trailing_junk_count
     }
 
-    /// Ends the stream and returns the last part, if only its boundary was missing. A part that is shorter than its
-    /// `Content-Length` is dropped. Call it when [`next_event`](Self::next_event) yields `None`.
+    /// Ends the stream and returns the last part if only the boundary after it is missing. A part that is shorter than
+    /// its `Content-Length` is dropped. Call this method when [`next_event`](Self::next_event) yields `None`.
     pub fn finish(mut self) -> Option<Part> {
         let (len, is_complete) = match self.state {
             State::SizedBody { len } | State::SuspectBody { len } if self.buf.len() >= len => (len, true),
@@ -288,7 +296,7 @@ impl Parser {
         part
     }
 
-    /// Length of the line at the start of the buffer, including its end.
+    /// Returns the length of the line at the start of the buffer, line end included; `None` if the line is incomplete.
     fn find_line(&mut self) -> Option<usize> {
         let found = memchr::memchr(b'\n', &self.buf[self.scanned..]).map(|at| self.scanned + at + 1);
         self.scanned = self.buf.len();
@@ -305,7 +313,7 @@ impl Parser {
         self.delimiter.as_ref().expect("the preamble ends when the delimiter is known")
     }
 
-    /// Goes on after the next boundary.
+    /// Drops the current part, so that the parser goes on after the next boundary.
     fn skip_to_boundary(&mut self, expects_boundary: bool) {
         self.headers = Headers::default();
         self.scanned = 0;
@@ -333,18 +341,18 @@ impl Parser {
     }
 }
 
-/// A line without its CR LF or LF.
+/// Returns the line without its CR LF or LF.
 fn trim_line(line: &[u8]) -> &[u8] {
     &line[..len_without_line_end(line)]
 }
 
-/// Length of `bytes` without one line end at the end.
+/// Returns the length of `bytes` without the last line end, if there is one.
 fn len_without_line_end(bytes: &[u8]) -> usize {
     let trimmed = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     trimmed.strip_suffix(b"\r").unwrap_or(trimmed).len()
 }
 
-/// How many bytes at the start are line ends.
+/// Counts the CR and LF bytes at the start of `bytes`.
 fn count_line_ends(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count()
 }

@@ -1,34 +1,36 @@
-//! What the parser yields.
+//! The parts that the parser yields.
 
 use bytes::Bytes;
 
-/// The headers of a part, in the order in which they came.
+/// The headers of a part, in the order in which they arrived.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(Box<str>, Box<str>)>);
 
 impl Headers {
-    /// The value of the first header called `name`, in any case, without surrounding blanks.
+    /// Returns the value of the first header called `name`, without surrounding blanks. The case of the name does not
+    /// matter.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Name and value of each header, as written.
+    /// Returns the name and the value of each header, as written.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 
-    /// The number of headers.
+    /// Returns the number of headers.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether the part has none.
+    /// Returns whether the part has no headers.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The length of the body that the part declares in `Content-Length`; `None` if it declares none, or several that
-    /// differ. Some cameras send a header with zero and a second one with the true length.
+    /// Returns the length of the body that the part declares in `Content-Length`. Returns `None` if the part declares
+    /// no length, or several lengths that differ. Some cameras send a header with zero and a second header with the
+    /// true length.
     pub(super) fn declared_len(&self) -> Option<usize> {
         let lengths = self.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
         let mut lengths: Vec<Option<usize>> = lengths.map(|(_, value)| leading_number(value)).collect();
@@ -39,7 +41,8 @@ impl Headers {
         if let [len] = lengths[..] { len } else { None }
     }
 
-    /// Adds one line without its end. Drops a line without a colon: some cameras put a status line there.
+    /// Adds one header line, given without its line end. A line without a colon is dropped, because some cameras put a
+    /// status line there.
     pub(super) fn add_line(&mut self, line: &[u8]) {
         let text = String::from_utf8_lossy(line);
         if let Some((name, value)) = text.split_once(':') {
@@ -48,7 +51,7 @@ impl Headers {
     }
 }
 
-/// The number at the start of `text`: some cameras write a unit or a comma after it.
+/// Returns the number at the start of `text`. Some cameras write a unit or a comma after the number.
 fn leading_number(text: &str) -> Option<usize> {
     let text = text.strip_prefix('+').unwrap_or(text);
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -62,14 +65,14 @@ pub struct Part {
     pub headers: Headers,
     /// The body, without the line end that belongs to the boundary after it.
     pub body: Bytes,
-    /// Where the body begins, in bytes from the start of the stream.
+    /// Offset of the body, in bytes from the start of the stream.
     pub offset: u64,
-    /// Whether the part declared its length and all of it arrived.
+    /// Whether the part declared its length and the whole body arrived.
     pub is_complete: bool,
 }
 
 impl Part {
-    /// The value of the first header called `name`, in any case.
+    /// Returns the value of the first header called `name`. The case of the name does not matter.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)
     }

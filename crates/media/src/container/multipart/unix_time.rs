@@ -1,11 +1,12 @@
-//! Seconds since 1970 as decimal text: the `X-Timestamp` header of uStreamer, mjpg-streamer and Framecast.
+//! Seconds since 1970 as decimal text, the format of the `X-Timestamp` header of uStreamer, mjpg-streamer and
+//! Framecast.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Parses seconds since 1970 with an optional fraction, such as `1700000000.123456`; `None` for anything else.
+/// Parses seconds since 1970 with an optional fraction, such as `1700000000.123456`. Returns `None` for any other text.
 ///
-/// No float is involved: a time that [`format_unix_seconds`] wrote is exact to the microsecond. Digits after the ninth
-/// of the fraction are dropped.
+/// The parser uses no floating point, so a time that [`format_unix_seconds`] wrote is exact to the microsecond. Digits
+/// after the ninth digit of the fraction are dropped.
 pub fn parse_unix_seconds(text: &str) -> Option<SystemTime> {
     let text = text.trim();
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -21,7 +22,7 @@ pub fn parse_unix_seconds(text: &str) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::new(seconds.parse().ok()?, nanos))
 }
 
-/// Writes seconds since 1970 with six digits after the point; a time before 1970 is written as zero.
+/// Formats a time as seconds since 1970 with six digits after the point. A time before 1970 becomes zero.
 pub fn format_unix_seconds(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("{}.{:06}", since.as_secs(), since.subsec_micros())

@@ -1,7 +1,8 @@
-//! Makes the bytes of a multipart stream.
+//! Writes multipart streams.
 //!
-//! Each call returns one contiguous buffer for one write, which all receivers of the same stream can share. The
-//! boundary follows the body in the same buffer, so that a reader knows at once that the part is complete.
+//! Each call returns one contiguous buffer for one write to a connection. All receivers of the same stream can share
+//! this buffer. The boundary follows the body in the same buffer, so that a reader knows at once that the part is
+//! complete.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -9,7 +10,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// A boundary has 1 to 70 characters out of the set in RFC 2046 §5.1.1 and does not end in a blank.
+    /// A boundary that RFC 2046 §5.1.1 does not allow. A boundary has 1 to 70 characters from the set defined there and
+    /// does not end in a blank.
     #[error(
         "{boundary:?} is not a multipart boundary: use 1 to 70 letters, digits, blanks and '()+_,-./:=?, with no blank \
          at the end"
@@ -18,16 +20,16 @@ pub enum WriteError {
         /// The rejected boundary.
         boundary: String,
     },
-    /// A header name is a token (RFC 9110 §5.6.2).
+    /// A header name that is not a token (RFC 9110 §5.6.2).
     #[error("{name:?} is not a header name")]
     HeaderName {
         /// The rejected name.
         name: String,
     },
-    /// A header value stays on its line.
+    /// A header value that does not stay on one line.
     #[error("the value of the header {name} contains a line end or a NUL")]
     HeaderValue {
-        /// The header's name.
+        /// The name of the header.
         name: String,
     },
 }
@@ -36,14 +38,14 @@ pub enum WriteError {
 ///
 /// There are two ways to send a stream; choose one for each connection.
 ///
-/// *In order*, for nearly every reader: [`opening`](Self::opening), then [`part`](Self::part) for each part.
+/// *In order*, for nearly every reader: first [`opening`](Self::opening), then [`part`](Self::part) for each part.
 ///
-/// *Ahead of time*, for Chromium, which paints a part only when the headers of the next one arrive (its bug 527446):
-/// [`opening_ahead`](Self::opening_ahead) with the headers of the first part, then [`part_ahead`](Self::part_ahead)
-/// with each body and the headers of the part after it. The caller sends those headers before it knows the next body,
-/// so they can contain neither its length nor its time.
+/// *Ahead of time*, for Chromium, which paints a part only when the headers of the next part arrive (Chromium bug
+/// 527446): first [`opening_ahead`](Self::opening_ahead) with the headers of the first part, then
+/// [`part_ahead`](Self::part_ahead) with each body and the headers of the part after it. The caller sends these headers
+/// before the next body exists, so the headers can contain neither the length nor the time of that body.
 ///
-/// Either way [`closing`](Self::closing) ends the stream. The writer has no state: one writer serves any number of
+/// In both ways, [`closing`](Self::closing) ends the stream. The writer has no state: one writer serves any number of
 /// connections, and all of them can share a buffer.
 ///
 /// ```
@@ -61,10 +63,10 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer that separates the parts with `boundary`, given without the two leading dashes.
+    /// Creates a writer that separates the parts with `boundary`, given without the two leading dashes.
     ///
     /// # Errors
-    /// [`WriteError::Boundary`] if RFC 2046 does not allow it.
+    /// [`WriteError::Boundary`] if RFC 2046 does not allow the boundary.
     pub fn new(boundary: &str) -> Result<Self, WriteError> {
         let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b" '()+_,-./:=?".contains(&b);
         if boundary.is_empty()
@@ -77,7 +79,7 @@ impl Writer {
         Ok(Self { boundary: boundary.into() })
     }
 
-    /// The value of the response's `Content-Type` header. The boundary is quoted only if necessary.
+    /// Returns the value of the response's `Content-Type` header. The boundary is quoted only if necessary.
     pub fn content_type(&self) -> String {
         let boundary = &self.boundary;
         if boundary.bytes().all(is_token) {
@@ -87,15 +89,15 @@ impl Writer {
         }
     }
 
-    /// The bytes before the first [`part`](Self::part).
+    /// Returns the bytes before the first [`part`](Self::part).
     pub fn opening(&self) -> Bytes {
         Bytes::from(format!("--{}\r\n", self.boundary))
     }
 
-    /// One part: headers, blank line, body, and the boundary after it.
+    /// Returns one part: headers, blank line, body, and the boundary after the body.
     ///
-    /// Headers are written as given. A `Content-Length` has to be among them if readers are to know the end early.
-    /// Copies the body once.
+    /// Headers are written as given. Readers can recognise the end of the body early only if the headers contain a
+    /// `Content-Length`. The body is copied once.
     ///
     /// # Errors
     /// [`WriteError::HeaderName`] or [`WriteError::HeaderValue`] if a header would not stay on its line.
@@ -103,8 +105,8 @@ impl Writer {
         self.part_into(BytesMut::new(), headers, body)
     }
 
-    /// Like [`part`](Self::part), in the memory of `buffer`, whose content is discarded; if it is too small, in new
-    /// memory.
+    /// Like [`part`](Self::part), but reuses the memory of `buffer`, whose content is discarded. If `buffer` is too
+    /// small, new memory is allocated.
     ///
     /// # Errors
     /// As [`part`](Self::part).
@@ -122,7 +124,8 @@ impl Writer {
         Ok(out.freeze())
     }
 
-    /// The bytes before the first [`part_ahead`](Self::part_ahead): the boundary and the headers of the first part.
+    /// Returns the bytes before the first [`part_ahead`](Self::part_ahead): the boundary and the headers of the first
+    /// part.
     ///
     /// # Errors
     /// [`WriteError::HeaderName`] or [`WriteError::HeaderValue`] if a header would not stay on its line.
@@ -134,7 +137,7 @@ impl Writer {
         Ok(out.freeze())
     }
 
-    /// The body whose headers were already sent, the boundary, and the headers of the next part.
+    /// Returns the body whose headers were already sent, the boundary, and the headers of the next part.
     ///
     /// # Errors
     /// [`WriteError::HeaderName`] or [`WriteError::HeaderValue`] if a header would not stay on its line.
@@ -142,8 +145,8 @@ impl Writer {
         self.part_ahead_into(BytesMut::new(), headers_of_next, body)
     }
 
-    /// Like [`part_ahead`](Self::part_ahead), in the memory of `buffer`, whose content is discarded; if it is too small,
-    /// in new memory.
+    /// Like [`part_ahead`](Self::part_ahead), but reuses the memory of `buffer`, whose content is discarded. If
+    /// `buffer` is too small, new memory is allocated.
     ///
     /// # Errors
     /// As [`part_ahead`](Self::part_ahead).
@@ -162,15 +165,15 @@ impl Writer {
         Ok(out.freeze())
     }
 
-    /// The bytes that end the stream, in either way of sending.
+    /// Returns the bytes that end the stream, for both ways of sending.
     ///
-    /// The boundary that announces another part was sent before, so this ends that part while it is empty. Strict and
-    /// lenient readers both take this as the end.
+    /// The boundary that announces another part was already sent. So these bytes end that part while it is empty.
+    /// Strict and lenient readers both accept this as the end of the stream.
     pub fn closing(&self) -> Bytes {
         Bytes::from(format!("\r\n--{}--\r\n", self.boundary))
     }
 
-    /// Length of a line end and the boundary line.
+    /// Returns the length in bytes of the boundary line and the line end before it.
     fn delimiter_len(&self) -> usize {
         self.boundary.len() + 6
     }
@@ -187,7 +190,7 @@ impl Writer {
     }
 }
 
-/// Empties `buffer` for reuse; returns new memory of exactly `len` bytes if it is too small.
+/// Empties `buffer` for reuse. If `buffer` is too small, returns new memory of exactly `len` bytes.
 fn reuse_or_allocate(mut buffer: BytesMut, len: usize) -> BytesMut {
     if buffer.capacity() < len {
         return BytesMut::with_capacity(len);
@@ -196,7 +199,7 @@ fn reuse_or_allocate(mut buffer: BytesMut, len: usize) -> BytesMut {
     buffer
 }
 
-/// Characters of a token (RFC 9110 §5.6.2).
+/// Returns whether a token can contain the character `b` (RFC 9110 §5.6.2).
 fn is_token(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
 }
@@ -213,7 +216,7 @@ fn check_headers(headers: &[(&str, &str)]) -> Result<(), WriteError> {
     Ok(())
 }
 
-/// Length of the headers and the blank line.
+/// Returns the length in bytes of the headers and the blank line.
 fn headers_len(headers: &[(&str, &str)]) -> usize {
     headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>() + 2
 }

@@ -1,9 +1,9 @@
-//! Which tile's picture to send next over one connection, and when to send none.
+//! Decides which tile's picture to send next over one connection, and when to send none.
 //!
-//! Input: times, messages, and which tile has something new. Output: whose turn it is, the picture's sequence number,
-//! and the deadline for acknowledgements. The scheduler sends a picture when the tile's rate, the tile's window and the
-//! connection's budget of unacknowledged bytes allow it, so that the screen never shows old pictures. Pictures, sockets
-//! and clocks do not belong here.
+//! A tile is one place of the client's page that shows a camera. Input: times, messages, and which tile has a new
+//! picture. Output: whose turn it is, the picture's sequence number, and the deadline for acknowledgements. The
+//! scheduler sends a picture when the tile's rate, the tile's window and the connection's budget of unacknowledged
+//! bytes allow it, so that the screen never shows old pictures. Pictures, sockets and clocks do not belong here.
 
 #[cfg(test)]
 mod tests;
@@ -18,73 +18,75 @@ use tokio::time::Instant;
 use super::throughput::Throughput;
 use tile::{SentPicture, TileSchedule};
 
-/// The most tiles of a connection.
+/// The maximum number of tiles of a connection.
 pub const MAX_TILES: usize = 256;
 
-/// The most unacknowledged pictures of a tile: one is on its way while the client paints the one before.
+/// The maximum number of unacknowledged pictures of a tile: one is in flight while the client paints the previous one.
 pub const WINDOW: usize = 2;
 
-/// The least budget of unacknowledged bytes: what a link of 2 Mbit/s carries in a quarter of a second.
+/// The minimum budget of unacknowledged bytes: what a link of 2 Mbit/s carries in a quarter of a second.
 pub const MIN_BUDGET_BYTES: u64 = 64 * 1024;
 
-/// The greatest budget, whatever the acknowledgements of a client suggest.
+/// The maximum budget of unacknowledged bytes, whatever speed a client's acknowledgements suggest.
 const MAX_BUDGET_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How long a client may acknowledge nothing while pictures are on their way.
+/// How long a client can leave pictures unacknowledged before the server closes the connection.
 pub const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How fast, and with what share, a tile gets pictures.
+/// How often a tile gets pictures, and with what priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TilePace {
-    /// The least time between two pictures.
+    /// The minimum time between two pictures.
     pub interval: Duration,
-    /// The tile's share of the turns, 1 or more; 0 pauses it.
+    /// The tile's weight when tiles compete for the connection, 1 or more; 0 pauses the tile.
     pub priority: u8,
-    /// The latency budget: how long pictures may be on their way. The smallest of all tiles counts for the connection.
+    /// The latency budget: how long pictures should be in flight at most. The smallest budget of all tiles applies to
+    /// the connection.
     pub latency_budget: Duration,
 }
 
-/// The connection has [`MAX_TILES`] already.
+/// The error when the connection already has [`MAX_TILES`] tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooManyTiles;
 
-/// The client acknowledged a picture that was not sent.
+/// The error when the client acknowledged a picture that was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotSent;
 
 /// The result of an acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Acknowledged {
-    /// The number of pictures that are no longer on their way.
+    /// The number of pictures that this acknowledgement confirmed.
     pub pictures: usize,
-    /// The capture time of the picture that the acknowledgement names; `None` if it had been acknowledged before.
+    /// The capture time of the picture that the client named; `None` if that picture was acknowledged before.
     pub captured_at: Option<SystemTime>,
 }
 
-/// The tiles of one connection, and their pictures that are on their way.
+/// The schedule of one connection: its tiles and their unacknowledged pictures.
 #[derive(Debug, Default)]
 pub struct Scheduler {
     tiles: BTreeMap<u16, TileSchedule>,
-    /// The number of pictures sent for each tile. Kept after a tile is removed, because acknowledgements may still
-    /// arrive.
+    /// The number of pictures sent for each tile. The number is kept after a tile is removed, because acknowledgements
+    /// might still arrive.
     counts: BTreeMap<u16, u64>,
     in_flight: usize,
     in_flight_bytes: u64,
     throughput: Throughput,
-    /// The start of the last turn, in shares.
+    /// The virtual time of the fair queueing: the start of the last turn. See [`TileSchedule::start`].
     virtual_time: u64,
     turns: u64,
-    /// The start of the client's time to acknowledge: the last picture was sent, or the last acknowledgement arrived.
+    /// The start of the client's time limit for an acknowledgement: when the last picture was sent or the last
+    /// acknowledgement arrived.
     ack_awaited_since: Option<Instant>,
 }
 
 impl Scheduler {
-    /// A connection without tiles.
+    /// Creates the scheduler of a connection without tiles.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a tile, or sets another pace for an existing one.
+    /// Adds a tile, or changes the pace of an existing tile.
     ///
     /// # Errors
     /// [`TooManyTiles`] for a new tile beyond [`MAX_TILES`].
@@ -100,7 +102,8 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Removes a tile; its pictures on their way do not count any more. Returns whether the tile existed.
+    /// Removes a tile. Its unacknowledged pictures no longer count as bytes in flight. Returns whether the tile
+    /// existed.
     pub fn unsubscribe(&mut self, tile: u16) -> bool {
         let Some(gone) = self.tiles.remove(&tile) else { return false };
         self.in_flight_bytes -= gone.in_flight_bytes();
@@ -108,23 +111,26 @@ impl Scheduler {
         true
     }
 
-    /// `tile` has a new picture.
+    /// Records that `tile` has a new picture.
     pub fn announce(&mut self, tile: u16) {
         if let Some(known) = self.tiles.get_mut(&tile) {
             known.announce(self.virtual_time);
         }
     }
 
-    /// `tile` has nothing to show after all.
+    /// Records that `tile` no longer has a picture to send.
     pub fn withdraw(&mut self, tile: u16) {
         if let Some(known) = self.tiles.get_mut(&tile) {
             known.is_ready = false;
         }
     }
 
-    /// The tile that sends next at `now`: of those that have something new and may send, the one that has used the
-    /// least of its share. Among equals, the one of higher priority; then the one whose last turn is longest ago. So on
-    /// a link that cannot carry everything, each tile's part is in proportion to its priority, and none waits for ever.
+    /// Returns the tile whose turn it is at `now`. Only tiles count that have a new picture and are allowed to send it.
+    /// Among these, the tile that has used the least of its share comes first. Among equals, the tile with the highest
+    /// priority comes first, then the tile whose last turn is longest ago.
+    ///
+    /// So on a link that cannot carry everything, each tile gets a share in proportion to its priority, and no tile
+    /// waits for ever.
     pub fn next_tile(&self, now: Instant) -> Option<u16> {
         let may_send = self.tiles.iter().filter(|(_, tile)| tile.may_send());
         may_send
@@ -133,15 +139,16 @@ impl Scheduler {
             .map(|(number, _)| *number)
     }
 
-    /// Sends a picture of `tile`, whose turn it is. Returns the picture's sequence number, from 1; or `None` if it must
-    /// wait for an acknowledgement.
+    /// Checks whether the next picture of `tile`, whose turn it is, can be sent now, and records it as sent. Returns
+    /// the picture's sequence number, from 1. Returns `None`, and records nothing, if the picture must wait for an
+    /// acknowledgement.
     ///
     /// # Panics
     /// If there is no such tile.
     pub fn send(&mut self, tile: u16, bytes: u64, captured_at: SystemTime, now: Instant) -> Option<u32> {
         let budget = self.budget_bytes();
         let (is_alone, after) = (self.in_flight == 0, self.in_flight_bytes.saturating_add(bytes));
-        // A picture larger than the budget may go when nothing else is on its way.
+        // A picture larger than the budget is allowed when no other picture is in flight.
         if !is_alone && after > budget {
             return None;
         }
@@ -159,12 +166,14 @@ impl Scheduler {
         Some(wire_sequence(*count))
     }
 
-    /// The last picture was sent completely at `now`: the client's time to acknowledge starts again.
+    /// Records that the last picture was sent completely at `now`, so that the client's time to acknowledge starts
+    /// again.
     pub fn on_flushed(&mut self, now: Instant) {
         self.ack_awaited_since = Some(now);
     }
 
-    /// The client has painted picture `sequence` of `tile`, and with it all before.
+    /// Records that the client has painted picture `sequence` of `tile`. This also acknowledges all earlier pictures of
+    /// the tile.
     ///
     /// # Errors
     /// [`NotSent`] for a picture that was not sent over this connection.
@@ -184,34 +193,34 @@ impl Scheduler {
         Ok(Acknowledged { pictures: covered.len(), captured_at: Some(last.captured_at) })
     }
 
-    /// The deadline for an acknowledgement; `None` if nothing is on its way.
+    /// Returns the deadline for the next acknowledgement; `None` if no picture is in flight.
     pub fn ack_deadline(&self) -> Option<Instant> {
         self.ack_awaited_since.filter(|_| self.in_flight > 0).map(|since| since + ACK_TIMEOUT)
     }
 
-    /// The first time after `now` at which a tile's rate lets it send. Does not cover acknowledgements and
-    /// announcements, which cause a new look themselves.
+    /// Returns the first time after `now` at which the rate of some tile allows its next picture. An acknowledgement or
+    /// a new picture can allow a picture earlier, but each is an event after which the caller checks again.
     pub fn next_due(&self, now: Instant) -> Option<Instant> {
         let waiting = self.tiles.values().filter(|tile| tile.may_send());
         waiting.filter_map(TileSchedule::due_at).filter(|due| *due > now).min()
     }
 
-    /// Bytes on their way, over all tiles.
+    /// The number of bytes in flight, over all tiles.
     pub fn in_flight_bytes(&self) -> u64 {
         self.in_flight_bytes
     }
 
-    /// Bytes of `tile` on their way.
+    /// The number of bytes of `tile` in flight.
     pub fn in_flight_of(&self, tile: u16) -> u64 {
         self.tiles.get(&tile).map(TileSchedule::in_flight_bytes).unwrap_or_default()
     }
 
-    /// Bytes a second from the server to the screen; `None` before the first acknowledgement.
+    /// The estimated bytes per second from the server to the screen; `None` before the first acknowledgement.
     pub fn bytes_per_second(&self) -> Option<u64> {
         self.throughput.bytes_per_second()
     }
 
-    /// The most bytes that may be on their way at once.
+    /// The maximum number of bytes in flight at once.
     pub fn budget_bytes(&self) -> u64 {
         let latency_budget =
             self.tiles.values().map(|tile| tile.pace.latency_budget).min().unwrap_or_default();
@@ -226,7 +235,7 @@ impl Scheduler {
     }
 }
 
-/// A picture's sequence number for clients: it wraps to 0 after 4294967295.
+/// Returns the sequence number that clients see for a picture. It wraps to 0 after 4294967295.
 fn wire_sequence(count: u64) -> u32 {
     count as u32
 }

@@ -1,4 +1,4 @@
-//! One tile: its pace, its place in the order of turns, and its pictures on their way.
+//! One tile: its pace, its place in the order of turns, and its pictures in flight.
 
 use std::collections::VecDeque;
 use std::time::SystemTime;
@@ -8,29 +8,31 @@ use tokio::time::Instant;
 use super::{TilePace, WINDOW};
 use crate::live::throughput::SendMark;
 
-/// The cost of a turn for a tile of priority 1; higher priorities pay less. Divisible by each of 1 to 10.
+/// The virtual time that a turn of a tile with priority 1 costs. A tile with priority n pays 1/n of it. The number is
+/// divisible by each of 1 to 10.
 const TURN_COST: u64 = 2520;
 
-/// One tile.
+/// The schedule of one tile.
 #[derive(Debug)]
 pub(super) struct TileSchedule {
     pub(super) pace: TilePace,
-    /// When the last picture was due; later if the tile was idle.
+    /// When the last picture was due, or a later time if the tile had been idle.
     scheduled_at: Option<Instant>,
-    /// Whether the tile has a picture that was not sent.
+    /// Whether the tile has a picture that has not been sent yet.
     pub(super) is_ready: bool,
-    /// The start of the next turn, in shares.
+    /// The start of the tile's next turn in virtual time, as in start-time fair queueing. The tile with the earliest
+    /// start is next.
     pub(super) start: u64,
-    /// The end of the last turn, in shares.
+    /// The end of the tile's last turn in virtual time.
     finish: u64,
     pub(super) last_turn: u64,
     pub(super) outstanding: VecDeque<SentPicture>,
 }
 
-/// A picture on its way.
+/// A picture in flight: sent, but not acknowledged.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SentPicture {
-    /// The picture's number in its tile.
+    /// The picture's number in its tile, from 1, which does not wrap.
     pub(super) count: u64,
     pub(super) bytes: u64,
     pub(super) captured_at: SystemTime,
@@ -38,7 +40,7 @@ pub(super) struct SentPicture {
 }
 
 impl TileSchedule {
-    /// A tile that has nothing to show yet, and no claim on turns before `virtual_time`.
+    /// Creates a tile that has no picture yet. Its first turn starts no earlier than `virtual_time`.
     pub(super) fn new(pace: TilePace, virtual_time: u64) -> Self {
         Self {
             pace,
@@ -59,12 +61,12 @@ impl TileSchedule {
         }
     }
 
-    /// Whether the tile has something to send and may send it, once it is due.
+    /// Returns whether the tile has a picture and is allowed to send it as soon as the picture is due.
     pub(super) fn may_send(&self) -> bool {
         self.is_ready && self.pace.priority > 0 && self.outstanding.len() < WINDOW
     }
 
-    /// When the next picture is due; `None` before the first one. The schedule does not drift.
+    /// Returns when the next picture is due; `None` before the first picture. The schedule does not drift.
     pub(super) fn due_at(&self) -> Option<Instant> {
         self.scheduled_at.map(|scheduled_at| scheduled_at + self.pace.interval)
     }
@@ -80,7 +82,7 @@ impl TileSchedule {
         self.outstanding.push_back(sent);
     }
 
-    /// Removes picture `count` and those before it from the pictures on their way.
+    /// Removes picture `count` and all earlier ones from the pictures in flight, and returns them.
     pub(super) fn acknowledge(&mut self, count: u64) -> Vec<SentPicture> {
         let covered = self.outstanding.iter().take_while(|sent| sent.count <= count).count();
         self.outstanding.drain(..covered).collect()

@@ -1,11 +1,11 @@
-//! The latency budget: when the writer may give the next picture to the kernel.
+//! The latency budget: when the writer is allowed to give the next picture to the kernel.
 //!
-//! The kernel here accepts more than a link can carry in good time, and so does the kernel of the reader. Bytes that
-//! wait in a reader's receive buffer are already acknowledged; here, only a smaller window shows them. [`FlowControl`] takes
-//! samples of what the kernel says about a connection. From these it estimates how much the reader has not read yet,
-//! and how fast it reads. It lets the next picture go when the one before has nearly arrived. A viewer that keeps up is
-//! sampled about twice a second and never held. A viewer is behind only if a sample showed more than its last picture
-//! still on the way.
+//! The kernels at both ends buffer more bytes than a link can carry within the latency budget. Bytes in the receive
+//! buffer of the reader, the program at the other end, are already acknowledged; the sender sees them only as a smaller
+//! window. [`FlowControl`] takes samples of what the kernel reports about a connection. From these it estimates how
+//! much the reader has not read yet, and how fast the reader reads. It allows the next picture when the previous one
+//! has nearly arrived. A viewer that keeps up is sampled about twice a second, and its pictures are never held back. A
+//! viewer is behind only if a sample showed that more than its last picture was still in flight.
 //!
 //! Numbers and times in, decisions out: neither sockets nor clocks belong here.
 
@@ -13,98 +13,109 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How often to sample a viewer that keeps up.
+/// The interval of samples for a viewer that keeps up.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// When the next picture goes, at most this fraction (1/n) of `latency_budget` may still be on its way.
+/// The divisor n of the latency budget: a picture is sent when the link needs at most 1/n of the budget for the bytes
+/// that are still in flight.
 const LEAD_DIVISOR: u32 = 8;
 
-/// How often to sample a viewer that is held: the kernel does not report when a reader has read.
+/// The minimum interval of samples for a viewer whose next picture is held back. Samples are needed because the kernel
+/// does not report when a reader has read.
 const MIN_RECHECK: Duration = Duration::from_millis(10);
+/// The maximum interval of samples for a viewer whose next picture is held back.
 const MAX_RECHECK: Duration = Duration::from_millis(50);
 
-/// The longest that a picture is held once everything before it is acknowledged: the estimate may be wrong.
+/// The maximum time for which a picture is held back after all earlier bytes were acknowledged, because the estimate of
+/// the unread bytes might be wrong.
 const MAX_HOLD: Duration = Duration::from_secs(1);
 
-/// The bytes taken of a picture allow an estimate once this time has passed.
+/// The minimum time since a picture was begun. After less time, the bytes that the reader has read do not give an
+/// estimate of the speed.
 const MIN_MEASURED_TIME: Duration = Duration::from_millis(20);
 
-/// The least time of a speed measurement, and the length at which a measurement weighs as much as all before it.
+/// The minimum duration of a speed measurement.
 const MIN_SPAN: Duration = Duration::from_millis(60);
+/// The duration at which a speed measurement weighs as much as all earlier ones together.
 const SMOOTHING_TIME: Duration = Duration::from_millis(250);
 
-/// A viewer keeps up again after this many pictures in a row that did not have to wait.
+/// The number of pictures in a row that were not held back, after which a viewer counts as keeping up again.
 const SMOOTH_PICTURES: u32 = 16;
 
-/// The interval of probes, in pictures. A probe waits until the reader should have taken everything. If some bytes then
+/// The interval of probes, in pictures. A probe waits until the reader should have read everything. If some bytes then
 /// still seem unread, the reader's buffer has shrunk.
 const PROBE_EVERY: u32 = 8;
 
-/// A sample of what the kernel says about a connection.
+/// A sample of what the kernel reports about a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SocketSample {
-    /// Bytes that the kernel took and the reader's side has not acknowledged.
+    /// Bytes that the kernel accepted and the other end has not acknowledged.
     pub(crate) queued: u64,
-    /// The receive window that the reader offered last, in bytes. `None` if the kernel does not report it, or for a
-    /// reader on this machine, which acknowledges by reading.
+    /// The receive window that the other end last advertised, in bytes. `None` if the kernel does not report it. Also
+    /// `None` for a reader on this machine over a UNIX socket, which acknowledges by reading.
     pub(crate) window: Option<u64>,
-    /// The least round-trip time.
+    /// The minimum round-trip time.
     pub(crate) rtt: Duration,
 }
 
-/// Whether the next picture may go.
+/// Whether the next picture can be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gate {
-    /// Now.
+    /// The picture can be sent now.
     Open,
-    /// Not before this time; then sample again.
+    /// The picture must wait until this time. Then the kernel must be sampled again.
     Until(Instant),
-    /// The reader has taken nothing for that long.
+    /// The picture must wait, because the reader has read nothing for this long.
     Stalled(Duration),
 }
 
-/// An estimate of how fast one viewer takes its pictures.
+/// Estimates how fast one viewer reads its pictures, and decides when to send the next one.
 #[derive(Debug)]
 pub(crate) struct FlowControl {
-    /// The data that may still be on its way when the next picture goes, as time.
+    /// The maximum time that the link can need for the bytes in flight when the next picture is sent.
     lead: Duration,
-    /// Bytes given to the kernel so far, and those of the last picture.
+    /// Bytes given to the kernel so far.
     written: u64,
+    /// Bytes of the last picture given to the kernel.
     last: u64,
-    /// The largest window seen: that of a reader that has read everything.
+    /// The largest receive window seen so far, in bytes. It is the window of a reader that has read everything.
     room: u64,
-    /// Bytes that the reader has taken, as the last samples showed, and when a sample first showed it.
+    /// Bytes that the reader has read, according to the last sample.
     taken: u64,
+    /// When a sample first showed the current value of `taken`.
     taken_at: Instant,
-    /// Where the speed measurement starts: bytes taken, and when.
+    /// The start of the speed measurement: the value of `taken` and its time.
     mark: Option<(u64, Instant)>,
     bytes_per_second: Option<f64>,
-    /// How often in a row the reader had taken everything before the next picture went.
+    /// How many times in a row the reader had read everything before the next picture was sent.
     drained: u32,
-    /// When the last picture went.
+    /// When the last picture was begun.
     begun_at: Instant,
-    /// Bytes of earlier pictures that were still unread when the last picture was all acknowledged, as the window
-    /// shows.
+    /// Bytes of earlier pictures that were still unread, according to the window, when all of the last picture was
+    /// acknowledged.
     excess: u64,
-    /// Pictures since the last probe, and whether the last picture was one.
+    /// The number of pictures since the last probe.
     since_probe: u32,
+    /// Whether the last picture was a probe.
     is_probed: bool,
-    /// Whether `settle` has judged the last picture.
+    /// Whether `settle` has evaluated the last picture.
     has_settled: bool,
     sampled_at: Option<Instant>,
-    /// At the last sample: bytes not acknowledged, and at most this many received but not read.
+    /// Bytes not acknowledged at the last sample.
     queued: u64,
+    /// The maximum number of bytes that were acknowledged but not read at the last sample.
     unread: u64,
     rtt: Duration,
     held_since: Option<Instant>,
-    /// Whether each picture needs a sample first, and whether it may have to wait.
+    /// Whether the kernel must be sampled before each picture.
     is_constrained: bool,
+    /// Whether the link is too slow for all pictures, so that pictures can be held back.
     is_behind: bool,
     smooth: u32,
 }
 
 impl FlowControl {
-    /// For a viewer that was sent nothing yet; `latency_budget` is the latency budget of its camera.
+    /// Creates the flow control for a viewer that was sent nothing yet, with the latency budget of its camera.
     pub(crate) fn new(latency_budget: Duration, now: Instant) -> Self {
         Self {
             lead: latency_budget / LEAD_DIVISOR,
@@ -132,7 +143,7 @@ impl FlowControl {
         }
     }
 
-    /// The kernel took `bytes`.
+    /// Records that the kernel accepted `bytes` bytes.
     pub(crate) fn bytes_written(&mut self, bytes: usize, now: Instant) {
         self.written += bytes as u64;
         self.last += bytes as u64;
@@ -140,23 +151,23 @@ impl FlowControl {
         self.is_behind |= self.is_constrained && self.smooth == 0 && now - self.begun_at > self.lead;
     }
 
-    /// The kernel did not take all of a picture.
+    /// Records that the kernel did not accept all of a picture.
     pub(crate) fn note_partial_write(&mut self) {
         self.is_constrained = true;
         self.smooth = 0;
     }
 
-    /// Whether to sample the kernel before the next picture goes.
+    /// Returns whether the kernel must be sampled before the next picture is sent.
     pub(crate) fn needs_sample(&self, now: Instant) -> bool {
         self.is_constrained || self.sampled_at.is_none_or(|sampled_at| now >= sampled_at + SAMPLE_INTERVAL)
     }
 
-    /// What the viewer's link carries, in bytes per second; `None` unless the link was seen to be the bottleneck.
+    /// What the viewer's link carries, in bytes per second; `None` while the link is not the bottleneck.
     pub(crate) fn bytes_per_second(&self) -> Option<u64> {
         self.bytes_per_second.filter(|_| self.is_behind).map(|rate| rate as u64)
     }
 
-    /// Takes a sample.
+    /// Records a sample.
     pub(crate) fn observe(&mut self, now: Instant, sample: SocketSample) {
         let is_first = self.sampled_at.replace(now).is_none();
         (self.queued, self.rtt) = (sample.queued, sample.rtt);
@@ -173,17 +184,17 @@ impl FlowControl {
         self.measure_last(now);
     }
 
-    /// Whether the next picture may go, by the samples so far.
+    /// Returns whether the next picture can be sent, according to the samples so far.
     pub(crate) fn gate(&mut self, now: Instant) -> Gate {
         let rate = self.bytes_per_second.unwrap_or(0.0);
-        // `unread` is as of its last change; the reader has read more since.
+        // `unread` is the value at its last change. The reader has read more since then.
         let read_since = rate * (now - self.taken_at).as_secs_f64();
         let unread = (self.unread as f64 - read_since).max(0.0);
         let remaining = self.queued as f64 + unread;
-        // A viewer far away has much on its way and still keeps up.
+        // A viewer with a long round trip has many bytes in flight and still keeps up.
         let allowed = rate * (self.lead + self.rtt).as_secs_f64();
         if !self.is_behind {
-            // Part of the last picture may have arrived without a sign yet that the reader read it.
+            // Part of the last picture might have been read, although no sample shows that yet.
             if remaining <= allowed + self.last as f64 * 1.25 {
                 return Gate::Open;
             }
@@ -212,7 +223,7 @@ impl FlowControl {
         )
     }
 
-    /// Starts the next picture.
+    /// Records that the next picture begins.
     pub(crate) fn begin(&mut self, now: Instant) {
         self.smooth = if self.held_since.take().is_none() { self.smooth + 1 } else { 0 };
         if self.is_constrained {
@@ -228,7 +239,8 @@ impl FlowControl {
         self.last = 0;
     }
 
-    /// Judges, once all of the last picture is acknowledged, whether the reader had read all pictures before it.
+    /// Checks whether the reader had read all earlier pictures by the time that all of the last picture was
+    /// acknowledged.
     fn settle(&mut self, has_window: bool) {
         if self.has_settled || self.queued > 0 || !has_window || self.last == 0 {
             return;
@@ -237,7 +249,7 @@ impl FlowControl {
         let is_probed = std::mem::take(&mut self.is_probed);
         let excess = self.unread.saturating_sub(self.last);
         let before = std::mem::replace(&mut self.excess, excess);
-        // Readers announce windows in steps, so a small excess means nothing.
+        // Readers advertise windows in steps, so a small excess means nothing.
         if excess <= self.last / 64 {
             // If less than half a picture is unread, the sample came too late to judge.
             if self.unread >= self.last / 2 {
@@ -247,7 +259,7 @@ impl FlowControl {
         }
         self.drained = 0;
         if is_probed && excess.abs_diff(before) <= self.last / 16 {
-            // The reader had time to take it, and the excess stayed: the reader's buffer has become smaller.
+            // The reader had time to read the excess, but it stayed: the reader's buffer has become smaller.
             self.room -= excess;
             self.unread -= excess;
             self.excess = 0;
@@ -256,7 +268,7 @@ impl FlowControl {
         }
     }
 
-    /// The reader waited for the picture, so it is faster than estimated.
+    /// Raises the estimated speed: the reader was waiting for the picture, so it is faster than estimated.
     fn speed_up(&mut self) {
         self.drained += 1;
         let factor = match self.drained {
@@ -272,8 +284,8 @@ impl FlowControl {
         }
     }
 
-    /// Raises the estimate to the speed at which the reader took the last picture. The time is rough, and the reader's
-    /// buffer may be larger than seen so far; so the estimate at most doubles at once.
+    /// Raises the estimate to the speed at which the reader took the last picture. The estimate at most doubles at
+    /// once, because the time is imprecise and the reader's buffer might be larger than seen so far.
     fn measure_last(&mut self, now: Instant) {
         let since = now - self.begun_at;
         let Some(known) = self.bytes_per_second.filter(|_| since >= MIN_MEASURED_TIME) else { return };
@@ -285,7 +297,7 @@ impl FlowControl {
         }
     }
 
-    /// Measures how fast the reader takes the bytes that are there.
+    /// Measures the speed at which the reader reads, once enough time has passed since the last measurement.
     fn measure(&mut self) {
         let Some((taken, at)) = self.mark else {
             self.mark = Some((self.taken, self.taken_at));
@@ -298,7 +310,7 @@ impl FlowControl {
         let measured = (self.taken - taken) as f64 / span.as_secs_f64();
         let weight = span.as_secs_f64() / (span + SMOOTHING_TIME).as_secs_f64();
         let rate = self.bytes_per_second.map_or(measured, |rate| rate + (measured - rate) * weight);
-        // A reader that may have been idle gives only a lower bound for its speed.
+        // A reader that might have been idle gives only a lower bound for its speed.
         let is_idle = self.queued + self.unread == 0;
         let known = self.bytes_per_second.filter(|_| is_idle).unwrap_or(0.0);
         self.bytes_per_second = Some(rate.max(known));

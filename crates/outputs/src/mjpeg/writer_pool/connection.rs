@@ -1,4 +1,4 @@
-//! One viewer at a writer: its socket, and the rest of the part that the kernel has not taken yet.
+//! One viewer of a writer: the viewer's socket, and the rest of the part that the kernel has not accepted yet.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,51 +15,54 @@ use super::Join;
 use super::deadlines::Deadline;
 use crate::{ConnectionPermit, EndReason, Socket};
 
-/// How many times the write timeout one part may take in all. That is enough for a large picture over a poor link, and
-/// it ends a client that takes a byte now and then.
+/// The maximum time to send one part, as a multiple of the write timeout. It is enough for a large picture over a poor
+/// link, and it ends the connection of a client that takes a byte now and then.
 const PART_TIMEOUTS: u32 = 6;
 
-/// How often to sample a viewer that takes nothing at all.
+/// The interval of samples for a viewer that takes nothing at all.
 const STALL_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How many reads one turn makes of the viewer's data, and how large each is. Nobody needs the data; unread data only
-/// fills the client's own buffers.
+/// The maximum number of reads of the viewer's data in one turn. Nobody needs the data. Unread data only fills the
+/// client's own buffers.
 const MAX_READS: usize = 16;
+/// The maximum size of one read, in bytes.
 const READ_BYTES: usize = 4096;
 
-/// One viewer.
+/// The connection of one viewer.
 pub(super) struct ViewerConnection {
     socket: OwnedFd,
     pub(super) stream: PartStream,
     pub(super) group: usize,
     pub(super) deadline: Deadline,
-    /// The bytes that the kernel has not taken yet: the whole part, if it has taken none.
+    /// The bytes of the current part that the kernel has not accepted yet.
     rest: Bytes,
-    /// When the kernel last took something, and when the writer began the part in `rest`.
+    /// When the kernel last accepted bytes.
     taken_at: Instant,
+    /// When the writer began to send the part in `rest`.
     begun_at: Instant,
     is_closing: bool,
-    /// Whether its stream has changed to another channel than that of its group.
+    /// Whether the viewer's stream has changed to another channel, so that the viewer must join another group.
     pub(super) has_changed_channel: bool,
     flow: FlowControl,
-    /// The viewer gets no next picture before this time.
+    /// The time until which the next picture is held back; `None` if it is not held back.
     held_until: Option<Instant>,
     _load_token: super::LoadToken,
-    /// The viewer's permit among the server's connections.
+    /// The permit that counts the connection among the server's open connections.
     _permit: ConnectionPermit,
 }
 
-/// The result of a viewer's turn.
+/// The result of a viewer's turn: when the next turn is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// The viewer's next turn is when something is published, when there is room, or at this time.
+    /// The viewer's next turn is when something is published, when the socket has room, or at this time.
     Until(Option<Instant>),
-    /// The viewer has left, or it was sent everything.
+    /// The viewer has no next turn: it has left, or it was sent everything.
     Gone,
 }
 
 impl ViewerConnection {
-    /// Takes over the socket; the stream's opening is sent first.
+    /// Creates the connection from the socket that was handed over. The first bytes to send are the opening of the
+    /// stream.
     pub(super) fn new(join: Join, now: Instant) -> io::Result<Self> {
         let Join { stream, hijacked, load_token } = join;
         let socket: OwnedFd = match hijacked.socket {
@@ -84,7 +87,7 @@ impl ViewerConnection {
         })
     }
 
-    /// Sends what it can: the rest of a part first, then the newest picture if one is due.
+    /// Sends as much as possible: first the rest of a part, then the newest picture if one is due.
     pub(super) fn advance(&mut self, now: Instant, write_timeout: Duration) -> Progress {
         let mut is_newest = false;
         loop {
@@ -98,7 +101,7 @@ impl ViewerConnection {
                 }
             }
             if self.is_closing {
-                // The kernel still sends what it took, and then the end of the stream.
+                // The kernel still sends the bytes that it has accepted, and then the end of the stream.
                 rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write).ok();
                 return Progress::Gone;
             }
@@ -120,7 +123,8 @@ impl ViewerConnection {
         }
     }
 
-    /// Sends the stream's end after the current part.
+    /// Makes the connection end after the current part and the closing bytes of the stream. `why` is the reason that is
+    /// counted.
     pub(super) fn close(&mut self, why: EndReason) {
         self.stream.set_end_reason(why);
         if self.is_closing {
@@ -132,7 +136,7 @@ impl ViewerConnection {
         self.rest = if self.rest.is_empty() { closing } else { [&self.rest[..], &closing].concat().into() };
     }
 
-    /// Gives the rest to the kernel; true if the kernel took all of it.
+    /// Gives the rest of the part to the kernel. Returns whether the kernel accepted all of it.
     fn write_rest(&mut self, now: Instant) -> Result<bool, Errno> {
         match rustix::net::send(&self.socket, &self.rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
             Ok(len) => {
@@ -155,7 +159,7 @@ impl ViewerConnection {
         }
     }
 
-    /// The turn's result for a viewer that may not have the next picture yet.
+    /// Returns the result of the turn if the next picture must be held back; `None` if it can be sent.
     fn hold(&mut self, now: Instant, write_timeout: Duration) -> Option<Progress> {
         if self.held_until.is_none_or(|until| until <= now) {
             self.held_until = match self.gate(now) {
@@ -170,7 +174,7 @@ impl ViewerConnection {
         self.held_until.map(|until| Progress::Until(Some(until)))
     }
 
-    /// Whether the next picture may go. Samples the kernel only for viewers that need it.
+    /// Returns whether the next picture can be sent. Samples the kernel only if the flow control needs a sample.
     fn gate(&mut self, now: Instant) -> Gate {
         if !self.flow.needs_sample(now) {
             return Gate::Open;
@@ -189,7 +193,7 @@ impl ViewerConnection {
         self.flow.gate(now)
     }
 
-    /// The deadline for the rest of a part, or the viewer's end if the deadline has passed.
+    /// Returns the deadline for the rest of a part. If the deadline has passed, ends the connection.
     fn check_stall(&mut self, now: Instant, write_timeout: Duration) -> Progress {
         let stall_deadline = self.taken_at + write_timeout;
         let part_deadline = self.begun_at + write_timeout.saturating_mul(PART_TIMEOUTS);
@@ -207,7 +211,7 @@ impl ViewerConnection {
         Progress::Gone
     }
 
-    /// Reads and discards what the viewer sends; false when the viewer has left.
+    /// Reads and discards what the viewer sends. Returns false if the viewer has left.
     pub(super) fn read(&self) -> bool {
         let mut piece = [0; READ_BYTES];
         for _ in 0..MAX_READS {

@@ -1,4 +1,4 @@
-//! When each viewer is due next: a heap with one live entry per viewer, instead of a timer for each.
+//! The next deadline of each viewer. A heap with one current entry for each viewer takes the place of a timer for each.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The writer serves deadlines this close in one turn: none of them needs to be more exact.
+/// The time by which a deadline can be late, so that the writer serves deadlines that are close together in one turn.
 const SLACK: Duration = Duration::from_millis(2);
 
-/// Deadlines by viewer. A viewer's deadline moves later with every frame, but its heap entry stays. When the entry
-/// comes up it turns out to be early, and a new entry is made for the current deadline.
+/// The deadlines of all viewers. A viewer's deadline moves later with every frame, but its heap entry stays. When the
+/// time of the entry comes, the deadline is still ahead, and a new entry is added for it.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines(BinaryHeap<Reverse<(Instant, usize)>>);
 
-/// One viewer's deadline, the time of its entry, and that of a later entry that was there before.
+/// One viewer's deadline (`at`), the time of its current heap entry (`entry`), and the time of an older heap entry that
+/// is later and is used again afterwards (`later`).
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Deadline {
     at: Option<Instant>,
@@ -23,7 +24,7 @@ pub(super) struct Deadline {
 }
 
 impl Deadlines {
-    /// Sets the deadline of the viewer in `slot`.
+    /// Sets the deadline of the viewer in `slot` to `at`.
     pub(super) fn set(&mut self, slot: usize, deadline: &mut Deadline, at: Option<Instant>) {
         deadline.at = at;
         if let Some(at) = at
@@ -36,12 +37,13 @@ impl Deadlines {
         }
     }
 
-    /// When to call [`pop`](Self::pop) next.
+    /// Returns when to call [`pop`](Self::pop) next.
     pub(super) fn next(&self) -> Option<Instant> {
         self.0.peek().map(|Reverse((at, _))| *at + SLACK)
     }
 
-    /// The next entry whose time has come; [`Deadlines::is_due`] says whether it is still valid.
+    /// Removes an entry whose time has come, and returns its time and slot. [`Deadlines::is_due`] says whether the
+    /// viewer's deadline has come too.
     pub(super) fn pop(&mut self, now: Instant) -> Option<(Instant, usize)> {
         let Reverse((at, _)) = self.0.peek()?;
         if *at > now {
@@ -50,8 +52,8 @@ impl Deadlines {
         self.0.pop().map(|Reverse(entry)| entry)
     }
 
-    /// Whether the deadline of the viewer in `slot` has come, now that its entry for `at` was popped. If the deadline
-    /// has moved later, adds an entry for it.
+    /// Returns whether the deadline of the viewer in `slot` has come. The caller has just popped the entry with the
+    /// time `at`. If the deadline is later than `now`, adds an entry for the deadline.
     pub(super) fn is_due(&mut self, slot: usize, deadline: &mut Deadline, at: Instant, now: Instant) -> bool {
         if deadline.entry != Some(at) {
             // An earlier entry replaced this one, or this one belongs to a previous viewer in the slot.

@@ -1,4 +1,4 @@
-//! The viewers of one channel at one writer, which wake up together.
+//! The viewers of one channel that belong to the same writer. They wake up together.
 
 use std::task::{Context, Poll};
 
@@ -6,7 +6,7 @@ use framecast_hub::{ReadySet, WakeRegistration};
 
 use super::super::part_stream::PartStream;
 
-/// Groups by number; the number of an ended group is used again.
+/// The groups of a writer, by number. The number of a removed group is used again.
 #[derive(Default)]
 pub(super) struct Groups {
     groups: Vec<Option<Group>>,
@@ -14,15 +14,15 @@ pub(super) struct Groups {
 }
 
 struct Group {
-    /// The wake-up registration; its token is the group's number.
+    /// The group's registration with its channel, for wake-ups. The token is the group's number.
     registration: WakeRegistration,
     slots: Vec<usize>,
-    /// The viewer that is first in the next turn.
+    /// A counter of turns. It selects the viewer that is served first.
     turn: usize,
 }
 
 impl Groups {
-    /// Puts the viewer in `slot` into the group of its channel; returns the group's number.
+    /// Adds the viewer in `slot` to the group of its channel, and returns the group's number.
     pub(super) fn join(&mut self, stream: &PartStream, slot: usize) -> usize {
         let is_same_channel = |group: &Group| stream.is_same_channel(&group.registration);
         let known = self.groups.iter().position(|group| group.as_ref().is_some_and(is_same_channel));
@@ -42,7 +42,7 @@ impl Groups {
         number
     }
 
-    /// Takes the viewer in `slot` out of its group. The group ends with its last viewer.
+    /// Removes the viewer in `slot` from its group. A group without viewers is removed.
     pub(super) fn leave(&mut self, number: usize, slot: usize) {
         let Some(group) = &mut self.groups[number] else { return };
         group.slots.retain(|member| *member != slot);
@@ -51,8 +51,8 @@ impl Groups {
         }
     }
 
-    /// Puts the slots of a group into `order` for this turn. Each turn starts at another viewer, so that none is always
-    /// last.
+    /// Writes the slots of a group into `order`, for one turn. Each turn starts with another viewer, so that no viewer
+    /// is always last.
     pub(super) fn rotate(&mut self, number: usize, order: &mut Vec<usize>) {
         order.clear();
         let Some(group) = self.groups.get_mut(number).and_then(Option::as_mut) else { return };
@@ -62,7 +62,8 @@ impl Groups {
         order.extend_from_slice(&group.slots[..first]);
     }
 
-    /// The number of a group whose channel has published something. Now and then also a group that has nothing new.
+    /// Returns the number of a group whose channel has published something. Sometimes it is the number of a group that
+    /// has nothing new.
     pub(super) fn poll_changed(&self, cx: &mut Context<'_>) -> Poll<usize> {
         self.ready_set.poll_ready(cx)
     }

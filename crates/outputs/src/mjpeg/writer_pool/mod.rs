@@ -1,8 +1,9 @@
-//! The writers: one thread per core, each with one task that owns its viewers' sockets.
+//! The writers: one thread per core, each with one task that owns the sockets of its viewers.
 //!
-//! A viewer comes here once HTTP is done with its connection ([`Hijack`](crate::Hijack)). A writer wakes up once
-//! for each frame of a channel, walks the viewers of that channel, and gives each the same packed part by one `send`. A
-//! viewer whose socket is full continues when the kernel reports room. The [`PartStream`] decides what to send, and when.
+//! A viewer comes to a writer once HTTP is done with its connection ([`Hijack`](crate::Hijack)). A writer wakes up once
+//! for each frame of a channel and goes through the viewers of that channel. Each viewer gets the same packed part by
+//! one `send`. A viewer whose socket is full continues when the kernel reports room. The [`PartStream`] decides what to
+//! send, and when.
 
 mod connection;
 mod deadlines;
@@ -24,24 +25,24 @@ use tokio_util::sync::CancellationToken;
 use super::part_stream::PartStream;
 use crate::{EndReason, HijackedConnection};
 
-/// A viewer on its way to a writer.
+/// A new viewer that is handed to a writer.
 pub(super) struct Join {
     stream: PartStream,
     hijacked: HijackedConnection,
     load_token: LoadToken,
 }
 
-/// What all writers need to know.
+/// The configuration of all writers.
 #[derive(Debug, Clone)]
 pub(super) struct WriterConfig {
-    /// How long a viewer may take none of the bytes that were sent to it.
+    /// How long a viewer can take none of the bytes that are sent to it before the writer closes the connection.
     pub(super) write_timeout: Duration,
-    /// Ends all streams.
+    /// The token that ends all streams when it is cancelled.
     pub(super) shutdown: CancellationToken,
 }
 
-/// The writers of one server. They start with the first viewer, and end when this is dropped and their viewers have
-/// left.
+/// The writers of one server. Their threads start with the first viewer. They end when the pool is dropped and the last
+/// viewer has left.
 #[derive(Debug)]
 pub(super) struct WriterPool {
     /// The number of writers.
@@ -50,15 +51,15 @@ pub(super) struct WriterPool {
     writers: Mutex<Vec<WriterHandle>>,
 }
 
-/// The sending side to one writer.
+/// The sending end of the channel to one writer.
 #[derive(Debug)]
 struct WriterHandle {
     joins: mpsc::UnboundedSender<Join>,
-    /// Counts the viewers that were sent to the writer and have not left.
+    /// A reference whose clones count the viewers that were handed to the writer and have not left.
     load: LoadToken,
 }
 
-/// Counts a viewer at a writer until it is dropped.
+/// A reference that counts one viewer of a writer until it is dropped.
 type LoadToken = Arc<()>;
 
 impl WriterPool {
@@ -68,15 +69,15 @@ impl WriterPool {
         Self { thread_count, config, writers: Mutex::default() }
     }
 
-    /// Gives a viewer to the writer that has the fewest.
+    /// Hands a viewer to the writer that has the fewest viewers.
     ///
     /// # Errors
-    /// If no writer could be started; the viewer's connection is closed.
+    /// If no writer could be started. The viewer's connection is then closed.
     pub(super) fn join(&self, mut stream: PartStream, hijacked: HijackedConnection) -> io::Result<()> {
-        // Until a writer has the stream, it cannot end because of the client.
+        // Until a writer has the stream, the stream cannot end because of the client.
         stream.set_end_reason(EndReason::Failed);
         let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
-        // A writer that has died serves nobody any more.
+        // A writer whose thread has ended serves nobody any more.
         writers.retain(|writer| !writer.joins.is_closed());
         while writers.len() < self.thread_count.get() {
             match WriterHandle::start(writers.len(), self.config.clone()) {
@@ -99,7 +100,7 @@ impl WriterHandle {
     fn start(number: usize, config: WriterConfig) -> io::Result<Self> {
         let (joins, joining) = mpsc::unbounded_channel();
         let (ready_sender, ready_receiver) = std::sync::mpsc::sync_channel(1);
-        // The thread makes and drops all of it itself: a runtime must not be dropped where tasks run.
+        // The thread creates and drops the runtime itself: a runtime must not be dropped where tasks run.
         thread::Builder::new().name(format!("writer-{number}")).spawn(move || {
             match build_writer(config) {
                 Ok((runtime, writer)) => {
@@ -114,7 +115,7 @@ impl WriterHandle {
     }
 }
 
-/// A writer and its runtime.
+/// Creates a writer and the runtime that runs it.
 fn build_writer(config: WriterConfig) -> io::Result<(Runtime, writer::Writer)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let writer = {

@@ -1,4 +1,4 @@
-//! A writer: the task that owns its viewers.
+//! A writer: the task that owns the sockets of its viewers and writes to them.
 
 use std::future::{Future as _, poll_fn};
 use std::io;
@@ -22,11 +22,11 @@ use super::group::Groups;
 use super::{Join, WriterConfig};
 use crate::EndReason;
 
-/// How long viewers may take to receive the end of their streams. Less than the server allows all connections at its
-/// end.
+/// The time limit for viewers to receive the end of their streams when the server shuts down. It is shorter than the
+/// time that the server gives all connections.
 const ENDING_TIMEOUT: Duration = Duration::from_millis(1700);
 
-/// The most events to take from the kernel at once.
+/// The maximum number of events taken from the kernel at once.
 const MAX_EVENTS: usize = 256;
 
 /// How far ahead the timer is set when there is no deadline.
@@ -34,28 +34,29 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
 
 pub(super) struct Writer {
     config: WriterConfig,
-    /// Watches the viewers' sockets, edge-triggered. The kernel reports a socket when data arrives, or when a full
-    /// socket has room again. So a frame needs no change of the registration.
+    /// The epoll instance that watches the viewers' sockets, edge-triggered. The kernel reports a socket when data
+    /// arrives, or when a full socket has room again. So sending a frame needs no change of the registration.
     epoll: AsyncFd<OwnedFd>,
     connections: Vec<Option<ViewerConnection>>,
     free: Vec<usize>,
     count: usize,
     groups: Groups,
     deadlines: Deadlines,
-    /// When the writer drops the viewers that have not received their end.
+    /// When the writer drops the viewers that have not received the end of their streams; `None` until the server shuts
+    /// down.
     end_deadline: Option<Instant>,
-    /// Kept between turns for its allocation.
+    /// A buffer for the order of viewers in a turn, kept to reuse its memory.
     order: Vec<usize>,
 }
 
-/// What a writer has to do next: one thing of each kind.
+/// The work that is ready when a writer wakes up: at most one item of each kind.
 struct ReadyWork {
     is_ending: bool,
-    /// The group whose channel has published something.
+    /// The number of a group whose channel has published something.
     group: Option<usize>,
     has_events: bool,
     is_time: bool,
-    /// A new viewer; the inner `None` means that no more will come.
+    /// A new viewer. The inner `None` means that no more viewers will come.
     join: Option<Option<Join>>,
 }
 
@@ -66,7 +67,7 @@ impl ReadyWork {
 }
 
 impl Writer {
-    /// A writer without viewers. Must be made within its runtime.
+    /// Creates a writer without viewers. Must be called within the writer's runtime.
     pub(super) fn new(config: WriterConfig) -> io::Result<Self> {
         let epoll = async_epoll(epoll::create(CreateFlags::CLOEXEC)?)?;
         Ok(Self {
@@ -82,7 +83,7 @@ impl Writer {
         })
     }
 
-    /// Writes until the server ends, or until no viewers are left and no more can come.
+    /// Runs the writer until the server shuts down, or until no viewers are left and no more can come.
     pub(super) async fn run(mut self, mut joins: mpsc::UnboundedReceiver<Join>) {
         let shutdown = self.config.shutdown.clone();
         let mut ending = pin!(shutdown.cancelled());
@@ -132,7 +133,7 @@ impl Writer {
         }
     }
 
-    /// Takes the kernel's reports about the sockets.
+    /// Polls the kernel's events for the viewers' sockets and puts them into `events`.
     fn poll_events(&self, cx: &mut Context<'_>, events: &mut Vec<Event>) -> Poll<()> {
         while let Poll::Ready(Ok(mut ready)) = self.epoll.poll_read_ready(cx) {
             if take_events(&self.epoll, events) < events.capacity() {
@@ -166,7 +167,7 @@ impl Writer {
         self.advance(slot, now);
     }
 
-    /// Serves a group whose channel has published something.
+    /// Gives each viewer of a group a turn, after the group's channel has published something.
     fn serve_group(&mut self, number: usize) {
         let now = Instant::now();
         let mut order = std::mem::take(&mut self.order);
@@ -178,8 +179,9 @@ impl Writer {
         self.order = order;
     }
 
-    /// Lets the CPU prefetch the data of the next two viewers. Each picture passes through the cache on its way to the
-    /// kernel and evicts that data; waiting for it costs as much as everything else here.
+    /// Makes the CPU prefetch the data of the next two viewers. Each picture passes through the cache on its way to the
+    /// kernel and evicts that data. Without the prefetch, waiting for the data would cost as much as all other work
+    /// here.
     fn prefetch(&self, after_next: Option<&usize>, next: Option<&usize>) {
         let connection = |slot: Option<&usize>| slot.and_then(|slot| self.connections.get(*slot));
         if let Some(connection) = connection(after_next) {
@@ -190,7 +192,7 @@ impl Writer {
         }
     }
 
-    /// Serves the sockets that have data, have room, or have closed.
+    /// Handles the events of sockets that have data, have room, or were closed.
     fn handle_events(&mut self, events: &mut Vec<Event>) {
         let now = Instant::now();
         for event in events.drain(..) {
@@ -216,7 +218,7 @@ impl Writer {
         }
     }
 
-    /// One viewer's turn. A panic ends only that viewer.
+    /// Gives one viewer a turn. A panic ends only that viewer's connection.
     fn advance(&mut self, slot: usize, now: Instant) {
         let write_timeout = self.config.write_timeout;
         while let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) {
@@ -240,7 +242,7 @@ impl Writer {
     fn drop_connection(&mut self, slot: usize) {
         if let Some(mut connection) = self.connections[slot].take() {
             if self.config.shutdown.is_cancelled() {
-                // Whatever the turn returned: its camera may have ended first, or its client left at once.
+                // This replaces any other reason: the camera might have ended first, or the client left at once.
                 connection.stream.set_end_reason(EndReason::Shutdown);
             }
             self.groups.leave(connection.group, slot);
@@ -249,7 +251,7 @@ impl Writer {
         }
     }
 
-    /// Ends all streams.
+    /// Begins to end all streams, because the server shuts down.
     fn end(&mut self) {
         let now = Instant::now();
         self.end_deadline = Some(now + ENDING_TIMEOUT);
@@ -269,7 +271,7 @@ fn ready<T>(poll: Poll<T>) -> Option<T> {
     }
 }
 
-/// `epoll` in a form that a task can await.
+/// Wraps the file descriptor of `epoll` so that a task can await it.
 #[allow(
     deprecated,
     reason = "what is asked of the caller now holds: it owns its file, and never another one"
@@ -278,7 +280,7 @@ fn async_epoll(epoll: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(epoll, Interest::READABLE)
 }
 
-/// Takes the pending events from the kernel; returns their number.
+/// Takes the pending events from the kernel without waiting, and returns their number.
 fn take_events(epoll: &AsyncFd<OwnedFd>, events: &mut Vec<Event>) -> usize {
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     // On failure there are no events; the kernel reports them again.

@@ -1,4 +1,4 @@
-//! The end of a part of any kind: at its length, or at the boundary.
+//! Finds the end of a part of any content type: at the declared length or at the boundary.
 
 use super::{LengthTrust, Parser, ParserEvent, PartEnd, State, Step, count_line_ends, len_without_line_end};
 use crate::Error;
@@ -22,8 +22,8 @@ impl Parser {
             State::UnsizedBody => self.last_body_bytes,
             _ => declared.unwrap_or(self.last_body_bytes),
         };
-        // Reserves room for the body and the next headers, so that no reallocation moves it while it grows. A declared
-        // length, which may be wrong, reserves at most a megabyte.
+        // Reserves room for the body and the next headers, so that no reallocation moves the growing body. A declared
+        // length, which can be wrong, reserves at most a megabyte.
         let room = expected_bytes.min(1 << 20) + 512;
         self.buf.reserve(room.saturating_sub(self.buf.len()));
         Ok(Step::Continue)
@@ -41,12 +41,12 @@ impl Parser {
         Step::Event(ParserEvent::Part(self.take_part(len, true)))
     }
 
-    /// Whether the first `len` bytes of the buffer look like one whole body.
+    /// Returns whether the first `len` bytes of the buffer look like one whole body.
     fn is_plausible_body(&self, len: usize) -> bool {
         let body = &self.buf[..len];
         let body = &body[count_line_ends(body)..];
         if body.starts_with(&[0xFF, 0xD8]) {
-            // Some cameras pad the picture after its end.
+            // Some cameras add padding after the end of the picture.
             let padding = body.iter().rev().take_while(|b| matches!(b, 0 | b' ' | b'\r' | b'\n')).count();
             return body[..body.len() - padding].ends_with(&[0xFF, 0xD9]);
         }
@@ -82,7 +82,7 @@ impl Parser {
         let boundary = self.delimiter().find(&self.buf, from);
         let body_bytes = match boundary {
             Some(line_feed) => len_without_line_end(&self.buf[..=line_feed]),
-            // At least these bytes belong to the body, wherever it ends.
+            // At least these bytes belong to the body, wherever the body ends.
             None => self.buf.len().saturating_sub(needle_len),
         };
         if body_bytes > self.limits.max_body_bytes {
@@ -97,7 +97,8 @@ impl Parser {
         }
     }
 
-    /// Ends the part after `body_bytes`; the boundary after it reaches to `boundary_end`.
+    /// Ends the part, whose body is the first `body_bytes` of the buffer. The boundary after the body ends at the
+    /// offset `boundary_end`.
     pub(super) fn end_at_boundary(
         &mut self,
         body_bytes: usize,

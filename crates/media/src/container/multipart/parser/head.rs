@@ -1,4 +1,4 @@
-//! What comes before a body: the preamble of the stream, the boundary's line and the headers of the part.
+//! Parses what precedes a body: the preamble of the stream, the boundary line and the headers of the part.
 
 use bytes::Bytes;
 
@@ -8,10 +8,11 @@ use crate::codec::jpeg::PICTURE_START;
 use crate::container::multipart::delimiter::{HEADER_START, Match, PreambleLine};
 use crate::container::multipart::{Headers, Part, Problem};
 
-/// A longer header before the first boundary is dropped.
+/// The maximum length of a header before the first boundary, in bytes. A longer header is dropped.
 const MAX_PREAMBLE_HEADER_BYTES: usize = 1024;
 
-/// How many picture starts before the first boundary may lead to no picture; each costs a walk to its end.
+/// The maximum number of SOI markers before the first boundary from which no whole picture follows. Each costs a walk
+/// to the end of the supposed picture.
 const MAX_FALSE_PICTURES: u8 = 8;
 
 impl Parser {
@@ -62,7 +63,7 @@ impl Parser {
         Ok(Step::Continue)
     }
 
-    /// Some cameras send the first part without a boundary before it.
+    /// Reads a picture before the first boundary. Some cameras send the first part without a boundary before it.
     pub(super) fn preamble_picture(&mut self, read_bytes: usize, false_pictures: u8) -> Step {
         let within = self.buf.len().min(self.limits.max_body_bytes);
         match self.picture_search.finder.advance(&self.buf[..within]) {
@@ -101,7 +102,8 @@ impl Parser {
         Step::Continue
     }
 
-    /// Some cameras put the two dashes after every boundary; headers, or a picture, then follow on the next line.
+    /// Continues after a closing boundary. Some cameras put the two dashes after every boundary; headers or a picture
+    /// then follow on the next line.
     pub(super) fn after_end(&mut self) -> Step {
         let line_len = match self.find_line() {
             Some(line_len) => line_len,
@@ -119,7 +121,7 @@ impl Parser {
         };
         match begins_part {
             None => {
-                // The next state searches the line's end again.
+                // The next call searches for the line end again.
                 self.scanned = 0;
                 return Step::NeedBytes;
             }
@@ -134,7 +136,7 @@ impl Parser {
 
     pub(super) fn header_line(&mut self, read_bytes: usize, is_boundary_line: bool) -> Result<Step, Error> {
         if !is_boundary_line && self.buf.starts_with(&[0xFF]) {
-            // A picture without a blank line before it, or bytes that are no header either.
+            // A picture without a blank line before it, or other bytes that are not a header.
             return if self.buf.len() < 2 { Ok(Step::NeedBytes) } else { self.begin_body() };
         }
         if self.begins_picture(read_bytes) {
@@ -175,7 +177,8 @@ impl Parser {
         Ok(Step::Continue)
     }
 
-    /// Whether a picture begins within the line at the start of the buffer: there was no blank line before the body.
+    /// Returns whether a picture begins within the line at the start of the buffer, which means that the blank line
+    /// before the body is missing.
     fn begins_picture(&self, read_bytes: usize) -> bool {
         if self.part_end != PartEnd::AtJpegEoi {
             return false;
@@ -188,8 +191,8 @@ impl Parser {
     }
 }
 
-/// Whether `bytes` begin with `start`, ignoring case; `start` is in lower case. `None` while they are too short to
-/// tell.
+/// Returns whether `bytes` begin with `start`, which is in lower case; case is ignored. Returns `None` if `bytes` are
+/// too short to decide.
 fn starts_with(bytes: &[u8], start: &[u8]) -> Option<bool> {
     let len = bytes.len().min(start.len());
     let is_equal = bytes[..len].eq_ignore_ascii_case(&start[..len]);

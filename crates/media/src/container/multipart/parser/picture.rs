@@ -1,8 +1,9 @@
-//! The end of a part that should be a picture.
+//! Finds the end of a part that should be a picture.
 //!
-//! The picture's own end overrides the length that its part declares. If a picture begins where it should, the parser
-//! only searches for the two bytes of EOI up to its length, which costs next to nothing. It walks the picture marker by
-//! marker if these come too early or not at all, if there is no length, or if bytes precede the picture.
+//! The picture's own end overrides the length that its part declares. If the body begins with a picture and has a
+//! declared length, the parser only searches for the two bytes of EOI up to that length, which costs next to nothing.
+//! The parser walks the picture marker by marker in three cases: the EOI is found too early or not at all, no length is
+//! declared, or other bytes precede the picture.
 
 use memchr::memmem;
 
@@ -11,17 +12,19 @@ use crate::Error;
 use crate::codec::jpeg::{EndFinder, PICTURE_END, PICTURE_START};
 use crate::container::multipart::delimiter::Match;
 
-/// The marker that should begin a body. After other bytes, these two may mean nothing, so a marker must follow.
+/// The marker that should begin a body. After other bytes, these two bytes can occur by chance, so the search there
+/// also requires the first byte of the next marker.
 const SOI: &[u8] = &[0xFF, 0xD8];
 
 /// What follows a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tail {
-    /// The next boundary, after blanks or zeros at most; other bytes are still to be counted.
+    /// The next boundary, preceded by nothing but blanks and zeros so far. If other bytes arrive, the picture is
+    /// counted as a picture with stray bytes after it.
     Clean,
-    /// The same after a picture that ended without EOI at its declared length.
+    /// Like `Clean`, after a picture that ended without EOI at its declared length.
     WithoutEoi,
-    /// Bytes that are counted already or need not be.
+    /// Bytes that are skipped without being counted, or that are already counted.
     Skipped,
 }
 
@@ -30,26 +33,27 @@ pub(super) enum Tail {
 pub(super) struct PictureSearch {
     /// The offset of the picture in the buffer; `None` while the parser searches for its start.
     start: Option<usize>,
-    /// How far the search for the start got without a match.
+    /// The offset in the buffer up to which no start of a picture was found.
     searched: usize,
-    /// Walks the picture from its start on.
+    /// Walks the picture, beginning at its start.
     pub(super) finder: EndFinder,
 }
 
 impl PictureSearch {
-    /// A picture begins at `start`.
+    /// Begins to walk a picture at the offset `start`.
     pub(super) fn begin(&mut self, start: usize) {
         *self = Self { start: Some(start), searched: start, finder: EndFinder::new() };
     }
 
-    /// Continues in `body`, which has the same content as before, perhaps longer, or shorter if the part ends there.
-    /// Returns where the first whole picture ends, if it does.
+    /// Continues the search in `body`, which begins with the same bytes as in earlier calls. `body` can have grown
+    /// since, or be shorter if the part ends there. Returns the offset where the first whole picture ends, if there is
+    /// one.
     fn advance(&mut self, body: &[u8]) -> Option<usize> {
         loop {
             let Some(start) = self.start else {
                 let unsearched = body.get(self.searched..).unwrap_or_default();
                 let Some(at) = memmem::find(unsearched, PICTURE_START) else {
-                    // The last bytes may be the beginning of a start.
+                    // The last bytes can be the first bytes of a picture start.
                     self.searched = self.searched.max(body.len().saturating_sub(PICTURE_START.len() - 1));
                     return None;
                 };
@@ -58,7 +62,7 @@ impl PictureSearch {
             };
             match self.finder.advance(body.get(start..).unwrap_or_default()) {
                 Ok(len) => return len.map(|len| start + len),
-                // Another picture may begin where this one breaks off.
+                // Another picture might begin where this picture breaks off.
                 Err(Error::Jpeg { offset, .. }) => self.search_from(start + offset.max(1)),
                 Err(_) => self.search_from(start + 1),
             }
@@ -110,7 +114,7 @@ impl Parser {
                 }
             }
         }
-        // The last byte may be the first of EOI.
+        // The last byte can be the first byte of EOI.
         self.scanned = self.scanned.max(within.saturating_sub(1));
         if self.buf.len() < len {
             return Step::NeedBytes;
@@ -151,7 +155,7 @@ impl Parser {
         let body_bytes = match (picture_end, boundary) {
             (Some(end), _) => end,
             (None, Some(line_feed)) => len_without_line_end(&self.buf[..=line_feed]),
-            // At least these bytes belong to the body, wherever it ends.
+            // At least these bytes belong to the body, wherever the body ends.
             (None, None) => self.buf.len().saturating_sub(needle_len),
         };
         if body_bytes > self.limits.max_body_bytes {
@@ -171,7 +175,8 @@ impl Parser {
     }
 
     fn end_at_eoi(&mut self, end: usize, is_complete: bool) -> Step {
-        // Bytes before the picture are in the body, and are counted there; counting once is enough.
+        // Stray bytes before the picture stay in the body, where the caller counts the picture as repaired. Stray bytes
+        // after the picture are not counted again.
         let tail = if self.picture_search.start == Some(0) { Tail::Clean } else { Tail::Skipped };
         self.state = State::Tail(tail);
         Step::Event(ParserEvent::Part(self.take_part(end, is_complete)))
@@ -182,7 +187,7 @@ impl Parser {
         Step::Event(ParserEvent::Part(self.take_part(len, true)))
     }
 
-    /// Searches for the next boundary, which need not stand at the start of a line.
+    /// Searches for the next boundary, which is not required to be at the start of a line.
     pub(super) fn tail(&mut self, tail: Tail) -> Step {
         let text_len = self.delimiter().text().len();
         let found = self.delimiter().find_text(&self.buf);

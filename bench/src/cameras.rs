@@ -95,7 +95,7 @@ impl Run {
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(
         !options.setup.server.is_empty(),
-        "--server is missing; give it once or more, to compare with the first"
+        "--server is missing: pass it once for each server; the first one is the baseline"
     );
     let setup = Setup::with(&options.setup, Candidate::framecasts(&options.setup.server)?)?;
     let mut runs = Vec::new();
@@ -193,9 +193,9 @@ impl CameraCounts {
     fn at(server: SocketAddr) -> Result<Self> {
         let answer = api::get(server, "/api/cameras")?;
         let at = Instant::now();
-        let cameras = answer["cameras"].as_array().context("/api/cameras has no list of cameras")?;
+        let cameras = answer["cameras"].as_array().context("/api/cameras contains no list of cameras")?;
         let count = |camera: &Value, field: &str| {
-            camera[field].as_u64().with_context(|| format!("/api/cameras has no {field} of a camera"))
+            camera[field].as_u64().with_context(|| format!("a camera in /api/cameras has no {field}"))
         };
         let mut look = Self { at, frames: Vec::new(), faults: 0 };
         for camera in cameras {

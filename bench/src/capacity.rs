@@ -121,7 +121,7 @@ fn search(
             None => fails = viewers,
         }
         viewers /= 2;
-        ensure!(viewers > 0, "the server does not hold a single viewer");
+        ensure!(viewers > 0, "the server cannot serve a single viewer at the full rate");
     };
     while best.0 * 3 / 2 < fails && best.0 < options.to {
         let viewers = (best.0 * 3 / 2).max(best.0 + 1).min(options.to);
@@ -162,13 +162,13 @@ fn search_near(
             (None, false) => {
                 ensure!(
                     viewers > near / 2,
-                    "the server does not hold half of the viewers that it held before"
+                    "the server cannot serve half of the viewers that it served before"
                 );
                 viewers -= step(options, viewers);
             }
         }
     }
-    best.context("the server holds no viewer")
+    best.context("the server cannot serve any viewer at the full rate")
 }
 
 fn step(options: &Options, viewers: u32) -> u32 {

@@ -23,7 +23,7 @@ pub(crate) struct Options {
     /// Numbers of viewers to measure, separated by commas.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 100, 400])]
     viewers: Vec<usize>,
-    /// Number of passes; figures are medians over the passes.
+    /// Number of passes; results are medians over the passes.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
     /// Seconds of each measurement.

@@ -226,7 +226,7 @@ impl Load {
     /// The server cannot be reached.
     pub(crate) fn connect(server: SocketAddr, path: &str, options: &Options) -> Result<Self> {
         let total = options.viewers + options.slow + options.stall;
-        ensure!(total > 0, "there are no viewers to start");
+        ensure!(total > 0, "the number of viewers is 0");
         let mut load = Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             full: ViewerGroup::default(),

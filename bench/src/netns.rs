@@ -37,5 +37,5 @@ pub(crate) fn enter() -> Result<()> {
         .args(std::env::args_os().skip(1))
         .env(INSIDE, "1")
         .exec();
-    Err(error).context("cannot run unshare, of util-linux")
+    Err(error).context("cannot run unshare (from util-linux)")
 }

@@ -141,7 +141,7 @@ impl PartHead {
         };
         let value = value.trim();
         if name.eq_ignore_ascii_case("content-length") {
-            let length = value.parse().with_context(|| format!("{line:?} does not give a length"))?;
+            let length = value.parse().with_context(|| format!("{line:?} contains no valid length"))?;
             self.content_length = Some(length);
         } else if name.eq_ignore_ascii_case("x-timestamp") {
             self.captured_us = parse_timestamp_us(value);
@@ -155,7 +155,7 @@ impl PartBody {
         let length = head
             .content_length
             .context("a part has no Content-Length, so the end of its picture is unknown")?;
-        ensure!((4..=PICTURE_LIMIT_BYTES).contains(&length), "the Content-Length of a part is {length}");
+        ensure!((4..=PICTURE_LIMIT_BYTES).contains(&length), "a part has a bad Content-Length: {length}");
         Ok(Self { length, done: 0, first: [0; 2], last: [0; 2], captured_us: head.captured_us })
     }
 

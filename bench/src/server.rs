@@ -77,7 +77,7 @@ impl Candidate {
     pub(crate) fn framecast(command: &str) -> Result<Self> {
         let mut words = command.split_ascii_whitespace();
         let program = PathBuf::from(words.next().unwrap_or_default());
-        ensure!(program.is_file(), "there is no program {}", program.display());
+        ensure!(program.is_file(), "the program {} does not exist", program.display());
         let arguments: Vec<String> = words.map(str::to_owned).collect();
         let file = program.file_name().unwrap_or_default().to_string_lossy();
         Ok(Self {
@@ -160,7 +160,7 @@ impl Candidate {
             Kind::Framecast => {
                 let config = work.join("bench.toml");
                 let text = self.configuration(pictures, fps);
-                fs::write(&config, text).context("cannot write a configuration")?;
+                fs::write(&config, text).context("cannot write the server's configuration file")?;
                 command.arg("--config").arg(config)
             }
         };
@@ -261,7 +261,7 @@ impl Server {
         let address = TcpListener::bind((address, 0))?.local_addr()?;
         let mut command = candidate.command(address, pictures, fps, work)?;
         let log = work.join(candidate.log_name());
-        let log_file = File::create(&log).context("cannot write a server's log")?;
+        let log_file = File::create(&log).context("cannot write the server's log")?;
         let child = command
             .stdin(Stdio::null())
             .stdout(log_file.try_clone()?)

@@ -55,7 +55,7 @@ pub(crate) struct Options {
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub(crate) struct Passes {
-    /// Number of passes; figures are medians over the passes.
+    /// Number of passes; results are medians over the passes.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
     pub(crate) runs: u32,
     /// Seconds of each measurement.
@@ -235,7 +235,7 @@ pub(crate) fn publish(
     let (markdown_path, json_path) = free_paths(dir, when, what)?;
     fs::write(&markdown_path, markdown).context("cannot write the table")?;
     fs::write(&json_path, serde_json::to_string_pretty(figures)? + "\n")
-        .context("cannot write the figures")?;
+        .context("cannot write the results")?;
     eprintln!("wrote {} and {}", markdown_path.display(), json_path.display());
     Ok(())
 }

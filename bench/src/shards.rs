@@ -87,7 +87,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// Returns how many viewers each writer has, as the server reports it.
 fn shards(server: SocketAddr) -> Result<BTreeMap<u64, usize>> {
     let counts = count_shards(&api::get(server, "/api/viewers")?);
-    ensure!(!counts.is_empty(), "/api/viewers gives no shard of a viewer");
+    ensure!(!counts.is_empty(), "no viewer in /api/viewers has a shard");
     Ok(counts)
 }
 

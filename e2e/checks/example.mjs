@@ -46,7 +46,7 @@ async function inAPage(stage, name) {
   ensure((await page.$eval("canvas", (canvas) => canvas.width)) === 640, "the canvas is not 640 pixels wide");
   const other = await open(browser, missing);
   const told = () => other.$eval("#news", (element) => element.textContent);
-  await until("the page says that there is no such camera", async () => (await told()).startsWith("no camera `none`"));
+  await until("the page says that there is no such camera", async () => (await told()).startsWith("unknown camera `none`"));
   const stranger = await open(browser, await stage.page(block("html", [server])));
   await until("the server refuses a page of another origin", () =>
     stranger.$eval("#news", (element) => element.textContent === "The connection has ended: 1006"),
@@ -73,7 +73,7 @@ async function inPython(stage) {
   });
   const missing = run(stage, fileOf(stage, "client.py", block("python", [server, ['"camera"', '"none"']])));
   await until("the client ends", () => missing.code !== null);
-  ensure(missing.code === 1 && missing.err.startsWith("no camera `none`"), `the client ends with ${missing.code}: ${missing.err}`);
+  ensure(missing.code === 1 && missing.err.startsWith("unknown camera `none`"), `the client ends with ${missing.code}: ${missing.err}`);
 }
 
 export const checks = [

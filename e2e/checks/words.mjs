@@ -57,7 +57,7 @@ async function findsTheWay(stage, name) {
     const ground = await page.$eval("body", (body) => getComputedStyle(body).display);
     ensure(ground === "flex", `/${path} has no style`);
     const sentence = await page.$eval("main p", (element) => element.textContent);
-    ensure(/^(there is nothing at|no camera)/.test(sentence), `/${path} says: ${sentence}`);
+    ensure(/^(there is nothing at|unknown camera)/.test(sentence), `/${path} says: ${sentence}`);
     if (path === "cameras/none") await saveScreenshots(stage, page, "wrong-address", name);
     await page.click("main a");
     await until("the link leads to the start page", () => page.evaluate(() => location.pathname === "/"));

@@ -144,7 +144,7 @@ fn measure(options: &Options, about: RunContext, server: &Server) -> Result<Outc
         client.join().map_err(|_| anyhow!("a client panicked"))?;
     }
     let viewers = viewers?;
-    eprintln!("the hostile clients have ended; the server rests for {} s", RECOVERY.as_secs());
+    eprintln!("the hostile clients have stopped; the server rests for {} s", RECOVERY.as_secs());
     thread::sleep(RECOVERY);
     let after = ProcessState::of(server.pid())?;
     let tally = |(kind, counts): (&AbuseKind, &TurnCounts)| KindResult {
@@ -248,13 +248,13 @@ fn check_limits(outcome: &Outcome) -> Result<()> {
     );
     ensure!(
         after.descriptors == before.descriptors,
-        "descriptors: {} before, {} after",
+        "the number of open descriptors changed from {} to {}",
         before.descriptors,
         after.descriptors
     );
     ensure!(
         after.children == before.children,
-        "children: {} before, {} after",
+        "the number of child processes changed from {} to {}",
         before.children,
         after.children
     );

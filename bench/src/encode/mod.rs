@@ -30,7 +30,7 @@ const PER_PASS: usize = 7;
 /// The options: what to measure, and how often.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
-    /// Number of passes; figures are medians over the passes.
+    /// Number of passes; results are medians over the passes.
     #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..=999))]
     runs: u32,
     /// Size in bytes that the 1280x720 picture should have at quality 75; noise is added to reach this size.

@@ -83,7 +83,7 @@ pub(crate) fn measure(
     for thread in crowd {
         thread.join().map_err(|_| anyhow!("a download panicked"))??;
     }
-    let mut times = marking.join().map_err(|_| anyhow!("the marks panicked"))??;
+    let mut times = marking.join().map_err(|_| anyhow!("the task that sends marks panicked"))??;
     times.sort_by(f64::total_cmp);
     let peak = Sample::of(server.pid())?.rss_peak_kib;
     Ok(DownloadLoad {

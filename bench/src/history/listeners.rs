@@ -70,7 +70,7 @@ async fn measure_delays(address: SocketAddr, count: usize) -> Result<Vec<f64>> {
             let at: Instant = timeout(TIMEOUT, arrived.recv())
                 .await
                 .context("an event did not reach all listeners")?
-                .context("a listener has ended")?;
+                .context("a listener ended too early")?;
             times.push(at.duration_since(begun).as_secs_f64() * 1e3);
         }
         let status = posting.await??;

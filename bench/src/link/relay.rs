@@ -89,7 +89,7 @@ impl Relay {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
-            .context("cannot run unshare, of util-linux")?;
+            .context("cannot run unshare (from util-linux)")?;
         let (near, far) = match devices(&mut holder) {
             Ok((near, far)) => (Arc::new(near), Arc::new(far)),
             Err(error) => {
@@ -177,7 +177,7 @@ fn await_namespace(holder: &mut Child) -> Result<File> {
 /// Moves the calling thread, and the processes that it starts, into a network namespace.
 fn enter(namespace: &File) -> Result<()> {
     rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
-        .context("cannot enter the far network namespace")
+        .context("cannot enter the relay's remote network namespace")
 }
 
 /// Creates a TUN device in the calling thread's namespace, sets its address and brings it up.

@@ -172,7 +172,7 @@ impl Control {
                     menu.iter().map(|entry| format!("{} ({})", entry.value, entry.name)).collect();
                 format!("must be one of {}", entries.join(", "))
             }
-            ControlKind::Button => "takes any value".to_owned(),
+            ControlKind::Button => "accepts any value".to_owned(),
             ControlKind::Text { min, max } => format!("must be text of {min} to {max} bytes"),
             ControlKind::Bitmask { max } => format!("must be a number whose bits are all in {max:#x}"),
         }

@@ -193,7 +193,7 @@ pub enum Error {
         has: String,
     },
     /// The device has no control of this name.
-    #[error("no control `{control}`; {}", if known.is_empty() { "this camera has none".to_owned() } else { format!("known controls: {}", known.join(", ")) })]
+    #[error("unknown control `{control}`; {}", if known.is_empty() { "this camera has no controls".to_owned() } else { format!("known controls: {}", known.join(", ")) })]
     NoSuchControl {
         /// The requested control's name.
         control: String,

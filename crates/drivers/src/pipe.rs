@@ -154,7 +154,7 @@ impl OpenInput {
             InputState::Draining(drain) => drain.stop(),
             InputState::Open => {
                 return Err(input_error(
-                    "another camera reads it; only one camera can have the source `pipe:-`",
+                    "another camera already reads it; only one camera can have the source `pipe:-`",
                 ));
             }
         };
@@ -368,7 +368,7 @@ mod tests {
         let pipe = TestPipe::new();
         let first = pipe.open().await.unwrap();
         let error = pipe.open().await.err().unwrap();
-        assert!(error.to_string().contains("another camera reads it"), "{error}");
+        assert!(error.to_string().contains("another camera already reads it"), "{error}");
         drop(first);
         assert!(pipe.open().await.is_ok());
     }

@@ -82,7 +82,7 @@ impl SourceUrl {
         if path.is_empty() {
             return Ok(options);
         }
-        let problem = format!("takes only options, after a `?`, as in `{}:?{}=…`", self.scheme, known[0]);
+        let problem = format!("accepts only options, after a `?`, as in `{}:?{}=…`", self.scheme, known[0]);
         Err(Error::BadUrl { url: self.to_string(), problem })
     }
 
@@ -160,7 +160,7 @@ impl<'a> Options<'a> {
     pub fn is_set(&self, name: &'static str) -> Result<bool, Error> {
         let Some(value) = self.get(name) else { return Ok(false) };
         parse_flag(value).ok_or_else(|| {
-            self.refuse(name, "must stand alone, or be one of 1, true, yes and on, or 0, false, no and off")
+            self.refuse(name, "must have no value, or one of 1, true, yes, on, 0, false, no, off")
         })
     }
 
@@ -272,7 +272,7 @@ fn no_source(text: &str) -> Error {
         return bad(text.to_owned(), format!("is not a source. {hint}"));
     }
     if suggest::is_film(text) && !text.contains(['@', ':']) {
-        let problem = format!("is not a source; play a film with ffmpeg: `{}`", suggest::FILM_COMMAND);
+        let problem = format!("is not a source; play a video file with ffmpeg: `{}`", suggest::FILM_COMMAND);
         return bad(masking::path(text), problem);
     }
     // In any other text, secrets cannot be distinguished from the rest.
@@ -326,7 +326,7 @@ mod tests {
             assert_eq!(refusal(text), expected);
         }
         let film = refusal("film.mp4");
-        assert!(film.contains("`exec:ffmpeg -v error -re -stream_loop -1 -i FILM "), "{film}");
+        assert!(film.contains("`exec:ffmpeg -v error -re -stream_loop -1 -i VIDEO "), "{film}");
         assert_eq!(refusal("pi?camera=1"), "`pi?…` is not a source; did you mean `pi:?…`?");
         assert!(refusal("1").contains("`/dev/video1`"));
         for (text, server) in
@@ -380,7 +380,7 @@ mod tests {
         }
         let url = SourceUrl::parse("pi:?hflip=banana").unwrap();
         let error = url.options(&["hflip"]).unwrap().is_set("hflip").unwrap_err().to_string();
-        assert!(error.starts_with("pi: option `hflip`: must stand alone, or be one of 1, "), "{error}");
+        assert!(error.starts_with("pi: option `hflip`: must have no value, or one of 1, "), "{error}");
     }
 
     #[test]
@@ -405,7 +405,7 @@ mod tests {
     fn a_forgotten_question_mark_is_refused() {
         let url = SourceUrl::parse("test:size=640x480").unwrap();
         let error = url.options(&["fps", "size"]).unwrap_err().to_string();
-        assert_eq!(error, "`test:` takes only options, after a `?`, as in `test:?fps=…`");
+        assert_eq!(error, "`test:` accepts only options, after a `?`, as in `test:?fps=…`");
     }
 
     #[test]

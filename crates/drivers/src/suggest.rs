@@ -1,7 +1,7 @@
 //! Suggests what was probably meant by text that is not a valid source: a video file, a server's address, or a misspelt
 //! driver name.
 //!
-//! Suggestions contain `ADDRESS` or `FILM` in place of the source's own text, which may contain secrets. Nothing here
+//! Suggestions contain `ADDRESS` or `VIDEO` in place of the source's own text, which may contain secrets. Nothing here
 //! opens a file or resolves a name, so the suggestions are guesses and are worded as such.
 
 use std::ffi::OsStr;
@@ -11,8 +11,8 @@ use std::path::Path;
 /// The file extensions of videos, which no driver of Framecast decodes.
 const FILM_EXTENSIONS: [&str; 8] = ["mp4", "mkv", "avi", "mov", "webm", "m4v", "ts", "mjpeg"];
 
-/// The source that plays a video file in a loop, for messages. `FILM` stands for the file's path.
-pub(crate) const FILM_COMMAND: &str = "exec:ffmpeg -v error -re -stream_loop -1 -i FILM -q:v 5 -f mjpeg -";
+/// The source that plays a video file in a loop, for messages. `VIDEO` stands for the file's path.
+pub(crate) const FILM_COMMAND: &str = "exec:ffmpeg -v error -re -stream_loop -1 -i VIDEO -q:v 5 -f mjpeg -";
 
 /// The source for a stream that only ffmpeg can read, for messages. `ADDRESS` stands for the stream's URL.
 pub(crate) const STREAM_COMMAND: &str = "exec:ffmpeg -i ADDRESS -f mjpeg -q:v 5 -";
@@ -23,7 +23,7 @@ const FFMPEG_SCHEMES: [&str; 10] =
 
 /// Returns the source URL that plays the video file at `path` in a loop, through ffmpeg.
 pub fn film_source(path: &str) -> String {
-    FILM_COMMAND.replace("FILM", &shell_words::quote(path))
+    FILM_COMMAND.replace("VIDEO", &shell_words::quote(path))
 }
 
 /// Returns whether the extension of `path` is that of a video file.
@@ -36,14 +36,14 @@ pub(crate) fn is_film(path: &str) -> bool {
 pub(crate) fn for_stream(scheme: &str) -> Option<String> {
     if scheme == "onvif" {
         return Some(
-            "Framecast does not speak ONVIF yet. A camera that does has an RTSP address. The camera's manual or page \
-             names it, often as `RTSP URL` or `main stream`: rtsp://USER:PASSWORD@HOST:554/PATH"
+            "Framecast does not speak ONVIF yet. Cameras that speak ONVIF also have an RTSP address. The \
+             camera's manual or page names it, often as `RTSP URL` or `main stream`: rtsp://USER:PASSWORD@HOST:554/PATH"
                 .to_owned(),
         );
     }
     FFMPEG_SCHEMES.contains(&scheme).then(|| {
         let address = if scheme == "hls" { "the http: address of the playlist" } else { "its own address" };
-        format!("ffmpeg reads such a stream: `{STREAM_COMMAND}`, with {address} for ADDRESS")
+        format!("ffmpeg can read such a stream: `{STREAM_COMMAND}`, where ADDRESS is {address}")
     })
 }
 

@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let settings = Settings::with_cameras([("bench", "emulated"), ("door", "test:?size=320x180&fps=10")])?;
     let cameras = Cameras::start(settings, Drivers::builtin()).await?;
     // Other code can use the frames too, through the hub.
-    let bench = cameras.hub().get("bench").ok_or("there is no bench")?;
+    let bench = cameras.hub().get("bench").ok_or("no camera is called `bench`")?;
     let router = Router::new()
         .route("/", get(|| async { Html(PAGE) }))
         .route("/viewers", get(async move || bench.main_channel().subscriber_count().to_string()))

@@ -79,13 +79,13 @@ fn listen_hint(listen: &Listen, error: &std::io::Error) -> String {
     let Listen::Tcp(address) = listen else { return unix_hint(error) };
     match error.kind() {
         std::io::ErrorKind::AddrInUse => {
-            format!("; another program has the port: choose another one with --listen {}:PORT", address.ip())
+            format!("; another program uses this port: choose another with --listen {}:PORT", address.ip())
         }
         std::io::ErrorKind::PermissionDenied => {
             "; ports below 1024 need privileges: choose a higher one".to_owned()
         }
         std::io::ErrorKind::AddrNotAvailable => {
-            "; this machine has no such address: 0.0.0.0 stands for all its addresses".to_owned()
+            "; this machine does not have this address: 0.0.0.0 opens all of its addresses".to_owned()
         }
         _ => String::new(),
     }
@@ -93,13 +93,13 @@ fn listen_hint(listen: &Listen, error: &std::io::Error) -> String {
 
 fn unix_hint(error: &std::io::Error) -> String {
     match error.kind() {
-        std::io::ErrorKind::AddrInUse => "; another server listens there: end it, or choose another path",
+        std::io::ErrorKind::AddrInUse => "; another server listens there: stop it, or choose another path",
         std::io::ErrorKind::AlreadyExists => "; the file there is not a socket: choose another path",
         std::io::ErrorKind::NotFound => "; its folder does not exist: create it",
         std::io::ErrorKind::PermissionDenied => {
             "; this account may not write in its folder: choose another path"
         }
-        std::io::ErrorKind::InvalidInput => "; the path is too long: the system takes about a hundred bytes",
+        std::io::ErrorKind::InvalidInput => "; the path is too long: the system allows about 100 bytes",
         _ => "",
     }
     .to_owned()

@@ -35,10 +35,10 @@ pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
 pub(crate) fn remedy(error: &io::Error) -> Option<&'static str> {
     match Errno::from_io_error(error)? {
         Errno::MFILE => {
-            Some("raise the limit of file descriptors by ulimit -n, or LimitNOFILE= of a service")
+            Some("raise the limit on file descriptors with ulimit -n, or with LimitNOFILE= in a service")
         }
         Errno::NFILE => {
-            Some("raise the sysctl fs.file-max, or end the programs that hold most file descriptors")
+            Some("raise the sysctl fs.file-max, or stop the programs that hold the most file descriptors")
         }
         _ => None,
     }

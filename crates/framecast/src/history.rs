@@ -50,7 +50,7 @@ pub(crate) async fn open(settings: &Settings, hub: &Hub) -> Result<HistoryHandle
     let location = place.location(settings.state_dir.as_deref()).map_err(ConfigError::new)?;
     let Some(location) = location else {
         let reason =
-            is_default.then(|| "history: there is no folder for it; set state_dir, or HOME".to_owned());
+            is_default.then(|| "history: no state directory is known; set state_dir or HOME".to_owned());
         return open_temporary(settings, hub, reason).await;
     };
     match open_with_retry(settings, &location, hub).await {
@@ -61,11 +61,13 @@ pub(crate) async fn open(settings: &Settings, hub: &Hub) -> Result<HistoryHandle
         // Later, space on the disk might become free, or the disk might be mounted. But if the user named a file and
         // the server cannot create it, that is a mistake in the configuration.
         Err(error) if error.is_full() || is_default && error.is_unwritable() => {
-            let advice =
-                if error.is_full() { "free some space" } else { "or set state_dir to another folder" };
+            let advice = match error.is_full() {
+                true => "free some space",
+                false => "to store them elsewhere, set state_dir to another folder",
+            };
             warn!(
-                "{error}; the server keeps the newest 16 MiB of events in memory and writes them there when it can; \
-                 {advice}"
+                "{error}; the server keeps the newest 16 MiB of events in memory and writes them to the file \
+                 when that is possible; {advice}"
             );
             let events = hub.events().subscribe();
             let (history, tasks) =
@@ -92,7 +94,7 @@ async fn open_with_retry(
         match History::open(store_settings(settings, location.clone()), hub.events().subscribe()).await {
             Err(error) if error.is_transient() && Instant::now() < until => {
                 if !has_warned {
-                    warn!("{error}; the server tries again for a minute");
+                    warn!("{error}; the server keeps trying for a minute");
                     has_warned = true;
                 }
                 sleep(RETRY_DELAY).await;
@@ -112,13 +114,15 @@ async fn open_temporary(
     let opened = match open_in_temporary_folder(settings, hub).await {
         Ok(opened) => {
             if let Some(reason) = reason {
-                warn!("{reason}; this server's history ends when the server ends");
+                warn!(
+                    "{reason}; events are kept only in a temporary folder and are lost when the server stops"
+                );
             }
             opened
         }
         Err(error) if error.is_unwritable() => {
             let reason = reason.unwrap_or_else(|| error.to_string());
-            warn!("{reason}; the server keeps the newest 16 MiB of events in memory, and only until it ends");
+            warn!("{reason}; only the newest 16 MiB of events are kept, in memory, until the server stops");
             let store_settings = store_settings(settings, Location::Memory);
             let (history, tasks) = History::open(store_settings, hub.events().subscribe()).await?;
             HistoryHandle::new(history, tasks)
@@ -156,7 +160,7 @@ impl HistoryHandle {
         timeout(CLOSE_TIMEOUT, tasks.close()).await.ok();
         let waiting = self.history.stats().waiting;
         if waiting > 0 && !self.is_temporary {
-            warn!(waiting, "the history's database did not take the last events; the server dropped them");
+            warn!(waiting, "the history's database did not accept the last events; the server dropped them");
         }
     }
 }

@@ -55,7 +55,7 @@ fn listen(kind: SignalKind) -> Option<Signal> {
     signal(kind)
         .inspect_err(|error| {
             let number = kind.as_raw_value();
-            warn!(%error, "cannot listen for signal {number}; that signal ends the program without cleaning up");
+            warn!(%error, "cannot listen for signal {number}; that signal stops the server without cleanup");
         })
         .ok()
 }
@@ -68,7 +68,8 @@ async fn hang_up(mut hangups: Signal, has_terminal: bool, token: CancellationTok
         if !has_terminal {
             if refused_log.should_log().is_some() {
                 warn!(
-                    "the server ignores SIGHUP: to read the configuration again, restart it; to end it, send SIGTERM"
+                    "the server ignores SIGHUP: to reload the configuration, restart the server; to stop it, \
+                     send SIGTERM"
                 );
             }
         } else if !token.is_cancelled() {

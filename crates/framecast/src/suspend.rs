@@ -58,8 +58,8 @@ impl SuspendMonitor {
             info!(
                 parent: None,
                 ?stood_still,
-                "the program did not run for a while: it was stopped, or the machine slept or is overloaded; no \
-                 camera counts as lost because of this"
+                "the server did not run for a while: it was suspended (SIGSTOP), or the machine slept or is \
+                 overloaded; no camera counts as lost because of this"
             );
         }
         heartbeat.resumed_at

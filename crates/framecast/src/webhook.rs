@@ -102,7 +102,7 @@ impl Webhook {
                 Notification::Missed => {
                     warn!(
                         host = self.host(),
-                        "a webhook fell too far behind; the server dropped events for it"
+                        "a webhook fell too far behind; the server dropped events for this webhook"
                     )
                 }
             }
@@ -136,7 +136,7 @@ impl Webhook {
                 warn!(
                     host,
                     problem,
-                    "the webhook did not accept an event; the server sends each event again, for an hour"
+                    "the webhook did not accept an event; the server retries each event for an hour"
                 );
                 has_warned = true;
             }
@@ -172,7 +172,7 @@ impl Webhook {
 /// The reason for `error`, in words of our own where the library's say how its layers failed.
 fn describe(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        return format!("it did not answer within {} s", TIMEOUT.as_secs());
+        return format!("the webhook did not answer within {} s", TIMEOUT.as_secs());
     }
     let mut root: &(dyn std::error::Error + 'static) = error;
     while let Some(source) = root.source() {
@@ -188,7 +188,7 @@ fn classify(status: StatusCode) -> DeliveryOutcome {
     match status {
         status if status.is_success() => DeliveryOutcome::Accepted,
         status if status.is_client_error() && !is_busy => DeliveryOutcome::Refused(status),
-        status => DeliveryOutcome::Failed(format!("it answered {status}")),
+        status => DeliveryOutcome::Failed(format!("the webhook answered {status}")),
     }
 }
 

@@ -28,15 +28,15 @@ pub enum Error {
         path: PathBuf,
     },
     /// The file is a database of another program.
-    #[error("history: {} is a database of another program; name another file", path.display())]
+    #[error("history: {} belongs to another program; name another file", path.display())]
     NotOurs {
         /// The database file.
         path: PathBuf,
     },
     /// A newer version of Framecast created the database.
     #[error(
-        "history: {place} is of a newer Framecast (its tables have version {found}, this Framecast knows up to \
-         {known}); update Framecast, or name another database"
+        "history: {place} was created by a newer Framecast (its tables have version {found}, this Framecast \
+         supports up to {known}); update Framecast, or name another database"
     )]
     Newer {
         /// The database file, or the database's address.

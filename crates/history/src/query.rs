@@ -127,7 +127,7 @@ impl EventRequest {
     pub fn parse(query: &str, known: &[&str], now_ms: i64, cameras: &[String]) -> Result<Self, BadParameter> {
         let pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(query.as_bytes()).collect();
         if let Some((name, value)) = pairs.iter().find(|(name, _)| !known.contains(&&**name)) {
-            let problem = format!("there is no such parameter here; there are: {}", known.join(", "));
+            let problem = format!("unknown parameter; known parameters: {}", known.join(", "));
             return Err(bad(name, value, &problem));
         }
         let mut request = Self::default();
@@ -217,7 +217,7 @@ impl EventRequest {
             }
         }
         if cameras.len() > MAX_CAMERAS {
-            let problem = format!("at most {MAX_CAMERAS} cameras can be named; leave it out for all");
+            let problem = format!("at most {MAX_CAMERAS} cameras can be named; omit `camera` to select all");
             return Err(bad("camera", value, &problem));
         }
         Ok(())
@@ -240,7 +240,7 @@ impl EventRequest {
                 return Err(bad(
                     "since",
                     &value_of("since"),
-                    "cannot be used with from; leave one of them out",
+                    "cannot be used with `from`; leave one of them out",
                 ));
             }
             let ago = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
@@ -249,7 +249,7 @@ impl EventRequest {
         match (filter.from_ms, filter.to_ms) {
             (Some(from), Some(to)) if from > to => {
                 let name = if self.since.is_some() { "to" } else { "from" };
-                let problem = "from is after to; as in from=2026-11-23T14:00:00Z&to=2026-11-23T15:00:00Z";
+                let problem = "`from` is after `to`; as in from=2026-11-23T14:00:00Z&to=2026-11-23T15:00:00Z";
                 Err(bad(name, &value_of(name), problem))
             }
             _ => Ok(()),
@@ -272,12 +272,13 @@ impl EventRequest {
         let (Some(at_ms), Some(id), Some(fingerprint), 24) = (number(0), number(8), number(16), bytes.len())
         else {
             return Err(wrong(
-                "is not a cursor; use `next` of the previous page, and no cursor for the first page",
+                "is not a cursor; use `next` from the previous page, and no cursor for the first page",
             ));
         };
         if u64::from_be_bytes(fingerprint) != self.fingerprint() {
             return Err(wrong(
-                "belongs to another query; camera, kind, from, to, since and order must be those of the previous page",
+                "belongs to another query; `camera`, `kind`, `from`, `to`, `since` and `order` must be the \
+                 same as for the previous page",
             ));
         }
         Ok(Key { at_ms: i64::from_be_bytes(at_ms), id: i64::from_be_bytes(id) })
@@ -304,17 +305,16 @@ fn zone(name: &str) -> Option<TimeZone> {
 
 /// Creates an error that names some of the known cameras, and shows how to ask for one of them.
 fn unknown_camera(name: &str, known: &[String]) -> BadParameter {
-    let Some(first) = known.first() else { return bad("camera", name, "there is no camera") };
+    let Some(first) = known.first() else { return bad("camera", name, "unknown camera; no camera is known") };
     let some: Vec<&str> = known.iter().take(MAX_CAMERAS).map(String::as_str).collect();
     let more = if known.len() > some.len() { ", and more" } else { "" };
-    let problem =
-        format!("there is no such camera; there are: {}{more}; as in camera={first}", some.join(", "));
+    let problem = format!("unknown camera; known cameras: {}{more}; as in camera={first}", some.join(", "));
     bad("camera", name, &problem)
 }
 
 fn unknown_kind(text: &str) -> BadParameter {
     let known = EventKind::ALL.map(EventKind::as_str).join(", ");
-    bad("kind", text, &format!("there is no such kind; there are: {known}"))
+    bad("kind", text, &format!("unknown kind; known kinds: {known}"))
 }
 
 fn bad(name: &str, value: &str, problem: &str) -> BadParameter {
@@ -380,20 +380,20 @@ mod tests {
         for (query, told) in [
             (
                 "camera=attic",
-                "camera=attic: there is no such camera; there are: front, yard, näh; as in camera=front",
+                "camera=attic: unknown camera; known cameras: front, yard, näh; as in camera=front",
             ),
-            ("camera=front,", "camera=: there is no such camera"),
-            ("camera=x';DROP TABLE events;--", "camera=x';DROP TABLE events;--: there is no such camera"),
-            ("kind=Lost", "kind=Lost: there is no such kind; there are: started, stopped,"),
+            ("camera=front,", "camera=: unknown camera"),
+            ("camera=x';DROP TABLE events;--", "camera=x';DROP TABLE events;--: unknown camera"),
+            ("kind=Lost", "kind=Lost: unknown kind; known kinds: started, stopped,"),
             ("from=2026-11-23T14:00:00", "from=2026-11-23T14:00:00: has no time zone"),
             ("to=0000-01-01T00:00:00Z", "to=0000-01-01T00:00:00Z: must be in the years 1970 to 9998"),
             ("to=99999-01-01T00:00:00Z", "to=99999-01-01T00:00:00Z: must be a time with a zone, as in"),
             (
                 "from=2026-11-23T15:00:00Z&to=2026-11-23T14:00:00Z",
-                "from=2026-11-23T15:00:00Z: from is after to; as in",
+                "from=2026-11-23T15:00:00Z: `from` is after `to`; as in",
             ),
-            ("since=1h&to=2026-01-01T00:00:00Z", "to=2026-01-01T00:00:00Z: from is after to"),
-            ("since=1h&from=2026-01-01T00:00:00Z", "since=1h: cannot be used with from"),
+            ("since=1h&to=2026-01-01T00:00:00Z", "to=2026-01-01T00:00:00Z: `from` is after `to`"),
+            ("since=1h&from=2026-01-01T00:00:00Z", "since=1h: cannot be used with `from`"),
             ("since=yesterday", "since=yesterday: must be a duration before now, as in 24h"),
             ("since=9999999999y", "since=9999999999y: must be"),
             ("order=up", "order=up: must be newest or oldest"),
@@ -404,8 +404,8 @@ mod tests {
             ("zone=Mars", "zone=Mars: is not a time zone"),
             ("cursor=abc", "cursor=abc: is not a cursor"),
             ("cursor=", "cursor=: is not a cursor"),
-            ("knd=lost", "knd=lost: there is no such parameter here; there are: camera, kind,"),
-            ("a%00b=%00", "a\\u{0}b=\\u{0}: there is no such parameter"),
+            ("knd=lost", "knd=lost: unknown parameter; known parameters: camera, kind,"),
+            ("a%00b=%00", "a\\u{0}b=\\u{0}: unknown parameter"),
         ] {
             let problem = parse(query).unwrap_err().to_string();
             assert!(problem.starts_with(told), "{query}: {problem}");

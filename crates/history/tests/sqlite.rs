@@ -52,7 +52,7 @@ async fn a_file_that_cannot_be_used_is_refused_with_its_path() {
     drop(other);
     assert_eq!(
         refusal(&path).await,
-        format!("history: {shown} is a database of another program; name another file")
+        format!("history: {shown} belongs to another program; name another file")
     );
     fs::remove_file(&path).unwrap();
     open_and_close(Location::File(path.clone())).await;
@@ -61,7 +61,9 @@ async fn a_file_that_cannot_be_used_is_refused_with_its_path() {
     drop(newer);
     let told = refusal(&path).await;
     assert!(
-        told.contains("is of a newer Framecast (its tables have version 7, this Framecast knows up to 3)"),
+        told.contains(
+            "was created by a newer Framecast (its tables have version 7, this Framecast supports up to 3)"
+        ),
         "{told}"
     );
     fs::write(folder.path().join("file"), "").unwrap();

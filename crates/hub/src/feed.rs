@@ -57,12 +57,13 @@ impl fmt::Display for TooManyRenditions {
         match self.address {
             None => write!(
                 f,
-                "rendition limit reached ({count} for this camera); ask for one that is watched already: {list}"
+                "rendition limit reached ({count} for this camera); request one that is already watched: \
+                 {list}"
             ),
             Some(_) => write!(
                 f,
-                "rendition limit reached ({count} of this camera for this address); ask for one that it watches \
-                 already: {list}"
+                "rendition limit reached ({count} of this camera for this address); request one that it \
+                 already watches: {list}"
             ),
         }
     }

@@ -14,7 +14,7 @@ pub struct Hub {
 
 /// The error when a camera of this name already exists.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a camera `{0}` exists already")]
+#[error("camera `{0}` already exists")]
 pub struct NameTaken(pub String);
 
 impl Hub {
@@ -97,7 +97,7 @@ mod tests {
         let hub = Hub::new();
         hub.add("yard", SystemTime::UNIX_EPOCH).unwrap();
         let error = hub.clone().add("yard", SystemTime::UNIX_EPOCH).unwrap_err();
-        assert_eq!(error.to_string(), "a camera `yard` exists already");
+        assert_eq!(error.to_string(), "camera `yard` already exists");
         assert_eq!(hub.feeds().len(), 1);
     }
 

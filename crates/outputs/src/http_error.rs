@@ -37,7 +37,7 @@ impl HttpError {
     /// Creates a 404 error: the hub has no camera of this name.
     pub fn no_such_camera(name: &str, hub: &Hub) -> Self {
         let known: Vec<String> = hub.feeds().iter().map(|feed| feed.name().to_owned()).collect();
-        let message = format!("no camera `{name}`; there are: {}", known.join(", "));
+        let message = format!("unknown camera `{name}`; known cameras: {}", known.join(", "));
         Self { status: StatusCode::NOT_FOUND, message }
     }
 

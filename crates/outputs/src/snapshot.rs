@@ -145,7 +145,7 @@ async fn wait_for_picture(
         Ok(Some(update)) => Ok(update),
         // The slate that is shown now says why there is no picture.
         Ok(None) | Err(_) => subscriber.current().filter(|update| update.is_slate).ok_or_else(|| {
-            let message = format!("{}: no picture within {wait:?}", feed.name());
+            let message = format!("{}: the camera delivered no picture within {wait:?}", feed.name());
             HttpError { status: StatusCode::SERVICE_UNAVAILABLE, message }
         }),
     }
@@ -202,7 +202,7 @@ fn max_age(query: &str) -> Result<Option<Duration>, HttpError> {
             Ok(Some(Duration::from_secs_f64(seconds)))
         }
         _ => {
-            let expected = "must be seconds from 0 to 86400, as in max_age=0.5";
+            let expected = "must be a number of seconds from 0 to 86400, as in max_age=0.5";
             Err(HttpError::bad_parameter("max_age", value, expected))
         }
     }

@@ -31,7 +31,7 @@ pub enum Error {
         message: String,
     },
     /// The codec panicked on the picture.
-    #[error("the codec crashed on this picture; this is a bug of the codec")]
+    #[error("the codec crashed on this picture; this is a bug in the codec")]
     Panicked,
 }
 

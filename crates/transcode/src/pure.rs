@@ -134,7 +134,8 @@ pub(crate) fn decode(
     let samples = decoded.map_err(|_| Error::Panicked)??;
     let wanted_len = width * height * if is_grey { 1 } else { 3 };
     if samples.len() != wanted_len {
-        return Err(Error::Pure { message: format!("{} samples instead of {wanted_len}", samples.len()) });
+        let message = format!("the picture has {} samples instead of {wanted_len}", samples.len());
+        return Err(Error::Pure { message });
     }
     out.reshape(width, height, if is_grey { Subsampling::Grey } else { Subsampling::S444 });
     let planes = out.planes_mut();

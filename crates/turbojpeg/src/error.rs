@@ -47,7 +47,7 @@ pub enum Error {
         quality: u8,
     },
     /// The number of planes does not match the subsampling.
-    #[error("{got} planes instead of {want}")]
+    #[error("the picture has {got} planes instead of {want}")]
     Planes {
         /// The number of planes given.
         got: usize,
@@ -56,7 +56,8 @@ pub enum Error {
     },
     /// A plane or a buffer of pixels is too small for its picture, or its stride is shorter than a row.
     #[error(
-        "plane {component}: {len_bytes} bytes with a stride of {stride_bytes} do not hold {rows} rows of {row_bytes}"
+        "plane {component}: {len_bytes} bytes with a stride of {stride_bytes} are too few for {rows} rows of \
+         {row_bytes} bytes"
     )]
     Plane {
         /// The number of the plane, from 0: Y, Cb, Cr; 0 for a buffer of pixels.
@@ -71,7 +72,7 @@ pub enum Error {
         row_bytes: usize,
     },
     /// The buffer for the JPEG image is smaller than the worst case.
-    #[error("the buffer has {got} bytes, but the JPEG image may take {want}")]
+    #[error("the buffer has {got} bytes, but the JPEG image may need {want}")]
     Output {
         /// The length of the buffer, in bytes.
         got: usize,
@@ -88,7 +89,7 @@ pub enum Error {
         eighths: u8,
     },
     /// The library could not create a handle, because memory is short.
-    #[error("libjpeg-turbo gave no handle: {message}")]
+    #[error("libjpeg-turbo returned no handle: {message}")]
     NoHandle {
         /// The library's message.
         message: String,

@@ -25,10 +25,10 @@ impl Functions {
     /// Returns `None` if the library passes.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         if !self.decodes_scans(2) {
-            return Some("does not decode a picture of two scans");
+            return Some("cannot decode a picture with two scans");
         }
         if self.decodes_scans(MAX_SCANS + 1) {
-            return Some("does not limit the scans of a picture");
+            return Some("does not limit the number of scans in a picture");
         }
         (!self.stays_within_planes()).then_some("writes outside its planes")
     }
@@ -167,6 +167,6 @@ mod tests {
     fn a_library_that_decodes_scans_without_end_is_refused() {
         let Some(functions) = functions() else { return };
         let old = Functions { decompress_pixels: decodes_anything, ..*functions };
-        assert_eq!(old.fault(), Some("does not limit the scans of a picture"));
+        assert_eq!(old.fault(), Some("does not limit the number of scans in a picture"));
     }
 }

@@ -206,7 +206,7 @@ impl Device {
             return Ok(Value::Text(String::from_utf8_lossy(&bytes).into_owned()));
         }
         if matches!(control.kind, ControlType::Other(_) | ControlType::Class) {
-            return Err(Error::invalid(G_EXT_CTRLS.name(), "this control has no single value"));
+            return Err(Error::invalid(G_EXT_CTRLS.name(), "this control does not hold a single value"));
         }
         let mut one = ExtControl::zeroed();
         one.id = control.id;
@@ -234,7 +234,10 @@ impl Device {
         match value {
             Value::Text(new) => {
                 if control.kind != ControlType::Text {
-                    return Err(Error::invalid(S_EXT_CTRLS.name(), "text for a control that has numbers"));
+                    return Err(Error::invalid(
+                        S_EXT_CTRLS.name(),
+                        "a text value was given for a numeric control",
+                    ));
                 }
                 let mut bytes: Vec<u8> = new.bytes().take(MAX_TEXT_BYTES as usize - 1).collect();
                 bytes.push(0);
@@ -242,7 +245,10 @@ impl Device {
             }
             Value::Integer(new) => {
                 if matches!(control.kind, ControlType::Text | ControlType::Other(_) | ControlType::Class) {
-                    return Err(Error::invalid(S_EXT_CTRLS.name(), "a number for a control that has none"));
+                    return Err(Error::invalid(
+                        S_EXT_CTRLS.name(),
+                        "a number was given for a control that is not numeric",
+                    ));
                 }
                 let mut one = ExtControl::zeroed();
                 one.id = control.id;

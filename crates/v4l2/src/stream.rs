@@ -69,7 +69,7 @@ impl CaptureStream {
     fn begin(&mut self, count: u32) -> Result<(), Error> {
         let given = self.request_buffers(count.clamp(2, MAX_BUFFERS))?;
         if given == 0 || given > MAX_BUFFERS {
-            return Err(Error::invalid(REQBUFS.name(), "the driver gave no usable number of buffers"));
+            return Err(Error::invalid(REQBUFS.name(), "the driver returned an unusable number of buffers"));
         }
         for index in 0..given {
             let planes = self.map(index)?;
@@ -113,7 +113,7 @@ impl CaptureStream {
         }
         let mapped = usize::try_from(buffer.index).ok().and_then(|index| self.buffers.get(index));
         let Some(mapped) = mapped else {
-            return Err(Error::invalid(DQBUF.name(), "the driver named a buffer that it never gave"));
+            return Err(Error::invalid(DQBUF.name(), "the driver returned a buffer that it never allocated"));
         };
         let mut filled = [(0, 0); MAX_PLANES];
         for (number, (mapping, range)) in mapped.iter().zip(&mut filled).enumerate() {

@@ -62,7 +62,7 @@ pub(super) async fn sniff(target: &HttpTarget, response: &mut Response) -> Resul
     } else if is_multipart || body.starts_with(b"--") {
         BodyKind::Multipart { boundary: boundary_from_content_type(&content_type), head }
     } else if is_jpeg_type(&essence) && is_text(body) {
-        let advice = "the camera may be busy; if this goes on, look at its settings";
+        let advice = "the camera may be busy; if this persists, check its settings";
         BodyKind::NoPicture {
             error: target.unexpected_answer("with text instead of a picture", advice),
             is_temporary: true,
@@ -72,8 +72,8 @@ pub(super) async fn sniff(target: &HttpTarget, response: &mut Response) -> Resul
         BodyKind::Pictures { head, is_endless: false }
     } else if is_page(&essence) && has_password_field(response, &head).await {
         let advice = "the camera wants a login in a browser, and Framecast cannot fill in its form. Look in the \
-                      camera's manual for the address of a snapshot or stream that takes user and password, or switch \
-                      on Basic or Digest authentication in the camera's settings";
+                      camera's manual for the address of a snapshot or stream that accepts a user name and \
+                      password, or switch on Basic or Digest authentication in the camera's settings";
         BodyKind::NoPicture {
             error: target.unexpected_answer("with a login page", advice),
             is_temporary: false,
@@ -118,7 +118,7 @@ async fn has_password_field(response: &mut Response, head: &Bytes) -> bool {
 fn no_picture_error(target: &HttpTarget, essence: &str) -> Error {
     let advice = match essence {
         essence if is_page(essence) => {
-            "this is a web page, not a stream: give the address of the picture in it; for mjpg-streamer add \
+            "this is a web page, not a stream: write the address of the picture in it; for mjpg-streamer add \
              /?action=stream, for uStreamer /stream, for Framecast /video_feed"
         }
         "application/vnd.apple.mpegurl"

@@ -16,8 +16,8 @@ pub(super) fn location(target: &HttpTarget, head: &Head, from: &Url) -> Result<O
     }
     let Some(text) = head.get("Location") else {
         return Err(target.unexpected_answer(
-            format!("{} without an address", head.status_line()),
-            "open the address in a browser and use the one that the browser ends up at",
+            format!("{} without a Location header", head.status_line()),
+            "open the address in a browser and use the address that the browser shows in the end",
         ));
     };
     let next = from.join(text).ok();
@@ -25,7 +25,7 @@ pub(super) fn location(target: &HttpTarget, head: &Head, from: &Url) -> Result<O
     let Some(mut next) = next.as_ref().filter(is_web).cloned() else {
         let place = next.map_or("an invalid address".to_owned(), |url| shown_origin(&url));
         return Err(target.unexpected_answer(
-            format!("{} to {place}", head.status_line()),
+            format!("{}, a redirect to {place}", head.status_line()),
             "Framecast follows redirects only to http: and https: addresses; use the camera's own address",
         ));
     };

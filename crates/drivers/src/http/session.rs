@@ -119,7 +119,7 @@ impl Session {
             let Some(next) = redirect::location(&target, head, &url)? else {
                 if head.status() == 401 && self.login.is_some() && !is_trusted {
                     return Err(target.unexpected_answer(
-                        format!("{} from {}, its redirect target", head.status_line(), redirect::shown_origin(&url)),
+                        format!("{} from {}, after a redirect", head.status_line(), redirect::shown_origin(&url)),
                         "Framecast sends the password only to the host in the URL; write the address that the camera \
                          redirects to in the URL",
                     ));
@@ -129,14 +129,14 @@ impl Session {
             let is_same = redirect::is_same_server(&url, &next);
             if is_trusted && self.login.is_some() && redirect::is_downgrade(&url, &next) {
                 return Err(target.unexpected_answer(
-                    format!("{} to {}", head.status_line(), redirect::shown_origin(&next)),
+                    format!("{}, a redirect to {}", head.status_line(), redirect::shown_origin(&next)),
                     "Framecast does not send the password unencrypted after a redirect; to allow it, write http: in \
                      the URL",
                 ));
             }
             if !is_same && target.redirects == RedirectPolicy::Same {
                 return Err(target.unexpected_answer(
-                    format!("{} to {}", head.status_line(), redirect::shown_origin(&next)),
+                    format!("{}, a redirect to {}", head.status_line(), redirect::shown_origin(&next)),
                     "#redirect=same allows no other server; write the address that the camera redirects to, or \
                      #redirect=any",
                 ));
@@ -148,7 +148,8 @@ impl Session {
         }
         Err(target.unexpected_answer(
             format!("with more than {MAX_REDIRECTS} redirects, the last one to {}", redirect::shown_origin(&url)),
-            "the redirects may form a loop; open the address in a browser and use the one that the browser ends up at",
+            "the redirects may form a loop; open the address in a browser and use the address that the \
+             browser shows in the end",
         ))
     }
 
@@ -208,8 +209,8 @@ impl Session {
             Err(RequestError::Forbidden) => {
                 return Err(self.target.unexpected_answer(
                     format!("with a redirect to {}", redirect::shown_origin(url)),
-                    "Framecast does not follow redirects to this machine, its link or its cloud; if you want that \
-                     address, write it as the source",
+                    "Framecast does not follow redirects to loopback, link-local or cloud metadata \
+                     addresses; if you want that address, write it as the source",
                 ));
             }
             Err(fault) if !is_own => return Err(redirected_source_error(&self.target, fault, url)),
@@ -264,7 +265,7 @@ impl Session {
             401 => {
                 "the camera offers neither Basic nor Digest authentication; switch one of them on in its settings"
             }
-            403 => "the camera refuses this user or this address; look at its settings",
+            403 => "the camera refuses this user or this address; check its settings",
             404 => {
                 "check the path; mjpg-streamer has /?action=stream, uStreamer /stream, ESP32-CAM :81/stream, \
                  Framecast /video_feed"
@@ -288,11 +289,11 @@ pub(super) fn source_error(target: &HttpTarget, fault: RequestError) -> Error {
 /// Converts the error of a failed request to `url`, to which the camera has redirected, into the source's error.
 fn redirected_source_error(target: &HttpTarget, fault: RequestError, url: &Url) -> Error {
     if matches!(fault, RequestError::ConnectTimedOut) {
-        return target
-            .timeout_error("a connection to the address that it redirects to", target.connect_timeout());
+        let awaited = "a connection to the address that the camera redirects to";
+        return target.timeout_error(awaited, target.connect_timeout());
     }
     let place = redirect::shown_origin_from(&target.url, url);
-    let told = format!("redirected to {place}, and there: {}", fault.redirected_message());
+    let told = format!("after a redirect to {place}: {}", fault.redirected_message());
     if fault.is_hang_up() { target.ended_early_error(told) } else { target.connection_error(told) }
 }
 

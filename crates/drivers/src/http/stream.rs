@@ -69,7 +69,7 @@ impl Reader {
                     if is_picture(&picture) {
                         return Ok(Some(picture));
                     }
-                    tracing::debug!("skipping a part that is no picture");
+                    tracing::debug!("skipping a part that is not a picture");
                 }
                 // Some cameras go on after the closing boundary. A server that does not go on closes the connection, or
                 // has reached its declared length.

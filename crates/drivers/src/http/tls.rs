@@ -14,12 +14,12 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 pub(super) fn system_roots() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
-        tracing::debug!("cannot read a root certificate of this system: {error}");
+        tracing::debug!("cannot read a system root certificate: {error}");
     }
     let mut roots = RootCertStore::empty();
     let (_, ignored) = roots.add_parsable_certificates(found.certs);
     if ignored > 0 {
-        tracing::debug!(ignored, "ignoring root certificates of this system that do not parse");
+        tracing::debug!(ignored, "ignoring system root certificates that cannot be parsed");
     }
     roots
 }

@@ -55,7 +55,9 @@ pub(super) fn check(path: &str) -> Result<(), String> {
         );
     }
     match suggest::is_film(path) {
-        true => Err(format!("is a film, not pictures; play it with ffmpeg: `{}`", suggest::FILM_COMMAND)),
+        true => {
+            Err(format!("is a video, not a still picture; play it with ffmpeg: `{}`", suggest::FILM_COMMAND))
+        }
         false => Ok(()),
     }
 }
@@ -118,7 +120,7 @@ impl FileSet {
                 let to_write = if shown == written { written.as_str() } else { "FOLDER" };
                 match find_newest_below(top).as_ref().and_then(|newest| newest.path.parent()) {
                     Some(folder) => format!(
-                        "no JPEG in {shown} yet; the newest one below it is in {}: write \
+                        "no JPEG in {shown} yet; the newest JPEG in its subfolders is in {}: write \
                          `images:{to_write}/**/*.jpg?watch`",
                         shown_path(folder)
                     ),
@@ -162,7 +164,7 @@ impl FileSet {
         if entries.is_empty() {
             let (what, problem) = match self {
                 Self::Folder(path) => {
-                    (path.display().to_string(), "there is no .jpg or .jpeg file in this folder")
+                    (path.display().to_string(), "this folder contains no .jpg or .jpeg file")
                 }
                 Self::Glob { text, .. } => (text.clone(), "no file matches this pattern"),
                 Self::File(path) => (path.display().to_string(), "this file is gone"),
@@ -297,7 +299,7 @@ mod tests {
     #[test]
     fn films_are_refused_with_the_line_that_plays_them() {
         let problem = check("my film.MP4").unwrap_err();
-        assert!(problem.contains("-i FILM "), "{problem}");
+        assert!(problem.contains("-i VIDEO "), "{problem}");
         assert!(check("").is_err());
         assert!(check("pictures").is_ok());
     }

@@ -216,7 +216,7 @@ impl WatchSource {
         let state = folder_state(&self.file_set, &self.folders).await?;
         if state.device_and_inode != self.state.device_and_inode {
             return Err(
-                self.watch_error(io::Error::new(io::ErrorKind::NotFound, "another folder is in its place"))
+                self.watch_error(io::Error::new(io::ErrorKind::NotFound, "the folder was replaced"))
             );
         }
         let is_missed = state != self.state && !self.had_events;

@@ -40,8 +40,8 @@ const MEANINGS: [(&str, &str); 9] = [
     ),
     (
         "failed to allocate",
-        "has too little memory for pictures; ask for smaller ones, as in pi:?size=640x480, or add `,cma-256` to \
-         `dtoverlay=vc4-kms-v3d`",
+        "has too little memory for pictures; request smaller pictures, as in pi:?size=640x480, or add \
+         `,cma-256` to `dtoverlay=vc4-kms-v3d`",
     ),
     ("unrecognised option", "does not know an option; `rpicam-vid --help` shows them"),
     (
@@ -50,7 +50,7 @@ const MEANINGS: [(&str, &str); 9] = [
     ),
 ];
 
-const IN_USE: &str = "cannot use the camera: another program uses it, and only one can at a time. End that program; \
+const IN_USE: &str = "cannot use the camera: another program uses it, and only one can at a time. Stop that program; \
                       `fuser /dev/media*` shows it";
 
 /// Returns the error for a `program` that ended after printing `lines`; `None` if these contain no known text.

@@ -168,7 +168,7 @@ mod tests {
             ("pi:?size=8x8", "each side from 16"),
             ("pi:?fps=0", "frames per second"),
             ("pi:?rotate=90", "known options: camera, fps"),
-            ("pi:0", "takes only options, after a `?`"),
+            ("pi:0", "accepts only options, after a `?`"),
             ("pi:?options='", "cannot be split"),
             ("pi:?options=--output=x", "`--output` cannot be set here"),
             ("pi:?options=-ox", "`-o` cannot be set here"),

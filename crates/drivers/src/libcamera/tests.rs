@@ -94,7 +94,7 @@ async fn what_the_program_says_comes_with_what_to_do() {
         (
             "[0:19:06.419783286] [2746]  INFO Camera camera.cpp:839 Pipeline handler in use by another process\n\
              ERROR: *** failed to acquire camera /base/soc/i2c0mux/i2c@1/ov5647@36 ***",
-            "another program uses it, and only one can at a time. End that program",
+            "another program uses it, and only one can at a time. Stop that program",
         ),
         ("ERROR: *** selected camera is not available ***", "`rpicam-vid` found no camera with this number"),
         (

@@ -76,7 +76,7 @@ impl FfmpegRun<'_> {
                 Some(silence) if self.elapsed >= silence => no_data_error(target, self.transport, silence),
                 _ => Error::EndedEarly {
                     url: target.shown.clone(),
-                    problem: "the camera has ended the stream before its first picture".to_owned(),
+                    problem: "the camera ended the stream before its first picture".to_owned(),
                 },
             };
         }
@@ -96,7 +96,8 @@ impl FfmpegRun<'_> {
         }
         if self.has("tls @") {
             return target.connection_error(
-                "no TLS connection; the camera may speak plain RTSP: write rtsp:// in place of rtsps://",
+                "cannot set up a TLS connection; the camera may speak plain RTSP: write rtsp:// in place of \
+                 rtsps://",
             );
         }
         if self.has("Invalid data found") {
@@ -130,14 +131,14 @@ impl FfmpegRun<'_> {
                 "the camera asks for a user and a password: rtsp://user:password@host/…"
             }
             401 => "user or password is wrong; in a password write `@` as %40, `%` as %25",
-            403 => "the camera refuses this user or this address; look at its settings",
+            403 => "the camera refuses this user or this address; check its settings",
             400 | 404 => "check the path; the camera's manual names it, often as `RTSP URL` or `main stream`",
             // If the camera has only sound, a request for only pictures fails with one of these.
             454 | 455 => return no_video_error(target),
             453 | 503 => "the camera accepts no more viewers; close one",
             461 => return self.transport_error(),
             500..600 => "the camera answers but has no pictures now",
-            _ => "look at the camera's settings",
+            _ => "check the camera's settings",
         };
         target.unexpected_answer(format!("{}{}", refusal.code, reason_phrase(refusal.code)), advice)
     }
@@ -150,7 +151,7 @@ impl FfmpegRun<'_> {
             ([_], Transport::Tcp) => "refuses TCP; leave `#transport=tcp` out",
             ([_], Transport::Udp) => "refuses UDP; leave `#transport=udp` out",
             (_, Transport::Tcp) => "refuses TCP; Framecast tries UDP next",
-            (_, Transport::Udp) => "refuses both TCP and UDP; look at its settings",
+            (_, Transport::Udp) => "refuses both TCP and UDP; check its settings",
         };
         self.target.connection_error(format!("the camera answered, but {told}"))
     }

@@ -209,7 +209,7 @@ mod tests {
                 Some(ControlValue::Integer(256)),
                 "brightness must be a whole number from 0 to 255",
             ),
-            ("brihtness", None, "no control `brihtness`; known controls: brightness, snap"),
+            ("brihtness", None, "unknown control `brihtness`; known controls: brightness, snap"),
             ("snap", None, "snap has no default"),
         ] {
             assert_eq!(check(id, value).unwrap_err().to_string(), told);

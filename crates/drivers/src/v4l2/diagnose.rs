@@ -44,8 +44,8 @@ pub(super) fn call_error(path: &Path, error: v4l2::Error) -> Error {
     }
     let problem = match error.io().raw_os_error() {
         Some(ENOSPC) => {
-            "the USB bus has not enough bandwidth left for this camera; ask for format=mjpeg or a smaller size, or \
-             plug the camera into another port"
+            "the USB bus does not have enough bandwidth left for this camera; request format=mjpeg or a \
+             smaller size, or plug the camera into another port"
                 .to_owned()
         }
         _ => format!("the kernel's driver refused a call: {error}"),
@@ -104,7 +104,7 @@ pub(super) fn users(proc: &Path, path: &Path, own_opens: usize) -> Vec<String> {
             let name = fs::read(entry.path().join("comm")).unwrap_or_default();
             let name = String::from_utf8_lossy(&name).replace(char::is_control, " ");
             found.push(match name.trim() {
-                _ if pid == own => "a camera of this Framecast".to_owned(),
+                _ if pid == own => "another camera on this server".to_owned(),
                 "" => format!("process {pid}"),
                 name => format!("{name} (process {pid})"),
             });
@@ -117,19 +117,20 @@ pub(super) fn users(proc: &Path, path: &Path, own_opens: usize) -> Vec<String> {
 /// Returns advice on which group to join, for a node that this account is not allowed to open.
 pub(super) fn permission_advice(path: &Path) -> String {
     let Ok(node) = fs::metadata(path) else {
-        return "this account may not open it".to_owned();
+        return "this account is not allowed to open it".to_owned();
     };
     // A group helps only if it has permission to read and write.
     if node.mode() & 0o060 != 0o060 {
-        return "only its owner may open it; device nodes that udev creates belong to the group `video`"
+        return "only its owner is allowed to open it; device nodes that udev creates belong to the group \
+                `video`"
             .to_owned();
     }
     let group = name_of_id("/etc/group", node.gid()).unwrap_or_else(|| node.gid().to_string());
     let user =
         name_of_id("/etc/passwd", rustix::process::getuid().as_raw()).unwrap_or_else(|| "$USER".to_owned());
     format!(
-        "this account may not open it; members of the group `{group}` may: sudo usermod -aG {group} {user}, \
-         then log in again (for a service: SupplementaryGroups={group})"
+        "this account is not allowed to open it; add it to the group `{group}`: sudo usermod -aG {group} \
+         {user}, then log in again (for a service: SupplementaryGroups={group})"
     )
 }
 
@@ -172,7 +173,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let users = |own_opens| users(Path::new("/proc"), file.path(), own_opens);
         assert!(users(1).is_empty());
-        assert_eq!(users(0), ["a camera of this Framecast"]);
+        assert_eq!(users(0), ["another camera on this server"]);
     }
 
     #[test]

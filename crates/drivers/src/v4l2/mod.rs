@@ -130,7 +130,7 @@ async fn run_blocking<T: Send + 'static>(
         Err(error) => {
             let message = error
                 .try_into_panic()
-                .map_or_else(|_| "the program ends".to_owned(), |panic| panic_message(panic.as_ref()));
+                .map_or_else(|_| "the server is stopping".to_owned(), |panic| panic_message(panic.as_ref()));
             Err(Error::Panicked { message })
         }
     }
@@ -152,7 +152,7 @@ fn resolve(target: &DeviceTarget, url: &SourceUrl) -> Result<PathBuf, Error> {
             None if *target == DeviceTarget::First => {
                 Err(problem("is plugged in; none of this machine's video devices is a camera".to_owned()))
             }
-            None => Err(problem("is no camera".to_owned())),
+            None => Err(problem("is not a camera".to_owned())),
         },
     }
 }

@@ -49,7 +49,7 @@ impl UnmetRequest {
             listed.push_str(" and more");
         }
         if listed.is_empty() {
-            "the device does not list what it has".to_owned()
+            "the device does not list its choices".to_owned()
         } else {
             format!("it has {listed}")
         }
@@ -58,7 +58,7 @@ impl UnmetRequest {
 
 impl fmt::Display for UnmetRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no {}; {}; using {}", self.wanted, self.has(), self.taken)
+        write!(f, "the device has no {}; {}; using {}", self.wanted, self.has(), self.taken)
     }
 }
 
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!((name, size), ("yuyv", (1280, 720)));
         assert_eq!(
             unmet_requests[0].to_string(),
-            "no size 1920x1080 in yuyv; it has 640x480, 320x240, 1280x720; using 1280x720"
+            "the device has no size 1920x1080 in yuyv; it has 640x480, 320x240, 1280x720; using 1280x720"
         );
     }
 
@@ -288,7 +288,10 @@ mod tests {
         let requested = RequestedMode { coding: Some(Coding::Raw(PixelFormat::Nv12)), ..AUTO };
         let (name, size, unmet_requests) = choice(WEBCAM, &requested);
         assert_eq!((name, size), ("mjpeg", (1280, 720)));
-        assert_eq!(unmet_requests[0].to_string(), "no format nv12; it has mjpeg, yuyv; using mjpeg");
+        assert_eq!(
+            unmet_requests[0].to_string(),
+            "the device has no format nv12; it has mjpeg, yuyv; using mjpeg"
+        );
         let requested = RequestedMode { coding: Some(Coding::Jpeg), ..AUTO };
         let known = &choice(VIVID, &requested).2[0].known;
         assert_eq!(known.len(), PixelFormat::ALL.len(), "each once, though some have several layouts");
@@ -341,7 +344,7 @@ mod tests {
         assert_eq!(choose_rate(&FrameRates::Between(5.0, 60.0), Some(2.0)), Some(5.0));
         assert_eq!(unmet_rate(&any, Some(30.0), Some(29.97), "640x480"), None);
         let unmet = unmet_rate(&any, Some(20.0), Some(15.0), "640x480").unwrap();
-        assert_eq!(unmet.to_string(), "no 20 fps at 640x480; it has 60, 29.97, 15; using 15");
+        assert_eq!(unmet.to_string(), "the device has no 20 fps at 640x480; it has 60, 29.97, 15; using 15");
     }
 
     #[test]

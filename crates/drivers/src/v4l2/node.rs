@@ -126,7 +126,7 @@ pub(super) fn find(target: &DeviceTarget, nodes: &[Node]) -> Result<Vec<PathBuf>
                 .map(|node| stable_source(node, nodes))
                 .collect();
             Err(format!(
-                "means {count} devices that are plugged in; choose one of them: {}",
+                "matches {count} connected devices; choose one of them: {}",
                 names.join(", ")
             ))
         }

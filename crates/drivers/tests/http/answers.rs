@@ -15,10 +15,10 @@ async fn what_is_not_a_picture_is_named_with_what_to_do() {
         (answer("200 OK", &["Content-Type : text/html"], b"<html>"), "text/html", "web page"),
         (answer("200 OK", &[], b"hello"), "without a content type", "neither"),
         (answer("200 OK", &["Content-Type: image/jpeg"], b""), "with an empty page", "path"),
-        (answer("302 Found", &[], b""), "302 Found without an address", "browser"),
+        (answer("302 Found", &[], b""), "302 Found without a Location header", "browser"),
         (
             answer("302 Found", &["Location: rtsp://u:s3cret@cam/"], b""),
-            "302 Found to rtsp://cam;",
+            "302 Found, a redirect to rtsp://cam;",
             "follows",
         ),
     ] {

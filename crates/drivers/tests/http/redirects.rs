@@ -66,7 +66,9 @@ async fn a_password_is_not_sent_from_https_to_http() {
     });
     let error = refusal(&server.url_for("me:s3cret", "/#insecure")).await.to_string();
     assert!(
-        error.contains("302 Found to http://127.0.0.1; Framecast does not send the password unencrypted"),
+        error.contains(
+            "302 Found, a redirect to http://127.0.0.1; Framecast does not send the password unencrypted"
+        ),
         "{error}"
     );
     assert!(open_server.requests().is_empty());
@@ -97,7 +99,8 @@ async fn the_url_may_forbid_other_servers() {
     let other = Server::start(ask);
     let server = Server::sending(sent_to(&other.url("/token/s3cret")));
     let error = refusal(&server.url("/#redirect=same")).await.to_string();
-    assert!(error.contains("302 Found to http://127.0.0.1;") && error.contains("#redirect=any"), "{error}");
+    assert!(error.contains("302 Found, a redirect to http://127.0.0.1;"), "{error}");
+    assert!(error.contains("#redirect=any"), "{error}");
     assert!(!error.contains("s3cret"), "{error}");
     assert!(other.requests().is_empty());
 }
@@ -122,7 +125,7 @@ async fn a_server_behind_a_redirect_that_gives_nothing_for_once_is_told_from_one
     let server = Server::sending(sent_to(&hangs_up.url("/")));
     let error = refusal(&server.url("/")).await;
     assert!(matches!(error, Error::EndedEarly { .. }), "{error}");
-    let told = "http://127.0.0.1: redirected to another port of the same host, and there: the server closed the \
+    let told = "http://127.0.0.1: after a redirect to another port of the same host: the server closed the \
                 connection without an answer";
     assert_eq!(error.to_string(), told);
 
@@ -130,5 +133,5 @@ async fn a_server_behind_a_redirect_that_gives_nothing_for_once_is_told_from_one
     let server = Server::sending(sent_to(&format!("http://{free}/")));
     let error = refusal(&server.url("/")).await;
     assert!(matches!(error, Error::Connection { .. }), "{error}");
-    assert!(error.to_string().ends_with("and there: connection refused"), "{error}");
+    assert!(error.to_string().ends_with("of the same host: connection refused"), "{error}");
 }

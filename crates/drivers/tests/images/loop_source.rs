@@ -149,7 +149,7 @@ async fn what_cannot_be_shown_is_refused_by_name_and_with_a_remedy() {
     let album = Album::new();
     let folder = album.0.path().display();
     let empty = refusal(&format!("images:{folder}")).await;
-    assert_eq!(empty, format!("{folder}: there is no .jpg or .jpeg file in this folder"));
+    assert_eq!(empty, format!("{folder}: this folder contains no .jpg or .jpeg file"));
     let nothing = refusal(&format!("images:{folder}/*.jpg")).await;
     assert_eq!(nothing, format!("{folder}/*.jpg: no file matches this pattern"));
     let missing = refusal(&format!("images:{folder}/missing")).await;
@@ -157,7 +157,7 @@ async fn what_cannot_be_shown_is_refused_by_name_and_with_a_remedy() {
     let token = refusal("images:/nowhere/MadeUpToken5/x").await;
     assert!(token.starts_with("cannot find /nowhere/***/x: "), "{token}");
     let film = refusal("images:/srv/film.mp4").await;
-    assert!(film.contains("exec:ffmpeg") && film.contains("-i FILM "), "{film}");
+    assert!(film.contains("exec:ffmpeg") && film.contains("-i VIDEO "), "{film}");
     assert!(refusal("images:").await.contains("names no path"));
     assert!(refusal("images:.?order=size").await.contains("`name` or `time`"));
     assert!(refusal("images:.?watch&fps=2").await.contains("leave `fps` and `order` out"));

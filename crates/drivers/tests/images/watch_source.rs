@@ -152,8 +152,7 @@ async fn a_folder_without_pictures_says_so_and_where_there_are_some_and_waits() 
         set_modified(&album.path(&format!("{day}/a.jpg")), ago);
     }
     let told = album.open("?watch").await.unwrap().waiting_for().unwrap();
-    let newest =
-        format!("the newest one below it is in {top}/2026-01-02: write `images:{top}/**/*.jpg?watch`");
+    let newest = format!("its subfolders is in {top}/2026-01-02: write `images:{top}/**/*.jpg?watch`");
     assert!(told.contains(&newest), "{told}");
     assert!(album.open("/**/*.jpg?watch").await.unwrap().waiting_for().is_none());
     album.write("first.jpg", &picture(2));

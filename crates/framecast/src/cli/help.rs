@@ -24,13 +24,13 @@ Sources:
   rtsps://USER:PASSWORD@HOST/…   and size, add #fps=10&size=640x360 at its end
   v4l2:/dev/video0?size=640x480  a webcam or capture card; short: /dev/video0
   pi:?size=1280x720&fps=30       a Raspberry Pi's own camera, by rpicam-vid; the
-  libcamera:?camera=1            same; both take &hflip &vflip &quality=
+  libcamera:?camera=1            same; both accept &hflip &vflip &quality=
   pipe:-                         JPEGs on standard input
 
 Environment:
   CAMERA                         the source to show if you give no other; also
                                  pi, pi2, v4l2 and opencv, as in the Flask app
-  OPENCV_CAMERA_SOURCE           for CAMERA=opencv: a number, a URL or a film
+  OPENCV_CAMERA_SOURCE           for CAMERA=opencv: a number, URL or video file
   FRAMECAST_PASSWORD             the password of --user
   FRAMECAST_HISTORY_PASSWORD     the password of history = \"postgres://…\"
   FRAMECAST_WEBHOOK_SECRET       the key that signs the events of [[webhook]]
@@ -39,13 +39,13 @@ Environment:
   FRAMECAST_LOG                  the same as --log
 
 Exit codes:
-  0    SIGINT or SIGTERM ended the server; for check: nothing is wrong
+  0    SIGINT or SIGTERM stopped the server; for check: nothing is wrong
   1    the server could not run; for example, the address is in use
   2    the command line, the configuration or the environment has an error
-  130  a second SIGINT ended the server at once; 143: a second SIGTERM";
+  130  a second SIGINT stopped the server at once; 143: a second SIGTERM";
 
 pub(super) const AFTER_CHECK_HELP: &str = "\
-`check` takes the same arguments, file and environment as `serve`, and
+`check` uses the same arguments, file and environment as `serve`, and
 FRAMECAST_PASSWORD too. It writes no log.
 
 Exit codes:
@@ -53,7 +53,7 @@ Exit codes:
   2    there is an error; standard error says what and where";
 
 pub(super) const AFTER_DEVICES_HELP: &str = "\
-The program opens each device for a moment and changes nothing. A running
+Framecast opens each device for a moment and changes nothing. A running
 server has the same list at /api/devices.
 
 Exit codes:

@@ -70,7 +70,7 @@ enum Command {
 struct ServeArgs {
     #[command(flatten)]
     plan: PlanArgs,
-    /// What to log: error, warn, info, debug or trace; for a single part, as in framecast=debug
+    /// What to log: error, warn, info, debug or trace; for one part, PART=LEVEL, as in framecast=debug
     #[arg(long, value_name = "FILTER", env = "FRAMECAST_LOG", default_value = "info")]
     log: String,
     /// Format of the log lines
@@ -231,7 +231,7 @@ async fn run(plan: Plan, drivers: Drivers, log: &Log) -> ServeOutcome {
         debug!(
             camera = camera.name,
             source = camera.source.for_debug(),
-            "parts of the source, without values"
+            "parts of the source, with their values hidden"
         );
     }
     for warning in plan.warnings() {
@@ -252,7 +252,8 @@ async fn run(plan: Plan, drivers: Drivers, log: &Log) -> ServeOutcome {
     announce(&app, has_account);
     if !is_local && !has_account {
         warn!(
-            "anyone who can reach this machine can watch: to ask for a password, set FRAMECAST_PASSWORD and --user NAME"
+            "anyone who can reach this machine can watch: to require a password, set FRAMECAST_PASSWORD and \
+             use --user NAME"
         );
     }
     let signalled = async {
@@ -260,7 +261,7 @@ async fn run(plan: Plan, drivers: Drivers, log: &Log) -> ServeOutcome {
         Instant::now()
     };
     let (signalled_at, ()) = tokio::join!(signalled, app.run(shutdown.clone()));
-    info!("ended");
+    info!("the server stopped");
     ServeOutcome { code: OK, signalled_at: Some(signalled_at) }
 }
 
@@ -299,15 +300,15 @@ fn raise_descriptor_limit(max_connections: usize) {
     if limit.current.is_some_and(|current| current < wanted) {
         let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
         if let Err(error) = setrlimit(Resource::Nofile, raised) {
-            warn!(%error, "cannot raise the limit of open files");
+            warn!(%error, "cannot raise the limit on open files");
         }
     }
     // Cameras, programs, the runtime and connections that the server refuses need descriptors, too.
     let needed = max_connections as u64 + 384;
     if limit.maximum.is_some_and(|maximum| maximum < needed) {
         warn!(
-            "the system allows fewer open files than max_connections={max_connections} needs: raise the limit by \
-             ulimit -n, or LimitNOFILE= of a service, or lower max_connections"
+            "the system allows fewer open files than max_connections={max_connections} needs: raise the \
+             limit with ulimit -n, or with LimitNOFILE= in a service, or lower max_connections"
         );
     }
 }

@@ -147,7 +147,7 @@ fn read_file(path: &Path, environment: &Environment, drivers: &Drivers) -> anyho
     let shown = path.display().to_string();
     if shown.contains("://") {
         bail!(
-            "--config takes the path of a file; write a source without an option: framecast http://ADDRESS"
+            "--config must be the path of a file; write a source without an option: framecast http://ADDRESS"
         );
     }
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {shown}"))?;
@@ -229,7 +229,7 @@ fn add_default(
     let Some(camera) = &environment.camera else {
         settings.add_camera(DEFAULT_NAME, "emulated")?;
         let why_emulated = match origin.is_empty() {
-            true => format!("the emulated camera: there is no {DEFAULT_FILE} here"),
+            true => format!("the emulated camera, because this folder has no {DEFAULT_FILE}"),
             false => "the emulated camera, because the file names no camera".to_owned(),
         };
         origin.push(why_emulated);
@@ -237,7 +237,7 @@ fn add_default(
     };
     if split_name(camera).0.is_some() {
         bail!(
-            "CAMERA in the environment takes a source without a name: leave out the name and the `=` after it"
+            "CAMERA in the environment must be a source without a name: remove the name and the `=` after it"
         );
     }
     let source = camera_env::source(camera, environment.opencv_source.as_deref());
@@ -246,7 +246,7 @@ fn add_default(
         .and_then(|()| settings.check_sources(drivers))
         .map_err(|error| match SourceUrl::parse(&source).and_then(|url| drivers.find(&url)) {
             Err(DriverError::UnknownScheme { .. } | DriverError::BadUrl { .. }) => {
-                anyhow!("{error}; CAMERA also takes {}", camera_env::NAMES)
+                anyhow!("{error}; CAMERA can also be {}", camera_env::NAMES)
             }
             _ => error.into(),
         })

@@ -23,8 +23,9 @@ const OTHER_NAMES: [(&[&str], &str); 6] = [
     ),
     (
         &["--password", "--passwd", "--pass"],
-        "lists of processes would show a password here: put the server's into FRAMECAST_PASSWORD, and add --user NAME; \
-         put a camera's into its source, in a file for --config: source = \"http://USER:PASSWORD@HOST/…\"",
+        "a list of processes would show a password here: put the server's password into FRAMECAST_PASSWORD, \
+         and add --user NAME; put a camera's password into the source, in a file for --config: source = \
+         \"http://USER:PASSWORD@HOST/…\"",
     ),
     (&["--username"], "use --user NAME, with the password in FRAMECAST_PASSWORD"),
 ];

@@ -27,8 +27,8 @@ impl Account {
             // The part after a colon was probably meant as the password.
             let shown = if user.contains(':') { "***".to_owned() } else { user.escape_debug().to_string() };
             return Err(format!(
-                "`{shown}` is not a user name: it needs letters and can have no colon; put its password into \
-                 FRAMECAST_PASSWORD"
+                "`{shown}` is not a user name: it must not be empty and must not contain a colon or control \
+                 characters; put the password into FRAMECAST_PASSWORD"
             ));
         }
         if password.is_empty() {

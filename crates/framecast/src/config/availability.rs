@@ -22,7 +22,7 @@ impl Settings {
         for (name, look) in looks {
             if let Ok(Err(error)) = look.await {
                 missing.push(format!(
-                    "camera `{name}`: {error}; the server looks for it again when someone watches"
+                    "camera `{name}`: {error}; the server looks for the camera again when someone watches"
                 ));
             }
         }

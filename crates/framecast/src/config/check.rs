@@ -14,8 +14,8 @@ pub(super) fn parse_origin(text: &str) -> Result<HeaderValue, String> {
     is_one.then(|| HeaderValue::from_str(text).ok()).flatten().ok_or_else(|| {
         let shown = text.rsplit('@').next().unwrap_or_default();
         format!(
-            "`{shown}` is not an origin; write it like https://dashboard.example, without a path or a `*` in it, \
-             or \"*\""
+            "`{shown}` is not an origin; write it like https://dashboard.example, without a path and without \
+             `*`, or write \"*\" for all origins"
         )
     })
 }

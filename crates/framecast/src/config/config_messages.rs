@@ -117,7 +117,7 @@ pub(super) fn with_key(text: &str, at: Range<usize>, message: String) -> String 
         let is_it = |line: &str| line.split_once('=').is_some_and(|(name, _)| name.trim() == key);
         let lines: Vec<&str> = before.lines().collect();
         return match lines.iter().rposition(|line| is_it(line)) {
-            Some(first) => format!("`{key}` is set twice; the first time in line {}", first + 1),
+            Some(first) => format!("`{key}` is set twice; the first time on line {}", first + 1),
             None => format!("`{key}` is set twice"),
         };
     }
@@ -166,13 +166,13 @@ fn unknown_key(rest: &str) -> Option<String> {
     }
     let (other, place) = match table {
         ConfigTable::Camera | ConfigTable::Webhook => {
-            (TOP_KEYS, "the top of the file, before the first [[camera]]")
+            (TOP_KEYS, "at the top of the file, before the first [[camera]]")
         }
-        ConfigTable::Top => (CAMERA_KEYS, "a camera, below its [[camera]]"),
+        ConfigTable::Top => (CAMERA_KEYS, "to a camera, below its [[camera]]"),
     };
     // In TOML a key belongs to the table above it, which users easily overlook.
     if other.contains(&unknown) {
-        return Some(format!("`{unknown}` belongs to {place}"));
+        return Some(format!("`{unknown}` belongs {place}"));
     }
     Some(match nearest_key(unknown, &known).or_else(|| nearest_key(unknown, other)) {
         Some(nearest_key) => format!("unknown key `{}`; did you mean `{nearest_key}`?", redacted(unknown)),
@@ -185,19 +185,19 @@ fn unknown_key(rest: &str) -> Option<String> {
 fn hint_for(unknown: &str, table: ConfigTable) -> Option<&'static str> {
     Some(match (unknown, table) {
         ("fps", ConfigTable::Camera) => {
-            "`fps` is part of the source: source = \"/dev/video0?fps=5\", or behind a camera's address \
+            "`fps` is part of the source: source = \"/dev/video0?fps=5\", or after a camera's address \
              \"http://ADDRESS#fps=5\"; max_fps limits the rate of any source"
         }
         ("size" | "resolution" | "width" | "height", ConfigTable::Camera) => {
-            "a size is part of the source: source = \"/dev/video0?size=1280x720\", or behind an RTSP camera's address \
-             \"rtsp://ADDRESS#size=640x360\""
+            "a size is part of the source: source = \"/dev/video0?size=1280x720\", or after an RTSP camera's \
+             address \"rtsp://ADDRESS#size=640x360\""
         }
         ("timeout", ConfigTable::Camera) => {
             "`stall_timeout` limits how long any camera may deliver no frames; a network camera's own `timeout` is \
              part of its source: source = \"http://ADDRESS#timeout=20s\""
         }
         ("silence" | "redirect" | "insecure" | "transport", ConfigTable::Camera) => {
-            "this is part of the source, behind a # at its end: source = \"http://ADDRESS#silence=60s\", \
+            "this is part of the source, after a # at the end: source = \"http://ADDRESS#silence=60s\", \
              \"rtsp://ADDRESS#transport=udp\"; join several with &"
         }
         ("enabled" | "enable" | "disabled", ConfigTable::Camera) => {
@@ -213,7 +213,7 @@ fn hint_for(unknown: &str, table: ConfigTable) -> Option<&'static str> {
         }
         ("user", ConfigTable::Camera) => {
             "a camera's login is part of its source: source = \"http://USER:PASSWORD@HOST/…\"; the server's `user` \
-             belongs to the top of the file, before the first [[camera]]"
+             belongs at the top of the file, before the first [[camera]]"
         }
         ("password", ConfigTable::Top) => {
             "the server's password does not belong in the file: set FRAMECAST_PASSWORD in the environment"
@@ -273,7 +273,7 @@ mod tests {
     fn a_webhook_is_not_taken_for_a_camera() {
         assert_eq!(explain("missing field `url`"), "this webhook has no `url`");
         let message = explain("unknown field `listen`, expected one of `url`, `kinds`, `cameras`");
-        assert_eq!(message, "`listen` belongs to the top of the file, before the first [[camera]]");
+        assert_eq!(message, "`listen` belongs at the top of the file, before the first [[camera]]");
     }
 
     #[test]

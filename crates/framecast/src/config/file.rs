@@ -149,11 +149,11 @@ fn rename<T>(
     let at = |message: String| ConfigError::at(text, Some(old.span()), message);
     if value.is_some() {
         return Err(at(format!(
-            "`{old_key}` is the old name of `{key}`, which stands here too: remove `{old_key}`"
+            "`{old_key}` is the old name of `{key}`, and both are set here: remove `{old_key}`"
         )));
     }
     let warning =
-        at(format!("`{old_key}` is now called `{key}`: rename it, the next release refuses the old name"));
+        at(format!("`{old_key}` is now called `{key}`: rename it; the next release rejects the old name"));
     *value = Some(old);
     Ok(Some(warning))
 }

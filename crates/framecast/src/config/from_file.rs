@@ -187,7 +187,7 @@ fn cameras(
         let name = file.name.get_ref();
         if let Some(first) = seen.insert(name, file.name.span().start) {
             let first = text[..first].matches('\n').count() + 1;
-            let message = format!("two cameras are called `{name}`; the first is in line {first}");
+            let message = format!("two cameras are called `{name}`; the first is on line {first}");
             return Err(ConfigError::at(text, Some(file.name.span()), message));
         }
     }

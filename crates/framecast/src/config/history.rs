@@ -60,7 +60,8 @@ impl HistoryStorage {
         }
         if let Some((scheme, _)) = text.split_once("://") {
             return Err(format!(
-                "history: there is no `{scheme}:` database; write a file's path, or postgres://user@host/database"
+                "history: `{scheme}:` databases are not supported; write a file's path, or \
+                 postgres://user@host/database"
             ));
         }
         // A mistyped address would otherwise become a file of that name, with the login in it.
@@ -91,7 +92,8 @@ impl HistoryStorage {
             Self::File(path) => match state_dir {
                 Some(folder) => Ok(Some(Location::File(folder.join(path)))),
                 None => Err(format!(
-                    "history: {} needs the state directory, but there is none: set state_dir, or write the whole path",
+                    "history: {} needs the state directory, but none is set: set state_dir, or write the \
+                     whole path",
                     path.display()
                 )),
             },
@@ -121,7 +123,7 @@ mod tests {
             ("", "history must name a file"),
             (
                 "mysql://cam@db/site",
-                "history: there is no `mysql:` database; write a file's path, or postgres://",
+                "history: `mysql:` databases are not supported; write a file's path, or postgres://",
             ),
             ("postgres://cam:pw@db/site", "history: the address contains a password"),
             ("postgres:/cam:pw@db/site", "history: this is neither a file nor an address; write postgres://"),

@@ -90,13 +90,11 @@ fn socket_path(text: &str, home: Option<OsString>) -> Result<PathBuf, String> {
         }
     };
     if text.contains('\0') {
-        return Err("a path cannot have a NUL in it".to_owned());
+        return Err("a path cannot contain a NUL character".to_owned());
     }
     if socket2::SockAddr::unix(&path).is_err() {
         let shown = path.display();
-        return Err(format!(
-            "`{shown}` is too long for a UNIX socket: the system takes about a hundred bytes"
-        ));
+        return Err(format!("`{shown}` is too long for a UNIX socket: the system allows about 100 bytes"));
     }
     Ok(path)
 }
@@ -120,7 +118,7 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
             .split_once(':')
             .is_some_and(|(name, port)| is_name(name) && port.parse::<u16>().is_ok())
         {
-            "it takes an address or the name `localhost`; 0.0.0.0 stands for all addresses of this machine"
+            "the host must be an IP address or `localhost`; 0.0.0.0 opens all addresses of this machine"
                 .to_owned()
         } else {
             "write it like 127.0.0.1:5000, or 0.0.0.0:5000 for the network".to_owned()
@@ -166,7 +164,7 @@ mod tests {
         assert!(Listen::parse("unix:").is_err() && Listen::parse("unix:/a\0b").is_err());
         let told = |text: &str| Listen::parse(text).unwrap_err();
         assert!(told("127.0.0.1:99999").ends_with("the highest port is 65535"));
-        assert!(told("nosuchhost:5000").contains("or the name `localhost`"));
+        assert!(told("nosuchhost:5000").contains("IP address or `localhost`"));
         let long = format!("unix:/{}", "x".repeat(120));
         assert!(Listen::parse(&long).unwrap_err().contains("too long for a UNIX socket"));
     }

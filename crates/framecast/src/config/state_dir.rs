@@ -60,7 +60,7 @@ fn check(folder: &Path) -> Result<(), String> {
             }
             // The parent folder, which is checked next, shows the reason.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-            Err(error) => return Err(format!("state_dir: cannot look at {there}: {error}")),
+            Err(error) => return Err(format!("state_dir: cannot access {there}: {error}")),
         }
     }
     Ok(())

@@ -86,21 +86,21 @@ impl WebhookSettings {
         if file.kinds.as_ref().is_some_and(Vec::is_empty) || file.cameras.as_ref().is_some_and(Vec::is_empty)
         {
             let problem =
-                "kinds and cameras must not be empty; to send all events, leave the key out".to_owned();
+                "`kinds` and `cameras` must not be empty; to send all events, leave the key out".to_owned();
             return Err(at(&file.url, problem));
         }
         for kind in file.kinds.iter().flatten() {
             let name = kind.get_ref();
             let known = || EventKind::ALL.map(EventKind::as_str).join(", ");
             let found = EventKind::from_name(name).ok_or_else(|| {
-                at(kind, format!("there is no kind of event `{}`; known kinds: {}", redacted(name), known()))
+                at(kind, format!("unknown kind of event `{}`; known kinds: {}", redacted(name), known()))
             })?;
             webhook.kinds.push(found);
         }
         for camera in file.cameras.iter().flatten() {
             let name = camera.get_ref();
             if !known.contains(&name.as_str()) {
-                return Err(at(camera, format!("there is no camera `{}` in this file", redacted(name))));
+                return Err(at(camera, format!("no camera in this file is called `{}`", redacted(name))));
             }
             webhook.cameras.push(name.clone());
         }

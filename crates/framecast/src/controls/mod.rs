@@ -75,7 +75,8 @@ impl Controls {
         };
         if timeout(APPLY_TIMEOUT, setting).await.is_err() {
             warn!(
-                "the device did not take all controls within {APPLY_TIMEOUT:?}; the server goes on without the rest"
+                "the device did not accept all controls within {APPLY_TIMEOUT:?}; the server continues \
+                 without the rest"
             );
         }
     }
@@ -103,7 +104,7 @@ impl Controls {
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         for (control, error) in &now {
             if reported.get(control) == Some(error) {
-                debug!(%control, %error, "still cannot be set");
+                debug!(%control, %error, "the control still cannot be set");
             } else {
                 warn!(%control, %error, "cannot set a control");
             }

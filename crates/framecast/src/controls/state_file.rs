@@ -182,7 +182,7 @@ fn quarantine(path: &Path, problem: &StateError) -> Result<(), String> {
         (1..=MAX_QUARANTINED).map(|number| path.with_file_name(format!("{FILE_NAME}.damaged-{number}")));
     let moved = match names.into_iter().find(|name| !name.exists()) {
         Some(aside) => fs::rename(path, &aside).map(|()| aside).map_err(|error| error.to_string()),
-        None => Err(format!("there are already {MAX_QUARANTINED} damaged files")),
+        None => Err(format!("the folder already has {MAX_QUARANTINED} damaged files")),
     };
     match moved {
         Ok(aside) => {

@@ -56,7 +56,7 @@ impl Failures {
                     camera,
                     rendition,
                     %error,
-                    "cannot encode a picture; the server counts later ones and does not log them"
+                    "cannot encode a picture; further failures are counted but not logged"
                 );
                 FailureStreak { since: now, slate_at: None }
             });

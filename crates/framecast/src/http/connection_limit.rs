@@ -123,11 +123,11 @@ impl AddressLimits {
     /// error.
     fn refuse(&self, what: &'static str, address: Option<IpAddr>) -> AddressLimitReached {
         self.0.counts.count(ConnectionOutcome::RefusedAddress);
-        debug!(?address, "refused {what}: connection limit of its address reached");
+        debug!(?address, "refused {what}: connection limit of the client's address reached");
         if let (Some(address), Some(times)) = (address, self.0.warning.should_log()) {
             warn!(
                 %address, times,
-                "refused {what}: connection limit of its address reached (max_connections_per_address). If \
+                "refused {what}: connection limit of this address reached (max_connections_per_address). If \
                  that is the address of your proxy, let it set X-Forwarded-For, and name it in trusted_proxies"
             );
         }

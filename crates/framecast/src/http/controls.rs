@@ -146,20 +146,20 @@ async fn read(body: Body) -> Result<Changes, HttpError> {
     let bytes = match timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(error)) if is_too_long(&error) => {
-            let message = format!("the body may have at most {} KiB", MAX_BODY_BYTES >> 10);
+            let message = format!("the request body can have at most {} KiB", MAX_BODY_BYTES >> 10);
             return Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, message));
         }
         Ok(Err(error)) => {
-            return Err(refusal(StatusCode::BAD_REQUEST, format!("cannot read the body: {error}")));
+            return Err(refusal(StatusCode::BAD_REQUEST, format!("cannot read the request body: {error}")));
         }
         Err(_) => {
-            let message = format!("the body did not arrive within {BODY_TIMEOUT:?}");
+            let message = format!("the request body did not arrive within {BODY_TIMEOUT:?}");
             return Err(refusal(StatusCode::REQUEST_TIMEOUT, message));
         }
     };
     serde_json::from_slice(&bytes).map_err(|error| {
-        let what = if error.is_data() { "the body does not say what to set" } else { "the body is not JSON" };
-        refusal(StatusCode::BAD_REQUEST, format!("{what}: {error}"))
+        let what = if error.is_data() { "does not say what to set" } else { "is not JSON" };
+        refusal(StatusCode::BAD_REQUEST, format!("the request body {what}: {error}"))
     })
 }
 
@@ -267,7 +267,7 @@ impl DeviceControls {
         let Some(state) = state.filter(|_| !changes.is_empty()) else { return Ok(()) };
         let name = self.camera.feed.name().to_owned();
         run_blocking(move || state.save(&name, &changes)).await.map_err(|problem| {
-            let message = format!("set on the device, but not saved for the next start: {problem}");
+            let message = format!("the device has the new values, but the server cannot save them: {problem}");
             HttpError { status: StatusCode::SERVICE_UNAVAILABLE, message }
         })
     }

@@ -197,8 +197,8 @@ pub(crate) async fn check_websocket(
                 origin,
                 host,
                 times,
-                "refused a WebSocket of a page of another site. To allow it, add its origin to cors_origins. A proxy \
-                 in front must pass on the Host that the browser sent"
+                "refused a WebSocket from a page of another site. To allow it, add its origin to \
+                 cors_origins. A proxy in front must pass on the Host that the browser sent"
             );
         }
         let message = "only this server's own pages, and pages of the origins in cors_origins, may open a WebSocket. A \
@@ -221,9 +221,9 @@ fn truncated(text: &str) -> String {
 /// (RFC 9112 §3.2). If there are two, a proxy in front might have read a different one than this server.
 fn bad_host(request: &Request) -> Option<&'static str> {
     match request.headers().get_all(header::HOST).iter().count() {
-        0 if request.version() >= Version::HTTP_11 => Some("an HTTP/1.1 request needs the header Host"),
+        0 if request.version() >= Version::HTTP_11 => Some("an HTTP/1.1 request needs a Host header"),
         0 | 1 => None,
-        _ => Some("a request must have only one header Host"),
+        _ => Some("a request must have only one Host header"),
     }
 }
 

@@ -151,8 +151,9 @@ impl LoginThrottle {
                 warn!(
                     address = %DisplayAddress(address),
                     times,
-                    "refused requests without a check of their passwords, after too many wrong ones. If that is the \
-                     address of your proxy, let it set X-Forwarded-For, and name it in trusted_proxies"
+                    "refused requests without checking their passwords, because there were too many wrong \
+                     passwords. If that is the address of your proxy, let it set X-Forwarded-For, and name \
+                     it in trusted_proxies"
                 );
             }
             return LoginOutcome::Throttled(wait);

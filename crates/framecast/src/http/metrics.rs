@@ -120,7 +120,7 @@ impl Scrape {
         let login_throttle = &self.0.login_throttle;
         let denied = [("wrong", login_throttle.wrong()), ("uncompared", login_throttle.throttled())];
         let denied = denied.map(|(why, count)| ([("why", why.to_owned())], ConstCounter::new(count)));
-        let help = "Requests denied for a wrong password, or unchecked after too many wrong ones";
+        let help = "Requests denied for a wrong password, or not checked after too many wrong passwords";
         family(encoder, "denied_requests", help, denied)
     }
 

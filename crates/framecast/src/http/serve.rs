@@ -60,8 +60,8 @@ Content-Length: 56\r\nConnection: close\r\n\r\n{\"error\":\"the request's header
 
 /// The complete response to a request whose head is too long.
 const HEAD_TOO_LARGE_RESPONSE: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/json\r\n\
-Content-Length: 198\r\nConnection: close\r\n\r\n{\"error\":\"the request's headers have more than 16 KiB, mostly \
-cookies of other programs on this host. Delete this host's cookies in the browser, or reach this server by another \
+Content-Length: 200\r\nConnection: close\r\n\r\n{\"error\":\"the request's headers have more than 16 KiB, mostly \
+cookies from other programs on this host. Delete this host's cookies in the browser, or reach this server by another \
 name or its address\"}";
 
 /// The message for a client when all connections are in use.
@@ -139,12 +139,13 @@ impl Server {
     fn serve(&self, socket: Socket, peer: Peer, shutdown: &CancellationToken) {
         let Ok(permit) = Arc::clone(&self.capacity).try_acquire_owned() else {
             self.counts.count(ConnectionOutcome::Refused);
-            debug!(?peer, "refused: all connections are in use");
+            debug!(?peer, "connection refused: the connection limit is reached");
             if let Some(times) = self.warning.should_log() {
                 let most = self.settings.max_connections;
                 warn!(
                     times,
-                    "refused a connection: all {most} are in use; to allow more, raise max_connections"
+                    "refused a connection: all {most} connections are in use; to allow more, raise \
+                     max_connections"
                 );
             }
             return self.refuse(socket, SERVER_FULL);
@@ -346,8 +347,8 @@ async fn refuse_head(socket: Socket, peer: Peer, context: &ConnectionContext) {
         warn!(
             ?peer,
             times,
-            "refused a request whose headers have more than {} KiB. If they are cookies of other programs on this \
-             host, delete them in the browser, or reach this server by another name or its address",
+            "refused a request whose headers have more than {} KiB. If they are cookies from other programs on \
+             this host, delete them in the browser, or reach this server by another name or its address",
             MAX_HEAD_BYTES >> 10
         );
     }

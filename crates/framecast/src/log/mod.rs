@@ -32,7 +32,7 @@ pub(crate) enum LogFormat {
 /// # Errors
 /// The filter cannot be parsed.
 pub(crate) fn filter(filter: &str) -> anyhow::Result<EnvFilter> {
-    let refused = || anyhow!("--log {filter}: write error, warn, info, debug or trace, or PART=LEVEL,…");
+    let refused = || anyhow!("--log {filter}: must be error, warn, info, debug or trace, or PART=LEVEL,…");
     for directive in filter.split(',') {
         match directive.split_once('=') {
             // The parser would treat a misspelt level as the name of a module, and then log nothing.
@@ -55,7 +55,7 @@ fn check_crate(filter: &str, part: &str) -> anyhow::Result<()> {
     let name = part.split([':', '[']).next().unwrap_or_default();
     let nearest = CRATES.iter().min_by_key(|known| strsim::damerau_levenshtein(name, known));
     match nearest.map(|known| (strsim::damerau_levenshtein(name, known), known)) {
-        Some((1..=2, known)) => bail!("--log {filter}: there is no part `{name}`; did you mean `{known}`?"),
+        Some((1..=2, known)) => bail!("--log {filter}: unknown part `{name}`; did you mean `{known}`?"),
         _ => Ok(()),
     }
 }

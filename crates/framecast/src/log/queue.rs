@@ -176,7 +176,7 @@ impl Write for StderrWriter {
             let lines = lost - self.told;
             // Set before the warning, because the warning itself can be lost, which adds one more.
             self.told = lost;
-            warn!(lines, "lines of the log were lost here, because standard error did not take them");
+            warn!(lines, "log lines are missing here, because standard error did not accept them");
         }
         Ok(())
     }

@@ -207,7 +207,10 @@ impl Attempt {
         let reason = match (&stats.last_broken, self.stall_policy.lost_after(intervals)) {
             (Some(problem), Some(within)) if intervals.pictures() == 0 && broken > 0 => {
                 let (within, advice) = (rounded(within), self.stall_policy.advice(within));
-                format!("no whole picture within {within}, {broken} broken ones: {problem}; {advice}")
+                format!(
+                    "no complete picture within {within}; broken pictures: {broken}, the last with this \
+                     problem: {problem}; {advice}"
+                )
             }
             _ => self.stall_policy.reason(intervals),
         };
@@ -378,7 +381,8 @@ mod tests {
         let reason = attempt.stall_reason(&FrameIntervals::default(), &feed.stats());
         assert_eq!(
             reason,
-            "no whole picture within 30s, 2 broken ones: picture 2: no SOI; allow more with stall_timeout = \"1m\""
+            "no complete picture within 30s; broken pictures: 2, the last with this problem: picture 2: no \
+             SOI; allow more time with stall_timeout = \"1m\""
         );
         attempt.record_problem("503".to_owned());
         let reason = attempt.stall_reason(&attempt.intervals(), &none_broken);

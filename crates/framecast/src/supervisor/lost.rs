@@ -20,7 +20,7 @@ impl Supervisor {
     pub(super) fn mark_lost(&mut self, reason: &str) {
         let earlier = self.feed.status();
         if earlier.reason.as_deref() == Some(reason) {
-            debug!(%reason, "still lost");
+            debug!(%reason, "the camera is still lost");
         } else {
             warn!(source = self.settings.source.for_log(), %reason, "lost");
             self.send_event(EventKind::Lost, Some(reason));
@@ -40,7 +40,7 @@ impl Supervisor {
         delay: Duration,
         backoff: &mut Backoff,
     ) -> bool {
-        debug!(retry_in = ?delay, "waiting");
+        debug!(retry_in = ?delay, "waiting until the next attempt");
         let retry_at = Some(SystemTime::now() + delay);
         let status = CameraStatus { reason: Some(reason), retry_at, ..self.feed.status() };
         self.feed.set_status(status.clone());

@@ -133,7 +133,7 @@ impl Supervisor {
     async fn run_once(&mut self) -> AttemptOutcome {
         // A lost camera stays lost until a frame arrives, and the log does not repeat the attempts.
         if self.feed.status().state == CameraState::Lost {
-            debug!(source = self.settings.source.for_debug(), "trying again");
+            debug!(source = self.settings.source.for_debug(), "opening the lost camera again");
         } else {
             info!(source = self.settings.source.for_log(), "opening");
             self.feed.set_status(CameraStatus::new(CameraState::Opening, SystemTime::now()));

@@ -95,7 +95,7 @@ impl Supervisor {
         let hangs = self.stuck.len();
         if hangs >= MAX_STUCK_READERS {
             return Err(format!(
-                "the driver hangs in {hangs} threads; the server waits until one of them returns"
+                "{hangs} driver threads hang; the source stays closed until one of them returns"
             ));
         }
         let intervals = attempt.begin_source();
@@ -163,7 +163,7 @@ impl Supervisor {
         }
         if attempt.excuses_silence(self.suspend_monitor.resumed_at(), awaited.intervals(attempt)) {
             info!(
-                "the camera delivered no frame since the program resumed; the server opens the source again"
+                "the camera has delivered no frame since the server resumed; the server reopens the source"
             );
             return Some(ControlFlow::Continue(attempt.retry_at()));
         }
@@ -249,7 +249,8 @@ impl Supervisor {
             if attempt.should_log_end() {
                 info!(
                     pictures,
-                    "the source ended without an error; the server opens it again, now and each time it ends"
+                    "the source ended without an error; the server reopens the source, now and at each \
+                     further end"
                 );
             } else {
                 debug!(pictures, "the source ended without an error");
@@ -272,7 +273,7 @@ impl Supervisor {
             && !gave_pictures
             && error.as_ref().is_none_or(Error::may_recover_soon)
         {
-            debug!(%reason, "the source ended without a picture; the server opens it again");
+            debug!(%reason, "the source ended without a picture; the server reopens the source");
             attempt.record_problem(reason);
             return ControlFlow::Continue(due_at);
         }
@@ -280,7 +281,7 @@ impl Supervisor {
         let may_be_excused = self.feed.status().state != CameraState::Lost
             && error.as_ref().is_none_or(Error::is_connection_failure);
         if may_be_excused && self.suspend_monitor.has_resumed_recently() {
-            info!(%reason, "the source failed while the program was stopped; the server opens it again");
+            info!(%reason, "the source failed while the server was suspended; the server reopens the source");
             attempt.record_problem(reason);
             return ControlFlow::Continue(attempt.retry_at());
         }
@@ -329,7 +330,7 @@ fn failed(reason: String, attempt: &Attempt) -> NextStep {
 fn log_capture(capture: &Capture) {
     let Capture { device, given, asked } = capture;
     if given.differs_from(asked) {
-        info!(%device, %given, %asked, "the device did not give what the server asked for");
+        info!(%device, %given, %asked, "the device did not apply the requested format, size or frame rate");
     } else {
         info!(%device, %given, "capturing");
     }

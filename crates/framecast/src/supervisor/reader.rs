@@ -136,10 +136,8 @@ impl ReaderThread {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(source) => {
-                return self.report_end(Err(Error::CannotRun {
-                    program: "the driver's runtime".to_owned(),
-                    source,
-                }));
+                let problem = format!("cannot start the driver's async runtime: {}", one_line(&source));
+                return self.report_end(Err(Error::Custom(problem.into())));
             }
         };
         let read = self.cancel.run_until_cancelled(self.read());
@@ -197,7 +195,10 @@ impl ReaderThread {
                 Ok(None) => return Some(Ok(())),
                 Err(error) if error.is_picture_error() => {
                     if !self.has_logged_broken.swap(true, Ordering::Relaxed) {
-                        warn!(%error, "a picture is broken; the server counts later ones and does not log them");
+                        warn!(
+                            %error,
+                            "a picture is broken; further broken pictures are counted but not logged"
+                        );
                     }
                     feed.count_broken(one_line(&error));
                 }

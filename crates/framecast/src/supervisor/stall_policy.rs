@@ -92,7 +92,7 @@ impl StallPolicy {
         }
         match intervals.interval().filter(|_| intervals.pictures() >= MIN_PICTURES) {
             Some(usual) => {
-                format!("{silence}; the camera gave one every {} before; {advice}", rounded(usual))
+                format!("{silence}; the camera delivered one every {} before; {advice}", rounded(usual))
             }
             None => format!("{silence}; if the camera needs longer to begin, {advice}"),
         }
@@ -103,9 +103,9 @@ impl StallPolicy {
         let more = rounded(allowed.saturating_mul(2));
         if self.has_url_silence && self.configured.is_none() {
             // A URL cannot contain the space.
-            return format!("allow more with #silence={} in its URL", more.replace(' ', ""));
+            return format!("allow more time with #silence={} in its URL", more.replace(' ', ""));
         }
-        format!("allow more with stall_timeout = \"{more}\"")
+        format!("allow more time with stall_timeout = \"{more}\"")
     }
 
     /// Returns whether the configuration or the URL sets how long the camera can deliver no picture.
@@ -197,7 +197,7 @@ mod tests {
             assert_eq!(stall_policy.lost_after(&intervals), Some(SECOND * 2));
             assert_eq!(
                 stall_policy.reason(&intervals),
-                "no picture for 2s; allow more with stall_timeout = \"4s\""
+                "no picture for 2s; allow more time with stall_timeout = \"4s\""
             );
         }
     }
@@ -223,7 +223,7 @@ mod tests {
         let intervals = intervals(9, SECOND);
         assert_eq!(stall_policy.lost_after(&intervals), Some(SECOND * 65));
         let reason = stall_policy.reason(&intervals);
-        assert_eq!(reason, "no picture for 1m 5s; allow more with #silence=2m10s in its URL");
+        assert_eq!(reason, "no picture for 1m 5s; allow more time with #silence=2m10s in its URL");
         stall_policy.set_max_frame_gap(Duration::MAX);
         assert_eq!((stall_policy.lost_after(&intervals), stall_policy.slate_after()), (None, None));
     }
@@ -242,15 +242,18 @@ mod tests {
         let stall_policy = stall_policy("http://cam/", None);
         assert_eq!(
             stall_policy.reason(&intervals(9, Duration::from_millis(10_012))),
-            "no picture for 40s; the camera gave one every 10s before; allow more with stall_timeout = \"1m 20s\""
+            "no picture for 40s; the camera delivered one every 10s before; allow more time with \
+             stall_timeout = \"1m 20s\""
         );
         assert_eq!(
             stall_policy.reason(&intervals(9, SECOND / 30)),
-            "no picture for 5s; the camera gave one every 33ms before; allow more with stall_timeout = \"10s\""
+            "no picture for 5s; the camera delivered one every 33ms before; allow more time with \
+             stall_timeout = \"10s\""
         );
         assert_eq!(
             stall_policy.reason(&FrameIntervals::default()),
-            "no picture for 30s; if the camera needs longer to begin, allow more with stall_timeout = \"1m\""
+            "no picture for 30s; if the camera needs longer to begin, allow more time with \
+             stall_timeout = \"1m\""
         );
     }
 }

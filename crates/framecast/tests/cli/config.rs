@@ -38,7 +38,7 @@ fn a_key_that_is_said_elsewhere_is_told_where() {
     for (line, told) in [
         (
             "fps = 5",
-            "4:1: `fps` is part of the source: source = \"/dev/video0?fps=5\", or behind a camera's address",
+            "4:1: `fps` is part of the source: source = \"/dev/video0?fps=5\", or after a camera's address",
         ),
         ("size = \"1x1\"", "4:1: a size is part of the source: source = \"/dev/video0?size=1280x720\""),
         (
@@ -62,14 +62,14 @@ fn a_key_in_the_wrong_table_is_told_where_it_belongs() {
     let error = refusal("max_fps = 3\n");
     assert_eq!(error, "site.toml:1:1: `max_fps` belongs to a camera, below its [[camera]]");
     let error = refusal_of_camera("listen = \":1\"");
-    assert_eq!(error, "site.toml:4:1: `listen` belongs to the top of the file, before the first [[camera]]");
+    assert_eq!(error, "site.toml:4:1: `listen` belongs at the top of the file, before the first [[camera]]");
 }
 
 #[test]
 fn two_cameras_of_one_name_are_refused_at_the_second() {
     let camera = "[[camera]]\nname = \"a\"\nsource = \"emulated\"\n";
     let error = refusal(format!("{camera}\n{camera}"));
-    assert_eq!(error, "site.toml:6:8: two cameras are called `a`; the first is in line 2");
+    assert_eq!(error, "site.toml:6:8: two cameras are called `a`; the first is on line 2");
 }
 
 #[test]
@@ -125,8 +125,8 @@ fn bad_values_are_told_with_their_place_and_an_example() {
         ("listen = [1]", "1:10: listen: found a list, expected a string"),
         (
             "cors_origins = [\"dash\"]",
-            "1:17: `dash` is not an origin; write it like https://dashboard.example, without a path or a `*` in it, \
-             or \"*\"",
+            "1:17: `dash` is not an origin; write it like https://dashboard.example, without a path and \
+             without `*`, or write \"*\" for all origins",
         ),
         (
             "allowed_hosts = [\"a\", \"http://b/\"]",
@@ -140,8 +140,8 @@ fn bad_values_are_told_with_their_place_and_an_example() {
         ("user = \"me\"", "1:8: user `me` needs a password: set FRAMECAST_PASSWORD in the environment"),
         (
             "user = \"a:b\"",
-            "1:8: `***` is not a user name: it needs letters and can have no colon; put its password into \
-             FRAMECAST_PASSWORD",
+            "1:8: `***` is not a user name: it must not be empty and must not contain a colon or control \
+             characters; put the password into FRAMECAST_PASSWORD",
         ),
     ] {
         assert_eq!(refusal(line), format!("site.toml:{expected}"), "{line}");
@@ -169,7 +169,8 @@ fn an_old_key_works_with_a_warning_that_names_the_new_one() {
     let found = warnings(&format!("freshness = \"100ms\"\nwriters = 2\n{camera}"));
     let warning = |position: &str, old: &str, new: &str| {
         format!(
-            "site.toml:{position}: `{old}` is now called `{new}`: rename it, the next release refuses the old name"
+            "site.toml:{position}: `{old}` is now called `{new}`: rename it; the next release rejects \
+             the old name"
         )
     };
     assert_eq!(
@@ -189,7 +190,7 @@ fn an_old_key_works_with_a_warning_that_names_the_new_one() {
 fn a_key_under_both_names_is_refused() {
     let error = refusal("latency_budget = \"1s\"\nfreshness = \"1s\"\n");
     let message =
-        "`freshness` is the old name of `latency_budget`, which stands here too: remove `freshness`";
+        "`freshness` is the old name of `latency_budget`, and both are set here: remove `freshness`";
     assert_eq!(error, format!("site.toml:2:13: {message}"));
     assert_eq!(
         refusal_of_camera("freshness = \"1s\"\nlatency_budget = \"1s\""),
@@ -213,8 +214,8 @@ fn a_source_is_checked_where_it_stands() {
         "site.toml:3:10: emulated: option `size`: must be like 1280x720, each side from 64 to 4096"
     );
     let error = of_source("film.mp4");
-    assert!(error.starts_with("site.toml:3:10: `film.mp4` is not a source; play a film with"), "{error}");
-    assert!(error.contains("`exec:ffmpeg -v error -re -stream_loop -1 -i FILM "), "{error}");
+    assert!(error.starts_with("site.toml:3:10: `film.mp4` is not a source; play a video file"), "{error}");
+    assert!(error.contains("`exec:ffmpeg -v error -re -stream_loop -1 -i VIDEO "), "{error}");
     let error = of_source("http://");
     assert!(error.starts_with("site.toml:3:10: `http"), "{error}");
 }
@@ -234,7 +235,7 @@ fn broken_toml_is_told_once_with_its_place() {
     assert_eq!(error, "site.toml:2:10: unclosed array table, expected `]`");
     assert_eq!(
         refusal("listen = \":1\"\nlisten = \":2\"\n"),
-        "site.toml:2:1: `listen` is set twice; the first time in line 1"
+        "site.toml:2:1: `listen` is set twice; the first time on line 1"
     );
 }
 
@@ -306,8 +307,8 @@ fn bad_arguments_are_refused_by_their_name() {
 
 #[test]
 fn a_bad_filter_of_the_log_is_refused() {
-    let expected = "write error, warn, info, debug or trace, or PART=LEVEL,…";
-    let of_part = "there is no part `framecst`; did you mean `framecast`?";
+    let expected = "must be error, warn, info, debug or trace, or PART=LEVEL,…";
+    let of_part = "unknown part `framecst`; did you mean `framecast`?";
     for (filter, expected) in [
         ("a=b=c", expected),
         ("debgu", expected),
@@ -391,11 +392,11 @@ fn what_is_wrong_in_the_environment_names_the_variable() {
         "{errors}"
     );
     assert!(
-        errors.ends_with("; CAMERA also takes pi, pi2, v4l2 and opencv, as in the Flask app\n"),
+        errors.ends_with("; CAMERA can also be pi, pi2, v4l2 and opencv, as in the Flask app\n"),
         "{errors}"
     );
     let (code, _, errors) = run(framecast(&["check"]).env("CAMERA", "front=test"));
-    let expected = "error: CAMERA in the environment takes a source without a name: leave out the name and \
+    let expected = "error: CAMERA in the environment must be a source without a name: remove the name and \
                     the `=` after it";
     assert_eq!((code, errors.trim()), (2, expected));
     let (code, _, errors) = run(framecast(&["check"]).env("FRAMECAST_PASSWORD", "x"));
@@ -445,8 +446,8 @@ fn sources_are_added_to_those_of_a_file_that_is_named() {
 fn without_anything_there_is_the_emulated_camera() {
     let folder = tempfile::tempdir().unwrap();
     let (code, stdout, _) = run(framecast(&["check"]).current_dir(folder.path()));
-    let expected =
-        "nothing wrong in the emulated camera: there is no framecast.toml here\n  camera  emulated:\n";
+    let expected = "nothing wrong in the emulated camera, because this folder has no framecast.toml\n  \
+                    camera  emulated:\n";
     assert_eq!((code, stdout.as_str()), (0, expected));
     fs::write(folder.path().join("empty.toml"), "drop_in = false\n").unwrap();
     let mut check = framecast(&["check", "--config", "empty.toml"]);

@@ -85,8 +85,8 @@ fn what_is_said_otherwise_here_is_told_how() {
         (&["--device", "/dev/video0"], "write a source without an option: framecast /dev/video0"),
         (&["--fps", "15"], "framecast '/dev/video0?fps=15'"),
         (&["-i", "input_uvc.so -d /dev/video0", "-o", "output_http.so"], "a webcam needs no plug-in here"),
-        (&["--password", "s3cret"], "put the server's into FRAMECAST_PASSWORD, and add --user NAME"),
-        (&["check", "--password=s3cret"], "put a camera's into its source"),
+        (&["--password", "s3cret"], "put the server's password into FRAMECAST_PASSWORD, and add --user NAME"),
+        (&["check", "--password=s3cret"], "put a camera's password into the source"),
     ] {
         let (code, _, errors) = run(&mut framecast(arguments));
         assert_eq!(code, 2);

@@ -72,13 +72,13 @@ fn a_log_that_nobody_reads_stops_no_camera_and_says_later_what_it_lost() {
     // The request opens a camera, which logs.
     assert_eq!(get(address, "/cameras/b/snapshot.jpg").status, 200);
     assert_eq!(get(address, "/cameras/a/snapshot.jpg").status, 200);
-    let told = line_with(&mut log, "were lost here");
+    let told = line_with(&mut log, "are missing here");
     let lines: u64 = told.split("lines=").nth(1).unwrap().trim().parse().unwrap();
     assert!(told.contains(" WARN ") && lines > 0, "{told}");
     program.signal(Signal::TERM);
     let mut rest = String::new();
     log.read_to_string(&mut rest).unwrap();
-    assert!(rest.trim_end().ends_with("ended"), "the last lines were lost: {rest}");
+    assert!(rest.trim_end().ends_with("the server stopped"), "the last lines were lost: {rest}");
     assert_eq!(program.wait().code(), Some(0));
 }
 

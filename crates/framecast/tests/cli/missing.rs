@@ -20,7 +20,7 @@ fn what_is_missing_is_a_warning_with_the_camera_and_what_to_do_and_no_error() {
         assert_eq!(code, 0, "{stderr}");
         assert!(stdout.starts_with("nothing wrong in "), "{stdout}");
         assert!(stderr.starts_with("warning: camera `front`: ") && stderr.contains(expected), "{stderr}");
-        assert!(stderr.contains("the server looks for it again when someone watches"), "{stderr}");
+        assert!(stderr.contains("the server looks for the camera again when someone watches"), "{stderr}");
         let mut program = Running::start(&mut framecast(&["--listen", "127.0.0.1:0", &camera]));
         let line = program.line_with(expected);
         assert!(line.contains("WARN") && line.contains("camera `front`"), "{line}");

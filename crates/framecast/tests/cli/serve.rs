@@ -31,7 +31,7 @@ fn a_termination_signal_ends_streams_and_program_with_exit_code_0() {
         while stream.next().is_some() {}
         let (status, lines) = program.wait();
         assert_eq!(status.code(), Some(0), "{lines:#?}");
-        assert!(lines.last().unwrap().contains("ended"), "{lines:#?}");
+        assert!(lines.last().unwrap().contains("the server stopped"), "{lines:#?}");
     }
 }
 
@@ -110,7 +110,7 @@ fn a_port_that_is_taken_is_exit_code_1_and_says_what_to_do() {
     assert_eq!(code, 1, "{errors}");
     assert!(errors.contains(&format!("cannot listen on {address}: Address already in use")), "{errors}");
     assert!(
-        errors.contains("another program has the port: choose another one with --listen 127.0.0.1:PORT"),
+        errors.contains("another program uses this port: choose another with --listen 127.0.0.1:PORT"),
         "{errors}"
     );
 }
@@ -120,7 +120,7 @@ fn an_address_of_another_machine_is_exit_code_1() {
     let (code, _, errors) = run(&mut framecast(&["--listen", "192.0.2.1:5000"]));
     assert_eq!(code, 1, "{errors}");
     assert!(errors.contains("cannot listen on 192.0.2.1:5000: "), "{errors}");
-    assert!(errors.contains("this machine has no such address: 0.0.0.0 stands for all"), "{errors}");
+    assert!(errors.contains("this machine does not have this address: 0.0.0.0 opens all"), "{errors}");
 }
 
 #[test]

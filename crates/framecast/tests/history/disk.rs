@@ -22,7 +22,7 @@ use crate::program::{Running, command, run};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The log line if the program ends before it could write its events.
-const LOST: &str = "the history's database did not take the last events; the server dropped them";
+const LOST: &str = "the history's database did not accept the last events; the server dropped them";
 
 const SOURCE: [&str; 3] = ["--listen", "127.0.0.1:0", "emulated:?size=64x64&fps=20"];
 
@@ -214,7 +214,7 @@ fn where_nothing_can_be_written_pictures_come_and_events_are_in_memory() {
     let nowhere = [("XDG_STATE_HOME", ""), ("HOME", "")];
     for (arguments, environment, status, told) in [
         (&SOURCE[..], &[][..], 202, "framecast.db cannot be written: "),
-        (&SOURCE[..], &nowhere[..], 201, "there is no folder for it; set state_dir, or HOME"),
+        (&SOURCE[..], &nowhere[..], 201, "no state directory is known; set state_dir or HOME"),
         (&temporary[..], &[][..], 201, "cannot be written: "),
     ] {
         let mut command = within(READ_ONLY, config.path(), arguments);

@@ -69,11 +69,11 @@ async fn what_is_no_mark_is_refused_with_an_example() {
             r#"{"label": "parcel", "camera": "front"}"#,
         ),
         (r#"{"label": "x"} and more"#, "trailing characters", r#"{"label": "parcel", "camera": "front"}"#),
-        (r#"{"label": ""}"#, "label is empty", r#"{"label": "parcel"}"#),
-        (r#"{"label": " \n\t"}"#, "label is empty", r#"{"label": "parcel"}"#),
-        (r#"{"label": "a\u0000b"}"#, "label has a NUL character", r#"{"label": "parcel"}"#),
-        (long.as_str(), "label has more than 1000 characters", r#"{"label": "parcel"}"#),
-        (r#"{"label": "x", "camera": "attic"}"#, "no camera `attic`", "front"),
+        (r#"{"label": ""}"#, "`label` is empty", r#"{"label": "parcel"}"#),
+        (r#"{"label": " \n\t"}"#, "`label` is empty", r#"{"label": "parcel"}"#),
+        (r#"{"label": "a\u0000b"}"#, "`label` has a NUL character", r#"{"label": "parcel"}"#),
+        (long.as_str(), "`label` has more than 1000 characters", r#"{"label": "parcel"}"#),
+        (r#"{"label": "x", "camera": "attic"}"#, "unknown camera `attic`", "front"),
     ] {
         let answer = server.post(body.to_owned()).await;
         assert_eq!(answer.status, 400, "{body}");

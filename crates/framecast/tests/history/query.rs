@@ -35,9 +35,9 @@ async fn what_cannot_be_asked_is_named_with_an_example() {
         ("limit=1e9", "limit=1e9: ", "limit=100"),
         ("since=forever", "since=forever: ", "24h"),
         ("cursor=AAAA", "cursor=AAAA: ", "`next`"),
-        (cursor.as_str(), "cursor=", "those of the previous page"),
-        ("after=1", "after=1: ", "there are: "),
-        ("nonsense=1", "nonsense=1: ", "there are: camera"),
+        (cursor.as_str(), "cursor=", "the same as for the previous page"),
+        ("after=1", "after=1: ", "known parameters: "),
+        ("nonsense=1", "nonsense=1: ", "known parameters: camera"),
     ] {
         let answer = server.get(&format!("/api/events?{query}")).await;
         assert_eq!(answer.status, 400, "{query}");

@@ -51,8 +51,8 @@ fn a_file_that_cannot_be_used_ends_the_program_with_its_path_and_what_to_do() {
     fs::create_dir(path("folder.db")).unwrap();
     for (name, code, told, advice) in [
         ("table.csv", 1, "is not a database", "name another file, or move this one away"),
-        ("stock.db", 1, "is a database of another program", "name another file"),
-        ("newer.db", 1, "is of a newer Framecast", "update Framecast, or name another database"),
+        ("stock.db", 1, "belongs to another program", "name another file"),
+        ("newer.db", 1, "was created by a newer Framecast", "update Framecast, or name another database"),
         ("table.csv/x.db", 1, "cannot be written", ""),
         ("folder.db", 2, "is a folder", "name a file in it"),
     ] {
@@ -107,7 +107,7 @@ async fn where_the_default_file_is_in_use_events_are_kept_as_long_as_the_program
     let mut second = Running::start(&mut program(folder.path(), &line));
     let warning = second.line_with("is in use by another Framecast");
     assert!(warning.contains("WARN") && warning.contains("state/framecast.db"), "{warning}");
-    assert!(warning.contains("this server's history ends when the server ends"), "{warning}");
+    assert!(warning.contains("events are kept only in a temporary folder and are lost"), "{warning}");
     let other = second.address();
     assert_eq!(temporary(folder.path()).len(), 1);
     let url = format!("http://{other}/api/events");

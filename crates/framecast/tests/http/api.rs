@@ -157,7 +157,7 @@ fn an_unknown_camera_is_404_everywhere_and_tells_no_secret() {
         let answer = server.get(path);
         assert_eq!(answer.status, 404, "{path}");
         let text = error(&answer);
-        assert!(text.starts_with("no camera `") && text.ends_with("`; there are: front"), "{text}");
+        assert!(text.starts_with("unknown camera `") && text.ends_with("`; known cameras: front"), "{text}");
     }
     for path in ["/cameras/%FF", "/cameras/%FF/stream.mjpg", "/cameras/%C3/snapshot.jpg", "/api/cameras/%ff"]
     {

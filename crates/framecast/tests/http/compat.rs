@@ -306,7 +306,7 @@ fn mjpg_streamers_stream_and_snapshot_take_a_number_and_ignore_the_rest() {
     let answer = server.get("/?action=snapshot_2");
     assert_eq!(
         (answer.status, error(&answer).as_str()),
-        (404, "there is no camera 2: there are 2, counted from 0")
+        (404, "no camera 2; this server has 2, counted from 0")
     );
     assert_eq!(server.get("/?action=take&filename=x").status, 404);
 }
@@ -321,11 +321,11 @@ fn width_of(jpeg: &[u8]) -> u16 {
 fn what_is_asked_for_with_a_slip_is_told_what_there_is() {
     let server = Server::with(|_| {});
     for (path, status, told) in [
-        ("/?action=strem", 404, "there is no action `strem`: use stream or snapshot, "),
-        ("/?action=stream_x", 404, "there is no action `stream_x`"),
-        ("/9/mjpg/stream", 404, "there is no camera 9: there are 1, counted from 1"),
-        ("/9/static/stream", 404, "there is no camera 9: there are 1, counted from 1"),
-        ("/input_9.json", 404, "there is no camera 9: there are 1, counted from 0"),
+        ("/?action=strem", 404, "unknown action `strem`; known actions: stream, snapshot "),
+        ("/?action=stream_x", 404, "unknown action `stream_x`"),
+        ("/9/mjpg/stream", 404, "no camera 9; this server has 1, counted from 1"),
+        ("/9/static/stream", 404, "no camera 9; this server has 1, counted from 1"),
+        ("/input_9.json", 404, "no camera 9; this server has 1, counted from 0"),
         ("/input_x.json", 404, "there is nothing at /input_x.json"),
         ("/1/mjpg/none", 404, "there is nothing at /1/mjpg/none"),
         ("/1/mpegts/stream", 501, "this server sends JPEG pictures"),
@@ -337,7 +337,7 @@ fn what_is_asked_for_with_a_slip_is_told_what_there_is() {
         assert!(error(&answer).starts_with(told), "{path}: {}", error(&answer));
     }
     let answer = server.get("/option?key=brightness&value=3");
-    assert!(answer.text().contains("no such control; this camera has none"), "{}", answer.text());
+    assert!(answer.text().contains("unknown control; this camera has none"), "{}", answer.text());
 }
 
 #[test]
@@ -510,7 +510,7 @@ fn motions_paths_count_cameras_from_one() {
     }
     assert_eq!(
         error(&server.get("/1/mjpg/motion")),
-        "this server detects no motion: there is no picture `motion`"
+        "the picture `motion` is not supported: this server detects no motion"
     );
     for path in ["/4/mjpg/stream", "/1/mjpg/other", "/x/mjpg/stream"] {
         assert_eq!(server.get(path).status, 404, "{path}");

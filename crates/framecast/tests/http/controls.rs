@@ -235,7 +235,7 @@ fn controls_are_told_with_type_range_default_and_value() {
     let unknown = server.get("/api/cameras/nobody/controls");
     assert_eq!(
         (unknown.status, error(&unknown)),
-        (404, "no camera `nobody`; there are: front, plain".to_owned())
+        (404, "unknown camera `nobody`; known cameras: front, plain".to_owned())
     );
     let options = server.ask(&format!("OPTIONS {PATH}"), &[]);
     assert_eq!((options.status, options.header("allow")), (204, Some("GET, HEAD, PATCH, OPTIONS")));
@@ -279,14 +279,16 @@ fn what_cannot_be_set_is_refused_with_the_range_and_nothing_is_set() {
         (r#"{"auto": "yes"}"#, "auto must be true or false"),
         (
             r#"{"gain": 7, "zoom": 1}"#,
-            "no control `zoom`; known controls: brightness, gain, auto, exposure, flicker, label, shutter",
+            "unknown control `zoom`; known controls: brightness, gain, auto, exposure, flicker, label, \
+             shutter",
         ),
     ] {
         let answer = patch(&server, PATH, request);
         assert_eq!((answer.status, error(&answer).as_str()), (422, told), "{request}");
     }
     let answer = patch(&server, "/api/cameras/plain/controls", r#"{"gain": 7}"#);
-    assert_eq!((answer.status, error(&answer)), (422, "no control `gain`; this camera has none".to_owned()));
+    let told = "unknown control `gain`; this camera has no controls";
+    assert_eq!((answer.status, error(&answer)), (422, told.to_owned()));
     assert_eq!(device.set(), Vec::<String>::new());
 }
 
@@ -312,10 +314,10 @@ fn a_body_that_says_nothing_to_set_is_refused_with_what_is_wrong() {
     let deep = "[".repeat(1000);
     let deep = format!(r#"{{"gain": {deep}"#);
     for (request, told) in [
-        ("", "the body is not JSON: EOF while parsing a value at line 1 column 0"),
-        ("{", "the body is not JSON: EOF while parsing an object at line 1 column 1"),
-        ("[1]", "the body does not say what to set: invalid type: sequence, expected an object of controls"),
-        ("7", "the body does not say what to set: invalid type: integer `7`, expected an object of controls"),
+        ("", "the request body is not JSON: EOF while parsing a value at line 1 column 0"),
+        ("{", "the request body is not JSON: EOF while parsing an object at line 1 column 1"),
+        ("[1]", "the request body does not say what to set: invalid type: sequence, expected an object"),
+        ("7", "the request body does not say what to set: invalid type: integer `7`, expected an object"),
         (
             r#"{"gain": 1.5}"#,
             "gain: invalid type: floating point `1.5`, expected true, false, a whole number or text",
@@ -331,7 +333,7 @@ fn a_body_that_says_nothing_to_set_is_refused_with_what_is_wrong() {
         assert!(answer.status == 400 && text.contains(told) && text.contains("line 1"), "{request}: {text}");
     }
     let answer = patch(&server, PATH, &format!(r#"{{"label": "{}"}}"#, "x".repeat(64 << 10)));
-    assert_eq!((answer.status, error(&answer)), (413, "the body may have at most 64 KiB".to_owned()));
+    assert_eq!((answer.status, error(&answer)), (413, "the request body can have at most 64 KiB".to_owned()));
     let answer = patch(&server, &format!("{PATH}?persist=perhaps"), "{}");
     assert_eq!((answer.status, error(&answer)), (400, "persist=perhaps: must be 1 or 0".to_owned()));
 }
@@ -541,7 +543,7 @@ fn what_cannot_be_written_is_told() {
     assert_eq!(answer.status, 503);
     let told = error(&answer);
     assert!(
-        told.starts_with("set on the device, but not saved for the next start: ")
+        told.starts_with("the device has the new values, but the server cannot save them: ")
             && told.contains("controls.json"),
         "{told}"
     );

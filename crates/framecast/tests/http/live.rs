@@ -184,7 +184,7 @@ async fn a_tile_that_cannot_be_shown_is_told_why_and_the_others_live_on() {
     let server = Server::with(|settings| settings.max_viewers = Some(1));
     let mut client = Client::open(&server).await;
     client.send(subscribe(1, "back")).await;
-    let told = json!({"type": "error", "tile": 1, "message": "no camera `back`; there are: front"});
+    let told = json!({"type": "error", "tile": 1, "message": "unknown camera `back`; known cameras: front"});
     assert_eq!(client.text().await, told);
     client.send(subscribe(2, "front")).await;
     assert_eq!(client.picture().await.tile, 2);
@@ -213,7 +213,7 @@ async fn what_breaks_the_rules_is_closed_with_a_code_and_a_reason() {
     let server = Server::with(|_| {});
     let text = |text: &str| Message::text(text.to_owned());
     for (message, code, told) in [
-        (text("hello"), 1008, "not JSON"),
+        (text("hello"), 1008, "the message is not JSON"),
         (text("{}"), 1008, "`type` is missing"),
         (text(r#"{"type":"dance"}"#), 1008, "unknown type `dance`"),
         (text(r#"{"type":"subscribe","tile":70000,"camera":"front"}"#), 1008, "`tile` must be"),
@@ -244,10 +244,13 @@ async fn ten_thousand_tiles_and_a_flood_end_their_connection_and_nobody_elses() 
     let mut bystander = Client::open(&server).await;
     bystander.send(subscribe(0, "front")).await;
     for (message, told) in [
-        (Box::new(|n| subscribe(n, "front")) as Box<dyn Fn(u16) -> Value>, "more than 256 tiles"),
+        (
+            Box::new(|n| subscribe(n, "front")) as Box<dyn Fn(u16) -> Value>,
+            "the client subscribed to more than 256 tiles",
+        ),
         (
             Box::new(|_| json!({"type": "unsubscribe", "tile": 0})),
-            "more than 1000 messages, or 4 MB, a second",
+            "the client sent more than 1000 messages, or 4 MB, a second",
         ),
     ] {
         let client = Client::open(&server).await;
@@ -316,7 +319,7 @@ async fn what_a_client_says_in_the_same_breath_as_its_request_is_heard() {
     let frame = [&[0x81, 0x80 | text.len() as u8, 0, 0, 0, 0], &text[..]].concat();
     stream.write_all(&[head.as_bytes(), &frame].concat()).await.unwrap();
     let mut answer = Vec::new();
-    let told = b"no camera `x`";
+    let told = b"unknown camera `x`";
     while !answer.windows(told.len()).any(|bytes| bytes == told) {
         assert!(soon("the answer", stream.read_buf(&mut answer)).await.unwrap() > 0);
     }

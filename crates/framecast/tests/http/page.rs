@@ -157,7 +157,7 @@ fn a_wrong_address_in_a_browser_is_a_page_with_a_way_to_the_start() {
     for (path, start, sentence) in [
         ("/foo", "./", "there is nothing at /foo"),
         ("/cameras/", "../", "there is nothing at /cameras/"),
-        ("/cameras/none", "../", "no camera `none`; there are: front"),
+        ("/cameras/none", "../", "unknown camera `none`; known cameras: front"),
         ("/a/b/c", "../../", "there is nothing at /a/b/c"),
     ] {
         let page = server.ask(&format!("GET {path}"), &[BROWSER]);

@@ -77,7 +77,8 @@ fn a_bad_age_is_400_with_its_range() {
     for value in ["-1", "x", "nan", "inf", "86401", ""] {
         let answer = server.get(&format!("/snapshot.jpg?max_age={value}"));
         assert_eq!(answer.status, 400, "{value}");
-        let expected = format!("max_age={value}: must be seconds from 0 to 86400, as in max_age=0.5");
+        let expected =
+            format!("max_age={value}: must be a number of seconds from 0 to 86400, as in max_age=0.5");
         assert_eq!(error(&answer), expected);
     }
 }

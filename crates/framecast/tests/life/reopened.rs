@@ -244,7 +244,7 @@ async fn a_live_camera_that_gives_no_picture_any_more_is_lost_with_what_it_said_
     soon("a picture", viewer.next_number()).await.unwrap();
     camera.act(Act::End);
     let reason = server.wait_state("door", CameraState::Lost).await.reason.unwrap();
-    let told = "no picture for 1s; allow more with stall_timeout = \"2s\"; the last attempt failed: the \
+    let told = "no picture for 1s; allow more time with stall_timeout = \"2s\"; the last attempt failed: the \
                 source has ended";
     assert_eq!(reason, told);
     server.stop().await;
@@ -294,7 +294,7 @@ async fn the_log_tells_once_that_pictures_are_broken_however_often_the_camera_is
     program.tell(rustix::process::Signal::TERM);
     let mut told = 0;
     while let Some(line) = soon("the log", program.log.next_line()).await.unwrap() {
-        told += usize::from(line.contains("the server counts later ones"));
+        told += usize::from(line.contains("further broken pictures are counted"));
     }
     assert_eq!(told, 1);
 }

@@ -101,9 +101,9 @@ impl Maintenance {
             let by = shown(step_ms);
             if has_room {
                 warn!(
-                    "the machine's clock was set {direction} by {by}: the server removes no event for its age \
-                     (history_max_age) for an hour. If the clock stays stable for that hour, the server corrects the \
-                     times of the events that it recorded before the change"
+                    "the machine's clock was set {direction} by {by}: for an hour, the server removes no \
+                     events because of their age (history_max_age). If the clock stays stable for that hour, \
+                     the server corrects the times of the events that it recorded before the change"
                 );
             } else {
                 debug!("the machine's clock was set {direction} by {by} again");
@@ -111,9 +111,9 @@ impl Maintenance {
         }
         if let Some(far_ms) = self.max_age.and_then(|_| self.expiry.far_to_report(now)) {
             warn!(
-                "the machine's clock is {} ahead of its last reliable time: the server removes no event for its age \
-                 (history_max_age) until it has run for 24 hours with this clock, without a restart. If the clock is \
-                 wrong, correct it before that",
+                "the machine's clock is {} ahead of its last reliable time: the server removes no events \
+                 because of their age (history_max_age) until it has run for 24 hours with this clock, \
+                 without a restart. If the clock is wrong, correct it before that",
                 shown(far_ms)
             );
         }
@@ -146,7 +146,8 @@ impl Maintenance {
                     state.shift_times(&shifts);
                     let moved = std::mem::take(&mut self.moved);
                     info!(
-                        "the machine's clock was stable for an hour: the server corrected the times of {moved} events"
+                        "the machine's clock has been stable for an hour, so the server corrected the times \
+                         of {moved} earlier events"
                     );
                 } else {
                     self.change = Some(change);

@@ -228,7 +228,7 @@ impl Worker {
                     let Ok(job) = job else { break };
                     // If a job panics, its caller gets an error, and the thread continues with the next job.
                     if catch_unwind(AssertUnwindSafe(|| job(&mut connection))).is_err() {
-                        error!("a job of the history panicked");
+                        error!("a history database task panicked");
                     }
                 }
             };

@@ -19,7 +19,7 @@ pub enum TableFormat {
 
 /// The error for an unknown format, or for a client that accepts none of the formats.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no format `{value}`; there are: html, csv, json, ndjson")]
+#[error("unknown format `{value}`; known formats: html, csv, json, ndjson")]
 pub struct UnknownFormat {
     /// The extension, the parameter, or the header `Accept` of the request.
     pub value: String,

@@ -62,7 +62,8 @@ fn what_is_not_known_is_named_with_what_is() {
     ] {
         let unknown = TableFormat::choose(extension, parameter, accept).unwrap_err();
         assert_eq!(unknown.value, value);
-        assert_eq!(unknown.to_string(), format!("no format `{value}`; there are: html, csv, json, ndjson"));
+        let told = format!("unknown format `{value}`; known formats: html, csv, json, ndjson");
+        assert_eq!(unknown.to_string(), told);
         assert!(TableFormat::ALL.iter().all(|format| unknown.to_string().contains(format.extension())));
     }
 }

@@ -91,7 +91,7 @@ fn starts_like_html(bytes: &[u8]) -> bool {
 impl fmt::Display for Content {
     /// Writes the name of the content with its article and, if a remedy is known, what to do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const ADVICE: &str = "let the program write JPEG (ffmpeg: add `-c:v mjpeg -f mjpeg` before the output; \
+        const ADVICE: &str = "make the program write JPEG (ffmpeg: add `-c:v mjpeg -f mjpeg` before the output; \
                               rpicam-vid: `--codec mjpeg`)";
         match self {
             Self::Jpeg => f.write_str("a JPEG image"),

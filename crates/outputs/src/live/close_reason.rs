@@ -109,7 +109,9 @@ impl CloseReason {
                 (1009, format!("the client sent a message of more than {MAX_MESSAGE_BYTES} bytes").into())
             }
             Self::Bad(bad) => (1008, bad.to_string().into()),
-            Self::TooManyTiles => (1008, format!("more than {MAX_TILES} tiles").into()),
+            Self::TooManyTiles => {
+                (1008, format!("the client subscribed to more than {MAX_TILES} tiles").into())
+            }
             Self::NotSent { tile, sequence } => (
                 1008,
                 format!(
@@ -120,7 +122,7 @@ impl CloseReason {
             Self::NotAcknowledged => {
                 (1008, format!("the client acknowledged no picture for {} s", ACK_TIMEOUT.as_secs()).into())
             }
-            Self::Flood => (1008, "more than 1000 messages, or 4 MB, a second".into()),
+            Self::Flood => (1008, "the client sent more than 1000 messages, or 4 MB, a second".into()),
         };
         let mut reason = reason.into_owned();
         reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));

@@ -125,8 +125,9 @@ pub fn picture_head(tile: u16, sequence: u32, captured_at: SystemTime, is_slate:
 /// If the text is not JSON, has an unknown type, or lacks a field, or if a value is out of range. The error's text
 /// names the field.
 pub fn parse(text: &str) -> Result<ClientMessage, BadMessage> {
-    let value: Value = serde_json::from_str(text).map_err(|error| bad(format!("not JSON: {error}")))?;
-    let Value::Object(fields) = value else { return Err(bad("not a JSON object")) };
+    let value: Value =
+        serde_json::from_str(text).map_err(|error| bad(format!("the message is not JSON: {error}")))?;
+    let Value::Object(fields) = value else { return Err(bad("the message is not a JSON object")) };
     let fields = Fields(fields);
     match fields.text("type")? {
         "subscribe" => Ok(ClientMessage::Subscribe(fields.subscribe()?)),
@@ -134,7 +135,7 @@ pub fn parse(text: &str) -> Result<ClientMessage, BadMessage> {
         "ack" => Ok(ClientMessage::Ack(fields.ack()?)),
         other => {
             let shown: String = other.chars().take(20).collect();
-            Err(bad(format!("unknown type `{shown}`; there are subscribe, unsubscribe and ack")))
+            Err(bad(format!("unknown type `{shown}`; known types: subscribe, unsubscribe, ack")))
         }
     }
 }
@@ -245,11 +246,11 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_message_is_named() {
         for (text, told) in [
-            ("", "not JSON: EOF while parsing a value at line 1 column 0"),
-            ("[]", "not a JSON object"),
+            ("", "the message is not JSON: EOF while parsing a value at line 1 column 0"),
+            ("[]", "the message is not a JSON object"),
             ("{}", "`type` is missing"),
             (r#"{"type":7}"#, "`type` must be text"),
-            (r#"{"type":"pause"}"#, "unknown type `pause`; there are subscribe, unsubscribe and ack"),
+            (r#"{"type":"pause"}"#, "unknown type `pause`; known types: subscribe, unsubscribe, ack"),
             (r#"{"type":"unsubscribe"}"#, "`tile` is missing"),
             (r#"{"type":"unsubscribe","tile":65536}"#, "`tile` must be a whole number from 0 to 65535"),
             (r#"{"type":"unsubscribe","tile":-1}"#, "`tile` must be a whole number from 0 to 65535"),

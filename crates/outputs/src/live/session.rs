@@ -239,7 +239,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Removes a tile whose camera was removed, and tells the client.
     fn close_tile(&mut self, tile: u16) {
         let camera = self.tiles.camera(tile).unwrap_or_default();
-        self.texts.push_back(message::error(tile, &format!("camera `{camera}` is no longer there")));
+        self.texts.push_back(message::error(tile, &format!("camera `{camera}` was removed")));
         self.scheduler.unsubscribe(tile);
         self.tiles.remove(tile);
     }

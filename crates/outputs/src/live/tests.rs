@@ -267,7 +267,7 @@ async fn a_tile_shows_another_camera_and_its_numbers_go_on() {
     assert_eq!((next.sequence, next.number), (last.sequence + 1, Some(7)));
     assert_eq!((server.door.viewer_count(), server.yard.viewer_count()), (0, 1));
     client.subscribe(1, "attic", json!({})).await;
-    assert_eq!(client.text().await["message"], "no camera `attic`; there are: door, yard");
+    assert_eq!(client.text().await["message"], "unknown camera `attic`; known cameras: door, yard");
     assert!(client.is_quiet().await);
     assert_eq!(server.yard.viewer_count(), 0, "the tile shows nothing now");
     client.ack(&next).await;
@@ -299,7 +299,7 @@ async fn a_camera_that_ends_is_told_and_the_others_go_on() {
     client.subscribe(1, "door", json!({})).await;
     client.subscribe(2, "yard", json!({})).await;
     server.door.end();
-    let told = json!({"type": "error", "tile": 1, "message": "camera `door` is no longer there"});
+    let told = json!({"type": "error", "tile": 1, "message": "camera `door` was removed"});
     assert_eq!(client.text().await, told);
     server.yard.publish(frame(1));
     assert_eq!(client.picture().await.tile, 2);

@@ -264,7 +264,7 @@ impl Drop for ViewerGuard {
         let (camera, address) = (self.feed().name(), self.peer().map(display));
         match self.end_reason {
             EndReason::Stalled => {
-                info!(camera, address, "disconnected a viewer: it took no data for write_timeout")
+                info!(camera, address, "disconnected a viewer: it accepted no data for write_timeout")
             }
             EndReason::Slow => {
                 info!(camera, address, "disconnected a viewer: one picture took too long to send")

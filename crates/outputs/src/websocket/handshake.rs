@@ -36,7 +36,7 @@ pub(super) fn request_key(request: &Request<Body>) -> Result<&str, Box<Response>
         decoded.is_ok_and(|bytes| bytes.len() == KEY_BYTES)
     });
     key.ok_or_else(|| {
-        reject_response(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes in base64, once")
+        reject_response(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key must appear once, as 16 bytes in base64")
     })
 }
 

@@ -21,7 +21,7 @@ pub(in crate::http) enum RequestError {
     )]
     Refused,
     /// A redirect leads to a forbidden address.
-    #[error("a redirect leads to an address of this machine or its link, and Framecast does not follow it")]
+    #[error("a redirect leads to a loopback or link-local address, which Framecast does not follow")]
     Forbidden,
     /// The connection failed.
     #[error("{}", io_message(.0))]
@@ -36,7 +36,7 @@ pub(in crate::http) enum RequestError {
     #[error("{}", http_message(.0))]
     Http(#[from] http1::Error),
     /// The server sends one interim response (status 1xx) after another, and no final one.
-    #[error("the server sends one interim answer (status 1xx) after another, and no final one")]
+    #[error("the server sends only interim answers (status 1xx) and no final answer")]
     Endless1xx,
     /// The server closed the connection during the TLS handshake.
     #[error(
@@ -116,7 +116,7 @@ fn http_message(error: &http1::Error) -> String {
             "the server speaks TLS here; write https:// in place of http://".to_owned()
         }
         http1::Error::NotHttp { .. } | http1::Error::BadStatus { .. } => format!(
-            "{error}; check the port, or read it with curl, which takes pictures without HTTP: \
+            "{error}; check the port, or read it with curl, which accepts pictures without HTTP: \
              `exec:curl -sSN --http0.9 ADDRESS`"
         ),
         _ => error.to_string(),
@@ -144,7 +144,7 @@ fn tls_message(error: &rustls::Error) -> String {
              `exec:curl -sSkN --tlsv1.0 --ciphers DEFAULT@SECLEVEL=0 ADDRESS`"
                 .to_owned()
         }
-        E::AlertReceived(alert) => format!("the server ended TLS with the alert {alert:?}"),
+        E::AlertReceived(alert) => format!("the server ended the TLS connection with the alert {alert:?}"),
         other => format!("TLS failed: {other}"),
     }
 }

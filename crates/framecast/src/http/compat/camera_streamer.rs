@@ -22,8 +22,8 @@ pub(super) const NO_VIDEO: &[&str] =
 
 /// Returns the error 501 with the reason, so that the user of a video player does not search for a fault.
 pub(super) async fn no_video() -> HttpError {
-    let message = "this server sends JPEG pictures, no H.264 and no WebRTC: use /stream for the stream, \
-                   /snapshot.jpg for a picture"
+    let message = "this server sends JPEG pictures; H.264 and WebRTC are not supported. Use /stream for the \
+                   stream, or /snapshot.jpg for one picture"
         .to_owned();
     HttpError { status: StatusCode::NOT_IMPLEMENTED, message }
 }

@@ -34,7 +34,7 @@ pub(super) fn control_number(n: usize, control: &Control) -> u32 {
 /// response contains the id, and `0` for success or `-1` for failure. The caller must call [`check_may_change`] first.
 pub(super) async fn run_command(compat: &Compat, query: &CompatQuery) -> Result<Response, HttpError> {
     let Some(id) = query.get("id").filter(|id| !id.is_empty()) else {
-        let message = "id= is missing: the number or the name of the control to set".to_owned();
+        let message = "`id` is missing; it must be the number or the name of the control to set".to_owned();
         return Err(HttpError { status: StatusCode::BAD_REQUEST, message });
     };
     let outcome = set(compat, query, id).await;
@@ -51,15 +51,15 @@ async fn set(compat: &Compat, query: &CompatQuery, id: &str) -> Result<(), HttpE
         Err(HttpError { status: StatusCode::UNPROCESSABLE_ENTITY, message: message.to_owned() })
     };
     if !matches!(query.get("dest"), None | Some("0")) {
-        return unknown("dest must be 0, an input: only inputs have controls");
+        return unknown("`dest` must be 0, an input: only inputs have controls");
     }
     if query.get("group").is_some_and(|group| !CONTROL_GROUPS.contains(&group)) {
-        return unknown("group must be 0 or 1: a command sets controls only");
+        return unknown("`group` must be 0 or 1: a command sets controls only");
     }
     let camera = match query.get("plugin").map(str::parse) {
         None => compat.camera(query)?,
         Some(Ok(n)) => compat.nth_camera(n)?,
-        Some(Err(_)) => return unknown("plugin is not a number"),
+        Some(Err(_)) => return unknown("`plugin` is not a number"),
     };
     let value = query.get("value").unwrap_or("0");
     set_control(camera, id, value).await
@@ -77,8 +77,8 @@ pub(super) async fn set_control(camera: &Arc<Camera>, id: &str, value: &str) -> 
     let Some((_, control)) = found else {
         let known: Vec<&str> = controls.iter().map(|control| control.id.as_str()).collect();
         let message = match known.is_empty() {
-            true => "no such control; this camera has none".to_owned(),
-            false => format!("no such control; this camera has {}", known.join(", ")),
+            true => "unknown control; this camera has none".to_owned(),
+            false => format!("unknown control; known controls: {}", known.join(", ")),
         };
         return Err(HttpError { status: StatusCode::UNPROCESSABLE_ENTITY, message });
     };

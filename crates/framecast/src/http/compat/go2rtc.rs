@@ -93,7 +93,7 @@ fn source(compat: &Compat, query: &CompatQuery) -> Result<Arc<Feed>, HttpError> 
     match query.get("src") {
         Some(name) => Ok(Arc::clone(&compat.context.camera(name)?.feed)),
         None => {
-            let message = "src= is missing: the name of a camera".to_owned();
+            let message = "`src` is missing; it must be the name of a camera".to_owned();
             Err(HttpError { status: StatusCode::NOT_FOUND, message })
         }
     }

@@ -107,8 +107,8 @@ async fn action(State(compat): State<Compat>, request: Request, next: Next) -> R
         None => {
             let wanted: String = wanted.chars().take(100).collect();
             let message = format!(
-                "there is no action `{wanted}`: use stream or snapshot, also with a camera's number as in stream_1, or \
-                 command"
+                "unknown action `{wanted}`; known actions: stream, snapshot (both also with a camera's \
+                 number, as in stream_1), command"
             );
             HttpError { status: StatusCode::NOT_FOUND, message }.into_response()
         }
@@ -151,7 +151,7 @@ pub(super) fn missing_camera(path: &str, count: usize) -> Option<HttpError> {
 
 /// Returns the error for the number of a camera that does not exist. The cameras are counted from `first`.
 fn no_camera(number: usize, count: usize, first: usize) -> HttpError {
-    let message = format!("there is no camera {number}: there are {count}, counted from {first}");
+    let message = format!("no camera {number}; this server has {count}, counted from {first}");
     HttpError { status: StatusCode::NOT_FOUND, message }
 }
 

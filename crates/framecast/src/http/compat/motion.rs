@@ -55,7 +55,7 @@ impl Kind {
                 Ok(Rendition::default().with_width(width))
             }
             Self::Motion | Self::Secondary => {
-                let message = format!("this server detects no motion: there is no picture `{self}`");
+                let message = format!("the picture `{self}` is not supported: this server detects no motion");
                 Err(HttpError { status: StatusCode::NOT_FOUND, message })
             }
         }

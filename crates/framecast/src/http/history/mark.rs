@@ -89,7 +89,8 @@ pub(super) async fn options() -> impl IntoResponse {
 pub(super) async fn post(State(context): State<Context>, request: Request) -> Result<Response, HttpError> {
     let per_minute = context.settings.marks_per_minute;
     if per_minute == 0 {
-        let message = "marks are turned off: marks_per_minute is 0 in the configuration".to_owned();
+        let message =
+            "marks (event labels) are turned off: marks_per_minute is 0 in the configuration".to_owned();
         return Err(HttpError { status: StatusCode::FORBIDDEN, message });
     }
     let (head, body) = request.into_parts();
@@ -105,14 +106,15 @@ pub(super) async fn post(State(context): State<Context>, request: Request) -> Re
         && let Err(wait) = context.mark_limiter.take(source, per_minute, Instant::now())
     {
         let message = format!(
-            "mark refused: rate limit reached ({per_minute} marks a minute for an address, {PROXY_FACTOR} times as \
-             many for all clients of a proxy). Try again later, or raise marks_per_minute"
+            "mark (event label) refused: rate limit reached ({per_minute} marks a minute for an address, \
+             {PROXY_FACTOR} times as many for all clients of a proxy). Try again later, or raise \
+             marks_per_minute"
         );
         return Ok(HttpError::too_many_requests(message, wait));
     }
     let record_error = |error: RecordError| HttpError {
         status: StatusCode::SERVICE_UNAVAILABLE,
-        message: format!("mark refused: {error}"),
+        message: format!("mark (event label) refused: {error}"),
     };
     let history = &context.history.history;
     // If the database was unavailable just now, the mark most likely has to wait.
@@ -123,7 +125,7 @@ pub(super) async fn post(State(context): State<Context>, request: Request) -> Re
         Ok(true) if history.is_in_memory() => StatusCode::ACCEPTED,
         Ok(true) => StatusCode::CREATED,
         Ok(false) => {
-            let message = "mark refused: the server is shutting down".to_owned();
+            let message = "mark (event label) refused: the server is shutting down".to_owned();
             return Err(HttpError { status: StatusCode::SERVICE_UNAVAILABLE, message });
         }
         Err(_) => StatusCode::ACCEPTED,
@@ -155,7 +157,10 @@ async fn read(body: Body) -> Result<Mark, HttpError> {
                 format!("a mark has at most {MAX_BODY_BYTES} bytes, and its label {TEXT_CHARS} characters");
             return bad(StatusCode::PAYLOAD_TOO_LARGE, message);
         }
-        Err(_) => return bad(StatusCode::REQUEST_TIMEOUT, "the mark did not arrive in time".to_owned()),
+        Err(_) => {
+            let message = "the request body (the mark to add) did not arrive in time".to_owned();
+            return bad(StatusCode::REQUEST_TIMEOUT, message);
+        }
     };
     let wrong = |problem: String| {
         let message =
@@ -180,7 +185,7 @@ fn check(label: &str) -> Result<(), HttpError> {
     } else {
         return Ok(());
     };
-    let message = format!(r#"label {problem}; as in {{"label": "parcel"}}"#);
+    let message = format!(r#"`label` {problem}; write it like {{"label": "parcel"}}"#);
     Err(HttpError { status: StatusCode::BAD_REQUEST, message })
 }
 

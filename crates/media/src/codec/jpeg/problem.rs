@@ -13,7 +13,7 @@ pub enum Problem {
     #[error("the picture ends before EOI")]
     Truncated,
     /// Another byte stands where a marker should be.
-    #[error("{found:#04X} where a marker (FF) should be")]
+    #[error("found {found:#04X} where a marker (FF) should be")]
     NoMarker {
         /// The byte that stands in place of the marker.
         found: u8,
@@ -79,13 +79,13 @@ pub enum Problem {
     #[error("progressive picture without Huffman tables (DHT)")]
     NoHuffmanTables,
     /// A scan without any coded data.
-    #[error("a scan without data")]
+    #[error("a scan has no data")]
     EmptyScan,
     /// The picture ends without a scan.
     #[error("EOI before any scan (SOS)")]
     NoScan,
     /// The picture has more pixels than the caller's limit.
-    #[error("{pixels} pixels are more than {max_pixels}")]
+    #[error("the picture has {pixels} pixels, more than the limit of {max_pixels}")]
     TooManyPixels {
         /// The number of pixels: width times height.
         pixels: usize,
@@ -93,6 +93,6 @@ pub enum Problem {
         max_pixels: usize,
     },
     /// The markers are in order, but the coded data cannot be decoded.
-    #[error("the coded data does not decode")]
+    #[error("the coded data cannot be decoded")]
     Undecodable,
 }

@@ -119,7 +119,7 @@ enum Phase {
     /// The viewer has received the whole frame with this number.
     Idle(u64),
     /// The viewer has received this many bytes of the frame, and its socket is polled for room.
-    Torn(Rc<PackedFrame>, usize),
+    PartlySent(Rc<PackedFrame>, usize),
 }
 
 struct Ceiling {
@@ -220,7 +220,7 @@ impl Ceiling {
                 Ok(true) => self.accept_viewer(slot),
                 Err(_) => self.drop_viewer(slot),
             },
-            Phase::Torn(..) => self.advance(slot, true),
+            Phase::PartlySent(..) => self.advance(slot, true),
             Phase::Idle(_) => {}
         }
     }
@@ -247,7 +247,7 @@ impl Ceiling {
                 return;
             };
             let (shot, done) = match &viewer.phase {
-                Phase::Torn(shot, done) => (Rc::clone(shot), *done),
+                Phase::PartlySent(shot, done) => (Rc::clone(shot), *done),
                 Phase::Idle(number) if *number != self.newest.number => (Rc::clone(&self.newest), 0),
                 Phase::Idle(_) | Phase::Asking(_) => break,
             };
@@ -257,7 +257,7 @@ impl Ceiling {
                 Err(_) => return self.drop_viewer(slot),
             };
             if done + sent < shot.bytes.len() {
-                viewer.phase = Phase::Torn(shot, done + sent);
+                viewer.phase = Phase::PartlySent(shot, done + sent);
                 let room = EventFlags::OUT | EventFlags::RDHUP;
                 if !is_watched_for_room && self.watch(slot, room).is_err() {
                     self.drop_viewer(slot);

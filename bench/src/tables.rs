@@ -19,7 +19,7 @@ const CONTENT_ENCODINGS: [ContentEncoding; 3] =
     [ContentEncoding::Identity, ContentEncoding::Gzip, ContentEncoding::Zstd];
 
 /// The number of half-rendered tables whose memory is measured together.
-const HELD: usize = 50;
+const HALF_RENDERED_TABLES: usize = 50;
 
 /// The number of rows rendered in each half-rendered table.
 const HELD_ROWS: i64 = 50_000;
@@ -148,7 +148,7 @@ fn name(coding: ContentEncoding) -> &'static str {
 fn hold(coding: ContentEncoding) -> Result<Held> {
     let pid = std::process::id();
     let before = Sample::of(pid)?.rss_kib;
-    let writers: Vec<_> = (0..HELD)
+    let writers: Vec<_> = (0..HALF_RENDERED_TABLES)
         .map(|_| {
             let mut writer = Writer::new(TableFormat::Csv, coding, PlainPage::new("Events"));
             render(&mut writer, HELD_ROWS);

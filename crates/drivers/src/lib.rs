@@ -46,5 +46,5 @@ pub use frames::IntoPicture;
 pub use futures_core::future::BoxFuture;
 pub use http::system_tls;
 pub use source_url::{Options, SourceUrl};
-pub use suggest::film_source;
+pub use suggest::video_file_source;
 pub use table::Drivers;

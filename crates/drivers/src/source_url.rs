@@ -271,8 +271,9 @@ fn no_source(text: &str) -> Error {
     if let Some(hint) = suggest::for_device(text) {
         return bad(text.to_owned(), format!("is not a source. {hint}"));
     }
-    if suggest::is_film(text) && !text.contains(['@', ':']) {
-        let problem = format!("is not a source; play a video file with ffmpeg: `{}`", suggest::FILM_COMMAND);
+    if suggest::is_video_file(text) && !text.contains(['@', ':']) {
+        let problem =
+            format!("is not a source; play a video file with ffmpeg: `{}`", suggest::VIDEO_FILE_COMMAND);
         return bad(masking::path(text), problem);
     }
     // In any other text, secrets cannot be distinguished from the rest.

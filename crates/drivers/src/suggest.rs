@@ -12,7 +12,8 @@ use std::path::Path;
 const FILM_EXTENSIONS: [&str; 8] = ["mp4", "mkv", "avi", "mov", "webm", "m4v", "ts", "mjpeg"];
 
 /// The source that plays a video file in a loop, for messages. `VIDEO` stands for the file's path.
-pub(crate) const FILM_COMMAND: &str = "exec:ffmpeg -v error -re -stream_loop -1 -i VIDEO -q:v 5 -f mjpeg -";
+pub(crate) const VIDEO_FILE_COMMAND: &str =
+    "exec:ffmpeg -v error -re -stream_loop -1 -i VIDEO -q:v 5 -f mjpeg -";
 
 /// The source for a stream that only ffmpeg can read, for messages. `ADDRESS` stands for the stream's URL.
 pub(crate) const STREAM_COMMAND: &str = "exec:ffmpeg -i ADDRESS -f mjpeg -q:v 5 -";
@@ -22,12 +23,12 @@ const FFMPEG_SCHEMES: [&str; 10] =
     ["rtmp", "rtmps", "rtmpt", "hls", "udp", "rtp", "srt", "tcp", "mms", "mmsh"];
 
 /// Returns the source URL that plays the video file at `path` in a loop, through ffmpeg.
-pub fn film_source(path: &str) -> String {
-    FILM_COMMAND.replace("VIDEO", &shell_words::quote(path))
+pub fn video_file_source(path: &str) -> String {
+    VIDEO_FILE_COMMAND.replace("VIDEO", &shell_words::quote(path))
 }
 
 /// Returns whether the extension of `path` is that of a video file.
-pub(crate) fn is_film(path: &str) -> bool {
+pub(crate) fn is_video_file(path: &str) -> bool {
     let extension = Path::new(path).extension().and_then(OsStr::to_str);
     extension.is_some_and(|extension| FILM_EXTENSIONS.iter().any(|name| extension.eq_ignore_ascii_case(name)))
 }
@@ -58,7 +59,7 @@ pub(crate) fn looks_like_server(text: &str) -> bool {
     let is_server = match port {
         Some(port) => port.parse::<u16>().is_ok(),
         None if host.parse::<Ipv4Addr>().is_ok() => true,
-        None => host.contains('.') && path.starts_with('/') && !is_film(text),
+        None => host.contains('.') && path.starts_with('/') && !is_video_file(text),
     };
     is_name && is_server && !text.contains(char::is_whitespace)
 }
@@ -112,8 +113,8 @@ mod tests {
 
     #[test]
     fn a_film_is_told_by_its_name() {
-        assert!(is_film("my film.MP4") && !is_film("pictures"));
-        assert!(film_source("my film.MP4").contains("-i 'my film.MP4' "));
+        assert!(is_video_file("my film.MP4") && !is_video_file("pictures"));
+        assert!(video_file_source("my film.MP4").contains("-i 'my film.MP4' "));
     }
 
     #[test]

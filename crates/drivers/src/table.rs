@@ -163,9 +163,10 @@ fn unknown(url: &SourceUrl, known: Vec<&'static str>) -> Error {
 /// Returns a suggestion for a scheme that is not in the table.
 fn hint(url: &SourceUrl, known: &[&str]) -> Option<String> {
     match url.scheme() {
-        "file" => {
-            Some(format!("Write a file or folder by its path; for a video file: {}", suggest::FILM_COMMAND))
-        }
+        "file" => Some(format!(
+            "Write a file or folder by its path; for a video file: {}",
+            suggest::VIDEO_FILE_COMMAND
+        )),
         scheme if url.rest().is_empty() && suggest::for_device(scheme).is_some() => {
             suggest::for_device(scheme)
         }

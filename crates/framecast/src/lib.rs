@@ -93,7 +93,7 @@ pub use config::{
 pub use framecast_drivers::{
     BoxFuture, Capture, Control, ControlKind, ControlValue, Device, DeviceFormat, DeviceSize, Driver,
     Drivers, Error as DriverError, FrameBuilder, IntoPicture, MenuEntry, Mode, Options as SourceOptions,
-    Source, SourceUrl, blocking, film_source,
+    Source, SourceUrl, blocking, video_file_source,
 };
 pub use framecast_history::{History, table};
 pub use framecast_hub::{

@@ -135,8 +135,7 @@ impl Webhook {
             if !has_warned {
                 warn!(
                     host,
-                    problem,
-                    "the webhook did not accept an event; the server retries each event for an hour"
+                    problem, "the webhook did not accept an event; the server retries each event for an hour"
                 );
                 has_warned = true;
             }

@@ -137,7 +137,7 @@ impl Error {
             // Class 08 is connection errors, 53 is missing resources, 57 is a server that stops or starts.
             Self::Postgres { source, .. } => match source.code() {
                 Some(code) => ["08", "53", "57"].iter().any(|class| code.code().starts_with(class)),
-                None => source.is_closed() || is_of_system(source),
+                None => source.is_closed() || is_connection_failure(source),
             },
             Self::Timeout { .. } => true,
             _ => false,
@@ -146,7 +146,7 @@ impl Error {
 }
 
 /// Returns whether the connection failed, and not the request.
-fn is_of_system(error: &tokio_postgres::Error) -> bool {
+fn is_connection_failure(error: &tokio_postgres::Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(source) = cause {
         if source.is::<io::Error>() {

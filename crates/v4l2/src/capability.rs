@@ -55,7 +55,7 @@ impl Capability {
 
     /// Returns the memory layout of captured pictures, or `None` if the node is not a camera. Memory-to-memory
     /// converters can capture too, but are not cameras.
-    pub fn planar_api(&self) -> Option<PlanarApi> {
+    pub fn capture_api(&self) -> Option<PlanarApi> {
         let has = |bits| self.bits & bits != 0;
         if has(VIDEO_M2M | VIDEO_M2M_MPLANE) || !has(STREAMING) {
             None
@@ -79,7 +79,7 @@ impl Capability {
         let has = |bits| self.bits & bits != 0;
         match () {
             () if has(VIDEO_M2M | VIDEO_M2M_MPLANE) => "a codec or converter from memory to memory",
-            () if self.planar_api().is_some() => "a capture device",
+            () if self.capture_api().is_some() => "a capture device",
             () if has(TOUCH) => "a touch sensor",
             () if has(VIDEO_CAPTURE | VIDEO_CAPTURE_MPLANE) => "a capture device that cannot stream",
             () if has(META) => "a node for metadata; the webcam has another node for pictures",
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn cameras_are_told_from_what_else_has_a_video_node() {
-        for (bits, planar_api, what) in [
+        for (bits, capture_api, what) in [
             (0x0520_0001, Some(PlanarApi::Single), "a capture device"),
             (0x0420_1000, Some(PlanarApi::Multi), "a capture device"),
             (0x04a0_0000, None, "a node for metadata"),
@@ -116,7 +116,7 @@ mod tests {
             (0x0530_0000, None, "a software-defined radio"),
             (0, None, "a device without"),
         ] {
-            assert_eq!(node(bits).planar_api(), planar_api, "{bits:x}");
+            assert_eq!(node(bits).capture_api(), capture_api, "{bits:x}");
             assert!(node(bits).kind_name().starts_with(what), "{bits:x}: {}", node(bits).kind_name());
         }
     }
@@ -129,9 +129,9 @@ mod tests {
         answer.device_caps = META | STREAMING;
         answer.card[..4].copy_from_slice(b"Cam ");
         let capability = Capability::read(&answer);
-        assert_eq!(capability.planar_api(), None);
+        assert_eq!(capability.capture_api(), None);
         assert_eq!(capability.card, "Cam");
         answer.capabilities = VIDEO_CAPTURE | STREAMING;
-        assert_eq!(Capability::read(&answer).planar_api(), Some(PlanarApi::Single));
+        assert_eq!(Capability::read(&answer).capture_api(), Some(PlanarApi::Single));
     }
 }

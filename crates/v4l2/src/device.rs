@@ -56,14 +56,14 @@ impl Device {
     /// Returns the kernel's buffer type for capture. For a node that does not capture, this is the type for
     /// single-planar capture.
     pub(crate) fn buffer_type(&self) -> u32 {
-        match self.capability.planar_api() {
+        match self.capability.capture_api() {
             Some(PlanarApi::Multi) => sys::BUF_TYPE_VIDEO_CAPTURE_MPLANE,
             _ => sys::BUF_TYPE_VIDEO_CAPTURE,
         }
     }
 
     pub(crate) fn is_multi_planar(&self) -> bool {
-        self.capability.planar_api() == Some(PlanarApi::Multi)
+        self.capability.capture_api() == Some(PlanarApi::Multi)
     }
 }
 

@@ -147,7 +147,10 @@ impl Session {
             url = next;
         }
         Err(target.unexpected_answer(
-            format!("with more than {MAX_REDIRECTS} redirects, the last one to {}", redirect::shown_origin(&url)),
+            format!(
+                "with more than {MAX_REDIRECTS} redirects, the last one to {}",
+                redirect::shown_origin(&url)
+            ),
             "the redirects may form a loop; open the address in a browser and use the address that the \
              browser shows in the end",
         ))

@@ -54,10 +54,11 @@ pub(super) fn check(path: &str) -> Result<(), String> {
             "names no path; write for example `images:/srv/pictures` or `images:/srv/*.jpg`".to_owned()
         );
     }
-    match suggest::is_film(path) {
-        true => {
-            Err(format!("is a video, not a still picture; play it with ffmpeg: `{}`", suggest::FILM_COMMAND))
-        }
+    match suggest::is_video_file(path) {
+        true => Err(format!(
+            "is a video, not a still picture; play it with ffmpeg: `{}`",
+            suggest::VIDEO_FILE_COMMAND
+        )),
         false => Ok(()),
     }
 }

@@ -215,9 +215,7 @@ impl WatchSource {
     async fn check(&mut self) -> Result<(), Error> {
         let state = folder_state(&self.file_set, &self.folders).await?;
         if state.device_and_inode != self.state.device_and_inode {
-            return Err(
-                self.watch_error(io::Error::new(io::ErrorKind::NotFound, "the folder was replaced"))
-            );
+            return Err(self.watch_error(io::Error::new(io::ErrorKind::NotFound, "the folder was replaced")));
         }
         let is_missed = state != self.state && !self.had_events;
         self.needs_rescan |= is_missed || self.events.has_overflowed.swap(false, Ordering::Relaxed);

@@ -125,10 +125,7 @@ pub(super) fn find(target: &DeviceTarget, nodes: &[Node]) -> Result<Vec<PathBuf>
                 .filter(|node| node.index == 0)
                 .map(|node| stable_source(node, nodes))
                 .collect();
-            Err(format!(
-                "matches {count} connected devices; choose one of them: {}",
-                names.join(", ")
-            ))
+            Err(format!("matches {count} connected devices; choose one of them: {}", names.join(", ")))
         }
     }
 }

@@ -34,7 +34,7 @@ pub(super) struct Setup {
 /// Checks that the node at `path` is a camera.
 pub(super) fn check_kind(device: &Device, path: &Path) -> Result<(), Error> {
     let capability = device.capability();
-    let problem = if capability.planar_api().is_none() {
+    let problem = if capability.capture_api().is_none() {
         format!("this is {}", capability.kind_name())
     } else if capability.needs_media_controller() {
         "libcamera drives this camera; use `libcamera:` in place of `v4l2:`".to_owned()

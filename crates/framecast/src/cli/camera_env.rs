@@ -3,7 +3,7 @@
 //!
 //! This module converts the value into a source. A value that is already a source stays unchanged.
 
-use framecast::{SourceUrl, film_source};
+use framecast::{SourceUrl, video_file_source};
 
 /// The device that the Flask app read by default.
 const FIRST_DEVICE: &str = "v4l2:/dev/video0";
@@ -37,7 +37,7 @@ fn from_opencv(text: &str) -> String {
     // In OpenCV, a plain path is a video file. In Framecast, it is a folder of pictures.
     match SourceUrl::parse(text) {
         Ok(url) if url.scheme() != "images" || text.starts_with("images:") => text.to_owned(),
-        _ => film_source(text),
+        _ => video_file_source(text),
     }
 }
 

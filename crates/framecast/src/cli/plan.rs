@@ -167,8 +167,9 @@ fn read_file(path: &Path, environment: &Environment, drivers: &Drivers) -> anyho
 /// its secrets.
 fn file_warnings(path: &Path, settings: &Settings) -> Vec<String> {
     let shown = path.display().to_string();
-    let old_keys = settings.old_keys().iter().map(|warning| warning.clone().in_file(&shown).to_string());
-    old_keys.chain(settings.permissions_warning(path)).collect()
+    let warnings =
+        settings.old_key_warnings().iter().map(|warning| warning.clone().in_file(&shown).to_string());
+    warnings.chain(settings.permissions_warning(path)).collect()
 }
 
 /// Adds the cameras of the command line to `settings`.

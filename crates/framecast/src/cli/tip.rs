@@ -4,7 +4,7 @@ use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Options of other servers, with advice on the Framecast option for the same purpose.
-const OTHER_NAMES: [(&[&str], &str); 6] = [
+const FOREIGN_OPTIONS: [(&[&str], &str); 6] = [
     (
         &["--port", "-p", "-P", "--host", "--bind", "--addr", "--address", "-o"],
         "use --listen ADDRESS:PORT, as in --listen 127.0.0.1:8080",
@@ -58,7 +58,7 @@ fn tip(unknown: &str, arguments: &[String]) -> Option<String> {
                    output_http.so";
         return Some(tip.to_owned());
     }
-    let (_, tip) = OTHER_NAMES.iter().find(|(names, _)| names.contains(&unknown))?;
+    let (_, tip) = FOREIGN_OPTIONS.iter().find(|(names, _)| names.contains(&unknown))?;
     Some((*tip).to_owned())
 }
 

@@ -27,7 +27,7 @@ impl Settings {
         password: Option<&str>,
     ) -> Result<Self, ConfigError> {
         let (mut settings, mut first) = (Self::default(), FirstError::default());
-        first.keep(file.rename_old_keys(text), |warnings| settings.old_keys = warnings);
+        first.keep(file.rename_old_keys(text), |warnings| settings.old_key_warnings = warnings);
         let file = &file;
         if let Some(listen) = &file.listen {
             let listen = located(text, listen, |listen| Listen::parse(listen));

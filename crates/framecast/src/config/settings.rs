@@ -81,7 +81,7 @@ pub struct Settings {
     /// The cameras. The first camera is the default.
     pub cameras: Vec<CameraSettings>,
     /// A warning for each key that has an old name in the file.
-    pub(crate) old_keys: Vec<ConfigError>,
+    pub(crate) old_key_warnings: Vec<ConfigError>,
 }
 
 /// The settings of one camera.
@@ -136,7 +136,7 @@ impl Default for Settings {
             webhooks: Vec::new(),
             webhook_secret: None,
             cameras: Vec::new(),
-            old_keys: Vec::new(),
+            old_key_warnings: Vec::new(),
         }
     }
 }
@@ -242,8 +242,8 @@ impl Settings {
 
     /// Returns a warning for each key that has an old name in the file, with line and column. The next release will
     /// refuse old names.
-    pub fn old_keys(&self) -> &[ConfigError] {
-        &self.old_keys
+    pub fn old_key_warnings(&self) -> &[ConfigError] {
+        &self.old_key_warnings
     }
 
     /// Parses `text`, the content of a `framecast.toml`. Checks that the `drivers` accept the sources, but opens no

@@ -267,7 +267,8 @@ impl DeviceControls {
         let Some(state) = state.filter(|_| !changes.is_empty()) else { return Ok(()) };
         let name = self.camera.feed.name().to_owned();
         run_blocking(move || state.save(&name, &changes)).await.map_err(|problem| {
-            let message = format!("the device has the new values, but the server cannot save them: {problem}");
+            let message =
+                format!("the device has the new values, but the server cannot save them: {problem}");
             HttpError { status: StatusCode::SERVICE_UNAVAILABLE, message }
         })
     }

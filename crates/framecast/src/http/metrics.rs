@@ -26,14 +26,14 @@ use super::gauge_histogram::GaugeHistogram;
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Histogram bounds for the bytes on their way to one viewer, from none to far more than any live view has.
-const QUEUES_BYTES: [f64; 8] =
+const QUEUE_BOUNDS_BYTES: [f64; 8] =
     [0.0, 16_384.0, 65_536.0, 131_072.0, 262_144.0, 524_288.0, 1_048_576.0, 4_194_304.0];
 
 /// Histogram bounds for the throughput of a viewer's connection, in bytes per second: from a modem to gigabit Ethernet.
-const THROUGHPUTS: [f64; 8] = [16e3, 64e3, 256e3, 1e6, 4e6, 16e6, 64e6, 125e6];
+const THROUGHPUT_BOUNDS: [f64; 8] = [16e3, 64e3, 256e3, 1e6, 4e6, 16e6, 64e6, 125e6];
 
 /// Histogram bounds for the share of frames that a viewer skipped because newer frames had arrived.
-const SKIPPED_SHARES: [f64; 7] = [0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.9];
+const SKIPPED_SHARE_BOUNDS: [f64; 7] = [0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.9];
 
 /// Returns the route `/metrics`.
 pub(crate) fn routes(context: Context) -> Router {
@@ -222,16 +222,16 @@ impl Scrape {
             };
         let queue = |stats: &ViewerStats| stats.queue_bytes().map(|bytes| bytes as f64);
         let help = "Bytes on their way to each current viewer";
-        histogram("framecast_viewer_queue_bytes", help, &QUEUES_BYTES, queue)?;
+        histogram("framecast_viewer_queue_bytes", help, &QUEUE_BOUNDS_BYTES, queue)?;
         let throughput = |stats: &ViewerStats| stats.bytes_per_second().map(|rate| rate as f64);
         let help = "Throughput to each current viewer whose link was full";
-        histogram("framecast_viewer_throughput_bytes_per_second", help, &THROUGHPUTS, throughput)?;
+        histogram("framecast_viewer_throughput_bytes_per_second", help, &THROUGHPUT_BOUNDS, throughput)?;
         let skipped = |stats: &ViewerStats| {
             let (sent, skipped) = (stats.frames() as f64, stats.skipped_frames() as f64);
             (sent > 0.0).then(|| skipped / (sent + skipped))
         };
         let help = "Share of frames skipped for each current viewer";
-        histogram("framecast_viewer_skipped_ratio", help, &SKIPPED_SHARES, skipped)
+        histogram("framecast_viewer_skipped_ratio", help, &SKIPPED_SHARE_BOUNDS, skipped)
     }
 }
 

@@ -66,7 +66,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// The running log. [`finish`](Self::finish) must be called at the end of the program, to wait for the last lines.
 #[derive(Debug)]
 pub(crate) struct Log {
-    queue_end: queue::QueueEnd,
+    queue_end: queue::QueueFlush,
     lost: LostLines,
 }
 

@@ -39,7 +39,7 @@ pub(super) struct Queue {
 
 /// A handle that waits, at the end of the program, until the queue is empty.
 #[derive(Debug)]
-pub(super) struct QueueEnd {
+pub(super) struct QueueFlush {
     shared: Arc<Shared>,
     /// The guard of the queue's thread. Never dropped, because its drop can block for a second and write to standard
     /// output.
@@ -68,7 +68,7 @@ impl Shared {
 }
 
 /// Creates a queue, and starts the thread that writes the queued lines to standard error.
-pub(super) fn to_standard_error(format: LogFormat, has_colours: bool) -> (Queue, QueueEnd) {
+pub(super) fn to_standard_error(format: LogFormat, has_colours: bool) -> (Queue, QueueFlush) {
     let shared = Arc::<Shared>::default();
     let builder =
         NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MAX_LINES).thread_name("log");
@@ -76,7 +76,7 @@ pub(super) fn to_standard_error(format: LogFormat, has_colours: bool) -> (Queue,
         builder.finish(StderrWriter { shared: Arc::clone(&shared), told: 0, is_taken: false });
     let refused = to_writer.error_counter();
     let queue = Queue { shared: Arc::clone(&shared), to_writer, refused, format, has_colours };
-    (queue, QueueEnd { shared, _guard: ManuallyDrop::new(guard) })
+    (queue, QueueFlush { shared, _guard: ManuallyDrop::new(guard) })
 }
 
 impl Queue {
@@ -123,7 +123,7 @@ impl<'a> MakeWriter<'a> for Queue {
     }
 }
 
-impl QueueEnd {
+impl QueueFlush {
     /// Waits until all queued lines are written, but not beyond `deadline`. Gives up earlier if standard error accepts
     /// no line for [`STALL_TIMEOUT`]. Lines that are logged after this call can be lost.
     pub(super) fn wait_until(&self, deadline: Instant) {

@@ -111,7 +111,7 @@ impl Attempt {
     }
 
     /// Records when the last frame took the [`FastPath`], if a frame did.
-    pub(super) fn record_passed(&mut self, last_frame_at: Option<Instant>) {
+    pub(super) fn record_fast_path(&mut self, last_frame_at: Option<Instant>) {
         self.last_activity =
             last_frame_at.map_or(self.last_activity, |last_frame_at| last_frame_at.max(self.last_activity));
     }
@@ -128,7 +128,7 @@ impl Attempt {
     /// `resumed_at`. The peer might have vanished during the suspension without closing the connection. Excusing the
     /// silence ends the source and stores its `intervals`. Silence then counts from the beginning of the next source,
     /// and is not excused again. Returns whether the silence was excused.
-    pub(super) fn excuses_silence(&mut self, resumed_at: Option<Instant>, intervals: FrameIntervals) -> bool {
+    pub(super) fn excuse_silence(&mut self, resumed_at: Option<Instant>, intervals: FrameIntervals) -> bool {
         if resumed_at.is_none_or(|resumed_at| self.last_activity > resumed_at + RESUME_GRACE) {
             return false;
         }
@@ -148,7 +148,7 @@ impl Attempt {
     pub(super) fn has_new_frame(&mut self, fast_path: &FastPath) -> bool {
         let before = self.last_activity;
         fast_path.close();
-        self.record_passed(fast_path.last_frame_at());
+        self.record_fast_path(fast_path.last_frame_at());
         if self.last_activity > before {
             fast_path.open();
         }
@@ -338,13 +338,13 @@ mod tests {
         let resumed_at = Some(Instant::now());
         assert!(attempt.record_resume(resumed_at));
         tokio::time::advance(Duration::from_secs(5)).await;
-        assert!(attempt.excuses_silence(resumed_at, attempt.intervals()));
+        assert!(attempt.excuse_silence(resumed_at, attempt.intervals()));
         // The old source closes late.
         tokio::time::advance(Duration::from_secs(1)).await;
         let intervals = attempt.begin_source();
         assert_eq!(attempt.stalled_at(&intervals), Some(Instant::now() + Duration::from_secs(5)));
         tokio::time::advance(Duration::from_secs(5)).await;
-        assert!(!attempt.record_resume(resumed_at) && !attempt.excuses_silence(resumed_at, intervals));
+        assert!(!attempt.record_resume(resumed_at) && !attempt.excuse_silence(resumed_at, intervals));
     }
 
     #[tokio::test(start_paused = true)]
@@ -357,7 +357,7 @@ mod tests {
         attempt.record_frame(Instant::now());
         tokio::time::advance(Duration::from_secs(5)).await;
         let intervals = attempt.intervals();
-        assert!(!attempt.excuses_silence(resumed_at, intervals) && !attempt.excuses_silence(None, intervals));
+        assert!(!attempt.excuse_silence(resumed_at, intervals) && !attempt.excuse_silence(None, intervals));
     }
 
     #[tokio::test(start_paused = true)]

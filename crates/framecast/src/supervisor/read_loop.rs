@@ -116,7 +116,7 @@ impl Supervisor {
             let (viewers, had_viewer) = self.viewers();
             attempt.record_viewers(viewers, had_viewer, Instant::now());
             if let Wait::Reports(reader) = &awaited {
-                attempt.record_passed(reader.fast_path().last_frame_at());
+                attempt.record_fast_path(reader.fast_path().last_frame_at());
             }
             attempt.record_resume(self.suspend_monitor.resumed_at());
             let idle_at = attempt.idle_at(&self.settings);
@@ -161,7 +161,7 @@ impl Supervisor {
         if awaited.has_new_frame(attempt) || attempt.record_resume(self.suspend_monitor.resumed_at()) {
             return None;
         }
-        if attempt.excuses_silence(self.suspend_monitor.resumed_at(), awaited.intervals(attempt)) {
+        if attempt.excuse_silence(self.suspend_monitor.resumed_at(), awaited.intervals(attempt)) {
             info!(
                 "the camera has delivered no frame since the server resumed; the server reopens the source"
             );

@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::{Clock, SystemClock};
 use crate::entry::{Entry, millis};
-use crate::index::{EntryBuffer, Evicted, IdClaim, Index, IndexState, Location, TimeShift};
+use crate::index::{EntryBuffer, Evicted, IdClaim, Index, IndexState, Location, TimeCorrection};
 use crate::listener::{PageSource, Position};
 use crate::revision::Revisions;
 use crate::{Error, Export, Key, Listener, Query};
@@ -429,7 +429,7 @@ impl Shared {
 
     /// Continues in the index of `destination`, which has all events now and has stored the time corrections `planned`.
     /// For `unused` see [`State::raise`].
-    fn continue_in(&self, destination: Destination, planned: &[TimeShift], unused: i64) {
+    fn continue_in(&self, destination: Destination, planned: &[TimeCorrection], unused: i64) {
         let Destination { index, index_state, id_offset, count, .. } = destination;
         let now = self.clock.now();
         let (newest, dropped_id) = {

@@ -12,7 +12,7 @@ use super::{BATCH_BYTES, ID_BLOCK, Shared};
 use crate::Error;
 use crate::clock::ClockReading;
 use crate::entry::Entry;
-use crate::index::{IdClaim, Index, IndexState, Location, TimeShift};
+use crate::index::{IdClaim, Index, IndexState, Location, TimeCorrection};
 
 /// The first and the longest delay between two attempts, in milliseconds.
 const RETRY_DELAYS_MS: (i64, i64) = (1_000, 30_000);
@@ -107,7 +107,7 @@ impl Relocation {
 
 impl Destination {
     /// Returns the pending time corrections for the database, including those that an earlier run left there.
-    fn waiting(&self, shared: &Shared) -> Vec<TimeShift> {
+    fn waiting(&self, shared: &Shared) -> Vec<TimeCorrection> {
         let mut timeline = shared.lock().timeline.clone();
         timeline.continue_with(self.index_state.shifts.clone(), self.id_offset);
         timeline.waiting()

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::clock::ClockReading;
 use crate::entry::Entry;
-use crate::index::{IndexState, TimeShift};
+use crate::index::{IndexState, TimeCorrection};
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -161,7 +161,7 @@ impl State {
     }
 
     /// Corrects the times of the events in memory, as the index has corrected the times of its events.
-    pub(super) fn shift_times(&mut self, shifts: &[TimeShift]) {
+    pub(super) fn shift_times(&mut self, shifts: &[TimeCorrection]) {
         for stored in &mut self.recent {
             let Entry { id, at_ms, .. } = *stored.entry;
             if let Some(at_ms) = shifts.iter().find_map(|time_shift| time_shift.moved(id, at_ms)) {

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 use super::HOUR_MS;
 use crate::clock::ClockReading;
-use crate::index::TimeShift;
+use crate::index::TimeCorrection;
 
 /// The clock counts as set if its offset changes by at least this much, in milliseconds: more than a leap second, and
 /// more than NTP corrects gradually.
@@ -48,7 +48,7 @@ impl Span {
 pub(super) enum Correction {
     /// The index must store these time corrections in place of all pending ones, in case the next run has to apply
     /// them.
-    Plan(Vec<TimeShift>),
+    Plan(Vec<TimeCorrection>),
     /// The index must apply its pending time corrections now.
     Apply,
 }
@@ -64,11 +64,11 @@ pub(super) struct Timeline {
     /// The start of this run of the server; a time on the boot clock.
     began_ms: i64,
     /// The pending time corrections that an earlier run of the server left.
-    left: Vec<TimeShift>,
+    left: Vec<TimeCorrection>,
     /// Whether the index has stored all pending time corrections.
     is_planned: bool,
     /// The time corrections that the index is applying. The decision about their spans is final.
-    applying: Option<Vec<TimeShift>>,
+    applying: Option<Vec<TimeCorrection>>,
     /// The offset that was last logged, and the number of warnings since the clock last ran for an hour without being
     /// set.
     logged: (i64, u32),
@@ -77,7 +77,7 @@ pub(super) struct Timeline {
 impl Timeline {
     /// Creates the timeline of a run of the server that begins at `now`. Its first event gets the id `first`. An
     /// earlier run left the time corrections `left` in the index.
-    pub(super) fn new(now: ClockReading, first: i64, left: Vec<TimeShift>) -> Self {
+    pub(super) fn new(now: ClockReading, first: i64, left: Vec<TimeCorrection>) -> Self {
         let offset_ms = now.offset_ms();
         Self {
             spans: VecDeque::from([Span::new(first, now)]),
@@ -169,10 +169,10 @@ impl Timeline {
 
     /// Returns the pending time corrections: those that an earlier run of the server left, and one for each span of
     /// this run whose clock differs from the current one.
-    pub(super) fn waiting(&self) -> Vec<TimeShift> {
+    pub(super) fn waiting(&self) -> Vec<TimeCorrection> {
         let current = self.current();
         let pairs = self.spans.iter().zip(self.spans.iter().skip(1));
-        let own = pairs.map(|(span, next)| TimeShift {
+        let own = pairs.map(|(span, next)| TimeCorrection {
             first: span.first,
             last: next.first - 1,
             by_ms: current.offset_ms.saturating_sub(span.last_offset_ms),
@@ -207,7 +207,7 @@ impl Timeline {
 
     /// Notes that the index has stored the time corrections `planned`. More corrections might have been added
     /// meanwhile.
-    pub(super) fn planned(&mut self, planned: &[TimeShift]) {
+    pub(super) fn planned(&mut self, planned: &[TimeCorrection]) {
         self.is_planned = self.waiting() == planned;
     }
 
@@ -218,7 +218,7 @@ impl Timeline {
 
     /// Continues in another index, where ids are higher by `id_offset` and an earlier run left the time corrections
     /// `left`.
-    pub(super) fn continue_with(&mut self, left: Vec<TimeShift>, id_offset: i64) {
+    pub(super) fn continue_with(&mut self, left: Vec<TimeCorrection>, id_offset: i64) {
         for span in &mut self.spans {
             span.first += id_offset;
         }
@@ -226,7 +226,7 @@ impl Timeline {
     }
 
     /// Decides that the current clock is right for all events so far, and starts to apply `shifts`.
-    fn begin(&mut self, shifts: Vec<TimeShift>) {
+    fn begin(&mut self, shifts: Vec<TimeCorrection>) {
         let first = self.spans.front().map_or(0, |span| span.first);
         let current = Span { first, ..self.current() };
         self.spans = VecDeque::from([current]);
@@ -236,7 +236,7 @@ impl Timeline {
 
     /// Notes that the index has applied all time corrections. Returns them, so that the events in memory can be
     /// corrected too.
-    pub(super) fn take_applied(&mut self) -> Vec<TimeShift> {
+    pub(super) fn take_applied(&mut self) -> Vec<TimeCorrection> {
         self.applying.take().unwrap_or_default()
     }
 }
@@ -248,7 +248,7 @@ impl Timeline {
 /// The clocks disagree if the current clock is behind the earlier one. They also disagree if the earlier clock had been
 /// set back, and this run began after the time that the earlier clock showed before it was set: that time might have
 /// been right.
-fn is_agreed(shift: TimeShift, now_ms: i64, began_ms: i64) -> bool {
+fn is_agreed(shift: TimeCorrection, now_ms: i64, began_ms: i64) -> bool {
     let is_back = shift.by_ms < 0;
     now_ms >= shift.seen_ms && (!is_back || began_ms < shift.seen_ms.saturating_sub(shift.by_ms))
 }
@@ -266,8 +266,8 @@ mod tests {
         ClockReading { wall_ms: START.wall_ms + after_ms + ahead_ms, boot_ms: START.boot_ms + after_ms }
     }
 
-    fn shift(first: i64, last: i64, by_ms: i64, seen_ms: i64) -> TimeShift {
-        TimeShift { first, last, by_ms, seen_ms }
+    fn shift(first: i64, last: i64, by_ms: i64, seen_ms: i64) -> TimeCorrection {
+        TimeCorrection { first, last, by_ms, seen_ms }
     }
 
     #[test]

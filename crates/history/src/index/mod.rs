@@ -130,7 +130,7 @@ pub(crate) struct IndexState {
     /// event.
     pub(crate) reported_ms: Option<i64>,
     /// The pending time corrections.
-    pub(crate) shifts: Vec<TimeShift>,
+    pub(crate) shifts: Vec<TimeCorrection>,
 }
 
 impl IndexState {
@@ -142,7 +142,7 @@ impl IndexState {
 
 /// A time correction: a range of events whose times must be changed because a wrong clock stamped them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TimeShift {
+pub(crate) struct TimeCorrection {
     /// The id of the first event.
     pub(crate) first: i64,
     /// The id of the last event.
@@ -153,7 +153,7 @@ pub(crate) struct TimeShift {
     pub(crate) seen_ms: i64,
 }
 
-impl TimeShift {
+impl TimeCorrection {
     /// Returns the corrected time of the event `id` with the time `at_ms`. Returns `None` if this correction does not
     /// cover the event.
     pub(crate) fn moved(&self, id: i64, at_ms: i64) -> Option<i64> {
@@ -231,7 +231,7 @@ impl Index {
     }
 
     /// Stores the time corrections `shifts` until they are applied. Replaces all pending time corrections.
-    pub(crate) async fn plan(&self, shifts: Vec<TimeShift>) -> Result<(), Error> {
+    pub(crate) async fn plan(&self, shifts: Vec<TimeCorrection>) -> Result<(), Error> {
         match self {
             Self::Sqlite(sqlite) => sqlite.plan(shifts, 0).await,
             Self::Postgres(postgres) => postgres.plan(shifts, 0).await,
@@ -240,7 +240,7 @@ impl Index {
 
     /// Takes over from another index. Stores the time corrections `shifts` in place of all pending ones, and adds
     /// `unreported` to the number of removals for age that no event has reported yet.
-    pub(crate) async fn adopt(&self, shifts: Vec<TimeShift>, unreported: u64) -> Result<(), Error> {
+    pub(crate) async fn adopt(&self, shifts: Vec<TimeCorrection>, unreported: u64) -> Result<(), Error> {
         let unreported = i64::try_from(unreported).unwrap_or(i64::MAX);
         match self {
             Self::Sqlite(sqlite) => sqlite.plan(shifts, unreported).await,

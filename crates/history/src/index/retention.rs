@@ -4,15 +4,15 @@
 const PRUNE_ROWS: i64 = 5_000;
 
 /// At most one in this many events is removed for its age within an hour.
-const AGED_PART: i64 = 20;
+const AGED_DIVISOR: i64 = 20;
 
-/// This many events can always be removed for age within an hour, even if they are more than one in `AGED_PART`.
+/// This many events can always be removed for age within an hour, even if they are more than one in `AGED_DIVISOR`.
 const AGED_ROWS: i64 = 1_000;
 
 /// One in this many of the allowed rows can be a mark, an event that a person or a program set. If there are too many
 /// rows, marks beyond that share are removed first. So a program that sets many marks cannot push out the events of the
 /// cameras.
-const MARKS_PART: i64 = 10;
+const MARKS_DIVISOR: i64 = 10;
 
 /// Which events to remove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Aged {
     /// Returns how many of `rows` stored events can be removed for age now.
     pub(crate) fn limit(&self, rows: i64) -> i64 {
         let removed = i64::try_from(self.removed_in_hour).unwrap_or(i64::MAX);
-        let an_hour = (rows.saturating_add(removed) / AGED_PART).max(AGED_ROWS);
+        let an_hour = (rows.saturating_add(removed) / AGED_DIVISOR).max(AGED_ROWS);
         an_hour.saturating_sub(removed).clamp(0, PRUNE_ROWS)
     }
 }
@@ -71,7 +71,7 @@ impl Retention {
     pub(super) fn surplus(&self, rows: i64, marks: i64) -> Surplus {
         let max_rows = self.max_rows.and_then(|rows| i64::try_from(rows).ok()).unwrap_or(i64::MAX);
         let surplus = rows.saturating_sub(max_rows).clamp(0, PRUNE_ROWS);
-        let marks = marks.saturating_sub(max_rows / MARKS_PART).clamp(0, surplus);
+        let marks = marks.saturating_sub(max_rows / MARKS_DIVISOR).clamp(0, surplus);
         Surplus { marks, any: surplus - marks }
     }
 

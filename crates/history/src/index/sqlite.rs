@@ -25,7 +25,7 @@ use tracing::error;
 use super::sql::{self, Select, SqlValue};
 use super::{
     DbRow, EntrySink, Evicted, IdClaim, IndexState, PageEnd, Progress, Pruned, Retention, ShiftProgress,
-    TimeShift, VERSION, private,
+    TimeCorrection, VERSION, private,
 };
 use crate::Error;
 use crate::entry::Entry;
@@ -166,7 +166,7 @@ impl Sqlite {
 
     /// Stores the time corrections `shifts` in place of all pending ones, and adds `unreported` to the number of
     /// removals for age that no event has reported yet.
-    pub(super) async fn plan(&self, shifts: Vec<TimeShift>, unreported: i64) -> Result<(), Error> {
+    pub(super) async fn plan(&self, shifts: Vec<TimeCorrection>, unreported: i64) -> Result<(), Error> {
         let planned = self.writer.run(move |connection| {
             let transaction = connection.transaction()?;
             retain::plan(&transaction, &shifts)?;

@@ -14,7 +14,7 @@ use framecast_outputs::{HttpError, Peer, snapshot};
 use super::{Compat, picture_answer};
 
 /// Half of the width that is assumed for a camera without a picture.
-const UNKNOWN_HALF_PX: u32 = 640;
+const ASSUMED_HALF_WIDTH_PX: u32 = 640;
 
 /// The kinds of pictures that Motion offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Kind {
                 let picture =
                     compat.picture(feed, snapshot::SnapshotRequest::default(), method).await.ok().flatten();
                 let full = picture.filter(|update| !update.is_slate);
-                let width = full.map_or(UNKNOWN_HALF_PX, |update| update.frame.format.width_px / 2);
+                let width = full.map_or(ASSUMED_HALF_WIDTH_PX, |update| update.frame.format.width_px / 2);
                 Ok(Rendition::default().with_width(width))
             }
             Self::Motion | Self::Secondary => {

@@ -24,8 +24,8 @@ use tracing::debug;
 
 use super::sql::{self, Select, SqlValue};
 use super::{
-    DbRow, EntrySink, IdClaim, IndexState, PageEnd, Progress, Pruned, Retention, ShiftProgress, TimeShift,
-    VERSION,
+    DbRow, EntrySink, IdClaim, IndexState, PageEnd, Progress, Pruned, Retention, ShiftProgress,
+    TimeCorrection, VERSION,
 };
 use crate::Error;
 use crate::entry::Entry;
@@ -59,7 +59,7 @@ const LOCK: i64 = 0x4672_616d_6361_7374;
 
 /// The maximum number of ids that a batch can have reserved without this process knowing, because the confirmation of
 /// the commit was lost.
-const OWN_IDS: i64 = 20_000;
+const MAX_UNCONFIRMED_IDS: i64 = 20_000;
 
 /// The tables of version 1, as in SQLite, with PostgreSQL's types and in a separate schema.
 const TABLES: &str = "
@@ -184,7 +184,7 @@ impl Postgres {
 
     /// Stores the time corrections `shifts` in place of all pending ones, and adds `unreported` to the number of
     /// removals for age that no event has reported yet.
-    pub(super) async fn plan(&self, shifts: Vec<TimeShift>, unreported: i64) -> Result<(), Error> {
+    pub(super) async fn plan(&self, shifts: Vec<TimeCorrection>, unreported: i64) -> Result<(), Error> {
         self.run(move |shared| async move {
             let plan = async |transaction: &Transaction<'_>| {
                 retain::plan(transaction, &shifts).await?;
@@ -335,8 +335,8 @@ impl PostgresShared {
         self.lock(&client).await?;
         let text = "SELECT value FROM state WHERE key = 'reserved'";
         let reserved: i64 = self.in_time(client.query_one(text, &[])).await?.get(0);
-        // A batch whose commit was not confirmed has reserved more ids, but at most `OWN_IDS`.
-        if reserved > self.reserved.load(Ordering::Relaxed) + OWN_IDS {
+        // A batch whose commit was not confirmed has reserved more ids, but at most `MAX_UNCONFIRMED_IDS`.
+        if reserved > self.reserved.load(Ordering::Relaxed) + MAX_UNCONFIRMED_IDS {
             return Err(Error::Locked { place: self.address.to_string() });
         }
         Ok(client)

@@ -5,7 +5,7 @@ use tokio_postgres::{Error, Transaction};
 
 use super::{add, get};
 use crate::index::sql;
-use crate::index::{Pruned, Retention, SHIFT_ROWS, ShiftProgress, TimeShift};
+use crate::index::{Pruned, Retention, SHIFT_ROWS, ShiftProgress, TimeCorrection};
 
 /// The counts of removed events, for adjusting the counts in the table `state`.
 struct Removed {
@@ -65,10 +65,10 @@ async fn delete(
 }
 
 /// Returns the pending time corrections.
-pub(super) async fn shifts(transaction: &Transaction<'_>) -> Result<Vec<TimeShift>, Error> {
+pub(super) async fn shifts(transaction: &Transaction<'_>) -> Result<Vec<TimeCorrection>, Error> {
     let rows =
         transaction.query("SELECT first, last, by_ms, seen_ms FROM shifts ORDER BY first", &[]).await?;
-    let shift = |row: &tokio_postgres::Row| TimeShift {
+    let shift = |row: &tokio_postgres::Row| TimeCorrection {
         first: row.get(0),
         last: row.get(1),
         by_ms: row.get(2),
@@ -78,11 +78,11 @@ pub(super) async fn shifts(transaction: &Transaction<'_>) -> Result<Vec<TimeShif
 }
 
 /// Stores `shifts` in place of the pending time corrections.
-pub(super) async fn plan(transaction: &Transaction<'_>, shifts: &[TimeShift]) -> Result<(), Error> {
+pub(super) async fn plan(transaction: &Transaction<'_>, shifts: &[TimeCorrection]) -> Result<(), Error> {
     transaction.execute("DELETE FROM shifts", &[]).await?;
     let text = "INSERT INTO shifts (first, last, by_ms, seen_ms) VALUES ($1, $2, $3, $4)";
     let statement = transaction.prepare(text).await?;
-    for TimeShift { first, last, by_ms, seen_ms } in shifts {
+    for TimeCorrection { first, last, by_ms, seen_ms } in shifts {
         transaction.execute(&statement, &[first, last, by_ms, seen_ms]).await?;
     }
     Ok(())

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Transaction, params, params_from_iter};
 
 use super::{add, get, set};
 use crate::index::sql;
-use crate::index::{Evicted, Pruned, Retention, SHIFT_ROWS, ShiftProgress, TimeShift};
+use crate::index::{Evicted, Pruned, Retention, SHIFT_ROWS, ShiftProgress, TimeCorrection};
 
 /// The maximum size of an index in memory, in bytes: about 50,000 events of the usual length.
 const MEMORY_BYTES: i64 = 16 << 20;
@@ -107,21 +107,21 @@ fn delete(
 }
 
 /// Returns the pending time corrections.
-pub(super) fn shifts(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<TimeShift>> {
+pub(super) fn shifts(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<TimeCorrection>> {
     let mut statement =
         transaction.prepare("SELECT first, last, by_ms, seen_ms FROM shifts ORDER BY first")?;
     let shifts = statement.query_map([], |row| {
-        Ok(TimeShift { first: row.get(0)?, last: row.get(1)?, by_ms: row.get(2)?, seen_ms: row.get(3)? })
+        Ok(TimeCorrection { first: row.get(0)?, last: row.get(1)?, by_ms: row.get(2)?, seen_ms: row.get(3)? })
     })?;
     shifts.collect()
 }
 
 /// Stores `shifts` in place of the pending time corrections.
-pub(super) fn plan(transaction: &Transaction<'_>, shifts: &[TimeShift]) -> rusqlite::Result<()> {
+pub(super) fn plan(transaction: &Transaction<'_>, shifts: &[TimeCorrection]) -> rusqlite::Result<()> {
     transaction.execute("DELETE FROM shifts", [])?;
     let text = "INSERT INTO shifts (first, last, by_ms, seen_ms) VALUES (?1, ?2, ?3, ?4)";
     let mut statement = transaction.prepare_cached(text)?;
-    for TimeShift { first, last, by_ms, seen_ms } in shifts {
+    for TimeCorrection { first, last, by_ms, seen_ms } in shifts {
         statement.execute([first, last, by_ms, seen_ms])?;
     }
     Ok(())

@@ -152,7 +152,7 @@ impl FlowControl {
     }
 
     /// Records that the kernel did not accept all of a picture.
-    pub(crate) fn note_partial_write(&mut self) {
+    pub(crate) fn set_constrained(&mut self) {
         self.is_constrained = true;
         self.smooth = 0;
     }
@@ -198,7 +198,7 @@ impl FlowControl {
             if remaining <= allowed + self.last as f64 * 1.25 {
                 return Gate::Open;
             }
-            self.note_partial_write();
+            self.set_constrained();
             self.is_behind = true;
         }
         let probes = self.since_probe >= PROBE_EVERY;

@@ -57,7 +57,7 @@ impl Path {
         self.queued += taken as f64;
         flow.bytes_written(taken as usize, self.now);
         if taken < rest {
-            flow.note_partial_write();
+            flow.set_constrained();
         }
         rest - taken
     }
@@ -214,7 +214,7 @@ fn a_viewer_whose_first_pictures_fell_short_is_not_held_for_what_it_read_since()
         let mut path = Path::new(20e6, 100e6, 0);
         (path.room, path.window) = (room, room);
         let mut flow = flow(&path);
-        flow.note_partial_write();
+        flow.set_constrained();
         let seen = stream(&mut path, &mut flow, 10);
         assert!(seen.pictures >= 300, "{} pictures", seen.pictures);
     }

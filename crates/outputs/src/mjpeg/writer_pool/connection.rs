@@ -148,11 +148,11 @@ impl ViewerConnection {
                     return Ok(true);
                 }
                 let _taken = self.rest.split_to(len);
-                self.flow.note_partial_write();
+                self.flow.set_constrained();
                 Ok(false)
             }
             Err(Errno::AGAIN | Errno::INTR) => {
-                self.flow.note_partial_write();
+                self.flow.set_constrained();
                 Ok(false)
             }
             Err(error) => Err(error),

@@ -15,12 +15,15 @@ export const BINARY =
 // Below the ports that the kernel assigns, and separate for each lane: no program takes one between choice and use.
 const LANE_PORTS = 10000;
 const FIRST_PORT = 10000 + LANE_PORTS * Number(process.env.FRAMECAST_LANE ?? 0);
+// The only port of these that `fetch` and browsers refuse: https://fetch.spec.whatwg.org/#port-blocking
+const BLOCKED_PORT = 10080;
 let nextPort = Math.floor(Math.random() * LANE_PORTS);
 
 /** A port of 127.0.0.1 on which no program listens. */
 export async function freePort() {
   for (;;) {
     const port = FIRST_PORT + (nextPort++ % LANE_PORTS);
+    if (port === BLOCKED_PORT) continue;
     const server = net.createServer().listen(port, "127.0.0.1");
     const isFree = await once(server, "listening").then(() => true, () => false);
     if (!isFree) continue;

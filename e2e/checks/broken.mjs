@@ -26,6 +26,10 @@ UPDATE framecast.state SET value = value + ${ROWS} WHERE key = 'rows'`;
 // The rate of a slow link in bytes a second.
 const SLOW_BYTES = 1000000;
 
+// Chromium drops what it has not parsed when a connection breaks. So the server pauses between the last row and the break;
+// the buffers of this link swallow the pause, and the link adds it again.
+const PAUSE_MS = 2000;
+
 const REQUESTS = ["requests", ["requests==2.32.5"], "python3"];
 
 function folderFor(stage) {
@@ -55,7 +59,7 @@ async function slowLine(stage, port) {
       far.pause();
       setTimeout(() => far.resume(), (bytes.length / SLOW_BYTES) * 1000);
     });
-    far.on("end", () => near.end());
+    far.on("end", () => setTimeout(() => near.end(), PAUSE_MS));
     for (const [end, other] of [[near, far], [far, near]]) end.on("error", () => other.destroy());
     stage.defer(() => near.destroy());
   });

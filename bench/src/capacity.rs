@@ -107,7 +107,7 @@ fn attempt(options: &Options, setup: &Setup, candidate: &Candidate, viewers: u32
     Ok(holds.then_some(report))
 }
 
-/// Begins at `--from` viewers. Increases the number by half until the server fails, or halves the number until the
+/// Begins at `--from` viewers. Increases the number of viewers by half until the server fails, or halves it until the
 /// server succeeds, and then bisects between success and failure.
 fn search(
     options: &Options,
@@ -140,8 +140,8 @@ fn search(
     Ok(best)
 }
 
-/// Starts at the result of the previous pass and changes the number by one step at a time. If the server succeeds, the
-/// number goes up until the server fails; otherwise it goes down until the server succeeds.
+/// Starts at the result of the previous pass and changes the number of viewers by one step at a time. If the server
+/// succeeds, the number of viewers goes up until the server fails; otherwise it goes down until the server succeeds.
 fn search_near(
     options: &Options,
     near: u32,

@@ -81,7 +81,7 @@ struct ShortViewers {
     failed: usize,
     /// Number of torn pictures among the pictures of the visits.
     torn: u64,
-    /// The median time from before connecting to the last byte of the first picture, in milliseconds.
+    /// The median time from the start of connecting to the last byte of the first picture, in milliseconds.
     first_p50_ms: f64,
     first_p95_ms: f64,
     first_p99_ms: f64,

@@ -1,8 +1,9 @@
 //! One viewer of the load generator: a connection, and the data received over it.
 //!
 //! Bytes go from the socket through the parser of the response head and, if the body is chunked, through the chunk
-//! parser to the part parser. By default the kernel drops the middle of each picture (`MSG_TRUNC`), so that one core
-//! can simulate hundreds of viewers. The heads, the first KiB and the last two bytes of every picture are always read.
+//! parser to the part parser. By default the kernel discards the middle of each picture without a copy (`MSG_TRUNC`),
+//! so that one core can simulate hundreds of viewers. The heads, the first KiB and the last two bytes of every picture
+//! are always read.
 
 use std::{
     io::Write as _,
@@ -19,8 +20,8 @@ use crate::{
     proc,
 };
 
-/// The size of one read if pictures are dropped in the kernel. It is enough for the head of a part and the first KiB of
-/// a picture, which are always read.
+/// The size of one read if the kernel discards the pictures without a copy. It is enough for the head of a part and the
+/// first KiB of a picture, which are always read.
 const HEAD_READ_BYTES: usize = 1024;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,7 +29,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a viewer does with the bytes of its pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bodies {
-    /// Drop the bytes in the kernel.
+    /// Let the kernel discard the bytes without a copy.
     Drop,
     /// Copy all bytes, as a browser does.
     Read,

@@ -91,7 +91,7 @@ impl Chunks {
         }
     }
 
-    /// Records that the next `count` bytes of the current chunk were dropped in the kernel.
+    /// Records that the kernel discarded the next `count` bytes of the current chunk without a copy.
     pub(crate) fn dropped(&mut self, count: usize) {
         if let ChunkState::Data(left) = self.state {
             self.state = after_data(left.saturating_sub(count));

@@ -33,7 +33,7 @@ const SLOW_TURN: Duration = Duration::from_millis(10);
 /// The maximum time after the warm-up in which full viewers must receive their first picture.
 const FIRST_PICTURE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The size of the read buffer. If the kernel drops the bytes of the pictures, most of the buffer is never touched.
+/// The size of the read buffer. If the kernel discards the bytes of the pictures, most of the buffer is never touched.
 const SCRATCH_BYTES: usize = 256 * 1024;
 
 /// The options of a load: the server, the viewers and the window.

@@ -133,7 +133,7 @@ impl ThreadTime {
 ///
 /// # Errors
 ///
-/// The machine has no such CPU or does not allow it.
+/// The machine does not have this CPU, or the system does not allow pinning to it.
 pub(crate) fn pin_to_cpu(cpu: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu);

@@ -118,7 +118,7 @@ pub(crate) struct ServerCost {
 }
 
 impl Report {
-    /// Counts the pictures that arrived torn or in the wrong order and the viewers whose connection the server closed.
+    /// Counts the pictures that arrived torn or in the wrong order, and the viewers whose connection the server closed.
     /// The count is zero in a valid run.
     pub(crate) fn faults(&self) -> u64 {
         let groups = std::iter::once(&self.full).chain(&self.slow);

@@ -1,5 +1,5 @@
-//! A server under test, run as a separate process on its own CPU. Here, the process is started, awaited and always
-//! ended.
+//! A server under test, run as a separate process on its own CPU. This module starts the process, waits until it is
+//! ready, and always ends it.
 
 use std::{
     fs::{self, File},
@@ -241,8 +241,8 @@ impl Server {
         server
     }
 
-    /// Starts `candidate` on a free port of localhost without pinning it to a CPU, as in normal use, where it shares
-    /// the CPUs with the other measured programs.
+    /// Starts `candidate` on a free port of localhost without pinning it to a CPU. So it shares the CPUs with the other
+    /// measured programs, as in normal use.
     ///
     /// # Errors
     ///

@@ -240,7 +240,7 @@ pub(crate) fn publish(
     Ok(())
 }
 
-/// Returns paths for the two files at which no files exist yet.
+/// Returns paths for the two files of a report. No file exists yet at either path.
 fn free_paths(dir: &Path, when: &RunTime, what: &str) -> Result<(PathBuf, PathBuf)> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let date = when.started.split('T').next().unwrap_or_default();

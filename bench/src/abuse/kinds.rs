@@ -101,8 +101,8 @@ impl Client {
     }
 }
 
-/// Logs in from each of the client addresses behind the proxy. This happens before password guesses use up the server's
-/// limited places for unknown addresses.
+/// Logs in from each of the client addresses behind the proxy. This happens before the password guesses reach the
+/// server's limit for addresses that have not logged in.
 pub(super) fn log_in(server: SocketAddr, login: &str) -> io::Result<()> {
     for turn in 0..ADDRESSES {
         let client = Client { server, login: login.to_owned(), turn };
@@ -111,7 +111,7 @@ pub(super) fn log_in(server: SocketAddr, login: &str) -> io::Result<()> {
         stream.write_all(client.head("GET /api/cameras", &more).as_bytes())?;
         let status = read(&mut stream, usize::MAX)?;
         if status != Some(200) {
-            return Err(io::Error::other(format!("the answer to the owner is {status:?}")));
+            return Err(io::Error::other(format!("the answer to the login is {status:?}")));
         }
     }
     Ok(())

@@ -28,8 +28,7 @@ use crate::{
 };
 use kinds::{AbuseKind, Client, Expectation, KINDS};
 
-/// The name of the owner's account. `LOGIN` is the header with which the owner logs in: `owner:correct horse` in
-/// Base64.
+/// The user name of the server's account. `LOGIN` is the header that contains this name and the password in Base64.
 const USER: &str = "owner";
 const PASSWORD: &str = "correct horse";
 const LOGIN: &str = "Authorization: Basic b3duZXI6Y29ycmVjdCBob3JzZQ==\r\n";

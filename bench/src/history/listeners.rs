@@ -30,8 +30,8 @@ pub(crate) struct Listeners {
     database: String,
     listeners: usize,
     events: usize,
-    /// The median time from before a mark (the event) was sent until a listener had read the mark, in milliseconds,
-    /// over all listeners and events.
+    /// The median time, in milliseconds, from the start of sending a mark (the event) until a listener had read the
+    /// mark, over all listeners and events.
     p50_ms: f64,
     p95_ms: f64,
     max_ms: f64,

@@ -14,7 +14,7 @@ use std::{
 pub(crate) struct Shape {
     /// Rate in bits per second, IP headers included.
     pub(crate) bits_per_second: u64,
-    /// Time from the last bit sent to the last bit received.
+    /// Time from when the last bit of a packet is sent until that bit is received.
     pub(crate) delay: Duration,
     /// Size of the queue in bytes.
     pub(crate) queue_bytes: usize,

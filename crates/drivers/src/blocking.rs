@@ -21,7 +21,7 @@ use crate::{BoxFuture, Error, Source};
 /// would otherwise pile up with each opening.
 const JOIN_WARN_AFTER: Duration = Duration::from_secs(1);
 
-/// The sending end of the channel, held by the thread, which puts its frames into it.
+/// The sending end of the channel, into which the thread puts its frames.
 #[derive(Debug)]
 pub struct Sink {
     frames: mpsc::Sender<Result<Frame, Error>>,

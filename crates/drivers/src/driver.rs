@@ -93,8 +93,9 @@ pub trait Source: Send {
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>>;
 
     /// Returns the longest normal time between two frames of this source. The supervisor, which keeps the camera open,
-    /// considers the source stalled only some time after this gap. The gap is the frame interval of a slow source, and
-    /// [`Duration::MAX`] if only outside events decide when a frame comes (as in a watched folder).
+    /// considers the source stalled if no frame comes for some time beyond this gap. For a slow source, the gap is the
+    /// frame interval. If outside events alone decide when a frame comes (as in a watched folder), it is
+    /// [`Duration::MAX`].
     fn max_frame_gap(&self) -> Duration {
         Duration::ZERO
     }

@@ -182,7 +182,7 @@ pub enum Error {
         /// The program that uses the device, if known.
         by: Option<String>,
     },
-    /// A device lacks a capability that the URL strictly requires.
+    /// A device lacks a capability that the URL requires through its option `strict`.
     #[error("{device} has no {wanted}; {has}")]
     Unsupported {
         /// The device's path.

@@ -79,8 +79,8 @@ mod kernel {
         /// Waits for the next tick. Returns at once if ticks have occurred since the last wait.
         pub(super) async fn tick(&self) {
             let Ok(mut ready) = self.0.readable().await else { return };
-            // The kernel signals again only after its tick count was read. The count itself is not needed, because the
-            // caller checks the clock.
+            // The kernel does not signal again until its tick count was read. The count itself is not needed, because
+            // the caller checks the clock.
             rustix::io::read(self.0.get_ref(), &mut [0; 8]).ok();
             ready.clear_ready();
         }

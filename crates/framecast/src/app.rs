@@ -56,7 +56,7 @@ pub enum StartError {
     #[error(transparent)]
     History(#[from] framecast_history::Error),
     /// The server cannot listen on the address: for instance, another program uses the address, or this machine does
-    /// not have it.
+    /// not have the address.
     #[error("cannot listen on {address}: {source}{}", listen_hint(.address, .source))]
     Listen {
         /// The configured address.
@@ -200,8 +200,8 @@ impl Cameras {
 
     /// Returns a router with all routes: the page, streams, snapshots and the API, at their documented paths. The
     /// router does not check accounts and host names; the program that mounts the router must do that. The router
-    /// checks only the origin of WebSockets: a page can open one if the page comes from the server itself or from one
-    /// of the `cors_origins`.
+    /// checks only the origin of WebSockets: a page can open a WebSocket if the page comes from the server itself or
+    /// from one of the `cors_origins`.
     ///
     /// To mount the router below a prefix, call `nest_service("/cams", cameras.router())`, which serves both `/cams`
     /// and `/cams/`. The page works there, and the paths of the API then begin with the prefix.

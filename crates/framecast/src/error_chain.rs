@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 /// Returns the messages of an error and of its causes as one line, in which each hidden character (see
 /// [`is_hidden`](framecast_media::is_hidden)) is escaped. If the cause is a lack of file descriptors, the line also
-/// says what to do.
+/// tells the user what to do.
 pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
     let mut remedy = remedy_in(error);

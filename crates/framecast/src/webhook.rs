@@ -168,7 +168,8 @@ impl Webhook {
     }
 }
 
-/// The reason for `error`, in words of our own where the library's say how its layers failed.
+/// Describes `error` in our own words, followed by its innermost cause. The library's message would only say which of
+/// its layers failed.
 fn describe(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("the webhook did not answer within {} s", TIMEOUT.as_secs());

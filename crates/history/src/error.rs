@@ -118,8 +118,8 @@ impl Error {
         matches!(self, Self::Full { .. })
     }
 
-    /// Returns whether the database file cannot be created or written in its place, because the disk is full, read-only
-    /// or failing, or because this account lacks the permission.
+    /// Returns whether the database file cannot be created or written where it is: the disk is full, read-only or
+    /// failing, or this account lacks the permission.
     pub fn is_unwritable(&self) -> bool {
         match self {
             Self::Full { .. } | Self::Unwritable { .. } => true,

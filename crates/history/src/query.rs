@@ -135,7 +135,7 @@ impl EventRequest {
         let last_zone = pairs.iter().rev().find(|(name, value)| name == "zone" && !value.is_empty());
         if let Some((_, value)) = last_zone {
             request.zone = Some(zone(value).ok_or_else(|| {
-                bad("zone", value, "is not a time zone that this server knows, as in Europe/Berlin or UTC")
+                bad("zone", value, "is not a time zone that this server knows; examples: Europe/Berlin, UTC")
             })?);
         }
         let mut cursor = None;
@@ -249,7 +249,8 @@ impl EventRequest {
         match (filter.from_ms, filter.to_ms) {
             (Some(from), Some(to)) if from > to => {
                 let name = if self.since.is_some() { "to" } else { "from" };
-                let problem = "`from` is after `to`; as in from=2026-11-23T14:00:00Z&to=2026-11-23T15:00:00Z";
+                let problem = "`from` is after `to`; write them like this: \
+                               from=2026-11-23T14:00:00Z&to=2026-11-23T15:00:00Z";
                 Err(bad(name, &value_of(name), problem))
             }
             _ => Ok(()),
@@ -308,7 +309,8 @@ fn unknown_camera(name: &str, known: &[String]) -> BadParameter {
     let Some(first) = known.first() else { return bad("camera", name, "unknown camera; no camera is known") };
     let some: Vec<&str> = known.iter().take(MAX_CAMERAS).map(String::as_str).collect();
     let more = if known.len() > some.len() { ", and more" } else { "" };
-    let problem = format!("unknown camera; known cameras: {}{more}; as in camera={first}", some.join(", "));
+    let some = some.join(", ");
+    let problem = format!("unknown camera; known cameras: {some}{more}; write it like this: camera={first}");
     bad("camera", name, &problem)
 }
 
@@ -380,7 +382,7 @@ mod tests {
         for (query, told) in [
             (
                 "camera=attic",
-                "camera=attic: unknown camera; known cameras: front, yard, näh; as in camera=front",
+                "camera=attic: unknown camera; known cameras: front, yard, näh; write it like this: camera=front",
             ),
             ("camera=front,", "camera=: unknown camera"),
             ("camera=x';DROP TABLE events;--", "camera=x';DROP TABLE events;--: unknown camera"),

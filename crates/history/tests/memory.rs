@@ -246,7 +246,7 @@ async fn overfill(history: &History) -> u64 {
     dropped
 }
 
-/// One event in the file reports the `dropped` ones, and the others of [`overfill`] are there.
+/// Checks that one event in the file reports the `dropped` events, and that the other events of [`overfill`] are there.
 fn assert_dropped(stored: &[Entry], dropped: u64) {
     let told: Vec<&Entry> = stored.iter().filter(|entry| entry.kind == EventKind::Dropped).collect();
     assert_eq!(told.len(), 1, "{told:?}");
@@ -308,7 +308,7 @@ async fn a_run_that_starts_behind(place: &Blocked) -> (Driven, History, Tasks, F
     (clock, history, tasks, set)
 }
 
-/// Checks that the file has each event of such a run once, with its right time.
+/// Checks that the file has each event of `texts` once, with its right time.
 fn assert_right(stored: &[Entry], texts: &[(&str, i64)]) {
     let lost: Vec<&Entry> = stored.iter().filter(|entry| entry.kind == EventKind::Lost).collect();
     let counts: Vec<Option<i64>> = lost.iter().map(|entry| entry.count).collect();

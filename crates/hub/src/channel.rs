@@ -170,8 +170,8 @@ impl Channel {
         lock(&self.shared.ring).suspend();
     }
 
-    /// Shows the newest frame again after [`suspend`](Self::suspend). Call this only if that frame is hardly older than
-    /// a live one.
+    /// Shows the newest frame again after [`suspend`](Self::suspend). Call this only if that frame is recent enough to
+    /// be shown as live.
     pub fn resume(&self) {
         lock(&self.shared.ring).resume();
         self.shared.notify();
@@ -224,7 +224,8 @@ pub struct Subscriber {
     changed: Option<watch::Receiver<()>>,
     cursor: Cursor,
     delivery: Delivery,
-    /// Whether the subscriber has received its first frame. Frames published before that one do not count as `skipped`.
+    /// Whether the subscriber has received its first frame. Frames published before that frame do not count as
+    /// `skipped`.
     has_started: bool,
     skipped: u64,
     /// The permit that counts this subscriber for its client's address; `None` if it counts for no address.

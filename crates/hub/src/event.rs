@@ -82,7 +82,7 @@ impl EventKind {
         }
     }
 
-    /// Returns the kind of this name; `None` if there is no such kind.
+    /// Returns the kind of this name; `None` if no kind has this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
@@ -105,12 +105,12 @@ pub struct Event {
     pub camera: Option<String>,
     /// Details, such as a reason or a label; `None` for kinds that have none.
     pub text: Option<String>,
-    /// The event's number; `None` for kinds that have none.
+    /// What the event counts, such as the number of refusals; `None` for kinds that count nothing.
     pub count: Option<u64>,
 }
 
 impl Event {
-    /// Creates an event of the server itself, without a text or a count.
+    /// Creates an event of the server itself. Its `text` and `count` are `None`.
     pub fn new(kind: EventKind, at: SystemTime) -> Self {
         Self { at, kind, camera: None, text: None, count: None }
     }

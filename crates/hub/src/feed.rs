@@ -46,7 +46,7 @@ impl Default for ViewerLimits {
 pub struct TooManyRenditions {
     /// The renditions that count towards the limit. A viewer can still join any of them.
     pub watched: Vec<Rendition>,
-    /// The client address whose limit is reached; `None` if it is the limit of the camera.
+    /// The client address whose limit is reached; `None` if the camera's limit is reached.
     pub address: Option<IpAddr>,
 }
 
@@ -109,7 +109,7 @@ pub struct Stats {
     pub frames: u64,
     /// Broken pictures, which are not published.
     pub broken: u64,
-    /// What was wrong with the last broken picture, with the byte offset; `None` if there was none.
+    /// What was wrong with the last broken picture, with the byte offset; `None` if no picture was broken.
     pub last_broken: Option<String>,
     /// Pictures that had stray bytes around them or lacked their end. They are repaired and published.
     pub repaired: u64,
@@ -315,9 +315,9 @@ impl Feed {
         }
     }
 
-    /// Shows the newest frame again after [`suspend`](Self::suspend). Call this only if that frame is hardly older than
-    /// a live one. Renditions, and the main channel of a camera with raw frames, might hold an older frame. They show
-    /// nothing until their next frame.
+    /// Shows the newest frame again after [`suspend`](Self::suspend). Call this only if that frame is recent enough to
+    /// be shown as live. Renditions, and the main channel of a camera with raw frames, might hold an older frame. They
+    /// show nothing until their next frame.
     pub fn resume(&self) {
         let (main, source) = (self.main.newest(), self.source.newest());
         self.source.resume();

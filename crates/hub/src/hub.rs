@@ -50,12 +50,12 @@ impl Hub {
         Ok(feed)
     }
 
-    /// Returns the camera of this name, if there is one.
+    /// Returns the camera of this name; `None` if there is no such camera.
     pub fn get(&self, name: &str) -> Option<Arc<Feed>> {
         self.feeds().into_iter().find(|feed| feed.name() == name)
     }
 
-    /// Returns the default camera, the first that was added, if there is one.
+    /// Returns the default camera, which is the first camera that was added; `None` if there is no camera.
     pub fn first(&self) -> Option<Arc<Feed>> {
         self.feeds().into_iter().next()
     }

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use framecast_media::Frame;
 
-/// The maximum size of the last keyframe and the frames after it, in bytes: half a minute of video in good quality. It
-/// matters for sources whose keyframes are far apart or never come.
+/// The maximum size of the last keyframe and the frames after it, in bytes: half a minute of video in good quality. The
+/// limit matters for sources whose keyframes are far apart or never come.
 const MAX_GOP_BYTES: usize = 32 * 1024 * 1024;
 
 /// The frames of a channel, numbered from 1 without gaps, oldest first. Also what the channel shows in place of the

@@ -68,7 +68,7 @@ pub enum Error {
         width_px: u32,
         /// Height in pixels.
         height_px: u32,
-        /// The number of bytes that a picture of this format, width and height has.
+        /// The number of bytes that a picture of this format, width and height should have.
         expected_bytes: usize,
         /// The number of bytes that the picture really has.
         len_bytes: usize,

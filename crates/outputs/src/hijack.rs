@@ -2,9 +2,9 @@
 //!
 //! hyper parses the request, the router authorises and answers it, and hyper sends the head of the response. A handler
 //! that wants to write the rest of the response itself leaves a callback in the request's [`Hijack`]. The server that
-//! owns the connection then calls it with the socket. A server that cannot hand over sockets (TLS, HTTP/2, another
-//! program's server) puts no [`Hijack`] into its requests, and the handler answers with a body. Reading requests does
-//! not belong here.
+//! owns the connection then calls this callback with the socket. A server that cannot hand over sockets (TLS, HTTP/2,
+//! another program's server) puts no [`Hijack`] into its requests, and the handler answers with a body. Reading
+//! requests does not belong here.
 
 use std::any::Any;
 use std::fmt;

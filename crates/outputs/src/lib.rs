@@ -73,8 +73,8 @@ fn query_parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     })
 }
 
-/// Returns the value of the last yes-or-no parameter of `query` called `name`; `None` if there is none.
-/// [`parse_flag`](framecast_media::parse_flag) lists the spellings.
+/// Returns the value of the last yes-or-no parameter of `query` called `name`; `None` if `query` does not contain this
+/// parameter. [`parse_flag`](framecast_media::parse_flag) lists the spellings.
 ///
 /// # Errors
 /// The value is neither yes nor no: status 400.

@@ -62,7 +62,7 @@ fn is_raw(feed: &Feed) -> bool {
 }
 
 /// Returns the smallest of the existing renditions `made` that is at least as large as `requested` and has at least
-/// half its rate. If there is none, returns the camera's own pictures, which always exist.
+/// half the rate of `requested`. If there is none, returns the camera's own pictures, which always exist.
 pub(crate) fn nearest(made: &[Rendition], requested: Rendition) -> Rendition {
     // A value that a rendition does not set is the camera's own, which is the largest.
     let bounds = |rendition: Rendition| {

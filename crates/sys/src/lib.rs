@@ -3,8 +3,9 @@
 //! the allocator return memory ([`fix_malloc_thresholds`], [`trim_heap`]), and tell whether the process ignores a
 //! signal ([`is_ignored`]).
 //!
-//! Each query of a socket is one system call. It returns `None` if the kernel, or this kind of socket, has no answer,
-//! and always on systems other than Linux. A value that an older kernel does not provide is `None`, not zero.
+//! Each query of a socket is one system call. It returns `None` if the kernel, or this kind of socket, has no answer.
+//! On systems other than Linux, it always returns `None`. A value that an older kernel does not provide is `None`, not
+//! zero.
 //!
 //! What does not belong here: socket options for which other crates have safe functions, waiting for a socket, and
 //! conclusions from the results.

@@ -28,7 +28,8 @@ pub struct TcpInfo {
 }
 
 impl TcpInfo {
-    /// Queries the connection of `socket`. Returns `None` if it is not a TCP connection, or the system is not Linux.
+    /// Queries the connection of `socket`. Returns `None` if `socket` is not a TCP socket, or if the system is not
+    /// Linux.
     pub fn query(socket: BorrowedFd<'_>) -> Option<Self> {
         #[cfg(target_os = "linux")]
         {

@@ -30,7 +30,7 @@ impl Postgres {
     /// Creates a database and starts a server for it.
     ///
     /// # Panics
-    /// If Debian's package `postgresql`, or one that it needs, is missing.
+    /// If Debian's package `postgresql`, or a package that it needs, is missing.
     pub fn start() -> Self {
         let bin_dir = bin_dir().unwrap_or_else(|| {
             panic!(

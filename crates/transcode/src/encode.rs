@@ -68,7 +68,7 @@ impl Encoder {
         self.scratch.capacity() + self.writer.out.capacity()
     }
 
-    /// Encodes packed pixels of red, green and blue.
+    /// Encodes packed RGB or BGR pixels as a JPEG image.
     pub(crate) fn encode_pixels(
         &mut self,
         pixels: &[u8],

@@ -34,7 +34,7 @@ pub(crate) fn encode_yuv(yuv: &Yuv<'_>, quality: u8, out: &mut Vec<u8>) -> Resul
     encoder.encode_image(rows).map_err(|error| Error::pure(&error))
 }
 
-/// Encodes packed pixels of red, green and blue in 4:2:0, and appends the image to `out`.
+/// Encodes packed pixels (RGB, BGR or grey) as a JPEG image in 4:2:0, and appends the image to `out`.
 pub(crate) fn encode_pixels(
     pixels: &[u8],
     (width, height, format): (usize, usize, PackedFormat),

@@ -23,7 +23,7 @@ pub(crate) struct RawPicture<'a> {
 }
 
 impl RawPicture<'_> {
-    /// Runs `encode` on the picture's planes. Returns `None` for red, green and blue, which are not planes.
+    /// Runs `encode` on the picture's planes. Returns `None` for packed RGB, which has no planes.
     pub(crate) fn with_yuv<T>(&self, scratch: &mut Planar, encode: impl FnOnce(&Yuv<'_>) -> T) -> Option<T> {
         match self.format {
             PixelFormat::Yuyv => self.packed(scratch, PackedOrder::LumaFirst),

@@ -9,7 +9,7 @@ use crate::plane::{
     PackedFormat, PlaneMut, Scale, Subsampling, Yuv, checked_plane, checked_size, plane_size,
 };
 
-/// The type of the samples of a JPEG image. The numbers are those of the library (`TJCS`).
+/// The type of the samples of a JPEG image. Each variant has its number in the library (`TJCS`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColorSpace {
     /// Red, green and blue, not converted to luma and colour differences.

@@ -3,20 +3,21 @@
 use crate::MAX_SIDE_PX;
 use crate::error::Error;
 
-/// How much coarser the two colour planes are than the luma plane. The numbers are those of the library (`TJSAMP`).
+/// How much coarser the two colour planes are than the luma plane. Each variant has its number in the library
+/// (`TJSAMP`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Subsampling {
-    /// The same width and height as luma.
+    /// The colour planes have the same width and height as luma.
     S444 = 0,
-    /// Half the width of luma.
+    /// The colour planes have half the width of luma.
     S422 = 1,
-    /// Half the width and half the height of luma.
+    /// The colour planes have half the width and half the height of luma.
     S420 = 2,
-    /// No colour planes.
+    /// There are no colour planes.
     Grey = 3,
-    /// Half the height of luma.
+    /// The colour planes have half the height of luma.
     S440 = 4,
-    /// A quarter of the width of luma.
+    /// The colour planes have a quarter of the width of luma.
     S411 = 5,
 }
 
@@ -59,7 +60,7 @@ pub const fn plane_size(
     if component == 0 { (columns * across, rows * down) } else { (columns, rows) }
 }
 
-/// The order of packed samples in a pixel. The numbers are those of the library (`TJPF`).
+/// The order of packed samples in a pixel. Each variant has its number in the library (`TJPF`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PackedFormat {
     /// Red, green, blue.

@@ -36,9 +36,9 @@ pub struct Capability {
 /// How the planes of a picture are laid out in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlanarApi {
-    /// All planes in one memory area.
+    /// All planes are in one memory area.
     Single,
-    /// The planes in one or more memory areas, each mapped separately.
+    /// The planes are in one or more memory areas, each mapped separately.
     Multi,
 }
 
@@ -68,7 +68,7 @@ impl Capability {
         }
     }
 
-    /// Returns whether the node captures only after a program has connected the parts of the device (sensor, image
+    /// Returns whether the node cannot capture until a program has connected the parts of the device (sensor, image
     /// processor) through the media controller. The devices that libcamera drives are of this kind.
     pub fn needs_media_controller(&self) -> bool {
         self.bits & IO_MC != 0

@@ -74,7 +74,7 @@ calls! {
 pub(crate) unsafe fn call<T>(fd: BorrowedFd<'_>, call: Call<T>, argument: &mut T) -> Result<(), Error> {
     loop {
         // SAFETY: the descriptor is open while it is borrowed; `argument` is exclusively borrowed and of the type whose
-        // size is part of the number; the caller guarantees its inner pointers.
+        // size is part of the call's number; the caller guarantees the pointers within `argument`.
         let result = unsafe { libc::ioctl(fd.as_raw_fd(), call.number, std::ptr::from_mut(argument)) };
         if result >= 0 {
             return Ok(());

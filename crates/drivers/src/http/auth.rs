@@ -42,7 +42,7 @@ impl std::fmt::Debug for Credentials {
 pub(super) struct Login {
     credentials: Credentials,
     method: Option<Method>,
-    /// Whether the server asked for the login over TLS. The login is then never sent over a plain connection.
+    /// Whether the server asked for the login over TLS. The login is then never sent over an unencrypted connection.
     is_tls: bool,
     /// Whether the server has refused a nonce that it accepted before, without sending a new nonce. If so, each request
     /// starts without a login.
@@ -85,8 +85,8 @@ impl Login {
         }
     }
 
-    /// Returns the `Authorization` header for a GET of `url`. `None` before the server has asked for a login, and on a
-    /// plain connection if the server asked over TLS.
+    /// Returns the `Authorization` header for a GET of `url`. Returns `None` if the server has not asked for a login
+    /// yet. Also returns `None` if the server asked over TLS, but the connection to `url` is not encrypted.
     pub(super) fn authorization(&mut self, url: &Url) -> Option<String> {
         if self.is_tls && url.scheme() != "https" {
             return None;

@@ -1,7 +1,7 @@
 //! Classifies a server's response: a multipart stream, pictures without boundaries, or neither.
 //!
-//! The body itself decides where possible, and the `Content-Type` header only otherwise, because the web servers in
-//! cameras set it carelessly.
+//! The body itself decides where possible. Otherwise the `Content-Type` header decides, which the web servers in
+//! cameras set carelessly.
 
 use std::time::Duration;
 

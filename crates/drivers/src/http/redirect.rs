@@ -69,7 +69,7 @@ pub(super) fn is_same_server(from: &Url, to: &Url) -> bool {
             || (from.scheme() == "http" && to.scheme() == "https"))
 }
 
-/// Returns whether a redirect leads from TLS to a plain connection.
+/// Returns whether a redirect leads from TLS to an unencrypted connection.
 pub(super) fn is_downgrade(from: &Url, to: &Url) -> bool {
     from.scheme() == "https" && to.scheme() == "http"
 }

@@ -398,7 +398,8 @@ impl Source for SnapshotPoller {
     }
 
     /// Returns the longest normal time between two frames. The poller itself returns an error when polls fail for too
-    /// long. If the URL sets the `silence` option, gaps of up to that limit after a picture is due are normal.
+    /// long. If the URL sets the `silence` option, it is normal that a picture comes up to that much later than it is
+    /// due.
     fn max_frame_gap(&self) -> Duration {
         if self.target.silence.is_some() { self.max_silence() } else { self.target.interval }
     }

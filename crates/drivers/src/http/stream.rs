@@ -121,8 +121,8 @@ impl HttpStream {
         Self::resume(target, response, reader, FrameBuilder::new(url), 0)
     }
 
-    /// Creates a stream from a response that turned out to be a stream only after `pictures` of its pictures had passed
-    /// through `builder`.
+    /// Creates a stream from a response that did not look like a stream at first: `pictures` of its pictures have
+    /// already passed through `builder`.
     pub(super) fn resume(
         target: Arc<HttpTarget>,
         response: Response,

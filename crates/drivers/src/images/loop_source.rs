@@ -34,7 +34,7 @@ pub(super) struct LoopSource {
     listed_at: Instant,
     /// The index in `files` of the file that is due next.
     index: usize,
-    /// The number of the interval in which that next file is due.
+    /// The number of the interval in which the file at `index` is due.
     tick: u64,
     began_at: Instant,
     /// The number of files in a row that could not be read.

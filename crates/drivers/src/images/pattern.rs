@@ -78,8 +78,8 @@ enum MatchTarget {
     ParentFolder,
 }
 
-/// Returns whether `names` is the path of a file that matches `parts`, or of a folder that may contain a match, as
-/// `wanted` says.
+/// Returns whether `names` is a path of the kind `wanted`: either that of a file that matches `parts`, or that of a
+/// folder that may contain a match.
 fn matches_parts(names: &[&str], parts: &[PatternPart], wanted: MatchTarget) -> bool {
     match (names.split_first(), parts.split_first()) {
         (None, _) => parts.is_empty() == (wanted == MatchTarget::File),

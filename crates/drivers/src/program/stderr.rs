@@ -165,8 +165,8 @@ impl LineSplitter {
         self.extend(bytes);
     }
 
-    /// Ends the line at a CR. If `next`, the bytes after the CR, begins with LF, this is a normal line end; otherwise
-    /// the line is a progress report. The LF then ends a second, empty line, which is skipped.
+    /// Ends the line at a CR. If `next`, the bytes after the CR, begins with LF, this is a normal line end; the LF then
+    /// ends a second, empty line, which is skipped. If `next` begins with another byte, the line is a progress report.
     fn end_at_cr(&mut self, next: &[u8], each: &mut impl FnMut(String, LineEnd)) {
         self.ends_in_cr = false;
         self.flush(if next.starts_with(b"\n") { LineEnd::LineFeed } else { LineEnd::CarriageReturn }, each);

@@ -1,4 +1,5 @@
-//! Diagnoses a failure from ffmpeg's last lines and creates an error in Framecast's own words that says what to do.
+//! Diagnoses a failure from ffmpeg's last lines and creates an error in Framecast's own words, which tells the user
+//! what to do.
 //!
 //! The known lines are those of ffmpeg 5.1 to 7 at its log level `error`. No error quotes them, because they may repeat
 //! the camera's URL; the log contains them.
@@ -18,7 +19,7 @@ pub(super) struct FfmpegRun<'a> {
     /// The last lines of the program's standard error.
     pub(super) lines: &'a [String],
     pub(super) elapsed: Duration,
-    /// The silence of the camera after which the program was to give up; `None` if no limit was set.
+    /// How long the camera could be silent before the program gave up; `None` if no limit was set.
     pub(super) silence: Option<Duration>,
 }
 

@@ -86,7 +86,7 @@ pub(super) fn read_arguments(target: &RtspTarget, codec: &str) -> Vec<String> {
 }
 
 /// Returns ffmpeg's arguments to copy the camera's pictures and drop those that exceed the rate. Framecast does not use
-/// the timestamps, but ffmpeg complains if they do not increase, so they are replaced by a count.
+/// the timestamps, but ffmpeg complains if they do not increase, so the picture's number replaces each timestamp.
 fn copy(target: &RtspTarget) -> Vec<String> {
     let count = "setts=ts=N".to_owned();
     let filters = match target.fps {

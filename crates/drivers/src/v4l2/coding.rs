@@ -55,7 +55,7 @@ impl Coding {
     }
 
     /// Returns the coding's rank in the order of preference; the lowest is preferred. JPEG images come first, because
-    /// they need no work. Raw formats follow, those with fewer bytes first, and the one without colour last.
+    /// they need no work. Raw formats follow: first those with fewer bytes per picture, last the one without colour.
     pub(super) fn cost(self) -> usize {
         match self {
             Self::Jpeg => 0,

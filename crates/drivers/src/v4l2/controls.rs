@@ -7,7 +7,7 @@ use framecast_v4l2::{ControlInfo, ControlType, Device, MenuItem, Value};
 use super::diagnose;
 use crate::{Control, ControlKind, ControlValue, Error, MenuEntry};
 
-/// A control, described both in the API's form and in the kernel's form.
+/// A control, described once as in the API and once as the kernel describes it.
 struct DeviceControl {
     control: Control,
     info: ControlInfo,
@@ -51,7 +51,7 @@ fn refused(path: &Path, id: &str, error: framecast_v4l2::Error) -> Error {
     Error::BadControl { control: id.to_owned(), problem }
 }
 
-/// Returns the value to set, in the kernel's form. A `value` of `None` stands for the control's default.
+/// Returns the value to set, as the kernel expects it. A `value` of `None` stands for the control's default.
 ///
 /// # Errors
 /// [`Error::NoSuchControl`] lists the available controls; [`Error::BadControl`] says which values the control accepts.

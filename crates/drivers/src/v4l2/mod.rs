@@ -109,7 +109,8 @@ async fn current_node(target: &DeviceTarget) -> Option<NodeIdentity> {
     run_blocking(move || Ok(node_identity(&target))).await.ok().flatten()
 }
 
-/// Waits until `target` has a usable node other than `lost`. Once the node has been missing, any node counts.
+/// Waits until `target` has a usable node other than `lost`. If `target` has no usable node for a while, the next one
+/// counts even if it is `lost`.
 async fn wait_for_other_node(target: &DeviceTarget, mut lost: Option<NodeIdentity>) {
     loop {
         match current_node(target).await {

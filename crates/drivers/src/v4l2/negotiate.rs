@@ -1,9 +1,9 @@
 //! Chooses the format, size and rate to request from a device: a pure function of the device's capabilities and the
 //! requested mode.
 //!
-//! JPEG images are preferred, because they are passed on unchanged, followed by the raw format with the fewest bytes.
-//! If the device does not have the requested capability, the nearest one replaces it, with an [`UnmetRequest`] that is
-//! logged as a warning. If the URL is strict, an unmet request is an error.
+//! JPEG images are preferred, because they are passed on unchanged. The second choice is the raw format with the fewest
+//! bytes per picture. If the device does not have the requested capability, the nearest one replaces it, with an
+//! [`UnmetRequest`] that is logged as a warning. If the URL has the option `strict`, an unmet request is an error.
 
 use std::fmt;
 
@@ -124,7 +124,7 @@ fn candidates(
         Candidate { rank: (asked_distance, coding.cost(), is_too_slow, is_larger, distance), choice }
     };
     if supported.sizes.is_empty() {
-        // The driver does not list its sizes. The actual size is known only after setting this one.
+        // The driver does not list its sizes. The actual size is not known before this one is set.
         return vec![candidate(wanted, None)];
     }
     supported.sizes.iter().map(|range| candidate(range.nearest(wanted), Some(&range.rates))).collect()

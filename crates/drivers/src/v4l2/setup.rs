@@ -47,8 +47,8 @@ pub(super) fn check_kind(device: &Device, path: &Path) -> Result<(), Error> {
 /// Sets the device up as requested.
 ///
 /// # Errors
-/// The device cannot fulfil the request and the URL is strict, Framecast can show none of the device's formats, there
-/// is no signal, or the kernel returned an error.
+/// The device cannot fulfil the request although the URL has the option `strict`, Framecast can show none of the
+/// device's formats, there is no signal, or the kernel returned an error.
 pub(super) fn set_up(device: &Device, path: &Path, requested: &RequestedMode) -> Result<Setup, Error> {
     let refused = |error| diagnose::call_error(path, error);
     check_kind(device, path)?;
@@ -137,7 +137,7 @@ fn unsupported_error(path: &Path, unmet: &UnmetRequest) -> Error {
     Error::Unsupported { device: path.display().to_string(), wanted: unmet.wanted.clone(), has: unmet.has() }
 }
 
-/// Logs a warning about an unmet request or, if the URL is strict, returns it as an error.
+/// Logs a warning about an unmet request or, if the URL has the option `strict`, returns the request as an error.
 fn warn_or_refuse(path: &Path, unmet: UnmetRequest, requested: &RequestedMode) -> Result<(), Error> {
     if requested.is_strict {
         return Err(unsupported_error(path, &unmet));

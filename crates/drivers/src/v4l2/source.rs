@@ -218,8 +218,8 @@ fn start(
     Ok((stream, setup))
 }
 
-/// Registers the stream with the async runtime. Must be called only after the stream has started, because a stopped
-/// device reports an error to every poll.
+/// Registers the stream with the async runtime. The stream must have started before, because a stopped device reports
+/// an error to every poll.
 #[allow(
     deprecated,
     reason = "the requirement on the caller holds: a stream owns its file, and never another one"

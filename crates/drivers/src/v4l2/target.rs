@@ -40,7 +40,7 @@ pub(super) struct RequestedMode {
 }
 
 impl RequestedMode {
-    /// Returns the request in the API's form.
+    /// Returns the request as the API reports it.
     pub(super) fn mode(&self) -> Mode {
         Mode {
             format: self.coding.map(|coding| coding.name().to_owned()),

@@ -53,7 +53,7 @@ async fn a_whole_picture_is_shown_whatever_is_wrong_with_its_answer_and_however_
                 out.flush().unwrap();
                 if closes { AfterAnswer::Close } else { AfterAnswer::Keep }
             });
-            // A body that is declared as a stream and stays open is polled again only after a pause.
+            // A body that is declared as a stream and stays open is not polled again before a pause is over.
             let is_stream = !closes && name.starts_with("its type is") && !name.ends_with("length");
             let mut source =
                 open(&server.url("/#fps=500")).await.unwrap_or_else(|error| panic!("{name}: {error}"));

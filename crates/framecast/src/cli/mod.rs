@@ -21,7 +21,8 @@ use plan::{Environment, Plan};
 
 /// Exit code: the server ended normally, after a signal, or the command found no error.
 const OK: u8 = 0;
-/// Exit code: the server could not run, because another program has the address, or the system refused something.
+/// Exit code: the server could not run, for example because another program uses the address, or because the system
+/// refused something.
 const FAILED: u8 = 1;
 /// Exit code: the command line, the configuration or the environment has an error.
 const BAD_USAGE: u8 = 2;
@@ -183,7 +184,7 @@ fn serve(args: &ServeArgs) -> u8 {
     code
 }
 
-/// The exit code of a server, and when a signal ended the server, if one did.
+/// The exit code of a server, and the time of the signal that ended the server; `None` if no signal did.
 struct ServeOutcome {
     code: u8,
     signalled_at: Option<Instant>,

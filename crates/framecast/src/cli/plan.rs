@@ -133,7 +133,7 @@ impl Plan {
     }
 }
 
-/// Returns the configuration file to read, if any.
+/// Returns the path of the configuration file to read; `None` to read no file.
 fn configuration<'a>(args: &'a PlanArgs, environment: &Environment) -> Option<&'a Path> {
     match &args.config {
         Some(path) => Some(path),

@@ -1,5 +1,5 @@
-//! Checks for devices, files, folders and programs that cameras need but that do not exist. This is not an error,
-//! because they might appear later, but the user should know before the first viewer connects.
+//! Checks for devices, files, folders and programs that cameras need but that do not exist. A missing device or file is
+//! not an error, because it might appear later. But the user should know of it before the first viewer connects.
 
 use framecast_drivers::Drivers;
 

@@ -222,7 +222,7 @@ fn hint_for(unknown: &str, table: ConfigTable) -> Option<&'static str> {
     })
 }
 
-/// Returns `found` with its quoted text replaced by `***` if the text might be a URL, which is in the wrong place and
+/// Returns `found` with its quoted text replaced by `***` if that text might be a URL in the wrong place, because a URL
 /// can contain a login.
 fn without_url(found: &str) -> String {
     let quoted = found.split_once("string \"").and_then(|(before, rest)| {

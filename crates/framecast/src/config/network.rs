@@ -75,7 +75,8 @@ fn loopback() -> [IpNet; 2] {
 pub(super) fn parse_frame_ancestor(text: &str, is_alone: bool) -> Result<String, String> {
     match text {
         "none" if !is_alone => {
-            Err("`none` excludes all others: leave it out of frame_ancestors, or leave out the others"
+            Err("`none` cannot stand beside other sources in frame_ancestors: remove `none`, or remove the \
+                 other sources"
                 .to_owned())
         }
         "self" | "none" => Ok(format!("'{text}'")),

@@ -41,7 +41,7 @@ impl Settings {
         let word = shell_words::quote(&shown);
         let cure = match metadata.uid() == rustix::process::geteuid().as_raw() {
             true => format!("chmod 600 {word}"),
-            // With mode 600 only the owner could read the file, and the owner is another account.
+            // With mode 600, only the account that owns the file could read it. That is not the server's account.
             false => format!("chgrp {} {word} && chmod 640 {word}", rustix::process::getegid().as_raw()),
         };
         Some(format!("everyone on this machine can read {shown}, and {what}; to stop that, run: {cure}"))

@@ -39,7 +39,7 @@ pub struct Settings {
     /// Web origins whose scripts are allowed to read pictures and the API, and to set marks and controls. `*` allows
     /// all other origins to read, but not to set anything.
     pub cors_origins: Vec<HeaderValue>,
-    /// The account with which clients must log in, if any.
+    /// The account with which clients must log in; `None` if the server has no account.
     pub account: Option<Account>,
     /// How long a viewer can accept no data, while the server has data to send, before the server closes the
     /// connection.
@@ -76,7 +76,7 @@ pub struct Settings {
     pub history: HistorySettings,
     /// The webhooks, which receive events.
     pub webhooks: Vec<WebhookSettings>,
-    /// The key with which the server signs the requests of webhooks, if any.
+    /// The key with which the server signs the requests of webhooks; `None` to send them unsigned.
     pub webhook_secret: Option<Secret>,
     /// The cameras. The first camera is the default.
     pub cameras: Vec<CameraSettings>,

@@ -102,8 +102,8 @@ impl ChannelEncoder {
         FramePacer::new(interval.unwrap_or_default())
     }
 
-    /// Returns whether this frame needs no encoder, because the feed itself publishes it in the channel: JPEG in the
-    /// main channel.
+    /// Returns whether this frame needs no encoder, because the feed itself publishes the frame in the channel. This is
+    /// so for JPEG in the main channel.
     fn is_passthrough(&self, update: &Update) -> bool {
         self.rendition.is_original() && update.frame.format.codec == Codec::Jpeg
     }

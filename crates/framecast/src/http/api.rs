@@ -231,7 +231,7 @@ fn describe(camera: &crate::camera::Camera, is_default: bool, now: SystemTime) -
 }
 
 /// Returns whether the frame rate `fps` is out of date. `age` is the time since the newest picture was captured. The
-/// rate is out of date if this exceeds three seconds plus three frame intervals.
+/// rate is out of date if `age` exceeds three seconds plus three frame intervals.
 fn is_stale(fps: f64, age: Option<Duration>) -> bool {
     age.is_some_and(|age| age.as_secs_f64() > 3.0 + 3.0 / fps)
 }

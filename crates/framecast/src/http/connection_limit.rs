@@ -155,7 +155,8 @@ impl Drop for AddressPermit {
     }
 }
 
-/// The permits of one connection. Clones are held by the owner of the socket, and by the extensions of each request.
+/// The permits of one connection. The value that owns the socket holds a clone, and so do the extensions of each
+/// request.
 #[derive(Debug, Clone)]
 pub(super) struct AddressPermits {
     limits: AddressLimits,

@@ -66,7 +66,7 @@ struct ListedControl {
     kept: Option<Option<ControlValue>>,
 }
 
-/// Returns a response with `controls`, which belong to the camera called `name`. Each has its saved value.
+/// Returns a response that lists `controls`, the controls of the camera called `name`, each with its saved value.
 async fn answer(context: &Context, name: String, controls: Vec<Control>) -> Response {
     let kept = match context.state.clone() {
         Some(state) => run_blocking(move || state.saved_for(&name)).await.unwrap_or_else(|problem| {
@@ -184,7 +184,7 @@ impl DeviceControls {
         self.call(|device| async move { device.list().await }).await
     }
 
-    /// Sets `changes` until the server ends. First waits for the lock on the device.
+    /// Sets `changes`, which apply until the server ends. First waits for the lock on the device.
     pub(super) async fn set(self, changes: Changes) -> Result<(), HttpError> {
         self.call(|device| async move { device.change(changes, None).await.map(drop) }).await
     }

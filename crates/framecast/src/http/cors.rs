@@ -56,7 +56,8 @@ fn origin(headers: &HeaderMap) -> Option<&HeaderValue> {
 struct CorsRouters {
     origins: Origins,
     plain: Router,
-    /// The router for the origins that `cors_origins` names; `None` unless `*` lets other origins read, too.
+    /// The router for the origins that `cors_origins` lists by name. `None` if `cors_origins` does not contain `*`,
+    /// because then the default router serves these origins.
     named: Option<Router>,
 }
 
@@ -77,8 +78,8 @@ pub(super) fn allow(router: Router, origins: &[HeaderValue]) -> Router {
     ))
 }
 
-/// Returns the CORS layer for origins that the configuration names. It allows all request headers, because a preflight
-/// lists every header that the page's script sets, such as `Last-Event-ID`.
+/// Returns the CORS layer for origins that `cors_origins` lists by name. It allows all request headers, because a
+/// preflight lists every header that the page's script sets, such as `Last-Event-ID`.
 fn for_named(origins: AllowOrigin) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(origins)
@@ -96,7 +97,8 @@ fn for_all() -> CorsLayer {
 }
 
 /// Chooses the router for a request. An OPTIONS request that is not a preflight gets the router without CORS, because a
-/// CORS layer would answer the request itself. A request of a named origin gets the router for named origins.
+/// CORS layer would answer the request itself. If `cors_origins` contains `*`, a request from an origin that
+/// `cors_origins` also lists by name gets the router `named`. All other requests go to the default router (`next`).
 async fn route_by_origin(State(routers): State<Arc<CorsRouters>>, request: Request, next: Next) -> Response {
     let is_preflight = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let router = match &routers.named {

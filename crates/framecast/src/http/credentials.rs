@@ -13,7 +13,8 @@ use crate::config::Account;
 pub(super) struct Credentials {
     /// `user:password` in UTF-8, in composed form (NFC).
     composed: Vec<u8>,
-    /// `user:password` in Latin-1 (ISO 8859-1). `None` if Latin-1 lacks one of the characters, or if all are ASCII.
+    /// `user:password` in Latin-1 (ISO 8859-1). `None` if all characters are ASCII, so that Latin-1 is the same as
+    /// UTF-8. Also `None` if Latin-1 lacks one of the characters.
     latin_1: Option<Vec<u8>>,
 }
 

@@ -1,9 +1,9 @@
 //! Finds the client of a request that a proxy forwarded. The proxy names the client in `X-Forwarded-For` or `Forwarded`
 //! (RFC 7239).
 //!
-//! Any client can write these headers, so they count only if they come from a trusted proxy. Do not trust a proxy that
-//! sets neither header itself but passes on its client's. After this layer each request has one address, that of its
-//! client ([`Peer`]), whether or not a proxy forwarded the request.
+//! Any client can write these headers, so they count only if they come from a trusted proxy. A proxy that sets neither
+//! header itself, and passes on these headers from its client, must not be in `trusted_proxies`. After this layer each
+//! request has one address, that of its client ([`Peer`]), whether or not a proxy forwarded the request.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! In DNS rebinding, a hostile page makes a name of its own resolve to this server's address. The browser then lets the
 //! page read this server's responses. The `Host` header of such a request contains the hostile name, and
 //! [`AllowedHosts`] decides which names cannot be hostile. Against cross-site requests, a request that changes
-//! something must come from our own pages, from an origin that the configuration names, or from a program.
+//! something must come from our own pages, from an origin that `cors_origins` lists by name, or from a program.
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ const ERROR_PAGE_FILES: [&str; 2] = ["/static/icon.svg", "/static/style.css"];
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How many different names the log reports within [`LOG_INTERVAL`]. The limit keeps the log short when a client tries
-/// many names, and leaves room for a name that the owner has set up.
+/// many names, but is high enough that the log usually also reports a name that the user has set up for the server.
 const MAX_HOSTS: usize = 16;
 
 /// The host names that were refused recently.
@@ -74,7 +74,8 @@ struct RefusalReport {
 }
 
 impl RefusedHosts {
-    /// Records the refusal of `name`. Returns the numbers for the log line, if one is due.
+    /// Records the refusal of `name`. Returns the numbers for the log line about this refusal; `None` if no log line is
+    /// due.
     fn record(&self, name: &str, now: Instant) -> Option<RefusalReport> {
         let mut refused = lock(&self.0);
         let RefusedHostTable { names, others } = &mut *refused;
@@ -218,7 +219,8 @@ fn truncated(text: &str) -> String {
 }
 
 /// Returns the error message for an HTTP/1.1 request without the header `Host`, or for any request with more than one
-/// (RFC 9112 §3.2). If there are two, a proxy in front might have read a different one than this server.
+/// `Host` header (RFC 9112 §3.2). Of two such headers, a proxy in front of this server might have read a different one
+/// than this server.
 fn bad_host(request: &Request) -> Option<&'static str> {
     match request.headers().get_all(header::HOST).iter().count() {
         0 if request.version() >= Version::HTTP_11 => Some("an HTTP/1.1 request needs a Host header"),
@@ -240,7 +242,7 @@ fn is_change(method: &Method) -> bool {
 }
 
 /// Returns whether a GET is allowed to change something. The request must come from our own pages, from an origin that
-/// the configuration names, or from a program.
+/// `cors_origins` lists by name, or from a program.
 ///
 /// An `<img>` on any page sends a GET. Over plain HTTP a browser names the page only in `Referer`, which the page can
 /// suppress. So a browser's request must show that it comes from our own pages. A browser is recognised by its user

@@ -80,7 +80,7 @@ fn is_private(name: &str) -> bool {
                 .any(|domain| name.strip_suffix(domain).is_some_and(has_name_characters)))
 }
 
-/// Returns whether `name` is this machine's: its kernel host name, alone or followed by the network's domain.
+/// Returns whether `name` is a name of this machine: its kernel host name, alone or followed by the network's domain.
 fn is_own_name(name: &str) -> bool {
     let uname = rustix::system::uname();
     let Ok(own) = uname.nodename().to_str() else { return false };

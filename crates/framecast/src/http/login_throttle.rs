@@ -1,9 +1,9 @@
-//! Limits password guesses: how many passwords the server compares in a second, and how it reports wrong ones.
+//! Limits password guesses: how many wrong passwords the server compares in a second, and how it reports them.
 //!
-//! A correct password uses no slot. A wrong password occupies a slot for one second, and while no slot is free, the
-//! server compares no password. An address that logged in recently has slots of its own, so that attackers cannot
-//! occupy them. On a connection on which its client has logged in, passwords are compared without a slot. The
-//! comparison itself does not belong here.
+//! There is a limit for each address, and a limit for all unknown addresses together. Only wrong passwords count. While
+//! a limit is reached, the server compares no password, not even a correct one. The limit for unknown addresses does
+//! not apply to an address that logged in recently, so that attackers at other addresses cannot lock out its user. No
+//! limit applies on a connection on which the client has already logged in. The comparison itself does not belong here.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -164,7 +164,7 @@ impl LoginThrottle {
             login.set(Some(client));
             return LoginOutcome::Accepted;
         }
-        // If a client shares a proxy's connection with a client that logged in, it has only one guess.
+        // A client that shares a proxy's connection with a client that logged in has only one guess.
         login.set(None);
         let times = state.wrong(client, address, now);
         drop(state);

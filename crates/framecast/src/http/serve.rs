@@ -155,8 +155,8 @@ impl Server {
         };
         self.counts.count(ConnectionOutcome::Accepted);
         connection::configure(&socket);
-        // A handler that hijacks the connection also holds these, so the permits stay in use, and the server's shutdown
-        // waits for the handler.
+        // A handler that hijacks the connection gets all of these values. So the permits stay in use, and the server's
+        // shutdown waits for the handler.
         let permit = Box::new((permit, permits.clone(), self.connections.token(), self.tracker.enter()));
         let context = ConnectionContext {
             settings: Arc::clone(&self.settings),

@@ -23,7 +23,7 @@ pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// row of a table, is chosen as late as possible.
 const MAX_UNSENT_BYTES: usize = 8 * 1024;
 
-/// The value of `Traffic::head` while the body of a request arrives, whose bytes are not counted.
+/// The value of `Traffic::head` while the body of a request arrives. The bytes of a body are not counted.
 const IN_BODY: usize = usize::MAX;
 
 /// The state of a connection that its socket and its handlers share.

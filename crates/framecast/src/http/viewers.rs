@@ -46,7 +46,8 @@ struct RefusedViewers {
 struct ViewerView {
     id: u64,
     camera: String,
-    /// The viewer's address. `null` for a viewer on a UNIX socket, and if the client is not allowed to see addresses.
+    /// The viewer's address. `null` for a viewer on a UNIX socket. Also `null` if the client that requests the list is
+    /// not allowed to see addresses.
     address: Option<IpAddr>,
     via: &'static str,
     /// The viewer's rendition, as parameters of a URL; empty for the original pictures.

@@ -44,7 +44,8 @@ pub(super) fn escape(line: &[u8], format: LogFormat, has_colours: bool) -> Cow<'
             }
             LogFormat::Human if matches!(c, '\t' | '\n' | '\r') => write!(shown, "{}", c.escape_default()),
             LogFormat::Human => write!(shown, "{}", c.escape_unicode()),
-            // Valid only within strings. Between strings, JSON with a hidden character would not be valid anyway.
+            // This escape is valid only within strings. But a hidden character between strings would not be valid JSON
+            // anyway.
             LogFormat::Json => write!(shown, "\\u{:04x}", u32::from(c)),
         };
         escaped.expect("a String takes all that is written");

@@ -174,7 +174,7 @@ impl Write for StderrWriter {
         let lost = self.shared.lost.count();
         if self.is_taken && lost > self.told {
             let lines = lost - self.told;
-            // Set before the warning, because the warning itself can be lost, which adds one more.
+            // Set before the warning, because the warning itself can be lost, which adds one more lost line.
             self.told = lost;
             warn!(lines, "log lines are missing here, because standard error did not accept them");
         }

@@ -36,7 +36,7 @@ pub(super) struct Attempt {
     /// The intervals between the camera's pictures until the current source was opened.
     intervals: FrameIntervals,
     unwatched_since: Option<Instant>,
-    /// Whether viewers get slates, because no frame has arrived yet, or none for a while.
+    /// Whether viewers get slates: no frame has arrived yet, or the last frame arrived a while ago.
     pub(super) is_silent: bool,
     /// The number of broken pictures that the camera delivered before this attempt.
     broken_before: u64,
@@ -48,7 +48,7 @@ pub(super) struct Attempt {
     was_opened: bool,
     /// Whether this attempt had already opened a source before the current source.
     pub(super) is_reopened: bool,
-    /// Whether the time without a picture until the next source begins does not count against the camera.
+    /// Whether the camera is excused for delivering no picture until the next source begins.
     is_silence_excused: bool,
     /// Why the previous source delivered no picture, if that source gave a reason.
     last_problem: Option<String>,
@@ -110,7 +110,7 @@ impl Attempt {
         self.unwatched_since = update_unwatched_since(self.unwatched_since, viewers, had_viewer, now);
     }
 
-    /// Records when the last frame took the [`FastPath`], if a frame did.
+    /// Records when the last frame took the [`FastPath`]; `None` if no frame has taken it.
     pub(super) fn record_fast_path(&mut self, last_frame_at: Option<Instant>) {
         self.last_activity =
             last_frame_at.map_or(self.last_activity, |last_frame_at| last_frame_at.max(self.last_activity));
@@ -155,7 +155,8 @@ impl Attempt {
         self.last_activity > before
     }
 
-    /// Returns when the attempt began. Returns `None` if the current source is the first source of the attempt.
+    /// Returns when this attempt to open and read the camera began; `None` if the current source is the first source of
+    /// this attempt.
     pub(super) fn reopened_since(&self) -> Option<std::time::Instant> {
         self.is_reopened.then(|| self.started_at.into_std())
     }
@@ -232,8 +233,8 @@ impl Attempt {
 }
 
 /// Returns since when the camera has had no viewer; `None` if it has one now. `had_viewer` says whether a viewer has
-/// connected since the last call. A viewer that has left again, such as a request for one picture, counts as a viewer
-/// until now.
+/// connected since the last call. A viewer that connected and left in between, such as a request for one picture,
+/// counts as if it had stayed until now.
 pub(super) fn update_unwatched_since(
     since: Option<Instant>,
     viewers: usize,
@@ -262,8 +263,8 @@ mod tests {
         Attempt::new(&CameraSettings::new("door", SourceUrl::parse("http://cam/").unwrap()), 0)
     }
 
-    /// Opens the source once more and lets it deliver `pictures`, the first after `after`, the others `every` so often;
-    /// then it ends.
+    /// Opens the source once more and lets it deliver this number of `pictures`: the first one after the time `after`,
+    /// and each further one after the time `every`. Then the source ends.
     async fn open_once(attempt: &mut Attempt, pictures: u32, every: Duration, after: Duration) {
         let mut intervals = attempt.begin_source();
         attempt.record_opened(Duration::ZERO);

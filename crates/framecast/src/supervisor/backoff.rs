@@ -5,7 +5,7 @@ use std::time::Duration;
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const MAX_DELAY: Duration = Duration::from_secs(30);
 
-/// How long a camera must be live for its next failure to count as the first failure again.
+/// How long a camera must be live before its next failure counts as the first failure again.
 const RESET_AFTER: Duration = Duration::from_secs(10);
 
 /// Retry delays that double from one second to thirty seconds. The random jitter keeps many cameras behind one switch
@@ -16,8 +16,8 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// Records that the camera was live for `live_for`. If that was at least [`RESET_AFTER`], the delays begin with the
-    /// first delay again.
+    /// Records that the camera was live for `live_for`. If that was at least [`RESET_AFTER`], the delays start again
+    /// with the first delay.
     pub(crate) fn succeeded_for(&mut self, live_for: Duration) {
         if live_for >= RESET_AFTER {
             self.failures = 0;

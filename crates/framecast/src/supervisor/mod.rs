@@ -40,8 +40,8 @@ pub(crate) use stall_policy::DEFAULT_STALL_TIMEOUT;
 /// How long the supervisor waits for a driver to close its device before it continues without waiting.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// The maximum number of one camera's threads that hang in a driver. At this number, the supervisor starts no more
-/// threads.
+/// The maximum number of threads of one camera that hang in a driver. The supervisor starts no further thread for a
+/// camera that has this many.
 const MAX_STUCK_READERS: usize = 4;
 
 /// The task that keeps one camera open while it has viewers.

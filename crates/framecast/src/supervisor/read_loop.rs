@@ -25,7 +25,7 @@ enum Wait<'a> {
 }
 
 /// The next step after a source has ended or a wait is over: `Continue` with the time at which to open the source
-/// again, or `Break` because the attempt has ended.
+/// again, or `Break` if the supervisor's attempt to open and read the camera has ended.
 type NextStep = ControlFlow<AttemptOutcome, Instant>;
 
 /// The result of [`Wait::next`].
@@ -235,8 +235,8 @@ impl Supervisor {
         }
     }
 
-    /// Decides what follows the end of a source: opening the source again, or the end of the attempt. `intervals` are
-    /// the camera's picture intervals so far.
+    /// Decides what the supervisor does after a source has ended: it opens the source again, or it ends its attempt to
+    /// open and read the camera. `intervals` are the camera's picture intervals so far.
     fn handle_end(
         &mut self,
         result: Result<(), Error>,
@@ -267,8 +267,7 @@ impl Supervisor {
             Err(_) => attempt.retry_at(),
         };
         let error = result.err();
-        // For a live camera, `stall_timeout` decides how long it can go without a picture, whatever the number of
-        // openings.
+        // A live camera can deliver no picture for up to `stall_timeout`, whatever the number of openings.
         if attempt.live_since.is_some()
             && !gave_pictures
             && error.as_ref().is_none_or(Error::may_recover_soon)

@@ -32,7 +32,7 @@ pub(crate) enum Report {
     Opened { max_frame_gap: Duration, awaited: Option<String> },
     /// What the device delivers from now on, and what the server requested from the device.
     Capture(Capture),
-    /// The next frame, if it could not go directly to the viewers because the fast path is closed.
+    /// The next frame. It could not go directly to the viewers, because the fast path is closed.
     Frame(Frame),
     /// The source has ended or failed. No report follows.
     Ended(Result<(), Error>),
@@ -51,7 +51,7 @@ pub(crate) struct Reader {
 impl Reader {
     /// Starts a thread that opens and reads `camera`. `intervals` are the intervals between the camera's pictures so
     /// far. `reopened_since` is `None` for the first source of an attempt, otherwise the time at which the attempt
-    /// began. With a time, the rate limit allows no burst, and the frames' timestamps count from that time.
+    /// began. If it is a time, the rate limit allows no burst, and the frames' timestamps count from that time.
     /// `has_logged_broken` says whether the log already reports that the camera's pictures are broken.
     pub(crate) fn spawn(
         camera: &Arc<Camera>,
@@ -156,10 +156,10 @@ impl ReaderThread {
     }
 
     /// Opens the source and reads it until it ends. Returns how the source ended, or `None` if the supervisor no longer
-    /// receives reports.
+    /// receives reports. The driver counts media time from the opening of its source. So for a reopened source, this
+    /// function adds the time from `reopened_since` to the opening.
     async fn read(&self) -> Option<Result<(), Error>> {
         let Camera { feed, drivers, settings, controls, .. } = &*self.camera;
-        // The media time of a source begins when it is opened.
         let begins_at = self.reopened_since.map(|since| Timestamp::from_duration(since.elapsed()));
         let source = match drivers.open(&settings.source).await {
             Ok(source) => source,
@@ -204,8 +204,7 @@ impl ReaderThread {
                 }
                 Err(error) => return Some(Err(error)),
             }
-            // Without this call, a source that always has a frame ready would keep its runtime from noticing the
-            // cancellation.
+            // Without this call, the runtime of a source that always has a frame ready would notice no cancellation.
             tokio::task::consume_budget().await;
         }
     }
@@ -260,7 +259,7 @@ struct ThrottledSource {
     source: Box<dyn Source>,
     throttle: Throttle,
     held: Option<Frame>,
-    /// How the source ended, if its last picture is still held.
+    /// The source's end, which [`next`](Self::next) reports after the held picture; `None` if the source has not ended.
     end: Option<Result<(), Error>>,
 }
 

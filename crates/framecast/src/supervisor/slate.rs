@@ -26,8 +26,8 @@ const MAX_HEIGHT_PX: u32 = 960;
 const DEFAULT_SIZE_PX: (u32, u32) = (640, 480);
 const MIN_SIZE_PX: (u32, u32) = (320, 180);
 
-/// The maximum number of pixels of a picture that is decoded as a slate's background. No camera has more; a decoder
-/// needs three bytes per pixel.
+/// The maximum number of pixels of a picture that is decoded as a slate's background. No camera delivers pictures with
+/// more pixels. A decoder needs three bytes per pixel.
 const MAX_DECODED_PIXELS: usize = 64 * 1024 * 1024;
 
 const QUALITY: u8 = 75;
@@ -64,8 +64,8 @@ impl SlateRenderer {
         self.drawing = None;
     }
 
-    /// Starts the slates for a camera that is being opened. The first slate is drawn after [`OPENING_GRACE`] or, if the
-    /// last picture is younger than [`LIVE_AGE`], about a second later.
+    /// Starts the slates for a camera that is being opened. The first slate is drawn after [`OPENING_GRACE`]. If the
+    /// last picture is younger than [`LIVE_AGE`], the first slate is drawn later by [`LIVE_AGE`].
     pub(crate) fn begin_attempt(&mut self) {
         self.due_at = Instant::now() + OPENING_GRACE;
         let newest = self.feed.source_channel().newest();

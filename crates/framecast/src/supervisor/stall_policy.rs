@@ -25,7 +25,7 @@ const MIN_PICTURES: u64 = 3;
 /// How long a camera can deliver no picture, as a multiple of its usual picture interval.
 const ALLOWED_INTERVALS: u32 = 4;
 
-/// The longest time without a picture that a multiple of the usual interval can allow.
+/// The maximum time without a picture that is allowed as a multiple of the usual picture interval.
 const MAX_SILENCE: Duration = Duration::from_secs(600);
 
 /// The number of steps in an opening: a connection, a login, perhaps a redirect, and the picture. Each step can take as
@@ -35,9 +35,9 @@ const OPENING_STEPS: u32 = 4;
 /// The limits on how long one camera can deliver no picture.
 #[derive(Debug, Clone)]
 pub(crate) struct StallPolicy {
-    /// The camera's configured `stall_timeout`, if any.
+    /// The camera's configured `stall_timeout`; `None` if it is not configured.
     configured: Option<Duration>,
-    /// The `#timeout` option in the source's URL, if any.
+    /// The `#timeout` option in the source's URL; `None` if the URL does not contain it.
     url_timeout: Option<Duration>,
     /// Whether the source's URL has a `#silence` option, which sets how long the camera can deliver no picture.
     has_url_silence: bool,
@@ -114,8 +114,8 @@ impl StallPolicy {
     }
 }
 
-/// Returns the duration that `option` has after the `#` in a network source's URL; `None` if the URL does not contain
-/// the option.
+/// Returns the duration that the option called `option` has in a network source's URL, after the `#`. Returns `None` if
+/// the URL does not contain the option.
 fn url_option(source: &SourceUrl, option: &str) -> Option<Duration> {
     let address = source.rest().strip_prefix("//")?;
     let (_, fragment) = address.split_once('#')?;

@@ -1,4 +1,4 @@
-//! A picture is complete when its end marker came, whatever happens to the body around it.
+//! A picture is complete when its end marker has arrived, whatever happens to the rest of the body.
 
 use std::thread;
 

@@ -1,4 +1,5 @@
-//! An attempt that delivered pictures is no failure, and neither is an occasional poll without a picture.
+//! An attempt that delivered pictures does not count as a failure. An occasional poll without a picture does not count
+//! as a failure either.
 
 use std::io;
 use std::thread;
@@ -6,7 +7,7 @@ use std::thread;
 use crate::server::{AfterAnswer, INTERVAL, Request, STREAM_HEAD, Wire, answer, part};
 use crate::show::{Case, show};
 
-/// A stream that ends cleanly after so many pictures.
+/// A stream that ends cleanly after `count` pictures.
 fn send_some(wire: &mut Wire, count: usize) -> io::Result<AfterAnswer> {
     wire.send(STREAM_HEAD)?;
     for number in 0..count {
@@ -39,7 +40,7 @@ fn a_stream_that_ends_in_order_is_opened_again_without_a_word() {
     ]);
 }
 
-/// One poll in five gets `other`, the first one a picture.
+/// Answers one poll in five with `other`, and all other polls, beginning with the first, with a picture.
 fn every_fifth(other: Vec<u8>) -> impl Fn(&Request, &mut Wire) -> io::Result<AfterAnswer> {
     move |request, wire| {
         if request.number % 5 == 4 {

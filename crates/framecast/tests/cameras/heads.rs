@@ -8,7 +8,7 @@ use crate::show::{Case, show};
 /// The header lines of a stream with the boundary `frame`.
 const TYPE: &str = "Content-Type: multipart/x-mixed-replace;boundary=frame\r\n";
 
-/// A stream after this head.
+/// Sends a stream after the head `head`.
 fn behind(head: impl Into<Vec<u8>>) -> impl Fn(&mut Wire) -> io::Result<AfterAnswer> {
     let head = head.into();
     move |wire| {

@@ -1,4 +1,4 @@
-//! Streams whose parts violate the standard: the picture in them is used.
+//! Streams whose parts violate the standard. Framecast still uses the pictures in these parts.
 
 use std::io;
 use std::thread;

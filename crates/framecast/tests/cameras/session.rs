@@ -13,7 +13,8 @@ fn has_cookie(request: &Request) -> bool {
 
 const COOKIE: &str = "Set-Cookie: session=4711; Path=/; HttpOnly\r\n";
 
-/// Sends a picture to clients with the cookie and, if `needs_login`, a login; sends `other` to all others.
+/// Sends a picture to clients that have the cookie and also, if `needs_login` is set, a login. Sends `other` to all
+/// other clients.
 fn guarded(needs_login: bool, other: Vec<u8>) -> impl Fn(&Request, &mut Wire) -> io::Result<AfterAnswer> {
     move |request, wire| {
         if has_cookie(request) && (request.has_login() || !needs_login) {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::program::{Running, framecast};
 
-/// A running program. The drop ends it and removes its state.
+/// A running program. Dropping this value ends the program and removes its state.
 pub(crate) struct Site {
     pub(crate) program: Running,
     pub(crate) address: SocketAddr,

@@ -1,4 +1,5 @@
-//! When no file descriptor is left, clients and cameras get that reason; when some are free again, all goes on.
+//! When no file descriptor is left, clients and cameras get that reason. When some are free again, the server works as
+//! before.
 
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! The log with different readers: one that reads nothing costs lines of the log, and nothing else.
+//! The log with different readers. A reader that reads nothing causes lost log lines, but no other harm.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};

@@ -1,4 +1,4 @@
-//! Marked secrets in each part of each kind of source: no output may show one.
+//! Puts marked secrets into each part of each kind of source, and checks that no output contains one of them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -187,7 +187,7 @@ fn fetch(address: SocketAddr, path: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Waits until so many cameras are lost, and so many have no picture yet.
+/// Waits until `lost` cameras are lost, and `awaited` cameras have no picture yet.
 fn wait_until_all_reported(address: SocketAddr, lost: usize, awaited: usize) {
     let began_at = Instant::now();
     loop {

@@ -16,7 +16,8 @@ fn generous(arguments: &[&str]) -> Command {
     command("sh".into(), &shell)
 }
 
-/// The files and folders below `folder` that give permissions to others than the owner, and the number of all.
+/// The files and folders below `folder` that users other than their owner have permissions for, and the number of all
+/// files and folders below `folder`.
 fn shared(folder: &Path) -> (Vec<String>, usize) {
     let (mut found, mut count, mut folders) = (Vec::new(), 0, vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {

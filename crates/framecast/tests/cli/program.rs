@@ -1,4 +1,4 @@
-//! The real program as a child process, with its output line by line. The drop kills it.
+//! The real program as a child process, with its output line by line. Dropping the value kills the program.
 
 #![allow(dead_code, reason = "each of the test programs that share this file uses its own part")]
 
@@ -139,7 +139,7 @@ impl Drop for Running {
     }
 }
 
-/// A running program with standard streams of the test's own. The drop kills it.
+/// A running program with standard streams of the test's own. Dropping this value kills the program.
 pub(crate) struct ChildGuard(pub(crate) Child);
 
 impl ChildGuard {

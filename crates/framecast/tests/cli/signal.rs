@@ -20,7 +20,7 @@ fn in_own_session(options: &[&str], arguments: &[&str], state: &Path) -> Command
     command
 }
 
-/// The kinds of its stored events, oldest first.
+/// The kinds of the events that the program stored, oldest first.
 fn kinds(state: &Path) -> Vec<String> {
     let database = rusqlite::Connection::open(state.join("framecast/framecast.db")).unwrap();
     let mut statement = database.prepare("SELECT kind FROM events ORDER BY id").unwrap();

@@ -34,7 +34,7 @@ fn answer(path: &Path, target: &str) -> String {
     answer
 }
 
-/// Reads so many pictures of a stream.
+/// Reads `pictures` pictures of a stream.
 fn watch(stream: &mut UnixStream, pictures: usize) {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {

@@ -26,7 +26,8 @@ const LOST: &str = "the history's database did not accept the last events; the s
 
 const SOURCE: [&str; 3] = ["--listen", "127.0.0.1:0", "emulated:?size=64x64&fps=20"];
 
-/// The program with `arguments`, after the commands of `prepare`, in which `$dir` is `folder`; its state is there.
+/// The program with `arguments`, started after the commands of `prepare`, in which `$dir` stands for `folder`. The
+/// program keeps its state in `folder`.
 fn within(prepare: &str, folder: &Path, arguments: &[&str]) -> Command {
     let failed = "echo 'the file system for the test could not be prepared' >&2; exit 1";
     let script = format!("dir=$1; shift; {{ {prepare}; }} || {{ {failed}; }}; exec \"$@\"");
@@ -95,7 +96,7 @@ fn ends_with_warnings(program: Running, texts: &[&str]) {
     assert!(warnings.iter().zip(texts).all(|(line, text)| line.contains(text)), "{warnings:?}");
 }
 
-/// The path of the program's own `path` as this test can open it.
+/// The path by which this test can open the file that the program sees at `path`.
 fn seen_by(program: &Running, path: &Path) -> PathBuf {
     Path::new("/proc").join(program.id().to_string()).join("root").join(path.strip_prefix("/").unwrap())
 }

@@ -4,7 +4,7 @@ use framecast_testkit::soon;
 use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 
-/// A listener. The drop cuts its connection.
+/// A listener. Dropping this value cuts its connection.
 pub(crate) struct EventClient {
     response: Response,
     bytes: Vec<u8>,

@@ -167,7 +167,7 @@ fn attack(address: SocketAddr, kinds: &[Kind], pictures: &AtomicU64) -> Vec<Stri
     findings
 }
 
-/// Waits until no resource of theirs remains; returns those that do.
+/// Waits until the hostile cameras hold no resources any more; returns the resources that they still hold.
 fn let_go(address: SocketAddr, process: u32, before: &Usage) -> Vec<String> {
     let is_busy = |camera: &Value| camera["name"] != "front" && camera["state"] != "idle";
     let busy = || cameras(address).into_iter().filter(is_busy).collect::<Vec<_>>();

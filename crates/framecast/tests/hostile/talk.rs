@@ -11,7 +11,7 @@ use crate::server::{Request, Server, Wire, read_request};
 pub(crate) enum ExpectedState {
     /// Framecast soon reports the camera as lost, with a reason.
     Lost,
-    /// Framecast may wait for it longer than the test lasts, or it may even be live.
+    /// Framecast might wait for a picture longer than the test lasts, or the camera might even be live.
     Any,
 }
 

@@ -1,4 +1,4 @@
-//! What scripts of other origins may read: nothing, unless the configuration names their origins.
+//! What scripts of other origins may read: nothing, unless `cors_origins` lists their origins.
 
 use framecast::Account;
 use framecast_testkit::blocking::{read_head, send};

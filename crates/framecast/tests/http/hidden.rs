@@ -1,4 +1,4 @@
-//! Hidden characters from outside appear as numbers: none reorders or breaks a line.
+//! Hidden characters from outside appear escaped, with their numbers, so that none of them reorders or breaks a line.
 
 use framecast::Settings;
 use std::io::Read;

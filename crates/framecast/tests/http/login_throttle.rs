@@ -1,4 +1,4 @@
-//! Wrong passwords: how many the server compares, and what it reports of them. Through a proxy on this machine, one
+//! Wrong passwords: how many of them the server compares, and how it reports them. Through a proxy on this machine, one
 //! client can use as many addresses as a test needs.
 
 use std::io::{BufReader, Write};

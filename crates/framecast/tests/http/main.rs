@@ -47,7 +47,7 @@ fn soon<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A server on a free port, on its own thread. The drop ends it.
+/// A server on a free port, on its own thread. Dropping this value ends the server.
 struct Server {
     address: SocketAddr,
     shutdown: CancellationToken,

@@ -118,8 +118,8 @@ impl Expiry {
         now.boot_ms.saturating_sub(since_ms) < FAR_HOLD_MS
     }
 
-    /// Returns how far the clock is ahead of the last trusted time, in milliseconds, if no event is removed for that
-    /// reason. Returns the value only once a day, for the log.
+    /// Returns how far the clock is ahead of the last trusted time, in milliseconds, if that is why no event is
+    /// removed. Returns the value only once a day, for the log.
     pub(super) fn far_to_report(&mut self, now: ClockReading) -> Option<i64> {
         let was_told = self
             .far_reported_ms

@@ -83,7 +83,7 @@ impl Maintenance {
         corrected || pruned
     }
 
-    /// Lets new tables start although not all times are corrected, because the database is unavailable, perhaps for
+    /// Lets new tables start before all times are corrected. Called when the database is unavailable, perhaps for
     /// long.
     pub(super) fn release_tables(&mut self) {
         self.change = None;

@@ -170,8 +170,8 @@ impl History {
     }
 
     /// Keeps events in memory until the database of `config` can be opened, and then moves the events to the database.
-    /// The first attempt is after 1 s. Each further attempt is after twice the delay before, up to 30 s. Must be called
-    /// within a Tokio runtime.
+    /// The first attempt is after 1 s. The delay doubles after each failed attempt, up to 30 s. Must be called within a
+    /// Tokio runtime.
     ///
     /// # Errors
     /// An error if a thread for the events in memory could not be started.

@@ -58,8 +58,8 @@ pub(super) enum Correction {
 pub(super) struct Timeline {
     /// The spans, oldest first. The last span is that of the current clock.
     spans: VecDeque<Span>,
-    /// The start of the wall clock's current offset, as far as this run of the server can tell; a time on the boot
-    /// clock.
+    /// The time on the boot clock since which the wall clock has had its current offset, as far as this run of the
+    /// server can tell.
     since_ms: i64,
     /// The start of this run of the server; a time on the boot clock.
     began_ms: i64,
@@ -108,7 +108,7 @@ impl Timeline {
             self.spans.pop_back();
         }
         match self.spans.back() {
-            // The clock was set back to the offset before.
+            // The clock was set back to its previous offset.
             Some(before) if before.last_offset_ms.saturating_sub(offset_ms).saturating_abs() < STEP_MS => {}
             _ => self.spans.push_back(Span::new(next_id, now)),
         }
@@ -117,7 +117,7 @@ impl Timeline {
         }
     }
 
-    /// Notes that the offset of the current clock has changed by `by_ms`, which is too little to count as set.
+    /// Notes that the offset of the current clock has changed by `by_ms`, too little for the clock to count as set.
     fn slide(&mut self, by_ms: i64) {
         if let Some(current) = self.spans.back_mut() {
             current.last_offset_ms = current.last_offset_ms.saturating_add(by_ms);

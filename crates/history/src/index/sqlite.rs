@@ -454,7 +454,7 @@ fn unwritable(path: &Path, source: io::Error) -> Error {
     }
 }
 
-/// Converts an error of SQLite into the error that says what to do.
+/// Converts an error of SQLite into an error that tells the user what to do.
 fn failed(path: &Path, source: rusqlite::Error) -> Error {
     let path = path.to_owned();
     // The shared-memory file beside the database (-shm) could not grow.

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-/// The longest wait for the piece to be dropped. A caller might collect all pieces and keep them.
+/// The longest wait for the piece to be dropped. The wait has a limit because a caller might collect all pieces and
+/// keep them.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// The time that a browser gets to show the last piece before the connection ends.

@@ -21,7 +21,7 @@ pub enum TableFormat {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown format `{value}`; known formats: html, csv, json, ndjson")]
 pub struct UnknownFormat {
-    /// The extension, the parameter, or the header `Accept` of the request.
+    /// The value with which the request asked for a format: its extension, its parameter, or its header `Accept`.
     pub value: String,
 }
 

@@ -244,7 +244,7 @@ pub(crate) async fn what_is_too_old_or_too_much_goes(place: impl Place) {
     clock.pass(2 * driven::HOUR_MS).await;
     until_left(&history, 501).await;
     clock.forward(71 * driven::DAY_MS).await;
-    // The recent event, and the one that reports the others.
+    // Two events are left: the recent one, and the one that reports the removals.
     until_left(&history, 2).await;
 }
 
@@ -355,7 +355,7 @@ pub(crate) async fn too_many_go_while_events_come_without_a_pause(place: impl Pl
             }
         }
     });
-    // The first five thousand are removed at once, at the start; the others while events come.
+    // The first five thousand old events are removed at once, at the start; the other old events while new ones come.
     let old = query(Order::Oldest, |filter| filter.kinds = vec![EventKind::Live, EventKind::Lost]);
     while !all(&history, &old, 1000).await.is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -6,7 +6,8 @@ use framecast_hub::EventKind;
 use super::driven::at;
 use super::{NOON_MS, all, open_at, query};
 
-/// The SQL that makes it. `without_rowid` is what SQLite needs after a table that is stored in the order of its key.
+/// The SQL that creates the tables of version 1. `without_rowid` is what SQLite needs after a table that is stored in
+/// the order of its key.
 pub(crate) fn tables(without_rowid: &str) -> String {
     format!(
         "CREATE TABLE events (

@@ -88,8 +88,8 @@ impl Glyph {
         if (0..32).contains(&x) && row >> x & 1 == 1 { 1.0 } else { 0.0 }
     }
 
-    /// Returns the field at a point, interpolated between the centres of the dots. The centre of a dot has coordinates
-    /// that end in one half.
+    /// Returns the field's value at a point: 0 where there is no dot, 1 where there is a dot, and interpolated between
+    /// the centres of the dots. The centre of a dot has coordinates that end in one half.
     fn field(&self, x: f32, y: f32) -> f32 {
         let (left, top) = ((x - 0.5).floor(), (y - 0.5).floor());
         let (right_part, lower_part) = (x - 0.5 - left, y - 0.5 - top);
@@ -106,7 +106,7 @@ impl Glyph {
         for y in 0..height {
             for x in 0..width {
                 let field = self.field((x as f32 + 0.5) / scale, (y as f32 + 0.5) / scale);
-                // The edge is one pixel wide: the field changes by 1 over `scale` pixels.
+                // The edge is one pixel wide, although `field` changes by 1 over `scale` pixels.
                 let coverage = ((field - 0.5) * scale + 0.5).clamp(0.0, 1.0);
                 if coverage > 0.0 {
                     canvas.blend(left + x, top + y, color, (coverage * 255.0) as u8);

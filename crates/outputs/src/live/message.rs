@@ -122,8 +122,8 @@ pub fn picture_head(tile: u16, sequence: u32, captured_at: SystemTime, is_slate:
 /// Parses a client's message. Ignores unknown fields.
 ///
 /// # Errors
-/// If the text is not JSON, has an unknown type, or lacks a field, or if a value is out of range. The error's text
-/// names the field.
+/// If the text is not JSON, has an unknown type, or lacks a field, or if the value of a field is out of range. The
+/// error's text names the field that is missing or out of range.
 pub fn parse(text: &str) -> Result<ClientMessage, BadMessage> {
     let value: Value =
         serde_json::from_str(text).map_err(|error| bad(format!("the message is not JSON: {error}")))?;
@@ -178,7 +178,7 @@ impl Fields {
         self.whole("tile", 0..=u16::MAX)?.ok_or_else(|| bad("`tile` is missing"))
     }
 
-    /// Returns the value of a field. A field that is `null` counts as absent.
+    /// Returns the value of the field `name`; `None` if the message lacks this field, or if its value is `null`.
     fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
@@ -194,7 +194,8 @@ impl Fields {
         number.map(Some).ok_or_else(|| out_of("a number", name, &range))
     }
 
-    /// Returns the value of a field that must be a whole number. A fraction of zero, as in `2.0`, is allowed.
+    /// Returns the value of the field `name`, which must be a whole number. It can be written with a fraction of zero,
+    /// as in `2.0`.
     fn whole<T>(&self, name: &'static str, range: RangeInclusive<T>) -> Result<Option<T>, BadMessage>
     where
         T: TryFrom<u64> + PartialOrd + Display,

@@ -60,7 +60,8 @@ struct Live {
 /// Returns the route `/api/live`. Each tile counts as one viewer of its camera. Connections end when `shutdown` is
 /// cancelled.
 ///
-/// The caller must first check whether a page of another site is allowed to connect, because browsers let any page try.
+/// The caller must first check whether a page of another site is allowed to connect, because browsers let any page try
+/// to connect.
 pub fn routes(hub: Hub, viewers: Viewers, config: Config, shutdown: CancellationToken) -> Router {
     let live = Live { hub, viewers, config, shutdown };
     Router::new().route("/api/live", get(open).options(crate::options)).with_state(live)

@@ -153,7 +153,7 @@ impl Tiles {
         let feed = self.hub.get(&subscription.camera).ok_or_else(unknown)?;
         let rendition = rendition::limit_fps(subscription.rendition, subscription.fps, &feed);
         if self.camera(subscription.tile) != Some(feed.name()) {
-            // Free the old viewer's slot for the new one.
+            // The old viewer is removed first, so that it does not count when the limits decide on the new viewer.
             self.remove(subscription.tile);
             let viewer = self
                 .viewers
@@ -258,7 +258,7 @@ impl Tiles {
         subscriber.current()
     }
 
-    /// Makes a tile wait for its next update, after it has sent the last one at `now`.
+    /// Makes a tile wait for its next update, after it has sent its last picture at `now`.
     pub(super) fn wait(&mut self, tile: u16, now: Instant) {
         let Some(shown) = self.shown.get_mut(&tile) else { return };
         let Some(watch) = &mut shown.watch else { return };

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 const WIDTHS_PX: [u32; 4] = [960, 640, 480, 320];
 
 /// The number of pictures a second that look like motion. If the link carries fewer, the ladder changes to a smaller
-/// size, unless the camera delivers no more.
+/// size, unless the camera itself delivers no more pictures than that.
 const TARGET_FPS: f64 = 10.0;
 
 /// The share of the camera's pictures that the link must carry if the camera delivers fewer than [`TARGET_FPS`]. It is
@@ -26,9 +26,10 @@ const HEADROOM: f64 = 1.3;
 /// How long the ladder keeps a new size before it judges the bytes per picture and what the link carries.
 const SETTLE_TIME: Duration = Duration::from_secs(1);
 
-/// How long the link must be able to carry a larger size before the ladder tries it. Doubled with each failed attempt.
+/// How long the link must be able to carry a larger size before the ladder tries it. This time doubles with each
+/// attempt that fails.
 const CLIMB_AFTER: Duration = Duration::from_secs(5);
-/// The limit to which [`CLIMB_AFTER`] is doubled.
+/// The maximum of the time that begins at [`CLIMB_AFTER`] and doubles.
 const MAX_CLIMB_AFTER: Duration = Duration::from_secs(80);
 
 /// A step down within this time after a step up means that the step up failed.
@@ -70,8 +71,8 @@ impl Ladder {
         self.bytes = Some(self.bytes.map_or(bytes, |mean| mean + (bytes - mean) / 8.0));
     }
 
-    /// Returns the rung to change to, if a change is due. `bytes_per_second` is what the link carries, or `None` if the
-    /// link carries all pictures. `max_fps` is the number of pictures a second that the camera delivers.
+    /// Returns the rung to change to; `None` if no change is due. `bytes_per_second` is what the link carries, or
+    /// `None` if the link carries all pictures. `max_fps` is the number of pictures a second that the camera delivers.
     ///
     /// Returns the same rung again until the caller reports [`switched`](Self::switched) or
     /// [`switch_failed`](Self::switch_failed).

@@ -53,8 +53,8 @@ pub struct Config {
     /// more data follows, so the resend makes them show the last picture. The resend also reveals a dead connection.
     pub resend_after: Duration,
     /// How long a viewer can take none of the bytes that are sent to it before the connection is closed. If the
-    /// connection was not handed over, the HTTP server closes it by a timeout of its own. This value then only decides
-    /// whether the viewer counts as stalled or as having left.
+    /// connection was not handed over to a writer thread, the HTTP server closes it by a timeout of its own. This value
+    /// then only decides whether the viewer counts as stalled or as having left.
     pub write_timeout: Duration,
     /// The number of threads that write to handed-over connections; `None` for one per core.
     pub writer_threads: Option<NonZeroUsize>,
@@ -62,7 +62,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        // A second, plus a margin so that a camera with one picture a second is not sent twice.
+        // A second, plus a margin so that the pictures of a camera with one picture a second are not sent twice.
         let resend_after = Duration::from_millis(1100);
         Self { resend_after, write_timeout: Duration::from_secs(10), writer_threads: None }
     }
@@ -133,7 +133,7 @@ impl Streamer {
     /// an [`Arc`].
     ///
     /// # Errors
-    /// All other refusals.
+    /// If the request is refused for any other reason.
     pub fn respond(
         &self,
         feed: &Arc<Feed>,
@@ -213,7 +213,8 @@ fn watch(
         return Err(HttpError::too_many_renditions(error));
     }
     let nearest = rendition::nearest(&error.watched, rendition);
-    // An existing rendition might be gone by now, and its slot taken. The camera's own pictures are always there.
+    // An existing rendition might be gone by now, and another rendition might have taken its place. The camera's own
+    // pictures are always there.
     [nearest, Rendition::default()]
         .into_iter()
         .find_map(|rendition| Some((rendition, watch(rendition).ok()?)))

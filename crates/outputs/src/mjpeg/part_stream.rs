@@ -21,7 +21,7 @@ pub(crate) enum Next {
     Part(Bytes),
     /// Send nothing before this time, even if a new frame is published.
     Due(Instant),
-    /// Send nothing until a new frame is published or, if there is a time, until then.
+    /// Send nothing until a new frame is published. If there is a time, also stop waiting at this time.
     Wait(Option<Instant>),
     /// End the stream, because the channel has ended.
     End,
@@ -125,8 +125,8 @@ impl PartStream {
         part
     }
 
-    /// Returns the part for the last picture once more. The picture's age is not recorded, because it shows how slow
-    /// the camera is, not how late the stream is.
+    /// Returns the part for the last picture once more. The picture's age is not recorded: it would show how slow the
+    /// camera is, not how late the stream is.
     fn part_again(&mut self, update: &Update, now: Instant) -> Bytes {
         let part = self.packed(update, now);
         self.viewer.resent(part.len());

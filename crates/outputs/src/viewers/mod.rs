@@ -183,8 +183,8 @@ pub struct ViewerGuard {
     end_reason: EndReason,
     /// The time by which the server must request the next chunk of the body. Otherwise the viewer counts as stalled.
     stall_deadline: Option<Instant>,
-    /// A reference to the camera's totals. `stats` has another one, but the sender only writes to `stats` and never
-    /// reads it for each frame.
+    /// A reference to the camera's totals. `stats` has another reference. But for each frame the sender only writes to
+    /// `stats`, and does not read it.
     totals: Arc<CameraTotals>,
     frames: u64,
     bytes: u64,
@@ -231,8 +231,8 @@ impl ViewerGuard {
         self.totals.resent(bytes);
     }
 
-    /// Records that the viewer has missed `total` frames so far. Only frames count that the viewer's rate allows and
-    /// that newer frames replaced.
+    /// Records that the viewer has missed `total` frames so far. A frame counts as missed only if the viewer's rate
+    /// allowed it and a newer frame replaced it.
     pub fn skipped(&mut self, total: u64) {
         if total != self.skipped {
             self.totals.skipped(total.saturating_sub(self.skipped));

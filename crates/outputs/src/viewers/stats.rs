@@ -108,8 +108,8 @@ impl ViewerStats {
         self.since
     }
 
-    /// Sets the total number of pictures and bytes sent. `age` is the age of the last picture; `None` if it was a
-    /// repeated one.
+    /// Sets the total number of pictures and bytes sent. `age` is the age of the last picture; `None` if the last
+    /// picture was a repeated one.
     pub(super) fn sent(&self, frames: u64, bytes: u64, age: Option<Duration>) {
         self.frames.store(frames, Ordering::Relaxed);
         self.bytes.store(bytes, Ordering::Relaxed);

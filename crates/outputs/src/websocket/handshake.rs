@@ -57,7 +57,7 @@ pub(super) fn reject_response(status: StatusCode, message: &str) -> Box<Response
     let headers = response.headers_mut();
     headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
     if status == StatusCode::UPGRADE_REQUIRED {
-        // RFC 9110 §15.5.22 requires it.
+        // RFC 9110 §15.5.22 requires `Upgrade` with this status.
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     }

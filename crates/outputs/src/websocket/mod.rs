@@ -2,7 +2,7 @@
 //!
 //! The socket comes from the request's [`Hijack`] or, if there is none, from hyper's upgrade. A [`Handler`] then serves
 //! the WebSocket. The caller must first check whether a page of another site is allowed to connect, because browsers
-//! let any page try.
+//! let any page try to connect.
 
 mod client_activity;
 mod handshake;

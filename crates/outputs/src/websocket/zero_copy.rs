@@ -18,8 +18,8 @@ use super::client_activity::{MAX_MESSAGE_BYTES, MAX_MESSAGES_PER_SECOND};
 /// The first byte of an unfragmented binary message: FIN and the opcode (RFC 6455 §5.2).
 const WHOLE_BINARY: u8 = 0x82;
 
-/// The lowest payload length that does not fit into the second byte of a frame. Such a length needs two more bytes, or
-/// eight if it does not fit into two.
+/// The lowest payload length that does not fit into the second byte of a frame. A payload of this length or more has
+/// its length in the two bytes after the second byte, or in the eight bytes after it if two are too few.
 const LONG: u64 = 126;
 
 /// The maximum number of bytes a client is allowed to send in a second: the maximum number of messages times their

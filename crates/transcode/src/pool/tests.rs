@@ -20,7 +20,8 @@ fn frame(number: i64) -> Frame {
 
 /// A pool whose threads report which frame they took, and process it when the test opens that frame's gate.
 struct Gated {
-    /// Drops first, which opens all gates in it: the pool's drop waits for its threads.
+    /// This field is dropped before the pool, and its drop opens all gates in it. So the pool's drop, which waits for
+    /// the threads, can end.
     taken: Receiver<(i64, Sender<Outcome>)>,
     pool: Pool,
 }

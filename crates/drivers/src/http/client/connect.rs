@@ -16,8 +16,8 @@ use url::{Host, Url};
 use super::connection::{Connection, Wire};
 use super::{Request, RequestError};
 
-/// The delay between starting two connection attempts to different addresses of a host (RFC 8305 §5), because one of
-/// the addresses may not respond.
+/// How long to wait before also trying the next address of a host, because an earlier address may not respond (RFC 8305
+/// §5).
 const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// The maximum number of addresses tried for one host name.

@@ -16,7 +16,7 @@ use crate::http1::{Body, Head};
 const MAX_DRAINED_BYTES: usize = 64 * 1024;
 
 /// How long the client waits for more bytes after a stream has reached its declared length. Most such lengths are
-/// invented, so the stream counts as ended only after this pause.
+/// invented, so the stream does not count as ended before this pause is over.
 const DECLARED_END_GRACE: Duration = Duration::from_millis(500);
 
 /// A response whose head has arrived. Dropping the response closes its connection.

@@ -14,7 +14,7 @@ use framecast_outputs::client_key;
 pub(crate) use bucket::{Rate, TokenBucket};
 pub(crate) use window::SlidingWindow;
 
-/// The maximum number of clients in a table. This is more than the clients that attack at the same time. A full table
+/// The maximum number of clients in a table. No more clients are expected to attack at the same time. A full table
 /// takes one or two megabytes.
 pub(crate) const MAX_CLIENTS: usize = 4096;
 
@@ -32,8 +32,8 @@ impl Client {
         Self { address: address.map(client_key), is_proxy: false }
     }
 
-    /// Creates the client of a request that a proxy forwarded. Whatever client the proxy names, it does not count as
-    /// this machine itself.
+    /// Creates the client of a request that a proxy forwarded. This client does not count as this machine itself,
+    /// whatever address the proxy names.
     pub(crate) fn through_proxy(address: Option<IpAddr>) -> Self {
         let client = Self::new(address);
         Self { is_proxy: client.is_local(), ..client }

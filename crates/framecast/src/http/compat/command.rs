@@ -68,7 +68,7 @@ async fn set(compat: &Compat, query: &CompatQuery, id: &str) -> Result<(), HttpE
 /// Sets the control whose number or id is `id`.
 ///
 /// # Errors
-/// The camera has no such control, or the device refuses the value.
+/// The camera has no control with this number or id, or the device refuses the value.
 pub(super) async fn set_control(camera: &Arc<Camera>, id: &str, value: &str) -> Result<(), HttpError> {
     let controls = DeviceControls::of(camera)?.controls().await?;
     let found = controls.iter().enumerate().find(|(n, control)| {
@@ -105,7 +105,7 @@ fn read(control: &Control, value: &str) -> ControlValue {
 ///
 /// # Errors
 /// 403 for a HEAD, which must not change anything, and for a request that might come from a page of another site,
-/// unless `cors_origins` names that site.
+/// unless `cors_origins` lists the origin of that site by name.
 pub(super) fn check_may_change(compat: &Compat, request: &Request) -> Result<(), HttpError> {
     let message = if *request.method() == Method::HEAD {
         "HEAD sets nothing; use GET, or set controls with PATCH /api/cameras/NAME/controls"

@@ -126,7 +126,7 @@ pub(super) async fn refuse_actions(request: Request, next: Next) -> Response {
     HttpError { status: StatusCode::NOT_FOUND, message }.into_response()
 }
 
-/// Returns the value of the parameter `action`, even if no such action exists. Returns `None` unless the request is a
+/// Returns the value of the parameter `action`, even if no action has this name. Returns `None` unless the request is a
 /// GET or HEAD of `/`.
 fn action_parameter<'q>(query: &'q CompatQuery, request: &Request) -> Option<&'q str> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);

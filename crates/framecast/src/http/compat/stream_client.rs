@@ -23,7 +23,7 @@ pub(super) struct StreamOptions {
     pub(super) advance_headers: bool,
     pub(super) dual_final_frames: bool,
     pub(super) zero_data: bool,
-    /// The parameter `key`, by which a client identifies itself, percent-encoded; `0` if there is none.
+    /// The parameter `key`, by which a client identifies itself, percent-encoded; `0` if the client sent no key.
     pub(super) key: String,
 }
 

@@ -26,20 +26,21 @@ impl Address {
     pub fn parse(url: &str, password: Option<&str>) -> Result<Self, Error> {
         let wrong = |problem: String| Error::Address { problem };
         let mut config: Config = url.parse().map_err(|_| {
-            wrong(
-                "this is not the address of a database, as in postgres://user@host:5432/database".to_owned(),
-            )
+            let problem = "this is not the address of a database; write it like this: \
+                           postgres://user@host:5432/database";
+            wrong(problem.to_owned())
         })?;
         if config.get_password().is_some() {
             let problem = "the address contains a password; remove it and set FRAMECAST_HISTORY_PASSWORD";
             return Err(wrong(problem.to_owned()));
         }
         if config.get_user().is_none_or(str::is_empty) {
-            return Err(wrong("the address names no user, as in postgres://user@host/database".to_owned()));
+            let problem = "the address names no user; write it like this: postgres://user@host/database";
+            return Err(wrong(problem.to_owned()));
         }
         if config.get_hosts().is_empty() {
-            let problem = "the address names no host, as in postgres://user@host/database; for a UNIX socket \
-                           postgres://user@/database?host=/run/postgresql";
+            let problem = "the address names no host; write it like this: postgres://user@host/database, or for a UNIX \
+                           socket: postgres://user@/database?host=/run/postgresql";
             return Err(wrong(problem.to_owned()));
         }
         if matches!(config.get_ssl_mode(), SslMode::Require) {

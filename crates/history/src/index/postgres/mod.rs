@@ -57,8 +57,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// The key of the advisory lock that the writing Framecast holds in a database: "Framcast" as bytes.
 const LOCK: i64 = 0x4672_616d_6361_7374;
 
-/// The maximum number of ids that a batch can have reserved without this process knowing, because the confirmation of
-/// the commit was lost.
+/// The maximum number of ids that a batch can have reserved unknown to this process. That happens if the confirmation
+/// of the commit was lost.
 const MAX_UNCONFIRMED_IDS: i64 = 20_000;
 
 /// The tables of version 1, as in SQLite, with PostgreSQL's types and in a separate schema.

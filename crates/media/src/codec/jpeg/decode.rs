@@ -1,7 +1,7 @@
 //! Decodes a JPEG image to pixels.
 //!
-//! The decoder is a third-party crate. A picture reaches the decoder only after [`parse_markers`] has accepted the
-//! picture and its size is within the caller's limit. Every failure of the decoder, a panic included, becomes an error
+//! The decoder is a third-party crate. Before it gets a picture, [`parse_markers`] must accept the picture, and the
+//! picture's size must be within the caller's limit. Every failure of the decoder, a panic included, becomes an error
 //! about the picture.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -58,9 +58,9 @@ pub enum Problem {
     BadField {
         /// The marker of the segment.
         marker: Marker,
-        /// The name of the field, as T.81 describes it.
+        /// What T.81 calls the field that is out of range.
         field: &'static str,
-        /// The value of the field.
+        /// The value of the field that is out of range.
         value: usize,
     },
     /// The width is zero.

@@ -104,10 +104,11 @@ enum State {
     AfterEnd,
     /// In a header block. `is_boundary_line` says that the next line is the rest of the boundary's line.
     Headers { read_bytes: usize, is_boundary_line: bool },
-    /// In a body whose declared length is `len`, if the header is right.
+    /// In a body that has `len` bytes according to its `Content-Length`. That header can be wrong. So as long as the
+    /// parser trusts no length of this stream, it checks whether these bytes look like a whole body.
     SizedBody { len: usize },
-    /// At the end of a body that does not look as if its length were the declared `len`. The bytes after the body
-    /// decide.
+    /// After the first `len` bytes of a body that has this length according to its `Content-Length`, but does not look
+    /// like a whole body. The next bytes decide whether the length is right.
     SuspectBody { len: usize },
     /// In a body that ends at the boundary.
     UnsizedBody,

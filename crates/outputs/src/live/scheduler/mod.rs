@@ -1,7 +1,7 @@
 //! Decides which tile's picture to send next over one connection, and when to send none.
 //!
 //! A tile is one place of the client's page that shows a camera. Input: times, messages, and which tile has a new
-//! picture. Output: whose turn it is, the picture's sequence number, and the deadline for acknowledgements. The
+//! picture. Output: which tile's turn it is, the picture's sequence number, and the deadline for acknowledgements. The
 //! scheduler sends a picture when the tile's rate, the tile's window and the connection's budget of unacknowledged
 //! bytes allow it, so that the screen never shows old pictures. Pictures, sockets and clocks do not belong here.
 
@@ -58,7 +58,8 @@ pub struct NotSent;
 pub struct Acknowledged {
     /// The number of pictures that this acknowledgement confirmed.
     pub pictures: usize,
-    /// The capture time of the picture that the client named; `None` if that picture was acknowledged before.
+    /// The capture time of the picture whose sequence number the client sent; `None` if that picture was acknowledged
+    /// before.
     pub captured_at: Option<SystemTime>,
 }
 
@@ -125,9 +126,9 @@ impl Scheduler {
         }
     }
 
-    /// Returns the tile whose turn it is at `now`. Only tiles count that have a new picture and are allowed to send it.
-    /// Among these, the tile that has used the least of its share comes first. Among equals, the tile with the highest
-    /// priority comes first, then the tile whose last turn is longest ago.
+    /// Returns the tile whose turn it is at `now`. Only tiles that have a new picture and are allowed to send it are
+    /// considered. Among these, the tile that has used the least of its share comes first. Among equals, the tile with
+    /// the highest priority comes first, then the tile whose last turn is longest ago.
     ///
     /// So on a link that cannot carry everything, each tile gets a share in proportion to its priority, and no tile
     /// waits for ever.
@@ -144,7 +145,7 @@ impl Scheduler {
     /// acknowledgement.
     ///
     /// # Panics
-    /// If there is no such tile.
+    /// If the connection has no tile with the number `tile`.
     pub fn send(&mut self, tile: u16, bytes: u64, captured_at: SystemTime, now: Instant) -> Option<u32> {
         let budget = self.budget_bytes();
         let (is_alone, after) = (self.in_flight == 0, self.in_flight_bytes.saturating_add(bytes));

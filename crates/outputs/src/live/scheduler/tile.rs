@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use super::{TilePace, WINDOW};
 use crate::live::throughput::SendMark;
 
-/// The virtual time that a turn of a tile with priority 1 costs. A tile with priority n pays 1/n of it. The number is
-/// divisible by each of 1 to 10.
+/// The virtual time that a turn of a tile with priority 1 costs. A tile with priority n pays 1/n of it. The cost is
+/// divisible by each number from 1 to 10.
 const TURN_COST: u64 = 2520;
 
 /// The schedule of one tile.
@@ -32,7 +32,7 @@ pub(super) struct TileSchedule {
 /// A picture in flight: sent, but not acknowledged.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SentPicture {
-    /// The picture's number in its tile, from 1, which does not wrap.
+    /// The picture's number in its tile. It counts from 1 and does not wrap.
     pub(super) count: u64,
     pub(super) bytes: u64,
     pub(super) captured_at: SystemTime,

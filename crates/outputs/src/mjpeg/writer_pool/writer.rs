@@ -23,7 +23,7 @@ use super::{Join, WriterConfig};
 use crate::EndReason;
 
 /// The time limit for viewers to receive the end of their streams when the server shuts down. It is shorter than the
-/// time that the server gives all connections.
+/// time that all connections have to end.
 const ENDING_TIMEOUT: Duration = Duration::from_millis(1700);
 
 /// The maximum number of events taken from the kernel at once.
@@ -180,8 +180,8 @@ impl Writer {
     }
 
     /// Makes the CPU prefetch the data of the next two viewers. Each picture passes through the cache on its way to the
-    /// kernel and evicts that data. Without the prefetch, waiting for the data would cost as much as all other work
-    /// here.
+    /// kernel and evicts that data. Without the prefetch, waiting for the data would cost as much as all other work of
+    /// the writer.
     fn prefetch(&self, after_next: Option<&usize>, next: Option<&usize>) {
         let connection = |slot: Option<&usize>| slot.and_then(|slot| self.connections.get(*slot));
         if let Some(connection) = connection(after_next) {

@@ -13,11 +13,13 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-STRING = r'"((?:\\.|[^"\\])*)"'
-# What makes a message: the error derive, the log's macros, and the ways to make an error from text.
-MESSAGE = re.compile(
-    r"(?:#\[error\(|\b(?:trace|debug|info|warn|error|bail|anyhow)!\(|\bcontext\(|with_context\(\|\| format!\(|"
-    r"\bErr\(format!\(|\bErr\(|\bHttpError::\w+\(|ConfigError::new\()" + r'[^"\n;]*?\n?[^"\n;]*?' + STRING
+# A raw string, a character, a string: what a quotation mark in Rust can begin.
+TOKEN = re.compile(r'r(#+)"(?s:.*?)"\1|b?\'(?:\\.|[^\'\\])\'|"((?:\\.|[^"\\])*)"', re.S)
+# What makes a message: the error derive, the log's macros, the ways to make an error from text, and fields for one.
+OPENER = re.compile(
+    r"#\[error\(|\b(?:trace|debug|info|warn|error|bail|anyhow|ensure)!\(|\b(?:context|with_context|Err|wrong|refuse|refusal|"
+    r"connection_error|ended_early_error|bad_parameter|at|new|Failed|Custom)\((?=\s*(?:[\w.&]+,\s*)*(?:&?format!\(|\"|\|\|))|"
+    r"\b(?:message|problem|advice|what|hint): (?=&?format!\(|\")"
 )
 
 
@@ -29,7 +31,7 @@ def tracked(*patterns):
 def sources():
     """Rust files up to their tests: path, text."""
     for path in tracked("crates/*/src/*.rs", "bench/src/*.rs"):
-        if not path.endswith("tests.rs"):
+        if not path.endswith("tests.rs") and "/tests/" not in path:
             yield path, (ROOT / path).read_text().split("\n#[cfg(test)]\nmod tests {")[0]
 
 
@@ -53,10 +55,27 @@ def messages():
     """Each text of a log line or an error that has at least three words."""
     for path, text in sources():
         code = re.sub(r"(?m)^\s*//.*$", lambda comment: " " * len(comment[0]), text)
-        for found in MESSAGE.finditer(code):
-            message = re.sub(r"\\\n\s*", "", found[1]).replace('\\"', '"')
+        strings = {token.start(2): token[2] for token in TOKEN.finditer(code) if token[2] is not None}
+        # Without what is in the strings, parentheses and names are those of the code.
+        code = TOKEN.sub(lambda token: token[0][0] + "_" * (len(token[0]) - 2) + token[0][-1], code)
+        found = set()
+        for opener in OPENER.finditer(code):
+            end = closing(code, opener.end()) if opener[0].endswith("(") else code.index("\n", opener.end())
+            found.update(place for place in strings if opener.end() < place < end)
+        for place in sorted(found):
+            message = re.sub(r"\\\n\s*", "", strings[place]).replace('\\"', '"')
             if len(re.findall(r"[A-Za-z]{2,}", message)) >= 3:
-                yield f"{path}:{code.count(chr(10), 0, found.start(1)) + 1}", message
+                yield f"{path}:{code.count(chr(10), 0, place) + 1}", message
+
+
+def closing(code, start):
+    """The place of the parenthesis that closes the one before `start`."""
+    depth = 1
+    for at in range(start, len(code)):
+        depth += {"(": 1, ")": -1}.get(code[at], 0)
+        if depth == 0:
+            return at
+    return len(code)
 
 
 def paragraphs():

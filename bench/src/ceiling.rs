@@ -315,7 +315,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        client::{Bodies, Outcome, Viewer as Client},
+        client::{Bodies, ReadOutcome, Viewer as Client},
         load,
     };
 
@@ -339,8 +339,8 @@ mod tests {
         let mut scratch = vec![0; 64 * 1024];
         while !enough(client) {
             let outcome = client.read(Bodies::Drop, usize::MAX, &mut scratch).unwrap();
-            assert_ne!(outcome, Outcome::Closed);
-            if outcome == Outcome::Open(0) {
+            assert_ne!(outcome, ReadOutcome::Closed);
+            if outcome == ReadOutcome::Open(0) {
                 std::thread::yield_now();
             }
         }

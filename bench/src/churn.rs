@@ -21,7 +21,7 @@ use rustix::{
 use serde::Serialize;
 
 use crate::{
-    client::{Bodies, Outcome as Read, Viewer},
+    client::{Bodies, ReadOutcome as Read, Viewer},
     load::{self, Load, Window},
     proc::{self, Sample},
     report::{self, Report},

@@ -72,7 +72,7 @@ enum ResponseBody {
 
 /// The result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum ReadOutcome {
     /// This many bytes were read, and the connection is still open.
     Open(usize),
     /// The server closed or reset the connection.
@@ -110,7 +110,7 @@ impl Viewer {
     /// # Errors
     ///
     /// The response is not a stream of pictures.
-    pub(crate) fn read(&mut self, bodies: Bodies, limit: usize, scratch: &mut [u8]) -> Result<Outcome> {
+    pub(crate) fn read(&mut self, bodies: Bodies, limit: usize, scratch: &mut [u8]) -> Result<ReadOutcome> {
         let mut taken = 0;
         while taken < limit {
             let droppable = match bodies {
@@ -124,10 +124,10 @@ impl Viewer {
             };
             let wanted = wanted.min(limit - taken).min(scratch.len());
             let count = match rustix::net::recv(&self.stream, &mut scratch[..wanted], flags) {
-                Ok((_, 0)) => return Ok(Outcome::Closed),
+                Ok((_, 0)) => return Ok(ReadOutcome::Closed),
                 Ok((_, count)) => count,
                 Err(Errno::AGAIN | Errno::INTR) => break,
-                Err(_) => return Ok(Outcome::Closed),
+                Err(_) => return Ok(ReadOutcome::Closed),
             };
             taken += count;
             self.seen.bytes += count as u64;
@@ -140,7 +140,7 @@ impl Viewer {
                 break;
             }
         }
-        Ok(Outcome::Open(taken))
+        Ok(ReadOutcome::Open(taken))
     }
 
     fn feed(&mut self, mut input: &[u8]) -> Result<()> {
@@ -244,7 +244,7 @@ mod tests {
             let mut byte = [0];
             // Waits for bytes, since `read` does not.
             let _ = rustix::net::recv(&viewer.stream, &mut byte, RecvFlags::PEEK);
-            if viewer.read(bodies, limit, &mut scratch).unwrap() == Outcome::Closed {
+            if viewer.read(bodies, limit, &mut scratch).unwrap() == ReadOutcome::Closed {
                 break;
             }
         }

@@ -22,7 +22,7 @@ use rustix::{
 };
 
 use crate::{
-    client::{Bodies, Outcome, Viewer},
+    client::{Bodies, ReadOutcome, Viewer},
     proc::{self, Sample, ThreadTime},
     report::{self, Report},
 };
@@ -334,7 +334,7 @@ impl Load {
 
     fn read_full(&mut self, number: usize) -> Result<()> {
         let viewer = &mut self.full.viewers[number];
-        if viewer.read(self.bodies, usize::MAX, &mut self.scratch)? == Outcome::Closed {
+        if viewer.read(self.bodies, usize::MAX, &mut self.scratch)? == ReadOutcome::Closed {
             self.full.open[number] = false;
             epoll::delete(&self.epoll, viewer.socket())?;
         }
@@ -349,7 +349,7 @@ impl Load {
         for (viewer, open) in self.slow.viewers.iter_mut().zip(&mut self.slow.open) {
             if *open && credit > 0 {
                 let outcome = viewer.read(self.bodies, credit, &mut self.scratch)?;
-                *open = outcome != Outcome::Closed;
+                *open = outcome != ReadOutcome::Closed;
             }
         }
         Ok(())

@@ -66,7 +66,7 @@ struct Held {
 }
 
 /// A row of the measured table: six short cells.
-struct Event<'a> {
+struct EventRow<'a> {
     id: i64,
     camera: &'a str,
     kind: &'a str,
@@ -75,7 +75,7 @@ struct Event<'a> {
     is_seen: bool,
 }
 
-impl Record for Event<'_> {
+impl Record for EventRow<'_> {
     const COLUMNS: &'static [&'static str] = &["id", "camera", "kind", "area", "seconds", "seen"];
 
     fn write_cells<C: CellWriter>(&self, cells: &mut C) {
@@ -88,8 +88,8 @@ impl Record for Event<'_> {
     }
 }
 
-fn event(id: i64) -> Event<'static> {
-    Event {
+fn event(id: i64) -> EventRow<'static> {
+    EventRow {
         id,
         camera: ["front door", "yard", "workshop"][(id % 3).unsigned_abs() as usize],
         kind: if id % 5 == 0 { "connection lost" } else { "motion" },
@@ -134,7 +134,7 @@ fn render(writer: &mut Writer<PlainPage>, rows: i64) -> usize {
 fn measure(pass: u32, rows: i64, format: TableFormat, coding: ContentEncoding) -> Run {
     let begun = Instant::now();
     let mut writer = Writer::new(format, coding, PlainPage::new("Events"));
-    let bytes = render(&mut writer, rows) + writer.end::<Event<'_>>().len();
+    let bytes = render(&mut writer, rows) + writer.end::<EventRow<'_>>().len();
     let million_rows_per_second = rows as f64 / begun.elapsed().as_secs_f64() / 1e6;
     Run { pass, format: format.extension(), coding: name(coding), million_rows_per_second, bytes }
 }

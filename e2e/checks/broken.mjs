@@ -28,7 +28,7 @@ const SLOW_BYTES = 1000000;
 
 // Chromium drops what it has not parsed when a connection breaks. So the server pauses between the last row and the break;
 // the buffers of this link swallow the pause, and the link adds it again.
-const PAUSE_MS = 2000;
+const PAUSE_MS = 1000;
 
 const REQUESTS = ["requests", ["requests==2.32.5"], "python3"];
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use framecast_media::parse_flag;
+use framecast_media::{FLAG_VALUES, parse_flag};
 
 use crate::{Drivers, Error, masking, suggest};
 
@@ -159,9 +159,7 @@ impl<'a> Options<'a> {
     /// [`Error::BadOption`] when the value is neither one of these nor `0`, `false`, `no` or `off`.
     pub fn is_set(&self, name: &'static str) -> Result<bool, Error> {
         let Some(value) = self.get(name) else { return Ok(false) };
-        parse_flag(value).ok_or_else(|| {
-            self.refuse(name, "must have no value, or one of 1, true, yes, on, 0, false, no, off")
-        })
+        parse_flag(value).ok_or_else(|| self.refuse(name, FLAG_VALUES))
     }
 
     /// Returns the interval between frames at the rate in the option `fps`. If the option is missing, the rate is

@@ -65,12 +65,7 @@ pub(crate) fn start(
     if webhooks.is_empty() {
         return Ok(());
     }
-    let client = Client::builder()
-        .tls_backend_preconfigured(system_tls())
-        .user_agent(concat!("framecast/", env!("CARGO_PKG_VERSION")))
-        .redirect(redirect::Policy::none())
-        .timeout(TIMEOUT)
-        .build()
+    let client = client()
         .map_err(|error| ConfigError::new(format!("cannot set up the HTTP client for webhooks: {error}")))?;
     let secret: Option<Arc<str>> = secret.map(Arc::from);
     for (number, webhook) in (1..).zip(webhooks) {
@@ -86,6 +81,15 @@ pub(crate) fn start(
         });
     }
     Ok(())
+}
+
+fn client() -> reqwest::Result<Client> {
+    Client::builder()
+        .tls_backend_preconfigured(system_tls())
+        .user_agent(concat!("framecast/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .timeout(TIMEOUT)
+        .build()
 }
 
 /// Waits for the shutdown, and then for [`FLUSH_TIMEOUT`], during which webhooks send the last events.
@@ -156,7 +160,7 @@ impl Webhook {
         }
         match request.send().await {
             Ok(response) => classify(response.status()),
-            Err(error) => DeliveryOutcome::Failed(describe(&error)),
+            Err(error) => DeliveryOutcome::Failed(describe(error)),
         }
     }
 
@@ -168,17 +172,17 @@ impl Webhook {
     }
 }
 
-/// Describes `error` in our own words, followed by its innermost cause. The library's message would only say which of
-/// its layers failed.
-fn describe(error: &reqwest::Error) -> String {
+/// Returns the reason for `error` in one sentence. The library's own text names each layer that failed.
+fn describe(error: reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("the webhook did not answer within {} s", TIMEOUT.as_secs());
     }
-    let mut root: &(dyn std::error::Error + 'static) = error;
+    let error = error.without_url();
+    let what = if error.is_connect() { "cannot connect" } else { "the request failed" };
+    let mut root: &(dyn std::error::Error + 'static) = &error;
     while let Some(source) = root.source() {
         root = source;
     }
-    let what = if error.is_connect() { "cannot connect" } else { "the connection broke" };
     format!("{what}: {}", one_line(root))
 }
 
@@ -216,12 +220,13 @@ mod tests {
     async fn a_broken_connection_is_told_without_the_layers_of_the_library() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}/hook?token=secret", listener.local_addr().unwrap());
-        let send = || Client::new().post(&address).body("{}").send();
+        let client = client().unwrap();
+        let send = || client.post(&address).body("{}").send();
         let (refusal, _) = tokio::join!(send(), async { drop(listener.accept().await.unwrap()) });
-        let broken = describe(&refusal.unwrap_err());
-        assert!(broken.starts_with("the connection broke: ") && !broken.contains("secret"), "{broken}");
+        let broken = describe(refusal.unwrap_err());
+        assert!(broken.starts_with("the request failed: ") && !broken.contains("secret"), "{broken}");
         drop(listener);
-        let refused = describe(&send().await.unwrap_err());
+        let refused = describe(send().await.unwrap_err());
         assert_eq!(refused, "cannot connect: Connection refused (os error 111)");
     }
 

@@ -107,7 +107,7 @@ async fn what_finds_no_place_during_an_outage_is_counted_and_told_where_it_is_mi
     }
     let refused = server.post(labelled("no place")).await;
     assert_eq!(refused.status, 503);
-    let expected = "mark (event label) refused: the history's database is unavailable";
+    let expected = "cannot set the mark: the history's database is unavailable";
     assert!(refused.error().starts_with(expected), "{}", refused.error());
     let dropped = server.metric("framecast_history_dropped_events_total").await;
     assert_eq!(dropped, (more - QUEUE) as f64, "and not the mark, of which was told");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use framecast_hub::EventKind;
-use framecast_media::{escape_hidden, parse_flag};
+use framecast_media::{FLAG_VALUES, escape_hidden, parse_flag};
 use jiff::tz::TimeZone;
 use url::form_urlencoded;
 
@@ -196,9 +196,7 @@ impl EventRequest {
             }
             "format" => self.format = Some(value.to_owned()),
             "bom" => {
-                let has_mark = parse_flag(value);
-                self.has_byte_order_mark =
-                    has_mark.ok_or_else(|| wrong("must be 1, for CSV that Excel opens correctly, or 0"))?;
+                self.has_byte_order_mark = parse_flag(value).ok_or_else(|| wrong(FLAG_VALUES))?;
             }
             // The zone has been read already.
             _ => {}
@@ -342,7 +340,7 @@ mod tests {
         assert!(parse("bom=1").unwrap().has_byte_order_mark);
         assert!(!parse("bom=0").unwrap().has_byte_order_mark && !parse("").unwrap().has_byte_order_mark);
         let error = parse("bom=yes\u{202e}").unwrap_err().to_string();
-        assert_eq!(error, "bom=yes\\u{202e}: must be 1, for CSV that Excel opens correctly, or 0");
+        assert_eq!(error, format!("bom=yes\\u{{202e}}: {FLAG_VALUES}"));
     }
 
     #[test]
@@ -392,7 +390,7 @@ mod tests {
             ("to=99999-01-01T00:00:00Z", "to=99999-01-01T00:00:00Z: must be a time with a zone, as in"),
             (
                 "from=2026-11-23T15:00:00Z&to=2026-11-23T14:00:00Z",
-                "from=2026-11-23T15:00:00Z: `from` is after `to`; as in",
+                "from=2026-11-23T15:00:00Z: `from` is after `to`; write them like this: ",
             ),
             ("since=1h&to=2026-01-01T00:00:00Z", "to=2026-01-01T00:00:00Z: `from` is after `to`"),
             ("since=1h&from=2026-01-01T00:00:00Z", "since=1h: cannot be used with `from`"),

@@ -113,7 +113,11 @@ async fn a_mark_finds_no_place_where_what_happens_still_does() {
     let before = history.stats();
     assert!(other().is_ok());
     let stats = history.stats();
-    assert_eq!((stats.dropped, before.dropped), (0, 0), "whoever marks is told, and it is not counted");
+    assert_eq!(
+        (stats.dropped, before.dropped),
+        (0, 0),
+        "the client that marks gets the error, and the mark is not counted"
+    );
     blocking.execute_batch("ROLLBACK").unwrap();
     history.flushed().await;
     assert!(mark().is_ok());

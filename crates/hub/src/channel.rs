@@ -495,7 +495,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_suspended_channel_shows_nothing_until_a_frame_or_notice_comes() {
+    async fn a_suspended_channel_shows_nothing_until_a_frame_or_slate_comes() {
         let channel = Channel::new();
         channel.publish(frame(1));
         channel.suspend();

@@ -28,8 +28,8 @@ const MAX_RENDITIONS_PER_ADDRESS: usize = MAX_RENDITIONS / 2;
 /// The latency budget and the viewer limit of a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ViewerLimits {
-    /// The latency budget. A viewer is sent a new frame only when its link needs less than this time for the bytes that
-    /// are still in flight.
+    /// The latency budget: the time that a viewer's link can need for the bytes in flight. Each output decides which part
+    /// of the budget it uses before it holds back the next frame.
     pub latency_budget: Duration,
     /// The maximum number of viewers at once; `None` for no limit.
     pub max_viewers: Option<usize>,
@@ -160,7 +160,7 @@ impl Feed {
         self.viewer_limits
     }
 
-    /// The latency budget: how long a viewer's link can need for the bytes in flight before new frames are held back.
+    /// The latency budget: the time that a viewer's link can need for the bytes in flight.
     pub fn latency_budget(&self) -> Duration {
         self.viewer_limits.latency_budget
     }
@@ -495,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_camera_shows_nothing_in_any_channel_and_a_notice_reaches_all() {
+    fn a_lost_camera_shows_nothing_in_any_channel_and_a_slate_reaches_all() {
         let feed = feed();
         let mut small = feed.watch(small(), Delivery::Latest).unwrap();
         let channel = feed.renditions().borrow()[0].1.clone();

@@ -92,7 +92,7 @@ mod tests {
     use crate::{Channel, Delivery};
 
     async fn next_ready(ready_set: &ReadySet) -> usize {
-        soon("a bell rings", poll_fn(|cx| ready_set.poll_ready(cx))).await
+        soon("a wake-up comes", poll_fn(|cx| ready_set.poll_ready(cx))).await
     }
 
     fn none_ready(ready_set: &ReadySet) -> bool {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_channel_rings_its_own_bell_once_until_it_is_heard() {
+    async fn each_channel_wakes_its_own_handle_once_until_it_is_polled() {
         let (ready_set, front, back) = (ReadySet::default(), Channel::new(), Channel::new());
         let (at_front, at_back) = (front.subscribe(Delivery::Latest), back.subscribe(Delivery::Latest));
         let _registrations = [at_front.register(&ready_set, 1), at_back.register(&ready_set, 2)];
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bell_that_is_gone_does_not_ring() {
+    fn a_handle_that_is_dropped_does_not_wake() {
         let (ready_set, channel) = (ReadySet::default(), Channel::new());
         let subscriber = channel.subscribe(Delivery::Latest);
         let (kept, gone) = (subscriber.register(&ready_set, 1), subscriber.register(&ready_set, 2));

@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notice_stands_until_the_next_frame_and_is_not_for_readers_in_order() {
+    fn a_slate_stands_until_the_next_frame_and_is_not_for_readers_in_order() {
         let mut ring = Ring::default();
         ring.push(frame(1), 0);
         ring.put_slate(frame(99));

@@ -1,6 +1,9 @@
 //! Yes-or-no parameters of sources and of the server's own URLs.
 
-/// The value of a yes-or-no parameter: an empty text, `1`, `true`, `yes` and `on` are true; `0`, `false`, `no` and `off`
+/// What a yes-or-no parameter can be, as the end of a message about another value.
+pub const FLAG_VALUES: &str = "must have no value, or one of 1, true, yes, on, 0, false, no, off";
+
+/// Returns the value of a yes-or-no parameter: an empty text, `1`, `true`, `yes` and `on` are true; `0`, `false`, `no` and `off`
 /// are false, in any letter case. `None` for every other text.
 pub fn parse_flag(value: &str) -> Option<bool> {
     match value.to_ascii_lowercase().as_str() {

@@ -20,7 +20,7 @@ pub use bytes::Bytes;
 pub use codec::raw::{ColorRange, PixelFormat};
 pub use error::Error;
 pub use escape::{escape_hidden, escape_hidden_json, escape_hidden_multiline, is_hidden};
-pub use flag::parse_flag;
+pub use flag::{FLAG_VALUES, parse_flag};
 pub use format::{Codec, Format};
 pub use frame::Frame;
 pub use timestamp::Timestamp;

@@ -80,7 +80,7 @@ fn query_parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
 /// The value is neither yes nor no: status 400.
 pub fn query_flag(query: &str, name: &str) -> Result<Option<bool>, HttpError> {
     let Some(value) = query_parameter(query, name) else { return Ok(None) };
-    let refusal = || HttpError::bad_parameter(name, value, "must be 1 or 0");
+    let refusal = || HttpError::bad_parameter(name, value, framecast_media::FLAG_VALUES);
     framecast_media::parse_flag(value).ok_or_else(refusal).map(Some)
 }
 

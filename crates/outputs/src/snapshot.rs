@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_notice_of_the_opening_is_not_taken_for_a_picture() {
+    async fn a_slate_of_the_opening_is_not_taken_for_a_picture() {
         let server = Server::new(CameraState::Opening);
         let taken = server
             .take_while("", |feed| {

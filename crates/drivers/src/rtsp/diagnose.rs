@@ -239,8 +239,8 @@ fn no_video_error(target: &RtspTarget) -> Error {
 }
 
 fn exit_error(target: &RtspTarget, lines: &[String], how: &str) -> Error {
-    let last_words = if lines.is_empty() { "" } else { "; its error output is in the log at level debug" };
-    target.connection_error(format!("ffmpeg ended {how}{last_words}"))
+    let error_output = if lines.is_empty() { "" } else { "; its error output is in the log at level debug" };
+    target.connection_error(format!("ffmpeg ended {how}{error_output}"))
 }
 
 #[cfg(test)]

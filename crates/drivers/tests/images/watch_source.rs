@@ -234,7 +234,7 @@ async fn a_folder_that_was_replaced_ends_the_source_with_an_error() {
     std::fs::rename(album.path("in"), album.path("away")).unwrap();
     std::fs::create_dir(album.path("in")).unwrap();
     let error = source.next_frame().await.unwrap_err();
-    assert!(error.to_string().contains("another folder"), "{error}");
+    assert!(error.to_string().contains("the folder was replaced"), "{error}");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::env::{self, VarError};
 use std::ffi::OsString;
+use std::mem;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
@@ -86,7 +87,7 @@ impl Plan {
             Some(path) => (read_file(path, environment, drivers)?, vec![path.display().to_string()]),
             None => (Settings::default(), Vec::new()),
         };
-        let file_warnings = file.map(|path| file_warnings(path, &settings)).unwrap_or_default();
+        let file_warnings = file.map(|path| file_warnings(path, &mut settings)).unwrap_or_default();
         add_sources(&mut settings, &args.sources, drivers)?;
         if !args.sources.is_empty() {
             origin.push("the command line".to_owned());
@@ -165,11 +166,12 @@ fn read_file(path: &Path, environment: &Environment, drivers: &Drivers) -> anyho
 
 /// Returns warnings about the configuration file itself: keys with old names, and permissions that let other users read
 /// its secrets.
-fn file_warnings(path: &Path, settings: &Settings) -> Vec<String> {
+fn file_warnings(path: &Path, settings: &mut Settings) -> Vec<String> {
     let shown = path.display().to_string();
-    let warnings =
-        settings.old_key_warnings().iter().map(|warning| warning.clone().in_file(&shown).to_string());
-    warnings.chain(settings.permissions_warning(path)).collect()
+    // Here they get the name of the file, which the settings do not have.
+    let old_keys = mem::take(&mut settings.old_key_warnings);
+    let old_keys = old_keys.into_iter().map(|warning| warning.in_file(&shown).to_string());
+    old_keys.chain(settings.permissions_warning(path)).collect()
 }
 
 /// Adds the cameras of the command line to `settings`.

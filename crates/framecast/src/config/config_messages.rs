@@ -159,7 +159,7 @@ pub(super) fn unquoted(text: &str, at: usize) -> Option<String> {
 fn unknown_key(rest: &str) -> Option<String> {
     let mut names = rest.split('`').skip(1).step_by(2);
     let unknown = names.next()?;
-    let known: Vec<&str> = names.filter(|name| !OLD_KEYS.contains(name)).collect();
+    let known: Vec<&str> = names.filter(|name| current_name(name).is_none()).collect();
     let table = ConfigTable::with(&known);
     if let Some(place) = hint_for(unknown, table) {
         return Some(place.to_owned());
@@ -171,6 +171,9 @@ fn unknown_key(rest: &str) -> Option<String> {
         ConfigTable::Top => (CAMERA_KEYS, "to a camera, below its [[camera]]"),
     };
     // In TOML a key belongs to the table above it, which users easily overlook.
+    if let Some(name) = current_name(unknown).filter(|name| other.contains(name)) {
+        return Some(format!("`{unknown}` is now called `{name}`, and belongs {place}"));
+    }
     if other.contains(&unknown) {
         return Some(format!("`{unknown}` belongs {place}"));
     }
@@ -178,6 +181,11 @@ fn unknown_key(rest: &str) -> Option<String> {
         Some(nearest_key) => format!("unknown key `{}`; did you mean `{nearest_key}`?", redacted(unknown)),
         None => format!("unknown key `{}`; known keys: {}", redacted(unknown), known.join(", ")),
     })
+}
+
+/// Returns today's name of a key if `key` is an old one.
+fn current_name(key: &str) -> Option<&'static str> {
+    OLD_KEYS.iter().find(|(old, _)| *old == key).map(|(_, name)| *name)
 }
 
 /// Returns a hint if users often look for a setting under the key `unknown` of `table`. The hint says where the setting
@@ -251,7 +259,7 @@ mod tests {
     fn keys_of<T: serde::de::DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
         let error = toml::from_str::<T>("qqqq = 1").unwrap_err();
         let names = error.message().split('`').skip(1).step_by(2).skip(1);
-        names.filter(|name| !OLD_KEYS.contains(name)).map(str::to_owned).collect()
+        names.filter(|name| current_name(name).is_none()).map(str::to_owned).collect()
     }
 
     #[test]
@@ -290,6 +298,14 @@ mod tests {
         assert!(said("user", CAMERA_KEYS).contains("USER:PASSWORD@HOST"));
         assert!(said("password", TOP_KEYS).contains("FRAMECAST_PASSWORD"));
         assert!(said("password", WEBHOOK_KEYS).starts_with("unknown key `password`"));
+    }
+
+    #[test]
+    fn an_old_key_in_the_wrong_table_is_told_its_name_and_its_place() {
+        let known = |keys: &[&str]| keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+        let message = explain(&format!("unknown field `writers`, expected one of {}", known(CAMERA_KEYS)));
+        let expected = "`writers` is now called `writer_threads`, and belongs at the top of the file, before the first [[camera]]";
+        assert_eq!(message, expected);
     }
 
     #[test]

@@ -81,7 +81,7 @@ pub struct Settings {
     /// The cameras. The first camera is the default.
     pub cameras: Vec<CameraSettings>,
     /// A warning for each key that has an old name in the file.
-    pub(crate) old_key_warnings: Vec<ConfigError>,
+    pub old_key_warnings: Vec<ConfigError>,
 }
 
 /// The settings of one camera.
@@ -237,13 +237,8 @@ impl Settings {
         let message = "max_viewers_per_address has no effect: viewers of a UNIX socket have no address, unless \
                        trusted_proxies contains \"unix\"; max_viewers limits them";
         let counts_nobody = counts_nobody.then(|| message.to_owned());
-        counts_nobody.into_iter().chain(self.account.as_ref().and_then(Account::warning)).collect()
-    }
-
-    /// Returns a warning for each key that has an old name in the file, with line and column. The next release will
-    /// refuse old names.
-    pub fn old_key_warnings(&self) -> &[ConfigError] {
-        &self.old_key_warnings
+        let old_keys = self.old_key_warnings.iter().map(ToString::to_string);
+        old_keys.chain(counts_nobody).chain(self.account.as_ref().and_then(Account::warning)).collect()
     }
 
     /// Parses `text`, the content of a `framecast.toml`. Checks that the `drivers` accept the sources, but opens no

@@ -202,7 +202,7 @@ fn http(settings: &Settings) -> http1::Builder {
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
         .half_close(false)
-        // Some clients of the drop-in paths compare header names with these capitals.
+        // Some clients of the compat paths compare header names with these capitals.
         .title_case_headers(true);
     http
 }

@@ -124,6 +124,17 @@ fn an_address_of_another_machine_is_exit_code_1() {
 }
 
 #[test]
+fn an_old_key_is_warned_of_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("site.toml");
+    std::fs::write(&file, "listen = \"127.0.0.1:0\"\nwriters = 1\n").unwrap();
+    let mut program = Running::start(&mut framecast(&["--config", file.to_str().unwrap()]));
+    let warning = program.line_with("site.toml:2:11: `writers` is now called `writer_threads`");
+    assert!(warning.contains("WARN"), "{warning}");
+    program.terminate();
+}
+
+#[test]
 fn listening_beyond_this_machine_without_a_password_is_warned_of() {
     let mut open = Running::start(&mut framecast(&["--listen", "0.0.0.0:0", "emulated"]));
     let warning = open.line_with("anyone who can reach this machine");

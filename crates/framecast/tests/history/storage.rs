@@ -121,7 +121,7 @@ async fn where_the_default_file_is_in_use_events_are_kept_as_long_as_the_program
 }
 
 #[test]
-fn a_temporary_history_leaves_nothing_behind_whoever_still_reads() {
+fn a_temporary_history_leaves_nothing_behind_even_while_somebody_reads() {
     let folder = TempDir::new().unwrap();
     let mut program = Running::start(&mut program(folder.path(), "history = 'temporary'"));
     let address = program.address();

@@ -136,8 +136,8 @@ fn a_lost_camera_tells_why_since_when_and_until_when() {
     assert_eq!(camera["reason"], "no such device");
     assert!(camera["since"].is_string() && camera["fps"].is_null(), "{camera}");
     // Meanwhile its viewers see a slate, marked as such.
-    let notice = stream.find(|part| part.header("x-framecast-notice").is_some()).unwrap();
-    assert_eq!(notice.header("x-framecast-notice"), Some("1"));
+    let slate = stream.find(|part| part.header("x-framecast-notice").is_some()).unwrap();
+    assert_eq!(slate.header("x-framecast-notice"), Some("1"));
 }
 
 #[test]

@@ -335,7 +335,13 @@ fn a_body_that_says_nothing_to_set_is_refused_with_what_is_wrong() {
     let answer = patch(&server, PATH, &format!(r#"{{"label": "{}"}}"#, "x".repeat(64 << 10)));
     assert_eq!((answer.status, error(&answer)), (413, "the request body can have at most 64 KiB".to_owned()));
     let answer = patch(&server, &format!("{PATH}?persist=perhaps"), "{}");
-    assert_eq!((answer.status, error(&answer)), (400, "persist=perhaps: must be 1 or 0".to_owned()));
+    assert_eq!(
+        (answer.status, error(&answer)),
+        (
+            400,
+            "persist=perhaps: must have no value, or one of 1, true, yes, on, 0, false, no, off".to_owned()
+        )
+    );
 }
 
 #[test]

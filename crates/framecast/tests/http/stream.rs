@@ -129,12 +129,31 @@ fn a_bad_parameter_is_400_with_its_range() {
         ("/video_feed?height=100000", "height=100000: must be pixels from 16 to 8192"),
         ("/snapshot.jpg?width=abc", "width=abc: must be pixels from 16 to 8192"),
         ("/snapshot.jpg?quality=0", "quality=0: must be a whole number from 1 to 100"),
-        ("/video_feed?advance_headers=2", "advance_headers=2: must be 1 or 0"),
     ] {
         let answer = server.get(path);
         assert_eq!((answer.status, error(&answer).as_str()), (400, expected), "{path}");
     }
     assert_eq!(server.json("/api/cameras/front")["opened"], 0);
+}
+
+#[test]
+fn yes_and_no_have_the_same_spellings_in_all_addresses() {
+    const PROBLEM: &str = "must have no value, or one of 1, true, yes, on, 0, false, no, off";
+    let server = Server::with(|_| {});
+    for (path, name) in [
+        ("/", "embed"),
+        ("/cameras/front", "embed"),
+        ("/video_feed", "adapt"),
+        ("/cameras/front/stream.mjpg", "advance_headers"),
+        ("/api/events.csv", "bom"),
+    ] {
+        for value in ["", "=", "=1", "=true", "=yes", "=on", "=0", "=false", "=no", "=off", "=On"] {
+            let answer = server.ask(&format!("HEAD {path}?{name}{value}"), &[]);
+            assert_eq!(answer.status, 200, "{path}?{name}{value}");
+        }
+        let answer = server.get(&format!("{path}?{name}=perhaps"));
+        assert_eq!((answer.status, error(&answer)), (400, format!("{name}=perhaps: {PROBLEM}")), "{path}");
+    }
 }
 
 #[test]

@@ -251,7 +251,7 @@ async fn viewers_are_told_of_pictures_that_come_and_cannot_be_encoded() {
 }
 
 #[tokio::test]
-async fn a_notice_is_not_counted_as_an_encoded_picture() {
+async fn a_slate_is_not_counted_as_an_encoded_picture() {
     let camera = Camera::new("door", PLAY);
     camera.act(crate::camera::Act::Deaf);
     let mut settings = settings(&[&camera]);

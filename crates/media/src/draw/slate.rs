@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notice_is_as_large_as_asked_within_its_bounds() {
+    fn a_slate_is_as_large_as_asked_within_its_bounds() {
         for (asked, drawn) in [((640, 480), (640, 480)), ((0, 9000), (320, 4096)), ((4000, 1), (4000, 180))] {
             let picture = slate(&lost(asked.0, asked.1));
             assert_eq!((picture.width_px(), picture.height_px()), drawn);

@@ -189,7 +189,7 @@ async fn a_rate_is_kept_without_drift_and_with_the_newest_pictures() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_notice_is_marked_and_what_must_not_pass_for_live_is_not_sent() {
+async fn a_slate_is_marked_and_what_must_not_pass_for_live_is_not_sent() {
     let server = Server::new();
     let mut client = server.client().await;
     server.door.publish(frame(1));

@@ -40,7 +40,7 @@ use stream_client::StreamClients;
 /// The `Expires` date that mjpg-streamer and uStreamer send with live pictures.
 const EXPIRES: &str = "Mon, 3 Jan 2000 12:34:56 GMT";
 
-/// The state that the handlers of the drop-in paths (the paths of other servers) share. Cheap to clone.
+/// The state that the handlers of the compat paths (the paths of other servers) share. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Compat {
     context: Context,
@@ -52,7 +52,7 @@ pub(super) struct Compat {
     shutdown: CancellationToken,
 }
 
-/// Returns the routes of all drop-in paths except `/?action=`, which [`with_actions`] adds.
+/// Returns the routes of all compat paths except `/?action=`, which [`with_actions`] adds.
 pub(super) fn routes(compat: &Compat) -> Router {
     let mut router = Router::new()
         // uStreamer; POST is mjpg-streamer's.
@@ -115,7 +115,7 @@ async fn action(State(compat): State<Compat>, request: Request, next: Next) -> R
     }
 }
 
-/// Refuses `/?action=…` if the drop-in paths are turned off. Without this error, the client would get our web page,
+/// Refuses `/?action=…` if the compat paths are turned off. Without this error, the client would get our web page,
 /// which would look like a fault.
 pub(super) async fn refuse_actions(request: Request, next: Next) -> Response {
     if action_parameter(&CompatQuery::parse(request.uri().query()), &request).is_none() {
@@ -242,7 +242,7 @@ fn insert(response: &mut Response, name: &'static str, value: &str) {
     response.headers_mut().insert(HeaderName::from_static(name), value);
 }
 
-/// Returns `body` as JSON, with the content type that the clients of a drop-in path expect.
+/// Returns `body` as JSON, with the content type that the clients of a compat path expect.
 fn json(content_type: &'static str, body: &impl serde::Serialize) -> Response {
     let text = serde_json::to_string(body).expect("plain structures have a JSON form");
     let head = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")];

@@ -1,4 +1,4 @@
-//! The parameters of a request on a drop-in path (a path of another camera server, such as uStreamer), parsed by the
+//! The parameters of a request on a compat path (a path of another camera server, such as uStreamer), parsed by the
 //! rules of those servers.
 
 use super::super::path_encoding;

@@ -89,8 +89,7 @@ pub(super) async fn options() -> impl IntoResponse {
 pub(super) async fn post(State(context): State<Context>, request: Request) -> Result<Response, HttpError> {
     let per_minute = context.settings.marks_per_minute;
     if per_minute == 0 {
-        let message =
-            "marks (event labels) are turned off: marks_per_minute is 0 in the configuration".to_owned();
+        let message = "marks are turned off: marks_per_minute is 0 in the configuration".to_owned();
         return Err(HttpError { status: StatusCode::FORBIDDEN, message });
     }
     let (head, body) = request.into_parts();
@@ -106,7 +105,7 @@ pub(super) async fn post(State(context): State<Context>, request: Request) -> Re
         && let Err(wait) = context.mark_limiter.take(source, per_minute, Instant::now())
     {
         let message = format!(
-            "mark (event label) refused: rate limit reached ({per_minute} marks a minute for an address, \
+            "cannot set the mark: rate limit reached ({per_minute} marks a minute for an address, \
              {PROXY_FACTOR} times as many for all clients of a proxy). Try again later, or raise \
              marks_per_minute"
         );
@@ -114,7 +113,7 @@ pub(super) async fn post(State(context): State<Context>, request: Request) -> Re
     }
     let record_error = |error: RecordError| HttpError {
         status: StatusCode::SERVICE_UNAVAILABLE,
-        message: format!("mark (event label) refused: {error}"),
+        message: format!("cannot set the mark: {error}"),
     };
     let history = &context.history.history;
     // If the database was unavailable just now, the mark most likely has to wait.
@@ -125,7 +124,7 @@ pub(super) async fn post(State(context): State<Context>, request: Request) -> Re
         Ok(true) if history.is_in_memory() => StatusCode::ACCEPTED,
         Ok(true) => StatusCode::CREATED,
         Ok(false) => {
-            let message = "mark (event label) refused: the server is shutting down".to_owned();
+            let message = "cannot set the mark: the server is shutting down".to_owned();
             return Err(HttpError { status: StatusCode::SERVICE_UNAVAILABLE, message });
         }
         Err(_) => StatusCode::ACCEPTED,

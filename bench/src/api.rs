@@ -1,4 +1,4 @@
-//! Queries the HTTP API of the Framecast that is being measured.
+//! Queries the HTTP API of the Framecast server that is being measured.
 
 use std::{
     io::{Read as _, Write as _},
@@ -13,7 +13,7 @@ use serde_json::Value;
 /// thousand for each camera.
 const ANSWER_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The maximum time in which the server must respond.
+/// How long to wait for a response.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Requests `path` from `server` and returns the JSON of the response.

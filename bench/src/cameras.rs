@@ -1,9 +1,9 @@
-//! Measures what reading network cameras costs: a Framecast keeps many `http:` streams open all the time. Several
-//! Framecasts are compared in turns.
+//! Measures what it costs Framecast to read network cameras: Framecast keeps many `http:` streams open all the time. If
+//! several Framecast programs are given, they are measured one after the other in each pass.
 //!
-//! The ceiling server simulates the cameras on the CPU of the load generator; each camera is a separate connection to
-//! it. There are no viewers, so the run measures only how pictures get into Framecast, not how they are sent to
-//! viewers.
+//! The ceiling server (a minimal streaming server, which is part of this program) simulates the cameras, on the CPU of
+//! the load generator. Each camera is a separate connection to the ceiling server. There are no viewers, so the run
+//! measures only how pictures get into Framecast, not how they are sent to viewers.
 
 use std::{
     fmt::Write as _,
@@ -23,19 +23,19 @@ use crate::{
     stats::Spread,
 };
 
-/// The share of frames that each camera must deliver: 29 of 30. One frame fewer is allowed, because a window begins and
-/// ends between two frames.
+/// The share of the sent frames that must arrive from each camera: 29 of 30. One frame fewer is allowed, because a
+/// measured window begins and ends between two frames.
 const MIN_SHARE: f64 = 29.0 / 30.0;
 
-/// The maximum time until all cameras have delivered their first picture.
+/// How long to wait until each camera has delivered its first picture.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 const POLL: Duration = Duration::from_millis(50);
 
-/// The time between the first picture of the last camera and the start of the window.
+/// The pause from the moment when every camera has delivered a picture until the measurement starts.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// The options: the number of cameras, and the passes.
+/// The options of the command `cameras`: the number of cameras and of passes.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -55,23 +55,25 @@ struct Outcome {
     runs: Vec<Run>,
 }
 
-/// The results of one server in one time window.
+/// The results of one server in one measurement.
 #[derive(Debug, Serialize)]
 struct Run {
     pass: u32,
     server: String,
-    /// Length of the window in which the frames were counted, in seconds.
+    /// Length of the measurement in seconds.
     seconds: f64,
-    /// CPU seconds that the server's process used per second.
+    /// CPU seconds that the server's process used, per second of the measurement.
     cpu_share: f64,
-    /// CPU microseconds for each frame that the server received.
+    /// CPU microseconds that the server's process used for each frame that it received from a camera.
     cpu_us_per_frame: f64,
-    /// Share of the window in which the server's threads waited because other processes used the CPU.
+    /// Seconds that the server's threads together waited for a CPU that other processes used, per second of the
+    /// measurement.
     waited_share: f64,
     rss_kib: u64,
-    /// Frames per second of each camera, in ascending order.
+    /// Frames per second that arrived from each camera, in ascending order.
     fps: Vec<f64>,
-    /// Number of rejected pictures and of repeated openings, over all cameras. The number is zero in a valid run.
+    /// Number of broken pictures, plus the number of times that a camera's stream had to be opened again, over all
+    /// cameras. The number is zero in a valid run.
     faults: u64,
 }
 
@@ -80,18 +82,18 @@ impl Run {
         self.fps.first().copied().unwrap_or_default()
     }
 
-    /// Returns whether the slowest camera delivered enough frames, when the cameras send `fps` frames per second.
+    /// Returns whether enough frames arrived from the slowest camera. `fps` is the rate at which the cameras send.
     fn is_at_pace(&self, fps: f64) -> bool {
         self.fps_min() * self.seconds + 1.0 >= MIN_SHARE * fps * self.seconds
     }
 }
 
-/// Measures, and prints and writes the report.
+/// Measures, prints the report and, if `--out` names a folder, writes the report to that folder.
 ///
 /// # Errors
 ///
-/// `--server` is missing. A server does not start or does not read its cameras. A camera delivers too few or broken
-/// frames, or had to be opened again. The folder for the report cannot be written.
+/// `--server` is missing. A server does not start or does not read its cameras. Too few frames or broken frames arrive
+/// from a camera, or its stream had to be opened again. The report cannot be written to the folder.
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(
         !options.setup.server.is_empty(),
@@ -165,7 +167,7 @@ fn measure(options: &Options, setup: &Setup, candidate: &Candidate, pass: u32) -
     })
 }
 
-/// Waits until each of `count` cameras has delivered a picture.
+/// Waits until the server has received a picture from each of its `count` cameras.
 fn await_pictures(server: SocketAddr, count: usize) -> Result<()> {
     let give_up = Instant::now() + TIMEOUT;
     loop {
@@ -180,11 +182,11 @@ fn await_pictures(server: SocketAddr, count: usize) -> Result<()> {
     }
 }
 
-/// What a server reports about its cameras at one moment.
+/// The counts that a server's `/api/cameras` reports at one moment.
 #[derive(Debug)]
 struct CameraCounts {
     at: Instant,
-    /// Number of pictures of each camera since the server started.
+    /// Number of pictures that the server has received from each camera since the server started.
     frames: Vec<u64>,
     faults: u64,
 }
@@ -209,7 +211,7 @@ impl CameraCounts {
         self.at.duration_since(earlier.at).as_secs_f64()
     }
 
-    /// Returns the frames per second of each camera since `earlier`.
+    /// Returns, for each camera, the frames per second between `earlier` and these counts.
     fn fps_since(&self, earlier: &Self) -> Vec<f64> {
         let seconds = self.seconds_since(earlier);
         self.frames

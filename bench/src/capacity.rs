@@ -1,8 +1,8 @@
-//! Measures how many viewers one core sustains at the full frame rate: a search in steps, in which the servers take
-//! turns.
+//! Measures how many viewers one core can serve at the full frame rate. The number of viewers is searched in steps. If
+//! several servers are given, they are measured one after the other in each pass.
 //!
-//! A server sustains a number of viewers if the median viewer receives the full rate and the slowest viewer receives at
-//! least 29 of 30 frames. The first pass searches in large steps; each further pass starts at the result of the
+//! A server can serve a number of viewers if the median viewer receives the full rate and the slowest viewer receives
+//! at least 29 of 30 frames. The first pass searches in large steps; each further pass starts at the result of the
 //! previous pass.
 
 use std::{collections::BTreeMap, fmt::Write as _};
@@ -18,14 +18,14 @@ use crate::{
     stats::Spread,
 };
 
-/// The share of frames that counts as the full rate for the median viewer. The share is below 1, because the window can
-/// miss a frame at each end.
+/// The share of the sent frames that the median viewer must receive. The share is below 1, because the measured window
+/// can miss a frame at each end.
 const FULL_RATE: f64 = 0.99;
 
-/// The share of frames that the slowest viewer must receive: 29 of 30.
+/// The share of the sent frames that the slowest viewer must receive: 29 of 30.
 const MIN_SLOWEST_SHARE: f64 = 29.0 / 30.0;
 
-/// The options: where to search.
+/// The options of the command `capacity`: where the search begins and ends, and its precision.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -50,7 +50,7 @@ struct Outcome {
     runs: Vec<Run>,
 }
 
-/// The largest number of viewers that a server sustained in a pass.
+/// The largest number of viewers that a server could serve at the full rate, as found in one pass.
 #[derive(Debug, Serialize)]
 struct Run {
     pass: u32,
@@ -59,12 +59,12 @@ struct Run {
     report: Report,
 }
 
-/// Searches, and prints and writes the report.
+/// Searches, prints the report and, if `--out` names a folder, writes the report to that folder.
 ///
 /// # Errors
 ///
-/// A server does not start or serve, or does not sustain a single viewer. Pictures are torn. The folder for the report
-/// cannot be written.
+/// A server does not start or does not respond, or cannot serve a single viewer at the full rate. Pictures arrive
+/// broken or out of order, or the server closes a connection. The report cannot be written to the folder.
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(options.from <= options.to, "--from must not be greater than --to");
     let setup = Setup::new(&options.setup)?;
@@ -89,8 +89,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     report::ensure_intact(outcome.runs.iter().map(|run| &run.report))
 }
 
-/// Measures the server with this many viewers. Returns what the viewers received, or `None` if the server did not
-/// sustain them.
+/// Measures the server `candidate` with this many viewers. Returns what the viewers received, or `None` if some viewers
+/// did not receive the full frame rate.
 fn attempt(options: &Options, setup: &Setup, candidate: &Candidate, viewers: u32) -> Result<Option<Report>> {
     let server = setup.start(candidate)?;
     let load = load::Options::full(server.url(), viewers as usize, options.passes.seconds, server.pid());
@@ -107,8 +107,9 @@ fn attempt(options: &Options, setup: &Setup, candidate: &Candidate, viewers: u32
     Ok(holds.then_some(report))
 }
 
-/// Begins at `--from` viewers. Increases the number of viewers by half until the server fails, or halves it until the
-/// server succeeds, and then bisects between success and failure.
+/// Finds the largest number of viewers that receive the full frame rate. Begins at `--from` viewers. If that is too
+/// many, halves the number until the server can serve them; then adds half as many again until it cannot. Then bisects
+/// between the last two. Returns the number, and the report of its measurement.
 fn search(
     options: &Options,
     mut attempt: impl FnMut(u32) -> Result<Option<Report>>,
@@ -140,8 +141,9 @@ fn search(
     Ok(best)
 }
 
-/// Starts at the result of the previous pass and changes the number of viewers by one step at a time. If the server
-/// succeeds, the number of viewers goes up until the server fails; otherwise it goes down until the server succeeds.
+/// Finds the largest number of viewers that receive the full frame rate, beginning at `near`, the result of the
+/// previous pass. If the server can serve `near` viewers, increases the number by small steps until it cannot.
+/// Otherwise decreases the number until it can. Returns the number, and the report of its measurement.
 fn search_near(
     options: &Options,
     near: u32,

@@ -1,11 +1,11 @@
-//! The ceiling server: a reference server of Motion JPEG that does only the minimum on this machine. Its results are
-//! the upper limit with which Framecast is compared.
+//! The ceiling server: a reference server of Motion JPEG that does only the minimum. Its results are an upper limit for
+//! what Framecast can reach on the same machine.
 //!
-//! The server has one thread and one epoll. Each frame becomes one contiguous buffer (part head, JPEG, next boundary),
-//! which is built once. Each viewer costs one non-blocking `send` of this buffer. Only if `send` takes just a part of
-//! the buffer does the server poll the viewer's socket for room. It finishes the partly sent frame first, then sends
-//! the newest frame. The server parses no request, checks no access and serves one stream: nothing that a real server
-//! must do besides sending belongs here.
+//! The server has one thread and one epoll. Each picture becomes one contiguous buffer (multipart header lines, JPEG,
+//! next boundary), which is built once for all viewers. Each viewer costs one non-blocking `send` of this buffer. If
+//! `send` takes only a part of the buffer, the server polls the viewer's socket for room. It first finishes the picture
+//! that was sent in part, then sends the newest picture. The server parses no request, checks no access and serves one
+//! stream: nothing that a real server must do besides sending belongs here.
 
 use std::{
     fs,
@@ -50,7 +50,7 @@ pub(crate) struct Options {
     /// Folder of JPEG files, sent in a loop in the order of their names.
     #[arg(long)]
     pictures: PathBuf,
-    /// Frames per second.
+    /// Frames per second to send.
     #[arg(long, default_value_t = 30)]
     fps: u32,
     /// Number of seconds after which the server stops.
@@ -58,11 +58,11 @@ pub(crate) struct Options {
     seconds: u64,
 }
 
-/// Runs the server until its time is over.
+/// Runs the server for the number of seconds that the options give.
 ///
 /// # Errors
 ///
-/// There are no pictures, the address is in use, or a system call fails that does not concern a single viewer.
+/// The folder contains no pictures, the address is in use, or a system call that concerns all viewers fails.
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!((1..=1000).contains(&options.fps), "--fps must be between 1 and 1000");
     proc::raise_descriptor_limit();
@@ -85,7 +85,7 @@ fn read_pictures(dir: &Path) -> Result<Vec<Vec<u8>>> {
     paths.iter().map(|path| fs::read(path).with_context(context)).collect()
 }
 
-/// One frame in the form that every viewer receives.
+/// One picture as the bytes that every viewer receives: multipart header lines, JPEG, next boundary.
 #[derive(Debug)]
 struct PackedFrame {
     number: u64,
@@ -114,11 +114,11 @@ struct CeilingViewer {
 
 #[derive(Debug)]
 enum Phase {
-    /// The request of the viewer is incomplete. The value is the bytes so far.
+    /// The viewer's HTTP request is still incomplete. The value contains the bytes that have arrived so far.
     Asking(Vec<u8>),
-    /// The viewer has received the whole frame with this number.
+    /// All bytes of the picture with this number have been sent to the viewer.
     Idle(u64),
-    /// The viewer has received this many bytes of the frame, and its socket is polled for room.
+    /// Only this many bytes of the picture have been sent to the viewer. Its socket is polled for room for more bytes.
     PartlySent(Rc<PackedFrame>, usize),
 }
 
@@ -225,7 +225,7 @@ impl Ceiling {
         }
     }
 
-    /// Sends the response head and the current frame to a viewer.
+    /// Sends the response head and the newest picture to the viewer in `slot`.
     fn accept_viewer(&mut self, slot: usize) {
         let Some(viewer) = &mut self.viewers[slot] else {
             return;
@@ -239,8 +239,8 @@ impl Ceiling {
         self.advance(slot, false);
     }
 
-    /// Sends the rest of a partly sent frame to the viewer, and then the newest frame if the viewer does not have it
-    /// yet.
+    /// Sends the viewer the rest of a picture that was sent in part. Then sends the newest picture, unless the viewer
+    /// already has it.
     fn advance(&mut self, slot: usize, is_watched_for_room: bool) {
         loop {
             let Some(viewer) = &mut self.viewers[slot] else {
@@ -292,7 +292,8 @@ fn send(stream: &TcpStream, bytes: &[u8]) -> Result<usize, Errno> {
     rustix::net::send(stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
 }
 
-/// Reads more of the request. Returns true once the head of the request is complete.
+/// Reads the bytes that have arrived and appends them to `request`. Returns true once the head of the request is
+/// complete.
 fn read_request(stream: &TcpStream, request: &mut Vec<u8>) -> Result<bool, Errno> {
     let mut piece = [0; 1024];
     match rustix::net::recv(stream, &mut piece, RecvFlags::DONTWAIT) {

@@ -1,6 +1,6 @@
-//! Measures many short visits per second: viewers that connect, receive one picture and leave, while other viewers (the
-//! steady viewers) stay connected. The results are how long each visit waits for its picture, and whether the steady
-//! viewers suffer.
+//! Measures many short visits per second: each visitor connects, receives one picture and leaves. Other viewers (called
+//! steady) stay connected all the time. The results are how long each visitor waits for a picture, and how much less
+//! the steady viewers receive during the visits than without them.
 
 use std::{
     collections::HashMap,
@@ -30,15 +30,15 @@ use crate::{
     stats::{Spread, percentile},
 };
 
-/// The number that identifies events of the steady viewers on the epoll.
+/// The epoll token of events for the viewers that stay connected; every other token is the number of a short visit.
 const STEADY: u64 = u64::MAX;
 
-/// The time after which a visit without a picture has failed.
+/// How long a visitor waits for a picture before the visit counts as failed.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 const SCRATCH_BYTES: usize = 256 * 1024;
 
-/// The options: the rate of short visits, and the number of viewers that stay connected.
+/// The options of the command `churn`: the rate of short visits, and the number of viewers that stay connected.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -65,34 +65,36 @@ struct Outcome {
 struct Run {
     pass: u32,
     server: String,
-    /// The results of the steady viewers without short visits.
+    /// What the viewers that stay connected received before the short visits began.
     alone: Report,
-    /// The results of the steady viewers during the short visits.
+    /// What the viewers that stay connected received during the short visits.
     beside: Report,
     guests: ShortViewers,
 }
 
-/// The results of the short visits.
+/// The results of all short visits of one measurement.
 #[derive(Debug, Serialize)]
 struct ShortViewers {
     /// Number of visits that received a picture.
     served: usize,
-    /// Number of visits that could not connect, that the server closed, or that received no picture within 5 s.
+    /// Number of visits that could not connect, whose connection the server closed, or that received no picture within
+    /// 5 s.
     failed: usize,
-    /// Number of torn pictures among the pictures of the visits.
+    /// Number of pictures that arrived without the start or the end of a JPEG, over all visits.
     torn: u64,
-    /// The median time from the start of connecting to the last byte of the first picture, in milliseconds.
+    /// The median time of a visit, from the start of connecting to the last byte of the first picture, in milliseconds.
     first_p50_ms: f64,
     first_p95_ms: f64,
     first_p99_ms: f64,
     first_max_ms: f64,
 }
 
-/// Measures, and prints and writes the report.
+/// Measures, prints the report and, if `--out` names a folder, writes the report to that folder.
 ///
 /// # Errors
 ///
-/// A server does not start or serve, pictures are torn, or the folder for the report cannot be written.
+/// A server does not start or does not respond. A short visit fails. Pictures arrive broken or out of order, or the
+/// server closes the connection of a viewer. The report cannot be written to the folder.
 pub(crate) fn run(options: &Options) -> Result<()> {
     proc::raise_descriptor_limit();
     let setup = Setup::new(&options.setup)?;
@@ -139,13 +141,13 @@ fn measure(options: &Options, server: &Server) -> Result<(Report, Report, ShortV
     Ok((alone, beside, churn.guests()))
 }
 
-/// The short visits and the steady viewers, on one epoll.
+/// The short visits, and the viewers that stay connected, on one epoll.
 struct Churn {
     address: SocketAddr,
     path: String,
     steady: Load,
     epoll: std::os::fd::OwnedFd,
-    /// The visits that have not received a picture yet, and the time when each began to connect.
+    /// The visits that have not received a picture yet, by number, each with the time when it began to connect.
     here: HashMap<u64, (Viewer, Instant)>,
     came: u64,
     failed: usize,
@@ -186,7 +188,8 @@ impl Churn {
         Ok(())
     }
 
-    /// Waits for the remaining visits. Visits that take too long count as failed.
+    /// Waits until the visits that have begun receive their pictures. Visits without a picture after 5 s count as
+    /// failed.
     fn finish_pending(&mut self) -> Result<()> {
         let give_up = Instant::now() + TIMEOUT;
         while !self.here.is_empty() && Instant::now() < give_up {
@@ -224,7 +227,8 @@ impl Churn {
         Ok(())
     }
 
-    /// Reads the bytes that have arrived for a visit. The visit ends with its first picture.
+    /// Reads the bytes that have arrived for the visit with this number. The visit ends once a whole picture has
+    /// arrived.
     fn read(&mut self, short_viewer: u64) -> Result<()> {
         let Some((viewer, began)) = self.here.get_mut(&short_viewer) else {
             return Ok(());

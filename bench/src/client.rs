@@ -1,9 +1,9 @@
-//! One viewer of the load generator: a connection, and the data received over it.
+//! One simulated viewer: a connection to a server, and counts of the data received over it.
 //!
-//! Bytes go from the socket through the parser of the response head and, if the body is chunked, through the chunk
-//! parser to the part parser. By default the kernel discards the middle of each picture without a copy (`MSG_TRUNC`),
-//! so that one core can simulate hundreds of viewers. The heads, the first KiB and the last two bytes of every picture
-//! are always read.
+//! Bytes go from the socket through the parser of the response head, then through the parser of HTTP chunks if the body
+//! is chunked, then through the parser of the multipart stream. By default the kernel discards the middle of each
+//! picture without a copy (`MSG_TRUNC`), so that one core can simulate hundreds of viewers. The multipart header lines,
+//! and the first KiB and the last two bytes of every picture, are always read.
 
 use std::{
     io::Write as _,
@@ -20,46 +20,46 @@ use crate::{
     proc,
 };
 
-/// The size of one read if the kernel discards the pictures without a copy. It is enough for the head of a part and the
-/// first KiB of a picture, which are always read.
+/// The size in bytes of each read of data that must be copied, if the kernel discards the other bytes of the pictures.
+/// It is enough for the multipart header lines and the first KiB of a picture.
 const HEAD_READ_BYTES: usize = 1024;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a viewer does with the bytes of its pictures.
+/// What a simulated viewer does with the bytes of the pictures that arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bodies {
-    /// Let the kernel discard the bytes without a copy.
+    /// Lets the kernel discard the bytes without a copy.
     Drop,
-    /// Copy all bytes, as a browser does.
+    /// Copies all bytes to user space, as a browser does.
     Read,
 }
 
-/// A connected viewer.
+/// A simulated viewer that is connected to a server.
 #[derive(Debug)]
 pub(crate) struct Viewer {
     stream: TcpStream,
     body: ResponseBody,
-    /// What the viewer has received since the counts were last reset.
+    /// What the viewer has received since the measurement began.
     pub(crate) seen: Seen,
     newest_us: u64,
 }
 
-/// What a viewer has received.
+/// Counts of what one viewer has received.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Seen {
     /// Number of bytes read from the socket.
     pub(crate) bytes: u64,
     /// Number of whole pictures, repeated pictures included.
     pub(crate) frames: u64,
-    /// Number of pictures that were sent again, with the timestamp of the previous picture.
+    /// Number of pictures whose timestamp equals that of the newest picture received before.
     pub(crate) repeats: u64,
-    /// Number of pictures that are older than an earlier picture.
+    /// Number of pictures whose timestamp is older than that of an earlier picture.
     pub(crate) reordered: u64,
-    /// Number of pictures without SOI at the start or EOI at the end.
+    /// Number of pictures that do not start with the JPEG marker SOI or do not end with EOI.
     pub(crate) corrupt: u64,
-    /// For each picture, its age from the capture to its last byte, and the time when its last byte arrived. Both are
-    /// in microseconds.
+    /// For each picture that is newer than all before, its age on arrival (the time from capture to the last byte), and
+    /// the time since 1970 when its last byte arrived. Both are in microseconds.
     pub(crate) ages_us: Vec<(u64, u64)>,
 }
 
@@ -70,7 +70,7 @@ enum ResponseBody {
     Chunked(Chunks, Parts),
 }
 
-/// The result of a read.
+/// The result of reading from a viewer's socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReadOutcome {
     /// This many bytes were read, and the connection is still open.
@@ -100,16 +100,16 @@ impl Viewer {
         })
     }
 
-    /// Returns the socket, for polling.
+    /// Returns the socket, so that the caller can poll it.
     pub(crate) fn socket(&self) -> &TcpStream {
         &self.stream
     }
 
-    /// Reads the bytes that have arrived, but at most `limit` bytes. `scratch` is the read buffer.
+    /// Reads and parses the bytes that have arrived, but at most `limit` bytes. `scratch` is the buffer for the read.
     ///
     /// # Errors
     ///
-    /// The response is not a stream of pictures.
+    /// The response is not a multipart stream with status 200, or the stream is malformed.
     pub(crate) fn read(&mut self, bodies: Bodies, limit: usize, scratch: &mut [u8]) -> Result<ReadOutcome> {
         let mut taken = 0;
         while taken < limit {

@@ -1,7 +1,8 @@
-//! The main command: compares Framecast with the ceiling server, in turns, and prints tables.
+//! The main command: compares Framecast with the ceiling server (a minimal reference server, which is part of this
+//! program). The servers are measured one after the other in each pass. The results are tables.
 //!
-//! Each measurement starts a new server process, so that the memory belongs to that run only. The server runs on one
-//! CPU and the load generator on another.
+//! Each measurement starts a new server process, so that the measured memory belongs to that measurement only. The
+//! server runs on one CPU and the load generator on another.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::{
     table,
 };
 
-/// The options: what to compare, and for how long.
+/// The options of the command `compare`: which servers and numbers of viewers, and for how long.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -44,18 +45,18 @@ impl Options {
     }
 }
 
-/// The results of the comparison.
+/// The results of a comparison of several servers.
 #[derive(Debug, Serialize)]
 pub(crate) struct Comparison {
     #[serde(flatten)]
     pub(crate) about: RunContext,
-    /// The options of the comparison.
+    /// The numbers of viewers, the number of passes, and the durations.
     pub(crate) method: Method,
-    /// The runs of all servers.
+    /// The measurements of all servers.
     pub(crate) runs: Vec<Run>,
 }
 
-/// How many viewers were measured, how often and for how long.
+/// The options of a comparison: which numbers of viewers were measured, how often and for how long.
 #[derive(Debug, Serialize)]
 pub(crate) struct Method {
     pub(crate) viewers: Vec<usize>,
@@ -64,7 +65,7 @@ pub(crate) struct Method {
     pub(crate) warmup_seconds: f64,
 }
 
-/// One measurement.
+/// One measurement of one server with one number of viewers.
 #[derive(Debug, Serialize)]
 pub(crate) struct Run {
     pub(crate) pass: u32,
@@ -73,11 +74,12 @@ pub(crate) struct Run {
     pub(crate) report: Report,
 }
 
-/// Measures, prints the tables, and writes them to the folder if one is given.
+/// Measures, prints the tables and, if `--out` names a folder, writes them to that folder.
 ///
 /// # Errors
 ///
-/// A server does not start or serve, or the folder for the report cannot be written.
+/// A server does not start or does not respond. Pictures arrive broken or out of order, or the server closes the
+/// connection of a viewer. The tables cannot be written to the folder.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let comparison = compare(options)?;
     let markdown = table::markdown(&comparison);

@@ -1,7 +1,7 @@
-//! Parses the HTTP framing of a response: the response head, and the chunks of an HTTP/1.1 body.
+//! Parses HTTP responses: the head, and the chunks of an HTTP/1.1 body.
 //!
-//! Both parsers accept bytes in pieces of any size and limit the memory that they use. Pictures and sockets do not
-//! belong in this module.
+//! Both parsers accept bytes in pieces of any size, and use little memory. This module knows neither pictures nor
+//! sockets.
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -11,25 +11,26 @@ const HEAD_LIMIT_BYTES: usize = 16 * 1024;
 /// The maximum length in bytes of the line that contains a chunk's size, including extensions.
 const CHUNK_LINE_LIMIT_BYTES: usize = 256;
 
-/// Collects the bytes of a response head until its empty line.
+/// Collects the bytes of a response head until the empty line at its end has arrived.
 #[derive(Debug, Default)]
 pub(crate) struct HeadReader {
     seen: Vec<u8>,
 }
 
-/// The properties of a response head that matter to a reader of multipart pictures.
+/// What a reader of a multipart stream must know from a response head.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Head {
-    /// Whether the body is chunked. If not, the body lasts until the server closes the connection.
+    /// Whether the body has HTTP chunks. If not, the body lasts until the server closes the connection.
     pub(crate) chunked: bool,
 }
 
 impl HeadReader {
-    /// Reads the next bytes. Once the head is complete, returns the head and how many bytes of `input` belonged to it.
+    /// Takes the next bytes of the response. Returns `None` while the head is incomplete. Otherwise returns the head,
+    /// and how many bytes of `input` belonged to it.
     ///
     /// # Errors
     ///
-    /// The head is too long, the status is not 200, or the body is not multipart.
+    /// The head is too long, the status code is not 200, or the body is not multipart.
     pub(crate) fn feed(&mut self, input: &[u8]) -> Result<Option<(Head, usize)>> {
         let before = self.seen.len();
         self.seen.extend_from_slice(input);
@@ -66,7 +67,7 @@ fn parse_head(text: &str) -> Result<Head> {
     Ok(Head { chunked })
 }
 
-/// Removes the chunk framing from a body.
+/// Removes the HTTP chunk framing from a body, which arrives in pieces.
 #[derive(Debug, Default)]
 pub(crate) struct Chunks {
     state: ChunkState,
@@ -91,18 +92,21 @@ impl Chunks {
         }
     }
 
-    /// Records that the kernel discarded the next `count` bytes of the current chunk without a copy.
+    /// Records that the kernel discarded the next `count` bytes of the current chunk, so that they are not passed to
+    /// [`feed`](Self::feed).
     pub(crate) fn dropped(&mut self, count: usize) {
         if let ChunkState::Data(left) = self.state {
             self.state = after_data(left.saturating_sub(count));
         }
     }
 
-    /// Passes the data in `input` to `data`, piece by piece.
+    /// Removes the chunk framing from the bytes `input`, and calls `data` with each piece of the body that they
+    /// contain.
     ///
     /// # Errors
     ///
-    /// The size of a chunk is not a hexadecimal number, or data exceeds its chunk. Errors of `data` are returned too.
+    /// The size of a chunk is not a hexadecimal number, or a chunk contains more data than its size. Errors of the
+    /// function `data` are returned too.
     pub(crate) fn feed(&mut self, mut input: &[u8], mut data: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         while !input.is_empty() {
             match self.state {
@@ -157,7 +161,7 @@ fn after_data(left: usize) -> ChunkState {
     }
 }
 
-/// Returns the position of the first `needle` in `haystack`.
+/// Returns the position of the first `needle` in `haystack`; `None` if there is none.
 pub(crate) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }

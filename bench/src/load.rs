@@ -1,9 +1,9 @@
-//! The load generator: viewers on one thread and one epoll, and measurements of the viewers and of the server's process
-//! in a time window.
+//! The load generator: simulated viewers on one thread and one epoll. Within a time window, it measures what the
+//! viewers receive and what the server's process uses.
 //!
-//! There are three kinds of viewers. Full viewers read as fast as pictures arrive, slow viewers read a fixed number of
-//! bytes per second, and stalled viewers send a request and never read. A warm-up precedes the window and lasts at
-//! least until each full viewer has received a picture.
+//! There are three kinds of viewers. "Full" viewers read as fast as pictures arrive, "slow" viewers read a fixed number
+//! of bytes per second, and "stalled" viewers send a request and never read. A warm-up precedes the time window and
+//! lasts at least until each full viewer has received a picture.
 
 use std::{
     net::{SocketAddr, ToSocketAddrs as _},
@@ -27,16 +27,17 @@ use crate::{
     report::{self, Report},
 };
 
-/// The interval at which slow viewers read.
+/// The interval between two reads of a viewer that reads a fixed number of bytes per second.
 const SLOW_TURN: Duration = Duration::from_millis(10);
 
-/// The maximum time after the warm-up in which full viewers must receive their first picture.
+/// How long after the warm-up to wait until each viewer that reads at full speed has received a picture.
 const FIRST_PICTURE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The size of the read buffer. If the kernel discards the bytes of the pictures, most of the buffer is never touched.
+/// The size of the read buffer in bytes. If the kernel discards the bytes of the pictures, most of the buffer is never
+/// touched.
 const SCRATCH_BYTES: usize = 256 * 1024;
 
-/// The options of a load: the server, the viewers and the window.
+/// The options of the load generator: the server, the viewers and the measured time window.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     /// URL of the stream, as http://ADDRESS:PORT/PATH.
@@ -57,10 +58,10 @@ pub(crate) struct Options {
     /// Length of the measured time window in seconds.
     #[arg(long, default_value_t = 5)]
     pub(crate) seconds: u64,
-    /// Seconds of warm-up before the window.
+    /// Seconds of warm-up before the measured time window.
     #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = seconds)]
     pub(crate) warmup: Duration,
-    /// Copy every byte, as a browser does, instead of dropping pictures in the kernel.
+    /// Copy every byte, as a browser does, instead of letting the kernel discard most of each picture.
     #[arg(long)]
     pub(crate) read_all: bool,
     /// Process id of the server, to measure its CPU time and memory.
@@ -75,7 +76,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Creates options for full viewers only, with a window of `seconds`.
+    /// Creates options for `viewers` viewers that read at full speed, with a time window of `seconds` seconds.
     pub(crate) fn full(url: String, viewers: usize, seconds: u64, server_pid: u32) -> Self {
         Self {
             url,
@@ -93,21 +94,22 @@ impl Options {
     }
 }
 
-/// Loads the server and reports what the viewers received.
+/// Connects the viewers to the server, measures, and returns what the viewers received.
 ///
 /// # Errors
 ///
-/// The server cannot be reached, responds with something else than a stream of pictures, or sends a full viewer no
-/// picture in time.
+/// The server cannot be reached, or responds with something else than a stream of pictures. Or a viewer that reads at
+/// full speed receives no picture within 10 s after the warm-up.
 pub(crate) fn run(options: &Options) -> Result<Report> {
     run_and(options, || Ok(())).map(|(report, ())| report)
 }
 
-/// Like [`run`], but calls `at_end` at the end of the window, while all viewers are connected.
+/// Does the same as [`run`], but also calls `at_end` at the end of the time window, while all viewers are still
+/// connected. Returns both results.
 ///
 /// # Errors
 ///
-/// Those of [`run`] and of `at_end`.
+/// The errors of [`run`] and of `at_end`.
 pub(crate) fn run_and<T>(options: &Options, at_end: impl FnOnce() -> Result<T>) -> Result<(Report, T)> {
     proc::raise_descriptor_limit();
     let (server, path) = parse_url(&options.url)?;
@@ -120,7 +122,7 @@ pub(crate) fn run_and<T>(options: &Options, at_end: impl FnOnce() -> Result<T>) 
     Ok((report, at_end()?))
 }
 
-/// A time window of a measurement.
+/// The time window of a measurement, while it lasts.
 #[derive(Debug)]
 pub(crate) struct Window {
     started: Instant,
@@ -129,11 +131,12 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Resets the viewers' counts and begins to measure.
+    /// Sets the counts of all viewers to zero and begins to measure. `idle` is a sample of the server's process from
+    /// before the viewers connected; without it, the process is not measured.
     ///
     /// # Errors
     ///
-    /// The server's process cannot be inspected.
+    /// The server's process does not exist or belongs to another user.
     pub(crate) fn open(load: &mut Load, server_pid: Option<u32>, idle: Option<Sample>) -> Result<Self> {
         load.reset();
         let server = match (server_pid, idle) {
@@ -143,7 +146,7 @@ impl Window {
         Ok(Self { server, own: ThreadTime::own(), started: Instant::now() })
     }
 
-    /// Ends the window and sums up what the viewers received since its start.
+    /// Ends the time window and sums up what the viewers received within it.
     ///
     /// # Errors
     ///
@@ -163,17 +166,17 @@ impl Window {
     }
 }
 
-/// Parses the seconds of an option. Decimals are allowed.
+/// Parses a number of seconds, such as `0.5`, for a command-line option.
 ///
 /// # Errors
 ///
-/// The text is not a number, is negative or exceeds the longest duration.
+/// The text is not a number, is negative, or is too large for a [`Duration`].
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.parse().map_err(|_| format!("{text} is not a number of seconds"))?;
     Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
 }
 
-/// Splits `http://HOST:PORT/PATH` into the address and the path.
+/// Splits `http://HOST:PORT/PATH` into the server's address and the path.
 pub(crate) fn parse_url(url: &str) -> Result<(SocketAddr, String)> {
     let rest = url.strip_prefix("http://").with_context(|| format!("{url} does not begin with http://"))?;
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -185,7 +188,7 @@ pub(crate) fn parse_url(url: &str) -> Result<(SocketAddr, String)> {
     Ok((server, format!("/{path}")))
 }
 
-/// Viewers of one kind.
+/// All viewers of one kind (full speed, fixed rate or never reading), and whether each is still connected.
 #[derive(Debug, Default)]
 struct ViewerGroup {
     viewers: Vec<Viewer>,
@@ -206,7 +209,7 @@ impl ViewerGroup {
     }
 }
 
-/// The connected viewers of a load.
+/// The simulated viewers that are connected to one server.
 #[derive(Debug)]
 pub(crate) struct Load {
     epoll: OwnedFd,
@@ -219,7 +222,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Connects all viewers of `options`.
+    /// Connects as many viewers of each kind as `options` says.
     ///
     /// # Errors
     ///
@@ -259,16 +262,17 @@ impl Load {
         epoll::add(&self.epoll, viewer.socket(), data, flags).context("cannot watch a socket")
     }
 
-    /// Returns the epoll descriptor. It is readable when [`turn`](Self::turn) can read something for a viewer.
+    /// Returns the epoll descriptor, so that the caller can poll it. It is readable when [`turn`](Self::turn) has bytes
+    /// to read for a viewer that reads at full speed.
     pub(crate) fn epoll(&self) -> &OwnedFd {
         &self.epoll
     }
 
-    /// Reads for `time`, or longer if a full viewer has not received a picture by then.
+    /// Lets the viewers read for `time`, or longer until each viewer that reads at full speed has received a picture.
     ///
     /// # Errors
     ///
-    /// A full viewer receives no picture within 10 s after `time`.
+    /// A viewer that reads at full speed has received no picture 10 s after `time`.
     pub(crate) fn warm_up(&mut self, time: Duration) -> Result<()> {
         self.run_until(Instant::now() + time)?;
         let give_up = Instant::now() + FIRST_PICTURE_TIMEOUT;
@@ -294,7 +298,7 @@ impl Load {
         }
     }
 
-    /// Reads until `end`.
+    /// Lets the viewers read until the time `end`.
     ///
     /// # Errors
     ///
@@ -310,7 +314,7 @@ impl Load {
         }
     }
 
-    /// Waits at most `longest` for data and reads the data.
+    /// Waits at most `longest` for data, and reads the data that has arrived for any viewer.
     pub(crate) fn turn(&mut self, longest: Duration) -> Result<()> {
         let timeout =
             Timespec { tv_sec: longest.as_secs() as i64, tv_nsec: i64::from(longest.subsec_nanos()) };
@@ -356,7 +360,8 @@ impl Load {
     }
 }
 
-/// The number of bytes that each slow viewer is allowed to read now. An unused allowance is lost, as on a real link.
+/// Computes how many bytes each viewer with a fixed rate is allowed to read now. An allowance that was not used is
+/// lost, as on a real link.
 #[derive(Debug)]
 struct Pace {
     bytes_per_second: f64,

@@ -1,6 +1,6 @@
-//! Measures Framecast, so that claims about its performance rest on figures. Framecast is compared with the ceiling
-//! server, a reference server that does only the minimum. `bench/README.md` says how to run the measurements and how to
-//! read the results.
+//! Measures the speed and the resource use of Framecast, so that claims about them rest on figures. Framecast is
+//! compared with the ceiling server, a reference server that does only the minimum. `bench/README.md` says how to run
+//! the measurements and how to read the results.
 
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
@@ -48,33 +48,33 @@ enum Cli {
     Capacity(capacity::Options),
     /// Measure the resident memory that each viewer costs.
     Memory(memory::Options),
-    /// Measure what reading many network cameras costs; several Framecasts take turns.
+    /// Measure what it costs Framecast to read many network cameras.
     Cameras(cameras::Options),
     /// Measure many short visits, while other viewers stay connected.
     Churn(churn::Options),
     /// Run hostile clients of all kinds together with ordinary viewers; fails if the viewers suffer, or if the server
     /// keeps too much memory.
     Abuse(abuse::Options),
-    /// Compare one writer thread with two writer threads on one core.
+    /// Compare Framecast with one writer thread and with two on one core; writer threads send pictures to viewers.
     Shards(shards::Options),
-    /// Measure the age of the pictures that slow viewers receive, together with full viewers.
+    /// Measure how old the pictures are that slow viewers receive, while other viewers read at full speed.
     Slow(slow::Options),
     /// Measure a viewer behind a slow link between two network namespaces (needs root).
     Link(link::Options),
-    /// Measure what publishing a frame costs, depending on the number of subscribers.
+    /// Measure how long it takes to pass a frame from a camera's thread to subscribers, depending on their number.
     Publish(publish::Options),
-    /// Load one server that is already running.
+    /// Run simulated viewers of one server that is already running, and print what they received.
     Load(load::Options),
     /// Run the ceiling server, a minimal reference server.
     Ceiling(ceiling::Options),
     /// Measure downloads of long tables, many simultaneous downloads, and events sent to many listeners (needs sqlite3,
     /// curl, and PostgreSQL).
     History(history::Options),
-    /// Measure what rendering tables costs, without a database.
+    /// Measure how fast Framecast renders tables of events, without a database.
     Tables(tables::Options),
     /// Measure the JPEG encoder and compare it with the tools of libjpeg-turbo; prints a table.
     Encode(encode::Options),
-    /// Make the source pictures.
+    /// Make the pictures that the measured servers send.
     Pictures(pictures::Options),
 }
 

@@ -1,8 +1,8 @@
-//! Measures the resident memory that each viewer costs: the increase from few viewers to many, divided by the number of
-//! additional viewers.
+//! Measures the resident memory that a server needs for each viewer: the increase from few viewers to many, divided by
+//! the number of additional viewers.
 //!
-//! The frame rate is low, so that any machine can serve the many viewers; the memory for each viewer does not depend on
-//! the rate. The kernel's buffers are not part of a process's resident memory.
+//! The frame rate is low, so that any machine can serve the many viewers; a viewer needs the same memory at any rate.
+//! The kernel's socket buffers are not part of a process's resident memory.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ use crate::{
     stats::Spread,
 };
 
-/// The options: the two numbers of viewers between which the memory is compared.
+/// The options of the command `memory`: the two numbers of viewers between which the memory is compared.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -44,11 +44,12 @@ struct Run {
     kib_per_viewer: f64,
 }
 
-/// Measures, and prints and writes the report.
+/// Measures, prints the report and, if `--out` names a folder, writes the report to that folder.
 ///
 /// # Errors
 ///
-/// A server does not start or serve, pictures are torn, or the folder for the report cannot be written.
+/// A server does not start or does not respond. Pictures arrive broken or out of order, or the server closes the
+/// connection of a viewer. The report cannot be written to the folder.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let &[few, many] = options.viewers.as_slice() else {
         anyhow::bail!("--viewers needs two numbers, such as 100,1000");

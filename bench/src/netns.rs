@@ -1,23 +1,24 @@
-//! The network namespace for runs whose results are committed. The machine's other traffic does not use the loopback of
-//! the namespace, and the MTU and the congestion control are fixed.
+//! Moves this program into a network namespace, for runs whose results are committed to the repository. There, the
+//! loopback carries no other traffic of the machine, and the MTU and the TCP congestion control are fixed.
 
 use std::{os::unix::process::CommandExt as _, process::Command};
 
 use anyhow::{Context as _, Result};
 
-/// The environment variable that is set for the process within the network namespace, so that the process does not
-/// create another namespace.
+/// The environment variable that is set for the process within the network namespace. It prevents that process from
+/// creating another namespace.
 const INSIDE: &str = "FRAMECAST_BENCH_INSIDE_NETNS";
 
-/// The TCP congestion control of the namespace. It is set because the default differs between machines, and some
-/// algorithms (bbr) use CPU time themselves. reno is allowed in every namespace.
+/// The TCP congestion control within the namespace. It is set because the default differs between machines, and some
+/// algorithms (bbr) use CPU time themselves. The kernel allows reno in every namespace.
 const CONGESTION_CONTROL: &str = "reno";
 
-/// The MTU of the namespace's loopback in bytes, as in real networks. The loopback's default of 64 KiB would make every
-/// server look better.
+/// The MTU of the namespace's loopback in bytes, as on Ethernet. With the loopback's default of 64 KiB, every server
+/// would look faster than on a real network.
 const MTU: &str = "1500";
 
-/// Replaces this process by the same command in a new network namespace, unless this process is in one already.
+/// Restarts this command in a new network namespace, in place of this process. Does nothing if the process is already
+/// in such a namespace.
 ///
 /// # Errors
 ///

@@ -1,19 +1,19 @@
-//! The parts of a multipart stream: where each picture begins and ends, when it was captured, and whether its first and
-//! last bytes are those of a JPEG.
+//! Parses a multipart stream of JPEG pictures: where each picture begins and ends, when it was captured, and whether
+//! its first and last bytes are those of a JPEG.
 //!
-//! Bytes arrive in pieces of any size. The caller is allowed to leave out the middle of a picture (`droppable`,
-//! `dropped`), because a load generator that copied every picture would measure mainly itself.
+//! Bytes arrive in pieces of any size. The caller is allowed to leave out the middle of each picture (see `droppable`
+//! and `dropped`), because a load generator that copied whole pictures would measure mainly itself.
 
 use anyhow::{Context as _, Result, ensure};
 
-/// The number of bytes at the start of each picture that are always read, because any real viewer parses the head of a
-/// picture.
+/// The number of bytes at the start of each picture that must not be left out, because any real viewer parses the start
+/// of a JPEG too.
 const ALWAYS_READ_BYTES: usize = 1024;
 
-/// The maximum length of a line between two pictures, in bytes.
+/// The maximum length in bytes of a multipart header line or boundary between two pictures.
 const LINE_LIMIT_BYTES: usize = 1024;
 
-/// The maximum length that a part is allowed to declare, in bytes.
+/// The maximum length in bytes of one picture, as its header `Content-Length` declares it.
 const PICTURE_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 
 const SOI: [u8; 2] = [0xff, 0xd8];
@@ -24,9 +24,9 @@ const EOI: [u8; 2] = [0xff, 0xd9];
 pub(crate) struct Picture {
     /// Length of the JPEG image in bytes.
     pub(crate) bytes: usize,
-    /// The capture time from the header `X-Timestamp`, in microseconds since 1970.
+    /// The capture time from the header `X-Timestamp`, in microseconds since 1970; `None` without a valid header.
     pub(crate) captured_us: Option<u64>,
-    /// Whether the picture starts with SOI and ends with EOI.
+    /// Whether the picture starts with the JPEG marker SOI and ends with EOI.
     pub(crate) is_intact: bool,
 }
 
@@ -52,7 +52,8 @@ struct PartHead {
     captured_us: Option<u64>,
 }
 
-/// A picture of which a part has arrived: its progress, and the four bytes that are checked.
+/// A picture that is still arriving: its length, how many bytes have arrived, and its first two and last two bytes,
+/// which are checked.
 #[derive(Debug, Clone, Copy)]
 struct PartBody {
     length: usize,
@@ -63,8 +64,8 @@ struct PartBody {
 }
 
 impl Parts {
-    /// Returns how many bytes the caller is allowed to leave out now. The caller reports these bytes with
-    /// [`dropped`](Self::dropped).
+    /// Returns how many of the next bytes of the stream the caller is allowed to leave out. The caller reports these
+    /// bytes to [`dropped`](Self::dropped) instead of passing them to [`feed`](Self::feed).
     pub(crate) fn droppable(&self) -> usize {
         match &self.state {
             State::Body(body) if body.done >= ALWAYS_READ_BYTES => {
@@ -74,18 +75,19 @@ impl Parts {
         }
     }
 
-    /// Records that the next `count` bytes are left out; `count` is at most [`droppable`](Self::droppable).
+    /// Records that the caller leaves out the next `count` bytes of the stream; `count` is at most
+    /// [`droppable`](Self::droppable).
     pub(crate) fn dropped(&mut self, count: usize) {
         if let State::Body(body) = &mut self.state {
             body.done += count;
         }
     }
 
-    /// Parses the next bytes and calls `whole` for each picture that these bytes complete.
+    /// Parses the next bytes of the stream and calls `whole` for each picture that ends within them.
     ///
     /// # Errors
     ///
-    /// A part has no valid `Content-Length`, or a line is too long.
+    /// A picture has no valid `Content-Length`, or a header line or boundary is too long.
     pub(crate) fn feed(&mut self, mut input: &[u8], mut whole: impl FnMut(Picture)) -> Result<()> {
         while !input.is_empty() {
             input = match &mut self.state {
@@ -159,7 +161,7 @@ impl PartBody {
         Ok(Self { length, done: 0, first: [0; 2], last: [0; 2], captured_us: head.captured_us })
     }
 
-    /// Reads the bytes of `input` that belong to the picture and returns the rest.
+    /// Takes the bytes that belong to this picture from the start of `input`. Returns the rest of `input`.
     fn take<'a>(&mut self, input: &'a [u8]) -> &'a [u8] {
         let (mine, rest) = input.split_at(input.len().min(self.length - self.done));
         let span = self.done..self.done + mine.len();
@@ -185,7 +187,8 @@ impl PartBody {
     }
 }
 
-/// Parses seconds since 1970 with up to six decimals, such as `1763906168.012345`, into microseconds.
+/// Parses seconds since 1970 with up to six decimals, such as `1763906168.012345`. Returns microseconds, or `None` if
+/// the text is malformed.
 fn parse_timestamp_us(text: &str) -> Option<u64> {
     let (seconds, decimals) = text.split_once('.').unwrap_or((text, ""));
     let seconds: u64 = seconds.parse().ok()?;

@@ -1,8 +1,8 @@
-//! Makes the source pictures for the runs: a moving scene with noise, encoded by our own encoder. The pictures are the
-//! same at each call.
+//! Makes the pictures that the measured servers send: a moving scene with noise, encoded by our own encoder. The
+//! pictures are the same at each call.
 //!
-//! The amount of noise determines the size of a JPEG. So this module searches for the amount that gives the target size
-//! for the middle picture, and uses this amount for all pictures.
+//! The amount of noise determines the size of a JPEG. So this module searches for the amount at which the middle
+//! picture of the series has the requested size, and uses this amount for all pictures.
 
 use std::{
     fs,
@@ -14,11 +14,11 @@ use framecast_media::codec::{RgbImage, jpeg};
 
 const QUALITY: u8 = 75;
 
-/// The number of steps of the search. Each step halves a range of 128 grey levels, so the last range is far smaller
-/// than one level.
+/// The number of steps in the search for the amount of noise. The search begins with a range of 128 grey levels, and
+/// each step halves it, so the last range is far smaller than one level.
 const SEARCH_STEPS: u32 = 12;
 
-/// The options: what pictures to make.
+/// The options of the command `pictures`: how many pictures to make, and of which size.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     /// Folder for the pictures; created if it does not exist.
@@ -39,18 +39,19 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Creates the options for the standard pictures for comparisons: thirty pictures of 1280x720 with about 76 KB
-    /// each.
+    /// Creates the options for the standard pictures, which are used when no others are given: thirty pictures of
+    /// 1280x720 with about 76 KB each.
     pub(crate) fn standard(out: PathBuf) -> Self {
         Self { out, count: 30, width: 1280, height: 720, target_bytes: 76_000 }
     }
 }
 
-/// Writes the pictures as `frame-0000.jpg` and so on, and returns their mean size in bytes.
+/// Makes the pictures and writes them to the folder `--out` as `frame-0000.jpg` and so on. Returns their mean size in
+/// bytes.
 ///
 /// # Errors
 ///
-/// The pictures of this scene cannot reach the target size, or the folder cannot be written.
+/// No amount of noise gives the requested size, or the files cannot be written to the folder.
 pub(crate) fn run(options: &Options) -> Result<usize> {
     let context = || format!("cannot write pictures to {}", options.out.display());
     fs::create_dir_all(&options.out).with_context(context)?;
@@ -68,8 +69,8 @@ fn path(dir: &Path, number: u32) -> PathBuf {
     dir.join(format!("frame-{number:04}.jpg"))
 }
 
-/// Finds the amount of noise at which the middle picture has the target size. The result is the maximum deviation in
-/// grey levels, upwards and downwards.
+/// Finds the amount of noise at which the middle picture of the series has the requested size as a JPEG. Returns the
+/// amount as the maximum change of a pixel, in grey levels up or down.
 fn find_noise(options: &Options) -> Result<f32> {
     let middle = options.count / 2;
     let (mut low, mut high) = (0.0, 128.0);
@@ -98,17 +99,17 @@ fn draw(options: &Options, number: u32, noise: f32) -> Result<Vec<u8>> {
     Ok(jpeg.to_vec())
 }
 
-/// Returns the pixels of the middle picture.
+/// Returns the pixels of the middle picture of the series.
 ///
 /// # Errors
 ///
-/// The pictures of this scene cannot reach the target size.
+/// No amount of noise gives the requested size.
 pub(crate) fn middle(options: &Options) -> Result<RgbImage> {
     Ok(paint(options, options.count / 2, find_noise(options)?))
 }
 
-/// Paints picture `number` of the scene: a drifting gradient, a moving bright bar, a moving dark disc, and noise over
-/// the whole picture.
+/// Paints the picture `number` of the series: a drifting gradient, a moving bright bar, a moving dark disc, and noise
+/// over the whole picture. `noise` is the maximum change of a pixel in grey levels.
 fn paint(options: &Options, number: u32, noise: f32) -> RgbImage {
     let (width, height) = (options.width, options.height);
     let mut random = Random(u64::from(number) + 1);
@@ -137,11 +138,12 @@ fn is_inside((centre_x, centre_y, radius): (u32, u32, u32), x: u32, y: u32) -> b
     x.abs_diff(centre_x).pow(2) + y.abs_diff(centre_y).pow(2) < radius.pow(2)
 }
 
-/// A xorshift random generator, which gives the same noise on every machine and with every version of any library.
+/// A xorshift random generator. Unlike the generator of a library, it gives the same noise on every machine and never
+/// changes.
 struct Random(u64);
 
 impl Random {
-    /// Returns the next number between -1 and 1.
+    /// Returns the next random number, between -1 and 1.
     fn next(&mut self) -> f32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

@@ -1,5 +1,6 @@
-//! Data from the kernel: the CPU time, memory and file descriptors of a process, and the machine of a run. This module
-//! also makes the two settings of a run: the CPU that this thread runs on, and the maximum number of file descriptors.
+//! Reads data from the kernel: the CPU time, memory and file descriptors of a process, and a description of the
+//! machine. Also changes two properties of this process: the CPU that the calling thread runs on, and the maximum
+//! number of file descriptors.
 
 use std::{
     collections::HashMap,
@@ -14,26 +15,28 @@ use rustix::{
     thread::CpuSet,
 };
 
-/// The length of one tick in `/proc/PID/stat` in nanoseconds. `USER_HZ` is 100 on every Linux system.
+/// The length in nanoseconds of one tick, the unit of CPU times in `/proc/PID/stat`. `USER_HZ` is 100 on every Linux
+/// system.
 const TICK_NS: u64 = 10_000_000;
 
-/// The resources that a process uses, sampled at one moment.
+/// The resources that a process has used or holds at one moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Sample {
-    /// How long each thread that exists at this moment has run on a CPU and waited for a CPU.
+    /// How long each thread has run on a CPU and waited for a CPU, by thread id. Only threads that exist at the moment
+    /// of the sample are included.
     threads: HashMap<String, ThreadTime>,
-    /// Ticks that the whole process spent on a CPU, including its ended threads.
+    /// CPU time that the whole process has used, including its ended threads, in ticks.
     ticks: u64,
     /// Resident memory in KiB.
     pub(crate) rss_kib: u64,
-    /// Peak of the resident memory in KiB.
+    /// Peak of the resident memory since it was last reset, in KiB.
     pub(crate) rss_peak_kib: u64,
     /// Number of open file descriptors.
     pub(crate) descriptors: usize,
 }
 
 impl Sample {
-    /// Samples process `pid`.
+    /// Samples the process with the id `pid` now.
     ///
     /// # Errors
     ///
@@ -62,11 +65,11 @@ impl Sample {
         })
     }
 
-    /// Returns the CPU seconds from `earlier` to this sample.
+    /// Returns the CPU seconds that the process used between the sample `earlier` and this sample.
     ///
-    /// The clocks of the threads count nanoseconds, but the time of a thread is lost when the thread ends. The clock of
-    /// the process keeps that time, but counts in ticks. The process's clock is used if the two results differ by more
-    /// than the rounding to ticks.
+    /// The CPU time of each thread is counted in nanoseconds, but is lost when the thread ends. The CPU time of the
+    /// process includes ended threads, but is counted in ticks. The process's time is used if it exceeds the sum over
+    /// the threads by more than rounding to ticks explains.
     pub(crate) fn cpu_seconds_since(&self, earlier: &Self) -> f64 {
         let threads_ns = self.sum_since(earlier, |time| time.ran_ns);
         let process_ns = self.ticks.saturating_sub(earlier.ticks) * TICK_NS;
@@ -74,7 +77,8 @@ impl Sample {
         cpu_ns as f64 / 1e9
     }
 
-    /// Returns how many seconds the present threads have waited since `earlier` because other processes used the CPU.
+    /// Returns how many seconds the threads of this sample together waited since `earlier`, because other processes
+    /// used the CPU.
     pub(crate) fn waited_seconds_since(&self, earlier: &Self) -> f64 {
         self.sum_since(earlier, |time| time.waited_ns) as f64 / 1e9
     }
@@ -88,8 +92,8 @@ impl Sample {
     }
 }
 
-/// Returns the user and system ticks from `/proc/PID/stat`: fields 14 and 15. The fields are counted from the end of
-/// the process name, which can contain spaces.
+/// Parses the content of `/proc/PID/stat` and returns the sum of user and system time in ticks: fields 14 and 15. The
+/// fields are counted from the end of the process name, which can contain spaces.
 fn process_ticks(stat: &str) -> u64 {
     let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     behind_name.split_ascii_whitespace().skip(11).take(2).map(first_number).sum()
@@ -103,7 +107,7 @@ fn first_number(text: &str) -> u64 {
     text.split_ascii_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
-/// How long a thread has run on a CPU and has waited for a CPU so far, in nanoseconds.
+/// How long a thread has run on a CPU, and has waited for a CPU, since it started. Both are in nanoseconds.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ThreadTime {
     ran_ns: u64,
@@ -111,7 +115,7 @@ pub(crate) struct ThreadTime {
 }
 
 impl ThreadTime {
-    /// Reads the times of the calling thread; zeros if the kernel does not record them.
+    /// Returns the times of the calling thread, or zeros if the kernel does not record them.
     pub(crate) fn own() -> Self {
         Self::parse(&fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default())
     }
@@ -121,15 +125,15 @@ impl ThreadTime {
         Self { ran_ns: numbers.next().unwrap_or(0), waited_ns: numbers.next().unwrap_or(0) }
     }
 
-    /// Returns the seconds since `earlier` in which the thread ran, and in which it waited because other processes used
-    /// the CPU.
+    /// Returns two numbers of seconds since `earlier`: how long the thread ran, and how long it waited because other
+    /// processes used the CPU.
     pub(crate) fn seconds_since(self, earlier: Self) -> (f64, f64) {
         let seconds = |now: u64, then: u64| now.saturating_sub(then) as f64 / 1e9;
         (seconds(self.ran_ns, earlier.ran_ns), seconds(self.waited_ns, earlier.waited_ns))
     }
 }
 
-/// Pins the calling thread, and the threads and processes that it starts from now on, to one CPU.
+/// Pins the calling thread to one CPU. Threads and processes that this thread starts from now on are pinned too.
 ///
 /// # Errors
 ///
@@ -140,18 +144,18 @@ pub(crate) fn pin_to_cpu(cpu: usize) -> Result<()> {
     rustix::thread::sched_setaffinity(None, &set).with_context(|| format!("cannot bind to CPU {cpu}"))
 }
 
-/// Lets the calling thread, and the threads and processes that it starts from now on, run on every CPU.
+/// Lets the calling thread run on every CPU. This also applies to threads and processes that it starts from now on.
 ///
 /// # Errors
 ///
-/// The machine does not allow it.
+/// The system does not allow it.
 pub(crate) fn pin_to_any_cpu() -> Result<()> {
     let mut set = CpuSet::new();
     (0..cpu_count()).for_each(|cpu| set.set(cpu));
     rustix::thread::sched_setaffinity(None, &set).context("cannot run on all CPUs")
 }
 
-/// Resets the peak of a process's resident memory.
+/// Makes the kernel record the peak of a process's resident memory anew from now on.
 ///
 /// # Errors
 ///
@@ -162,7 +166,7 @@ pub(crate) fn reset_peak(pid: u32) -> Result<()> {
         .with_context(|| format!("cannot reset the memory peak of process {pid}"))
 }
 
-/// Raises this process's limit of open file descriptors to the allowed maximum.
+/// Raises the number of files that this process may have open to the maximum that the system allows.
 pub(crate) fn raise_descriptor_limit() {
     let Rlimit { maximum, .. } = rustix::process::getrlimit(Resource::Nofile);
     let wanted = Rlimit { current: maximum, maximum };
@@ -184,8 +188,8 @@ pub(crate) fn cpu_count() -> usize {
 /// The machine on which a run was made.
 #[derive(Debug, Clone, serde::Serialize)]
 pub(crate) struct Host {
-    /// Instruction set and number of CPUs: the class of the machine in the names of reports. Only runs of the same
-    /// class are compared.
+    /// Instruction set and number of CPUs, such as `x86_64-4cpu`. The names of reports contain it, because only reports
+    /// with the same value are compared.
     pub(crate) class: String,
     cpu: String,
     kernel: String,
@@ -195,7 +199,8 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Inspects this machine. In a network namespace, `loopback_mtu` is the MTU of the namespace's loopback.
+    /// Inspects this machine. If this process runs in its own network namespace, `loopback_mtu` is the MTU of the
+    /// loopback in that namespace.
     pub(crate) fn here() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let cpuinfo = read("/proc/cpuinfo");
@@ -224,8 +229,8 @@ impl Host {
     }
 }
 
-/// Returns the MTU of the loopback device, or 0 if it is unknown. The value comes from the program `ip`, because the
-/// files under `/sys` show the namespace in which `/sys` was mounted.
+/// Returns the MTU of the loopback device in bytes, or 0 if it is unknown. The program `ip` is asked, because the files
+/// under `/sys` show the network namespace in which `/sys` was mounted, not that of this process.
 fn loopback_mtu() -> u64 {
     let output = std::process::Command::new("ip").args(["-o", "link", "show", "lo"]).output();
     let text =

@@ -1,9 +1,9 @@
-//! Measures what publishing a frame costs the publisher, depending on the number of waiting subscribers. Only the hub
-//! (the in-process channel between camera and viewers) is measured, without sockets.
+//! Measures how long it takes a camera's thread to pass a frame on, depending on how many subscribers wait for the
+//! frame. Only the hub (the in-process channel between camera and viewers) is measured, without sockets.
 //!
-//! Each subscriber is a task that awaits the next frame. The publisher is a separate thread, like the thread that reads
-//! a camera. The publisher sends the next frame only after all subscribers have received the previous frame, so all
-//! subscribers are waiting at each publish.
+//! Each subscriber is an async task that waits for the next frame. The publisher is a separate thread, like the thread
+//! that reads a camera. The publisher sends the next frame only after all subscribers have received the previous frame,
+//! so at each publish all subscribers are waiting.
 
 use std::{
     fmt::Write as _,
@@ -25,17 +25,17 @@ use crate::{
     stats::{Spread, percentile},
 };
 
-/// The maximum time until all subscribers have received a frame. A longer time means that some subscribers were not
+/// How long to wait until all subscribers have received a frame. A longer time means that some subscribers were not
 /// woken.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The options: how many subscribers, and how often to measure.
+/// The options of the command `publish`: how many subscribers, and how often to measure.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     /// Numbers of subscribers to measure, separated by commas.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 100, 1000, 10_000])]
     subscribers: Vec<u64>,
-    /// Number of passes.
+    /// Number of passes; each pass measures each number of subscribers once.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
     /// Number of frames in each pass.
@@ -64,16 +64,17 @@ struct Run {
     publish_p50_us: f64,
     publish_p99_us: f64,
     publish_max_us: f64,
-    /// The median time from the publisher's call until the last subscriber has the frame, in microseconds.
+    /// The median time from the start of publishing a frame until the last subscriber has received the frame, in
+    /// microseconds.
     all_have_it_p50_us: f64,
     all_have_it_p99_us: f64,
 }
 
-/// Measures, and prints and writes the report.
+/// Measures, prints the report and, if `--out` names a folder, writes the report to that folder.
 ///
 /// # Errors
 ///
-/// Some subscribers do not receive a frame, or the folder for the report cannot be written.
+/// Some subscribers do not receive a frame, or the report cannot be written to the folder.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let when = setup::RunTime::now(options.note.clone());
     let mut runs = Vec::new();

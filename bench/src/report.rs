@@ -1,5 +1,5 @@
-//! Sums up a time window of load. The viewers' counts and three samples of the server's process become rates, costs and
-//! ages, as text for people and as JSON.
+//! Sums up one measurement with simulated viewers. The viewers' counts and three samples of the server's process become
+//! rates, costs and ages of pictures, as text for people and as JSON.
 
 use std::{fmt, time::Duration};
 
@@ -8,148 +8,154 @@ use serde::Serialize;
 
 use crate::{client::Seen, proc::Sample, stats::percentile};
 
-/// The number of bytes in one GB, the unit of "CPU seconds per GB".
+/// The number of bytes in one GB, the unit in "CPU seconds per GB".
 const GB: f64 = 1e9;
 
-/// The results of one time window of load.
+/// The results of one measurement with simulated viewers.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Report {
-    /// Length of the window in seconds.
+    /// Length of the measured time window in seconds.
     pub(crate) seconds: f64,
-    /// Viewers that read as fast as pictures arrive.
+    /// What was received by the viewers that read as fast as pictures arrive.
     pub(crate) full: Viewers,
-    /// Viewers that read at a fixed rate.
+    /// What was received by the viewers that read a fixed number of bytes per second; `None` if there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) slow: Option<Viewers>,
-    /// Viewers that never read.
+    /// How many viewers never read, and how many connections of these viewers the server closed; `None` if there were
+    /// no such viewers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stalled: Option<Stalled>,
-    /// The load generator itself.
+    /// The CPU time that the load generator itself used.
     pub(crate) load: LoadCpu,
-    /// The server's process; `None` if its process id is unknown.
+    /// The resources that the server's process used; `None` if its process id is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) server: Option<ServerCost>,
 }
 
-/// What viewers of one kind received.
+/// What all viewers of one kind received in the measured time window.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Viewers {
     /// The number of viewers.
     pub(crate) count: usize,
-    /// Frames per second of the median viewer.
+    /// Frames per second that the median viewer received.
     pub(crate) fps_median: f64,
-    /// Frames per second of the slowest viewer.
+    /// Frames per second that the slowest viewer received.
     pub(crate) fps_min: f64,
     /// Number of frames that all viewers received together.
     pub(crate) frames: u64,
-    /// Number of bytes that all viewers received together, including response and part heads.
+    /// Number of bytes that all viewers received together, including the HTTP heads and multipart header lines.
     pub(crate) bytes: u64,
-    /// The median age of a picture when its last byte arrives, in milliseconds.
+    /// The median age of a picture when its last byte arrives (the time since its capture), in milliseconds.
     pub(crate) age_p50_ms: f64,
-    /// The 95th percentile of the ages, in milliseconds.
+    /// The 95th percentile of the ages of pictures on arrival, in milliseconds.
     pub(crate) age_p95_ms: f64,
-    /// The 99th percentile of the ages, in milliseconds.
+    /// The 99th percentile of the ages of pictures on arrival, in milliseconds.
     pub(crate) age_p99_ms: f64,
-    /// The largest age, in milliseconds.
+    /// The largest age of a picture on arrival, in milliseconds.
     pub(crate) age_max_ms: f64,
-    /// Median age in the last third of the window minus the median age in the first third, in milliseconds. The value
-    /// is above zero if the delay grows.
+    /// Median age of the pictures in the last third of the time window minus the median age in the first third, in
+    /// milliseconds. The value is above zero if the delay of the stream grows.
     pub(crate) age_drift_ms: f64,
-    /// Number of pictures that were sent again.
+    /// Number of pictures with the same timestamp as the newest picture received before.
     pub(crate) repeats: u64,
-    /// Number of pictures that are older than an earlier picture.
+    /// Number of pictures whose timestamp is older than that of an earlier picture.
     pub(crate) reordered: u64,
-    /// Number of pictures without SOI or EOI.
+    /// Number of pictures that do not start with the JPEG marker SOI or do not end with EOI.
     pub(crate) corrupt: u64,
     /// Number of viewers whose connection the server closed.
     pub(crate) closed: usize,
 }
 
-/// Viewers that never read.
+/// Counts of the viewers that send a request and then never read.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Stalled {
     count: usize,
-    /// Number of viewers that noticed that the server closed their connection. A viewer with a full receive buffer
-    /// might never notice.
+    /// Number of viewers whose connection the server was seen to close. The close can remain unseen if the receive
+    /// buffer is full.
     closed: usize,
 }
 
-/// How busy the load generator was. If the two values together are near 100 %, the load generator is the limit, not the
-/// server.
+/// How busy the load generator was. If the two percentages together are near 100 %, the load generator limits the
+/// result, not the server.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(crate) struct LoadCpu {
-    /// Share of the time in which the load generator ran on its CPU, in percent.
+    /// Share of the measured time window in which the load generator ran on its CPU, in percent.
     pub(crate) cpu_percent: f64,
-    /// Share of the time in which the load generator waited because other processes used its CPU, in percent.
+    /// Share of the measured time window in which the load generator waited because other processes used its CPU, in
+    /// percent.
     pub(crate) waited_percent: f64,
 }
 
 impl LoadCpu {
-    /// Computes the shares from the seconds of running and of waiting in a window of length `elapsed`.
+    /// Computes both percentages from the seconds in which the load generator ran and waited, within a time window of
+    /// the length `elapsed`.
     pub(crate) fn of((ran, waited): (f64, f64), elapsed: Duration) -> Self {
         let percent = 100.0 / elapsed.as_secs_f64();
         Self { cpu_percent: ran * percent, waited_percent: waited * percent }
     }
 }
 
-/// The resources that the server's process used.
+/// The resources that the server's process used in the measured time window, or holds at its end.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct ServerCost {
-    /// CPU seconds used in the window.
+    /// CPU seconds that the server's process used in the time window.
     pub(crate) cpu_seconds: f64,
-    /// CPU time as a share of one CPU, in percent.
+    /// CPU time that the server's process used, in percent of one CPU.
     pub(crate) cpu_percent: f64,
-    /// Share of the time in which the server's threads waited because other processes used the CPU, in percent.
+    /// Time that the server's threads together waited for a CPU that other processes used, in percent of the time
+    /// window.
     pub(crate) waited_percent: f64,
     /// CPU seconds for each GB (10^9 bytes) that viewers received.
     pub(crate) cpu_seconds_per_gb: f64,
     /// CPU microseconds for each frame that viewers received.
     pub(crate) cpu_us_per_frame: f64,
-    /// Resident memory before the viewers connected, in KiB.
+    /// Resident memory of the server before the viewers connected, in KiB.
     pub(crate) rss_idle_kib: u64,
-    /// Resident memory at the end of the window, in KiB.
+    /// Resident memory of the server at the end of the time window, in KiB.
     pub(crate) rss_kib: u64,
-    /// Peak of the resident memory, in KiB.
+    /// Peak of the server's resident memory, in KiB.
     pub(crate) rss_peak_kib: u64,
-    /// Number of open file descriptors before the viewers connected.
+    /// Number of file descriptors that the server had open before the viewers connected.
     pub(crate) descriptors_idle: usize,
-    /// Number of open file descriptors at the end of the window.
+    /// Number of file descriptors that the server had open at the end of the time window.
     pub(crate) descriptors: usize,
 }
 
 impl Report {
-    /// Counts the pictures that arrived torn or in the wrong order, and the viewers whose connection the server closed.
-    /// The count is zero in a valid run.
+    /// Returns the number of pictures that arrived broken or out of order, plus the number of viewers whose connection
+    /// the server closed. Viewers that never read are not counted. The number is zero in a valid measurement.
     pub(crate) fn faults(&self) -> u64 {
         let groups = std::iter::once(&self.full).chain(&self.slow);
         groups.map(|seen| seen.corrupt + seen.reordered + seen.closed as u64).sum()
     }
 
-    /// Returns a figure of the server, or 0 if the server's process was not measured.
+    /// Returns the number that `figure` selects from the resources of the server, or 0 if the server's process was not
+    /// measured.
     pub(crate) fn of_server(&self, figure: impl FnOnce(&ServerCost) -> f64) -> f64 {
         self.server.as_ref().map_or(0.0, figure)
     }
 }
 
 impl Viewers {
-    /// Returns the mean size of a picture in bytes, including heads.
+    /// Returns the mean number of bytes received for each picture, including HTTP heads and multipart header lines.
+    /// Returns 0 if there was no picture.
     pub(crate) fn mean_bytes(&self) -> f64 {
         if self.frames == 0 { 0.0 } else { self.bytes as f64 / self.frames as f64 }
     }
 }
 
-/// Checks that no report contains faults.
+/// Returns an error if any report counts broken or reordered pictures or closed connections.
 ///
 /// # Errors
 ///
-/// A report contains faults, so the run is void.
+/// There are such faults, so the measurement is not valid.
 pub(crate) fn ensure_intact<'a>(reports: impl IntoIterator<Item = &'a Report>) -> Result<()> {
     let faults: u64 = reports.into_iter().map(Report::faults).sum();
     ensure!(faults == 0, "{faults} pictures were torn or reordered, or viewers closed: the run is void");
     Ok(())
 }
 
-/// The viewers of one kind, to be summed up.
+/// The counts of all viewers of one kind, from which their part of a report is computed.
 #[derive(Debug)]
 pub(crate) struct GroupSummary<'a> {
     /// What each viewer received.
@@ -158,18 +164,20 @@ pub(crate) struct GroupSummary<'a> {
     pub(crate) closed: usize,
 }
 
-/// Samples of the server's process: before the viewers connected, at the start of the window and at its end.
+/// Three samples of the server's process: before the viewers connected, at the start of the measured time window, and
+/// at its end.
 #[derive(Debug)]
 pub(crate) struct Samples {
     /// The sample before the viewers connected.
     pub(crate) idle: Sample,
-    /// The sample at the start of the window.
+    /// The sample at the start of the measured time window.
     pub(crate) before: Sample,
-    /// The sample at the end of the window.
+    /// The sample at the end of the measured time window.
     pub(crate) after: Sample,
 }
 
-/// Sums up a time window of load, separately for full, slow and stalled viewers.
+/// Computes the report of one measurement. `groups` are the viewers that read at full speed, those that read at a fixed
+/// rate, and those that never read, in this order.
 pub(crate) fn sum_up(
     groups: [GroupSummary<'_>; 3],
     server: Option<&Samples>,

@@ -1,5 +1,5 @@
-//! A server under test, run as a separate process on its own CPU. This module starts the process, waits until it is
-//! ready, and always ends it.
+//! Runs a server that is measured, as a separate process on its own CPU. This module starts the process, waits until it
+//! accepts connections, and always ends it.
 
 use std::{
     fs::{self, File},
@@ -14,32 +14,32 @@ use rustix::process::{Pid, Signal};
 
 use crate::proc;
 
-/// The CPU of the server. The threads of the server inherit it.
+/// The number of the CPU that the measured server is pinned to, with all its threads.
 pub(crate) const SERVER_CPU: usize = 0;
 
-/// The CPU of the load generator.
+/// The number of the CPU that the load generator is pinned to.
 pub(crate) const LOAD_CPU: usize = 1;
 
-/// The connection limit in Framecast's configuration, which is more than the load generator ever opens.
+/// The maximum number of connections in Framecast's configuration. The load generator never opens so many.
 const MAX_CONNECTIONS: u32 = 16_000;
 
 const START_TIMEOUT: Duration = Duration::from_secs(15);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
 
-/// A server that can be measured.
+/// A server that can be started and measured: a Framecast or the ceiling server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Candidate {
     /// The server's name in tables.
     pub(crate) name: String,
     program: PathBuf,
     arguments: Vec<String>,
-    /// Additional lines at the top of Framecast's configuration.
+    /// Additional lines at the top of Framecast's configuration file.
     settings: String,
-    /// The password of the account in Framecast's configuration.
+    /// The password of the only account on Framecast; `None` if everyone may watch.
     password: Option<String>,
-    /// URLs of streams that Framecast reads all the time as its cameras. If empty, Framecast has one camera that shows
-    /// the source pictures.
+    /// URLs of streams. Each is the source of one of Framecast's cameras, which Framecast reads all the time. If empty,
+    /// Framecast has one camera, which shows the pictures of the measurement.
     streams: Vec<String>,
     kind: Kind,
 }
@@ -51,7 +51,8 @@ enum Kind {
 }
 
 impl Candidate {
-    /// Creates the ceiling server, which is this program with the command `ceiling`.
+    /// Describes the ceiling server, which is this same program with the command `ceiling`. `name` is its name in
+    /// tables.
     ///
     /// # Errors
     ///
@@ -68,7 +69,7 @@ impl Candidate {
         })
     }
 
-    /// Creates a Framecast server. `command` is the path of the program, followed by arguments that are separated by
+    /// Describes a Framecast server. `command` is the path of the program, followed by arguments that are separated by
     /// blanks.
     ///
     /// # Errors
@@ -91,12 +92,13 @@ impl Candidate {
         })
     }
 
-    /// Creates several Framecast servers. Servers whose names are equal are renamed to the full path of the program, or
-    /// to path and number if the commands are equal too.
+    /// Describes several Framecast servers, one for each of `commands`. Their names in tables are the names of the
+    /// programs. Programs with equal names are named by the whole command instead, and by command and number if the
+    /// commands are equal too.
     ///
     /// # Errors
     ///
-    /// Those of [`framecast`](Self::framecast).
+    /// The errors of [`framecast`](Self::framecast).
     pub(crate) fn framecasts(commands: &[String]) -> Result<Vec<Self>> {
         let mut all = commands.iter().map(|command| Self::framecast(command)).collect::<Result<Vec<_>>>()?;
         let short: Vec<String> = all.iter().map(|candidate| candidate.name.clone()).collect();
@@ -112,29 +114,31 @@ impl Candidate {
         Ok(all)
     }
 
-    /// Returns the same server with another name and with `settings` as additional lines of its configuration.
+    /// Returns this server with `name` as its name in tables, and with `settings` as additional lines of its
+    /// configuration.
     pub(crate) fn with_settings(mut self, name: &str, settings: &str) -> Self {
         self.name = name.to_owned();
         settings.clone_into(&mut self.settings);
         self
     }
 
-    /// Returns the same server with the password of the account in its settings.
+    /// Returns this server with `password` as the password of its account. The user name is in the additional settings.
     pub(crate) fn with_password(self, password: &str) -> Self {
         Self { password: Some(password.to_owned()), ..self }
     }
 
-    /// Returns the same server with the URLs in `streams` as its cameras, which the server reads even without a viewer.
+    /// Returns this server with a camera for each of the URLs in `streams`. The server reads these cameras all the
+    /// time, even without a viewer.
     pub(crate) fn reading(&self, streams: Vec<String>) -> Self {
         Self { streams, ..self.clone() }
     }
 
-    /// Returns whether the server is a Framecast.
+    /// Returns whether the server is a Framecast, not the ceiling server.
     pub(crate) fn is_framecast(&self) -> bool {
         self.kind == Kind::Framecast
     }
 
-    /// Returns the path of the server's stream.
+    /// Returns the path of the server's video stream, for requests.
     fn stream_path(&self) -> &'static str {
         match self.kind {
             Kind::Ceiling => "/",
@@ -181,7 +185,7 @@ impl Candidate {
         text
     }
 
-    /// Returns the name of the file that receives the server's output.
+    /// Returns the name of the file for the server's standard output and error output.
     fn log_name(&self) -> &'static str {
         match self.kind {
             Kind::Ceiling => "ceiling.log",
@@ -190,7 +194,7 @@ impl Candidate {
     }
 }
 
-/// A running server.
+/// The running process of a measured server. Dropping this value ends the process.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
@@ -199,13 +203,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `candidate` on a free port of `address` and waits until the server accepts connections. The server's
-    /// files and log are written to the folder `work`.
+    /// Starts the server `candidate` on a free port of `address` and waits until it accepts connections. The server's
+    /// log, and the files that it stores, are in the folder `work`.
     ///
     /// # Errors
     ///
-    /// The server does not start, ends at once, or does not listen within 15 s. The error includes the end of the
-    /// server's log.
+    /// The program cannot be started, ends at once, or accepts no connection within 15 s. The error includes the end of
+    /// the server's log.
     pub(crate) fn start(
         candidate: &Candidate,
         address: IpAddr,
@@ -216,11 +220,11 @@ impl Server {
         Self::start_on(SERVER_CPU, candidate, address, pictures, fps, work)
     }
 
-    /// Like [`start`](Self::start), on the CPU with the number `cpu`.
+    /// Does the same as [`start`](Self::start), but pins the server to the CPU with the number `cpu`.
     ///
     /// # Errors
     ///
-    /// Those of [`start`](Self::start).
+    /// The errors of [`start`](Self::start).
     pub(crate) fn start_on(
         cpu: usize,
         candidate: &Candidate,
@@ -241,12 +245,12 @@ impl Server {
         server
     }
 
-    /// Starts `candidate` on a free port of localhost without pinning it to a CPU. So it shares the CPUs with the other
-    /// measured programs, as in normal use.
+    /// Starts the server `candidate` on a free port of localhost and waits until it accepts connections. It is not
+    /// pinned to a CPU, so it shares the CPUs with the load generator, as in normal use.
     ///
     /// # Errors
     ///
-    /// Those of [`start`](Self::start).
+    /// The errors of [`start`](Self::start).
     pub(crate) fn start_unpinned(
         candidate: &Candidate,
         pictures: &Path,
@@ -282,14 +286,14 @@ impl Server {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
-                bail!("it ended with {status}");
+                bail!("the server ended with {status}");
             }
-            ensure!(Instant::now() < give_up, "it does not accept connections");
+            ensure!(Instant::now() < give_up, "the server does not accept connections");
             std::thread::sleep(POLL);
         }
     }
 
-    /// Returns the URL of the server's stream.
+    /// Returns the URL of the server's video stream.
     pub(crate) fn url(&self) -> String {
         format!("http://{}{}", self.address, self.path)
     }

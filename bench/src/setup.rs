@@ -1,4 +1,5 @@
-//! What all commands that measure servers share: the servers, the pictures, and where the results are written.
+//! Prepares what all commands that measure servers need: the servers and the pictures. Also writes the results to
+//! files.
 
 use std::{
     fs,
@@ -17,13 +18,14 @@ use crate::{
     server::{Candidate, LOAD_CPU, SERVER_CPU, Server},
 };
 
-/// The name of the ceiling server in tables.
+/// The name of the ceiling server (a minimal reference server) in tables.
 pub(crate) const CEILING: &str = "ceiling";
 
-/// The name of the ceiling server's second measurement, which is compared with the first.
+/// The name in tables of the ceiling server when it is measured a second time in each pass. The difference between the
+/// two results is the noise of the machine.
 pub(crate) const CEILING_AGAIN: &str = "ceiling again";
 
-/// The options: what to measure, and where to write the results.
+/// The options that all commands which measure servers share: what to measure, and where to write the results.
 #[derive(Debug, Clone, clap::Args)]
 // The options of each command already form a clap group with the same name.
 #[group(skip)]
@@ -32,7 +34,7 @@ pub(crate) struct Options {
     /// Without this option, the ceiling server is compared with itself, which shows the noise of the machine.
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) server: Vec<String>,
-    /// Frames per second that the servers offer.
+    /// Frames per second that each server sends to each viewer that keeps up.
     #[arg(long, default_value_t = 30)]
     pub(crate) fps: u32,
     /// Folder with the pictures to use; without it, the standard pictures are made.
@@ -51,7 +53,7 @@ pub(crate) struct Options {
     pub(crate) out: Option<PathBuf>,
 }
 
-/// The options: how often to measure, and for how long.
+/// The options for the number and the length of measurements, which several commands share.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub(crate) struct Passes {
@@ -63,7 +65,7 @@ pub(crate) struct Passes {
     pub(crate) seconds: u64,
 }
 
-/// The pictures and servers, ready to use.
+/// The pictures and the servers for a command's measurements, ready to use.
 #[derive(Debug)]
 pub(crate) struct Setup {
     work: TempDir,
@@ -71,36 +73,37 @@ pub(crate) struct Setup {
     candidates: Vec<Candidate>,
     address: IpAddr,
     fps: u32,
-    /// When, on which machine and with which servers the run was made, for the report.
+    /// When, on which machine and with which servers the measurements were made, for the report.
     pub(crate) about: RunContext,
 }
 
-/// When and where something was measured.
+/// When and on which machine the measurements of a report were made.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct RunTime {
-    /// The time when the run started, in UTC.
+    /// The time when the measurements began, in UTC.
     pub(crate) started: String,
-    /// A note by the person who made the run.
+    /// A note by the person who made the measurements, from the option `--note`.
     pub(crate) note: Option<String>,
-    /// The machine of the run.
+    /// The machine on which the measurements were made.
     pub(crate) host: Host,
 }
 
-/// When, on which machine and with which servers a run was made.
+/// When, on which machine, and with which servers and pictures the measurements of a report were made.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct RunContext {
     #[serde(flatten)]
     pub(crate) when: RunTime,
-    /// Frames per second that the servers offered.
+    /// Frames per second that each server sends to each viewer that keeps up.
     pub(crate) fps: u32,
     /// The mean size of a picture in bytes.
     pub(crate) mean_picture_bytes: usize,
-    /// The names of the servers, beginning with the ceiling server.
+    /// The names in tables of the servers, in the order in which they were given. If the ceiling server was measured,
+    /// it is the first.
     pub(crate) servers: Vec<String>,
 }
 
 impl Setup {
-    /// Enters the network namespace if requested, makes the pictures and finds the programs.
+    /// Enters a new network namespace if `--netns` is given, makes the pictures and finds the programs of the servers.
     ///
     /// # Errors
     ///
@@ -109,11 +112,12 @@ impl Setup {
         Self::with(options, candidates_in_order(&options.server, options.server.is_empty())?)
     }
 
-    /// Like [`new`](Self::new), but with the servers in `candidates`.
+    /// Does the same as [`new`](Self::new), but with the servers in `candidates` instead of those that the options
+    /// name.
     ///
     /// # Errors
     ///
-    /// Those of [`new`](Self::new).
+    /// The errors of [`new`](Self::new).
     pub(crate) fn with(options: &Options, candidates: Vec<Candidate>) -> Result<Self> {
         if options.netns {
             netns::enter()?;
@@ -138,13 +142,13 @@ impl Setup {
         Ok(Self { work, pictures, candidates, address, fps: options.fps, about })
     }
 
-    /// Makes servers listen on `address` from now on.
+    /// Makes all servers that are started from now on listen on the IP address `address`.
     pub(crate) fn listen_on(&mut self, address: IpAddr) {
         self.address = address;
     }
 
-    /// Returns the servers in the order in which they are measured in this pass. Every second pass reverses the order,
-    /// so that noise of the machine affects all servers alike.
+    /// Returns the servers in the order in which the pass with the number `pass` measures them. The order is reversed
+    /// in every second pass, so that noise of the machine affects all servers alike.
     pub(crate) fn turns(&self, pass: u32) -> Vec<&Candidate> {
         let mut order: Vec<&Candidate> = self.candidates.iter().collect();
         if pass % 2 == 1 {
@@ -153,7 +157,7 @@ impl Setup {
         order
     }
 
-    /// Starts a new process of a server.
+    /// Starts a new process of the server `candidate`.
     ///
     /// # Errors
     ///
@@ -162,7 +166,8 @@ impl Setup {
         Server::start(candidate, self.address, &self.pictures, self.fps, self.work.path())
     }
 
-    /// Starts an additional server, on the CPU of the load generator.
+    /// Starts the server `candidate` on the CPU of the load generator, as an additional server that is not itself
+    /// measured.
     ///
     /// # Errors
     ///
@@ -172,12 +177,12 @@ impl Setup {
     }
 }
 
-/// Returns the servers to measure: the ceiling server, the Framecasts in `servers`, and the ceiling server again if
-/// `has_ceiling_again`.
+/// Returns the servers to measure: the ceiling server, a Framecast for each command in `servers`, and, if
+/// `has_ceiling_again`, the ceiling server a second time.
 ///
 /// # Errors
 ///
-/// A program is missing.
+/// The program of a server does not exist.
 pub(crate) fn candidates_in_order(servers: &[String], has_ceiling_again: bool) -> Result<Vec<Candidate>> {
     let mut candidates = vec![Candidate::ceiling(CEILING)?];
     candidates.extend(Candidate::framecasts(servers)?);
@@ -188,13 +193,14 @@ pub(crate) fn candidates_in_order(servers: &[String], has_ceiling_again: bool) -
 }
 
 impl RunTime {
-    /// Describes a run that starts now, on this machine.
+    /// Returns the current time and the description of this machine, for a report.
     pub(crate) fn now(note: Option<String>) -> Self {
         let started = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         Self { started, note, host: Host::here() }
     }
 
-    /// Formats the head of a report: the time, the machine, and the list items in `method`.
+    /// Formats the first lines of a report: title, time, machine, and `method`, which is a list of what was measured
+    /// and how.
     pub(crate) fn head(&self, title: &str, method: &str) -> String {
         let note = self.note.as_ref().map(|note| format!("{note}\n\n")).unwrap_or_default();
         format!("# {title}, {}\n\n- Machine: {}.\n{method}\n{note}", self.started, self.host.describe())
@@ -202,7 +208,7 @@ impl RunTime {
 }
 
 impl RunContext {
-    /// Formats the head of a report: the time, the machine, the pictures and the CPUs.
+    /// Formats the first lines of a report: title, time, machine, pictures and CPUs.
     pub(crate) fn head(&self, title: &str) -> String {
         let method = format!(
             "- Offered: JPEGs of {:.1} KB on average at {} frames a second; each server is a new process on CPU {}, \
@@ -216,11 +222,12 @@ impl RunContext {
     }
 }
 
-/// Prints a report. If a folder is given, also writes the report to it as `DATE-HOSTCLASS-WHAT.md` and `.json`.
+/// Prints the report `markdown`. If `out` names a folder, also writes the report and its `figures` to that folder, as
+/// `DATE-HOSTCLASS-WHAT.md` and `.json`.
 ///
 /// # Errors
 ///
-/// The folder cannot be written.
+/// The files cannot be written to the folder.
 pub(crate) fn publish(
     out: Option<&Path>,
     when: &RunTime,
@@ -240,7 +247,8 @@ pub(crate) fn publish(
     Ok(())
 }
 
-/// Returns paths for the two files of a report. No file exists yet at either path.
+/// Returns the paths in the folder `dir` for the two files of a report (Markdown and JSON). No file exists yet at
+/// either path.
 fn free_paths(dir: &Path, when: &RunTime, what: &str) -> Result<(PathBuf, PathBuf)> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let date = when.started.split('T').next().unwrap_or_default();

@@ -1,6 +1,6 @@
-//! Measures what a second writer thread costs; writer threads send the pictures to the viewers. Framecast runs with one
-//! writer thread and with two, on the same core. The results also show how evenly the two writer threads share the
-//! viewers.
+//! Measures what a second writer thread costs Framecast; writer threads send the pictures to the viewers. Framecast
+//! runs with one writer thread and with two, on the same core. The results also show how evenly the two threads share
+//! the viewers.
 
 use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr};
 
@@ -16,7 +16,7 @@ use crate::{
     stats::Spread,
 };
 
-/// The options: how many viewers, and how often to measure.
+/// The options of the command `shards`: how many viewers and writer threads, and how often to measure.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -42,17 +42,18 @@ struct Outcome {
 struct Run {
     pass: u32,
     server: String,
-    /// The number of viewers of each writer, by the writer's number.
+    /// The number of viewers that each writer thread sends to, by the thread's number.
     shards: BTreeMap<u64, usize>,
     report: Report,
 }
 
-/// Measures, and prints and writes the report.
+/// Measures, prints the report and, if `--out` names a folder, writes the report to that folder.
 ///
 /// # Errors
 ///
-/// `--server` is missing. A server does not start or serve, or reports no writers. Pictures are torn. The folder for
-/// the report cannot be written.
+/// `--server` is missing or given more than once. A server does not start or does not respond, or reports no writer
+/// threads. Pictures arrive broken or out of order, or the server closes the connection of a viewer. The report cannot
+/// be written to the folder.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let [program] = options.setup.server.as_slice() else {
         anyhow::bail!("give --server exactly once");
@@ -84,14 +85,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     report::ensure_intact(outcome.runs.iter().map(|run| &run.report))
 }
 
-/// Returns how many viewers each writer has, as the server reports it.
+/// Returns how many viewers each writer thread sends to, by the thread's number, as `/api/viewers` reports it.
 fn shards(server: SocketAddr) -> Result<BTreeMap<u64, usize>> {
     let counts = count_shards(&api::get(server, "/api/viewers")?);
     ensure!(!counts.is_empty(), "no viewer in /api/viewers has a shard");
     Ok(counts)
 }
 
-/// Counts the viewers of each writer. The list of viewers can be anywhere in the response.
+/// Counts the viewers of each writer thread in the JSON of `/api/viewers`. The list of viewers can be anywhere in the
+/// JSON.
 fn count_shards(answer: &Value) -> BTreeMap<u64, usize> {
     let mut counts = BTreeMap::new();
     let mut left = vec![answer];

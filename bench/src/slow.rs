@@ -1,5 +1,6 @@
-//! Measures viewers with slow links together with full viewers, which read as fast as pictures arrive: how old the
-//! pictures of the slow viewers are, whether that age grows, and whether the full viewers suffer.
+//! Measures viewers that read slowly, together with viewers that read as fast as pictures arrive. The results are how
+//! old the pictures of the slow viewers are on arrival, whether that age grows, and how many frames per second the
+//! others receive.
 //!
 //! The kernel chooses the sizes of the viewers' receive buffers, as it does for a browser.
 
@@ -15,7 +16,7 @@ use crate::{
     stats::Spread,
 };
 
-/// The options: how many viewers, how slow, and for how long.
+/// The options of the command `slow`: how many viewers, how slow, and for how long.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -29,7 +30,7 @@ pub(crate) struct Options {
     /// Bytes per second that each slow viewer reads.
     #[arg(long, default_value_t = 300_000, value_name = "BYTES_PER_S")]
     rate: u32,
-    /// Number of passes.
+    /// Number of passes; each pass measures every server once.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
     /// Seconds before each measurement, in which the buffers fill.
@@ -56,11 +57,12 @@ struct Run {
     report: Report,
 }
 
-/// Measures, and prints and writes the report.
+/// Measures, prints the report and, if `--out` names a folder, writes the report to that folder.
 ///
 /// # Errors
 ///
-/// A server does not start or serve, pictures are torn, or the folder for the report cannot be written.
+/// A server does not start or does not respond. Pictures arrive broken or out of order, or the server closes the
+/// connection of a viewer. The report cannot be written to the folder.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let setup = Setup::new(&options.setup)?;
     let mut runs = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-/// Median, minimum and maximum of several runs.
+/// Median, minimum and maximum of several measured values.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub(crate) struct Spread {
     /// The median.
@@ -14,7 +14,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Computes the spread of `values`; all fields are zero if there are no values.
+    /// Computes the median, minimum and maximum of `values`. All three are zero if there are no values.
     pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
@@ -25,8 +25,8 @@ impl Spread {
         }
     }
 
-    /// Computes the spread of the ratios of `values` to the values of `base` in the same pass. A pass is left out if
-    /// `base` has no value for it, or a value of zero.
+    /// Divides each of `values` by the value of `base` with the same pass number, and computes the median, minimum and
+    /// maximum of these ratios. A pass is left out if `base` has no value for it, or a value of zero.
     pub(crate) fn of_ratios(
         values: impl IntoIterator<Item = (u32, f64)>,
         base: impl IntoIterator<Item = (u32, f64)>,
@@ -35,8 +35,8 @@ impl Spread {
         Self::of(values.into_iter().filter_map(|(pass, value)| Some(value / base.get(&pass)?)))
     }
 
-    /// Formats the spread as `median (min–max)` with this many decimals, or only as the median if minimum and maximum
-    /// are equal.
+    /// Formats the values as `median (min–max)` with this many decimals, or only the median if minimum and maximum are
+    /// equal.
     pub(crate) fn show(&self, decimals: usize) -> String {
         let Self { median, min, max } = self;
         if min == max {
@@ -47,8 +47,8 @@ impl Spread {
     }
 }
 
-/// Returns the value below which `percent` of the `sorted` values lie, interpolated. `sorted` is in ascending order;
-/// the result is 0 if there are no values.
+/// Returns the percentile of the values in `sorted`: the value below which `percent` percent of them lie, interpolated.
+/// `sorted` is in ascending order. Returns 0 if it is empty.
 pub(crate) fn percentile(sorted: &[f64], percent: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else {
         return 0.0;

@@ -1,4 +1,5 @@
-//! Formats a comparison as Markdown: a table of figures, and a table of ratios to the ceiling server.
+//! Formats the results of the command `compare` as Markdown: a table of figures, and a table of ratios to the ceiling
+//! server (a minimal reference server).
 
 use std::fmt::Write as _;
 
@@ -9,7 +10,7 @@ use crate::{
     stats::Spread,
 };
 
-/// Formats both tables, with a description of the method above them.
+/// Formats both tables, with a description of the measurements above them.
 pub(crate) fn markdown(comparison: &Comparison) -> String {
     let method = &comparison.method;
     let mut out = comparison.about.head("Fan-out beside the ceiling");
@@ -61,8 +62,9 @@ fn figures(out: &mut String, comparison: &Comparison) {
         .expect("a string takes all text");
 }
 
-/// Writes the ratios of each server to the ceiling server, and then of each further server to the first one. The ratio
-/// of the ceiling server to itself shows the noise of the machine.
+/// Appends a table with the ratios of each server to the ceiling server. If there are several Framecasts, appends a
+/// second table with the ratios of each further Framecast to the first. The ratio of the ceiling server's second
+/// measurement to its first shows the noise of the machine.
 fn ratios(out: &mut String, comparison: &Comparison) {
     let Some((ceiling, others)) = comparison.about.servers.split_first() else {
         return;
@@ -83,7 +85,8 @@ fn ratios(out: &mut String, comparison: &Comparison) {
     ratio_table(out, comparison, title, &pairs);
 }
 
-/// Writes a table of ratios. For each pair of servers, the first is divided by the second within the same pass.
+/// Appends a table of ratios to `out`. For each pair of servers, the figures of the first are divided by those of the
+/// second in the same pass.
 fn ratio_table(out: &mut String, comparison: &Comparison, title: &str, pairs: &[(&String, &String)]) {
     writeln!(
         out,

@@ -1,6 +1,6 @@
-//! Measures what rendering tables costs: how many rows per second one CPU renders in each format and content coding,
-//! and how much memory a half-rendered table holds while its client does not read. No database and no sockets are
-//! involved.
+//! Measures what it costs to render tables of events: how many rows per second one CPU renders in each format and
+//! content coding, and how much memory a table holds while it is rendered in part and its client does not read. No
+//! database and no sockets are involved.
 
 use std::{fmt::Write as _, path::PathBuf, time::Instant};
 
@@ -18,19 +18,19 @@ use crate::{
 const CONTENT_ENCODINGS: [ContentEncoding; 3] =
     [ContentEncoding::Identity, ContentEncoding::Gzip, ContentEncoding::Zstd];
 
-/// The number of half-rendered tables whose memory is measured together.
+/// The number of tables, each rendered in part, whose memory is measured together.
 const HALF_RENDERED_TABLES: usize = 50;
 
-/// The number of rows rendered in each half-rendered table.
+/// The number of rows that are rendered in each table before its memory is measured.
 const HELD_ROWS: i64 = 50_000;
 
-/// The options: how many rows, and how often to measure.
+/// The options of the command `tables`: how many rows, and how often to measure.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     /// Number of rows in each table.
     #[arg(long, default_value_t = 3_000_000, value_parser = clap::value_parser!(i64).range(1..))]
     rows: i64,
-    /// Number of passes.
+    /// Number of passes; each pass measures every format with every content coding once.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
     /// A line of text for the report.
@@ -65,7 +65,7 @@ struct Held {
     kib: f64,
 }
 
-/// A row of the measured table: six short cells.
+/// One row of the table that is rendered: six short cells.
 struct EventRow<'a> {
     id: i64,
     camera: &'a str,
@@ -99,11 +99,11 @@ fn event(id: i64) -> EventRow<'static> {
     }
 }
 
-/// Measures, and prints and writes the report.
+/// Measures, prints the report and, if `--out` names a folder, writes the report to that folder.
 ///
 /// # Errors
 ///
-/// The CPU cannot be used, or the folder for the report cannot be written.
+/// The process cannot be pinned to the CPU, or the report cannot be written to the folder.
 pub(crate) fn run(options: &Options) -> Result<()> {
     pin_to_cpu(LOAD_CPU)?;
     let when = setup::RunTime::now(options.note.clone());
@@ -119,7 +119,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     setup::publish(options.out.as_deref(), &outcome.when, "tables", &markdown, &outcome)
 }
 
-/// Renders `rows` rows and returns the number of bytes.
+/// Renders `rows` rows with `writer`, and takes the output whenever the writer's buffer is full. Returns the number of
+/// bytes that were taken.
 fn render(writer: &mut Writer<PlainPage>, rows: i64) -> usize {
     let mut bytes = 0;
     for id in 0..rows {
@@ -143,8 +144,8 @@ fn name(coding: ContentEncoding) -> &'static str {
     coding.header_value().unwrap_or("none")
 }
 
-/// Measures the memory in KiB that a table holds when only some of its rows are rendered, as the mean of several
-/// tables.
+/// Measures how much memory a table holds when only some of its rows have been rendered with the content coding
+/// `coding`. The result is the mean over several tables, in KiB.
 fn hold(coding: ContentEncoding) -> Result<Held> {
     let pid = std::process::id();
     let before = Sample::of(pid)?.rss_kib;

@@ -1,5 +1,5 @@
-//! The attacks of hostile clients, one function for each kind. Each function attacks once; the module `abuse` repeats
-//! the attacks.
+//! The attacks by simulated hostile clients, one function for each kind. Each call of such a function is one attack;
+//! the module `abuse` calls the functions again and again.
 
 use std::{
     io::{self, ErrorKind, Read as _, Write as _},
@@ -8,54 +8,56 @@ use std::{
     time::Duration,
 };
 
-/// How long a client waits for a response before it disconnects.
+/// How long a simulated client waits for a response before it disconnects.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The number of guessed passwords that are sent on one connection before a response is read.
+/// The number of wrong passwords that a client sends on one connection, each in a separate request, before it reads a
+/// response.
 const PIPELINED: usize = 8;
 
-/// The number of client addresses that the simulated proxy forwards.
+/// The number of different client addresses that the attacks claim in `X-Forwarded-For`, as if a proxy forwarded them.
 const ADDRESSES: usize = 50;
 
-/// The number of bytes at the start of a response that contain the status.
+/// The length in bytes of the start of an HTTP response, up to and including the status code.
 const STATUS_LINE_BYTES: usize = "HTTP/1.1 200".len();
 
-/// The key of a WebSocket handshake; any value works.
+/// The value of the header `Sec-WebSocket-Key`; any valid key works.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-/// A hostile client: the server's address, the login, and a counter.
+/// A simulated hostile client: the server's address, the login, and a counter of attacks.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     pub(super) server: SocketAddr,
-    /// The header with the password, for the kinds of client that have the password.
+    /// The header line `Authorization` with the correct password. Some kinds of attack send it, others do not.
     pub(super) login: String,
-    /// The number of this attack, which makes each attack different.
+    /// The number of the next attack of this client. The attacks use it to vary what they send.
     pub(super) turn: usize,
 }
 
-/// One kind of abuse.
+/// One kind of attack.
 pub(super) struct AbuseKind {
     pub(super) name: &'static str,
-    /// The number of clients of this kind.
+    /// The number of clients that attack in this way at once.
     pub(super) clients: usize,
-    /// The pause of each client after an attack.
+    /// How long each client pauses after each attack.
     pub(super) pause: Duration,
-    /// Attacks once and returns the status of the first response, or `None` if no response arrived.
+    /// The function that attacks once. It returns the status of the first response, or `None` if no response arrived.
     pub(super) act: fn(&Client) -> io::Result<Option<u16>>,
     pub(super) expects: Expectation,
 }
 
-/// How the server should respond to the attacks of a kind. If the server refused all attacks, the run would prove
-/// nothing.
+/// How the server is expected to respond to attacks of one kind. Some attacks must be served, because a server that
+/// refuses everything would pass the test without any load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expectation {
-    /// No response, because the attack makes no complete request.
+    /// No response, because the client never completes a request.
     Nothing,
-    /// The server serves most of the attacks.
+    /// The server accepts most of these attacks as ordinary requests.
     Service,
-    /// The server serves some attacks, and refuses the attacks beyond a limit.
+    /// The server accepts some of these attacks as ordinary requests, and refuses the others because they exceed a
+    /// limit.
     SomeService,
-    /// The server serves none of the attacks.
+    /// The server refuses all these attacks.
     Refusal,
 }
 
@@ -89,20 +91,21 @@ impl Client {
         Ok(stream)
     }
 
-    /// Returns the head of a request. `more` contains additional header lines, each with its line break.
+    /// Returns the head of an HTTP request with the correct password. `request` is the method and the path; `more`
+    /// contains additional header lines, each with its line break.
     fn head(&self, request: &str, more: &str) -> String {
         format!("{request} HTTP/1.1\r\nHost: {}\r\n{}{more}\r\n", self.server, self.login)
     }
 
-    /// Returns the header with which a proxy on this machine forwards the address of one of many clients. Each of these
-    /// clients has logged in before.
+    /// Returns the header line `X-Forwarded-For`, as a proxy on this machine would send it, with one of several client
+    /// addresses. The function `log_in` has logged in from all these addresses.
     fn forwarded(&self) -> String {
         format!("X-Forwarded-For: 198.51.100.{}\r\n", self.turn % ADDRESSES)
     }
 }
 
-/// Logs in from each of the client addresses behind the proxy. This happens before the password guesses reach the
-/// server's limit for addresses that have not logged in.
+/// Logs in from each client address that the attacks claim in `X-Forwarded-For`. This must happen before the attacks:
+/// their wrong passwords use up the number of attempts that the server allows to addresses that have not logged in.
 pub(super) fn log_in(server: SocketAddr, login: &str) -> io::Result<()> {
     for turn in 0..ADDRESSES {
         let client = Client { server, login: login.to_owned(), turn };
@@ -117,7 +120,8 @@ pub(super) fn log_in(server: SocketAddr, login: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Connects and disconnects: at once, within a request head, or after half a second of silence.
+/// Connects, and disconnects without a complete request: at once, after a part of the request head, or after half a
+/// second of silence.
 fn connect(client: &Client) -> io::Result<Option<u16>> {
     let mut stream = client.connect()?;
     match client.turn % 3 {
@@ -128,7 +132,8 @@ fn connect(client: &Client) -> io::Result<Option<u16>> {
     Ok(None)
 }
 
-/// Requests a stream in one of many combinations of size, quality and rate, and disconnects after a few pictures.
+/// Requests a video stream in one of many combinations of size, quality and frame rate, and disconnects after a few
+/// pictures.
 fn rendition(client: &Client) -> io::Result<Option<u16>> {
     let turn = client.turn;
     let path = format!(
@@ -142,8 +147,8 @@ fn rendition(client: &Client) -> io::Result<Option<u16>> {
     read(&mut stream, 64 << 10)
 }
 
-/// Opens a WebSocket, subscribes to the maximum number of tiles (camera streams) as fast as possible, and acknowledges
-/// no picture.
+/// Opens a WebSocket, and subscribes as fast as possible to 256 camera streams ("tiles"), which is the maximum number.
+/// Acknowledges none of the pictures that arrive.
 fn tiles(client: &Client) -> io::Result<Option<u16>> {
     let mut stream = client.connect()?;
     let upgrade = format!(
@@ -158,12 +163,13 @@ fn tiles(client: &Client) -> io::Result<Option<u16>> {
     read(&mut stream, 256 << 10)
 }
 
-/// Sets a mark (an event with a label) of the maximum length.
+/// Stores one event with a label of the maximum length (a "mark") on the server.
 fn mark(client: &Client) -> io::Result<Option<u16>> {
     post(client, "")
 }
 
-/// Sets a mark of the maximum length through the simulated proxy.
+/// Stores one event with a label of the maximum length (a "mark") on the server, with a client address in
+/// `X-Forwarded-For`.
 fn forwarded_mark(client: &Client) -> io::Result<Option<u16>> {
     post(client, &client.forwarded())
 }
@@ -177,7 +183,7 @@ fn post(client: &Client, more: &str) -> io::Result<Option<u16>> {
     read(&mut stream, usize::MAX)
 }
 
-/// Subscribes to all events from the first event on, and reads none of them.
+/// Subscribes to all stored events, beginning with the oldest, and stops reading after the first bytes.
 fn listen(client: &Client) -> io::Result<Option<u16>> {
     let mut stream = client.connect()?;
     stream.write_all(client.head("GET /api/events/live?after=0", "").as_bytes())?;
@@ -187,7 +193,7 @@ fn listen(client: &Client) -> io::Result<Option<u16>> {
     Ok(status(&first[..count]))
 }
 
-/// Requests a whole table, and disconnects after the first part of it.
+/// Requests the whole table of events, and disconnects after at most 200 kB.
 fn table(client: &Client) -> io::Result<Option<u16>> {
     let path = ["/api/events.csv", "/api/events.ndjson", "/history", "/api/events.json"][client.turn % 4];
     let mut stream = client.connect()?;
@@ -195,7 +201,8 @@ fn table(client: &Client) -> io::Result<Option<u16>> {
     read(&mut stream, 200_000)
 }
 
-/// Sends several wrong passwords on one connection. The client address is one of many, none of which has logged in.
+/// Sends several wrong passwords on one connection, with one of several client addresses in `X-Forwarded-For`. None of
+/// these addresses has logged in.
 fn guess(client: &Client) -> io::Result<Option<u16>> {
     let more = format!("X-Forwarded-For: 203.0.113.{}\r\n", client.turn % ADDRESSES);
     let mut stream = client.connect()?;
@@ -218,7 +225,8 @@ fn guess(client: &Client) -> io::Result<Option<u16>> {
     read(&mut stream, 16 << 10)
 }
 
-/// Reads at most `limit` bytes of responses and returns the status of the first response.
+/// Reads responses until `limit` bytes have arrived, the server closes the connection or the read times out. Returns
+/// the status of the first response, or `None` if it did not arrive.
 fn read(stream: &mut TcpStream, limit: usize) -> io::Result<Option<u16>> {
     let (mut buffer, mut taken, mut head) = ([0; 16 << 10], 0, Vec::new());
     while taken < limit {
@@ -238,12 +246,12 @@ fn read(stream: &mut TcpStream, limit: usize) -> io::Result<Option<u16>> {
     Ok(status(&head))
 }
 
-/// Parses the status in the first bytes of a response: `HTTP/1.1 200`.
+/// Returns the status in the start of a response, such as `HTTP/1.1 200`; `None` if `head` is too short or malformed.
 fn status(head: &[u8]) -> Option<u16> {
     std::str::from_utf8(head.get(9..STATUS_LINE_BYTES)?).ok()?.parse().ok()
 }
 
-/// Returns a client's text frame (RFC 6455 §5.2), masked with zeros.
+/// Returns `text` as a WebSocket text frame from a client (RFC 6455 §5.2), with zeros as the masking key.
 fn text_frame(text: &str) -> Vec<u8> {
     let length = u8::try_from(text.len()).ok().filter(|length| *length < 126).expect("a short text");
     [&[0x81, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat()

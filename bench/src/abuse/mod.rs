@@ -1,7 +1,7 @@
-//! Runs hostile clients of all kinds at once, together with ordinary viewers. The results are whether the viewers
-//! suffer, and how much memory the server keeps afterwards.
+//! Runs simulated hostile clients of all kinds at once, together with ordinary viewers of a video stream. The results
+//! are the frame rate that the viewers still receive, and how much memory the server keeps afterwards.
 //!
-//! Unlike the other commands, this command has limits and fails if the server exceeds them.
+//! The command fails if the viewers or the server exceed the limits in this module.
 
 mod kinds;
 
@@ -28,27 +28,28 @@ use crate::{
 };
 use kinds::{AbuseKind, Client, Expectation, KINDS};
 
-/// The user name of the server's account. `LOGIN` is the header that contains this name and the password in Base64.
+/// The user name of the only account on the measured server. `LOGIN` is the header line that contains this name and the
+/// password in Base64.
 const USER: &str = "owner";
 const PASSWORD: &str = "correct horse";
 const LOGIN: &str = "Authorization: Basic b3duZXI6Y29ycmVjdCBob3JzZQ==\r\n";
 
-/// The number of ordinary viewers.
+/// The number of ordinary viewers that watch during the attacks.
 const VIEWERS: usize = 20;
 
-/// The frame rate that each viewer must receive, out of 30 frames per second.
+/// The minimum frame rate that each ordinary viewer must receive, in frames per second. The camera delivers 30.
 const MIN_FPS: f64 = 29.0;
 
-/// The pause between the end of the abuse and the last measurement of the server.
+/// The pause after the last attack, before the server's memory is measured again.
 const RECOVERY: Duration = Duration::from_secs(60);
 
-/// How much the server's resident memory is allowed to grow from the first measurement to the last, in KiB.
+/// How much larger the server's resident memory is allowed to be after the attacks than before them, in KiB.
 const MAX_GROWTH_KIB: u64 = 8 * 1024;
 
-/// The pause before the first measurement of the server.
+/// The pause before the server's memory is measured for the first time.
 const SETTLE: Duration = Duration::from_secs(12);
 
-/// The options: the duration, and the server.
+/// The options of the command `abuse`: the duration of the attacks, and the server.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -63,9 +64,9 @@ struct Outcome {
     #[serde(flatten)]
     about: RunContext,
     seconds: u64,
-    /// What the viewers received during the attacks.
+    /// What the ordinary viewers received during the attacks.
     viewers: Report,
-    /// The results of each kind of attack.
+    /// How the server responded to the attacks, for each kind of attack.
     kinds: Vec<KindResult>,
     before: ProcessState,
     after: ProcessState,
@@ -79,11 +80,11 @@ struct KindResult {
     served: u64,
     /// Number of attacks whose first response had another status.
     refused: u64,
-    /// Number of attacks that ended with an error.
+    /// Number of attacks that ended with an I/O error, for example because the server closed the connection.
     failed: u64,
 }
 
-/// The resources that the server's process holds.
+/// The memory, file descriptors and child processes that the server's process holds at one moment.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct ProcessState {
     rss_kib: u64,
@@ -99,11 +100,13 @@ struct TurnCounts {
     failed: AtomicU64,
 }
 
-/// Measures, and prints and writes the report.
+/// Runs the attacks, prints the report and, if `--out` names a folder, writes the report to that folder.
 ///
 /// # Errors
 ///
-/// A server does not start or serve, viewers receive too few frames, or the server keeps more resources than allowed.
+/// The server does not start or does not respond. A viewer receives too few frames, or broken ones. The server responds
+/// to a kind of attack otherwise than expected. After the attacks, the server holds more memory than allowed, or its
+/// number of file descriptors or child processes has changed.
 pub(crate) fn run(options: &Options) -> Result<()> {
     proc::raise_descriptor_limit();
     ensure!(options.setup.server.len() == 1, "give --server exactly once");
@@ -167,7 +170,7 @@ fn watch_for(options: &load::Options, server: &Server) -> Result<Report> {
     window.close(&load)
 }
 
-/// Starts the clients of all kinds. Each client attacks again and again until the end.
+/// Starts one thread for each hostile client of each kind. Each client attacks again and again until `is_over` is true.
 fn start(
     server: &Server,
     is_over: &Arc<AtomicBool>,
@@ -226,7 +229,8 @@ fn is_as_expected(expects: Expectation, tally: &KindResult) -> bool {
         }
 }
 
-/// Checks that the server stayed within the limits.
+/// Returns an error unless the viewers, the responses to the attacks and the server's resources are all within the
+/// limits.
 fn check_limits(outcome: &Outcome) -> Result<()> {
     report::ensure_intact([&outcome.viewers])?;
     for (kind, tally) in KINDS.iter().zip(&outcome.kinds) {

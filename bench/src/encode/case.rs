@@ -1,4 +1,5 @@
-//! The methods that are measured within this process. Each method turns one picture into one image.
+//! The methods that are measured within this process; the module `tool` runs external programs. Each method encodes,
+//! transcodes or decodes one picture.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -15,11 +16,11 @@ use framecast_turbojpeg::{
     Compressor, Decompressor, Library, PackedFormat as Packed, Plane, PlaneMut, Subsampling, Yuv,
 };
 
-/// The name of the row that measures libjpeg-turbo without our code, on planes that are already prepared. It shows
-/// which part of the encoder's time the library uses.
+/// The name of the table row for libjpeg-turbo without our code: the library encodes a picture whose colour planes are
+/// already prepared. The row shows which part of our encoder's time the library uses.
 pub(crate) const LIBRARY_ALONE: &str = "the library alone, planes ready";
 
-/// One method of encoding or transcoding a picture.
+/// One method that is measured: a way to encode, transcode or decode one picture.
 pub(super) struct Case {
     name: String,
     run: Box<dyn FnMut() -> Result<usize>>,
@@ -34,17 +35,18 @@ impl Case {
         &self.name
     }
 
-    /// Encodes one picture and returns the number of bytes of the result.
+    /// Runs the method once on its picture. Returns the number of bytes of the result.
     pub(super) fn run(&mut self) -> Result<usize> {
         (self.run)()
     }
 }
 
-/// Creates all methods, for a picture of 1280x720 and a picture of 1920x1080.
+/// Creates all methods that are measured. `hd` is a picture of 1280x720, `full_hd` one of 1920x1080, and `best` the
+/// codec that Framecast itself would choose on this machine.
 ///
 /// # Errors
 ///
-/// A codec cannot be created, or a picture cannot be encoded.
+/// A codec cannot be created, or a picture cannot be prepared for it.
 pub(super) fn all(best: Backend, hd: &RgbImage, full_hd: &RgbImage, quality: u8) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     if let Backend::Turbo(library) = best {
@@ -99,7 +101,7 @@ fn encode(backend: Backend, frame: Frame, quality: u8) -> Result<Case> {
     Ok(Case::new(name, move || Ok(encoder.encode(&frame, quality)?.len())))
 }
 
-/// Returns the planes of an I420 picture. Width and height must be even.
+/// Returns the three colour planes of an I420 picture. Width and height must be even.
 fn planes(frame: &Frame) -> [Plane<'_>; 3] {
     let (width, height) = (frame.format.width_px as usize, frame.format.height_px as usize);
     let (luma, chroma) = frame.data.split_at(width * height);
@@ -130,8 +132,9 @@ fn worst_case(library: &Library, frame: &Frame) -> Result<usize> {
     Ok(library.max_jpeg_bytes(width, height, Subsampling::S420)?)
 }
 
-/// Encodes by way of RGB pixels, with the library's own vector code for both conversions. YUYV is first split into
-/// planes by a loop like the loop in our encoder, because the library reads only planes.
+/// Creates a method that converts YUV pixels to RGB and then encodes the RGB pixels. libjpeg-turbo does both steps with
+/// vector instructions. YUYV is first split into planes by a loop like that in our encoder, because the library reads
+/// only planes.
 fn detour(library: &'static Library, frame: Frame, quality: u8) -> Result<Case> {
     let Codec::Raw(format, _) = frame.format.codec else { bail!("not a raw picture") };
     let (width, height) = (frame.format.width_px as usize, frame.format.height_px as usize);
@@ -160,7 +163,8 @@ fn detour(library: &'static Library, frame: Frame, quality: u8) -> Result<Case> 
     }))
 }
 
-/// The task of splitting YUYV samples into 4:2:2 planes. A vectorising dispatcher runs the task.
+/// The task of splitting YUYV pixels (the first field) into three 4:2:2 planes (the second field). The crate `pulp`
+/// compiles the task for several vector instruction sets and runs the fastest.
 struct SplitYuyv<'a>(&'a [u8], &'a mut [Vec<u8>; 3]);
 
 impl pulp::NullaryFnOnce for SplitYuyv<'_> {

@@ -1,9 +1,9 @@
-//! Measures what encoding one picture costs: our encoder compared with libjpeg-turbo's own tools, with a detour by way
-//! of RGB pixels, and with the codec in pure Rust.
+//! Measures what it costs to encode one picture as JPEG: our encoder compared with libjpeg-turbo's own programs, with a
+//! conversion by way of RGB pixels, and with a codec in pure Rust.
 //!
-//! All methods encode the same picture on one CPU, and take turns within each pass. Our own figures are thread CPU
-//! time, but the tools report only wall-clock time. So runs whose results are committed are made under `chrt --fifo`,
-//! and the table says how long our own methods had to wait for the CPU.
+//! All methods encode the same picture on one CPU, one after the other in each pass. Our own figures are CPU time of
+//! the thread, but the external programs report only wall-clock time. So runs whose results are committed to the
+//! repository are made under `chrt --fifo`, and the report says how long our own methods had to wait for the CPU.
 
 mod case;
 mod tool;
@@ -20,14 +20,14 @@ use crate::{
     stats::Spread,
 };
 
-/// The JPEG quality of the measurement, which is the default for cameras.
+/// The JPEG quality with which all methods encode; it is also Framecast's default for cameras.
 const QUALITY: u8 = 80;
 
-/// The number of pictures that each method encodes in a pass. The result is the median, because the first picture finds
-/// cold caches.
+/// The number of times that each method encodes the picture in one pass. The result of the pass is the median, because
+/// the first time is slow (cold caches).
 const PER_PASS: usize = 7;
 
-/// The options: what to measure, and how often.
+/// The options of the command `encode`: what to measure, and how often.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     /// Number of passes; results are medians over the passes.
@@ -36,7 +36,7 @@ pub(crate) struct Options {
     /// Size in bytes that the 1280x720 picture should have at quality 75; noise is added to reach this size.
     #[arg(long, default_value_t = 76_000)]
     target_bytes: usize,
-    /// Measure only the methods of this process whose names contain TEXT, and no tools.
+    /// Measure only the methods within this process whose names contain TEXT, and no external programs.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// Number of the CPU to run on.
@@ -50,7 +50,8 @@ pub(crate) struct Options {
     out: Option<PathBuf>,
 }
 
-/// A row of the table: the name of the method, its milliseconds in each pass, and the size of its image in bytes.
+/// One row of the table: the name of the method, the milliseconds for one picture in each pass, and the size of the
+/// encoded image in bytes.
 #[derive(Debug)]
 struct Row {
     name: String,
@@ -58,11 +59,11 @@ struct Row {
     bytes: usize,
 }
 
-/// Measures, prints the table, and writes it to the file if one is given.
+/// Measures, prints the table and, if `--out` names a file, writes the table to that file.
 ///
 /// # Errors
 ///
-/// A picture cannot be made or encoded, or the file cannot be written.
+/// The process cannot be pinned to the CPU, the picture cannot be made or encoded, or the file cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     pin_to_cpu(options.cpu)?;
     let host = Host::here();
@@ -102,8 +103,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Runs the method on a few pictures. Returns the median milliseconds for one picture, and the number of bytes of the
-/// result.
+/// Runs the method several times on its picture. Returns the median milliseconds of one run, and the number of bytes of
+/// the result.
 fn measure(case: &mut Case) -> Result<(f64, usize)> {
     let mut bytes = 0;
     let mut times = Vec::new();
@@ -147,7 +148,8 @@ fn head(options: &Options, host: &Host, started: &str, waited: f64) -> String {
     )
 }
 
-/// Writes a table row for each method, with the ratio to `tjbench` in the same pass.
+/// Appends a row to `table` for each method. The row also has the ratio of the method's time to the time of `tjbench`
+/// in the same pass.
 fn write_rows(table: &mut String, rows: &[Row]) -> Result<()> {
     let reference = rows.iter().find(|row| row.name == tool::COMP_FROM_YUV);
     let own = rows.iter().find(|row| row.name == case::LIBRARY_ALONE);

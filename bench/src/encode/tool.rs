@@ -1,4 +1,5 @@
-//! Runs the programs of libjpeg-turbo: `tjbench` and `cjpeg`. If they are not installed, their rows are left out.
+//! Runs the programs of libjpeg-turbo on the measured picture: `tjbench` and `cjpeg`. The table has no row for a
+//! program that is not installed.
 
 use std::{
     fs,
@@ -13,25 +14,26 @@ use framecast_media::codec::RgbImage;
 
 use crate::stats::Spread;
 
-/// The name of the row with which our encoder is compared.
+/// The name of the table row for `tjbench`, with which our encoder is compared.
 pub(crate) const COMP_FROM_YUV: &str = "`tjbench`, \"Comp from YUV\" (wall)";
 
 const CJPEG: &str = "`cjpeg`, whole process from PPM (wall)";
 
-/// Arguments of `tjbench`: the seconds of each measurement, and the seconds of its warm-up.
+/// Arguments of `tjbench` that set the seconds of each measurement, and the seconds of the warm-up before it.
 const BENCH_TIME: [&str; 4] = ["-benchtime", "0.3", "-warmup", "0.1"];
 
-/// The number of runs of `cjpeg` in a pass.
+/// The number of times that `cjpeg` is run in each pass.
 const CJPEG_RUNS: usize = 5;
 
-/// The milliseconds and the bytes of a row.
+/// The result of a program: the milliseconds for one picture, and the size of the JPEG image in bytes.
 type Figure = Result<(f64, usize)>;
 
-/// Writes the picture in the format that the tools read.
+/// Writes the picture to a file in the folder `dir`, in the PPM format, which both programs read. Returns the path of
+/// the file.
 ///
 /// # Errors
 ///
-/// The folder cannot be written.
+/// The file cannot be written.
 pub(super) fn write_ppm(dir: &Path, picture: &RgbImage) -> Result<PathBuf> {
     let path = dir.join("picture.ppm");
     let mut ppm = format!("P6\n{} {}\n255\n", picture.width_px(), picture.height_px()).into_bytes();
@@ -40,13 +42,14 @@ pub(super) fn write_ppm(dir: &Path, picture: &RgbImage) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Runs each tool that is installed and returns the name of its row and its figures.
+/// Runs each of the programs that is installed, on the picture in the file `ppm`. Returns the name of each program's
+/// table row, with its result.
 pub(super) fn all(ppm: &Path, quality: u8) -> Vec<(&'static str, Figure)> {
     let figures = [(COMP_FROM_YUV, tjbench(ppm, quality)), (CJPEG, cjpeg(ppm, quality))];
     figures.into_iter().filter_map(|(name, figure)| Some((name, figure?))).collect()
 }
 
-/// Runs the program and returns its output, or `None` if the program is not installed.
+/// Runs the program and returns its standard output. Returns `None` if the program is not installed.
 fn output(command: &mut Command) -> Option<Result<Vec<u8>>> {
     let name = command.get_program().to_string_lossy().into_owned();
     match command.output() {
@@ -68,8 +71,8 @@ fn tjbench(ppm: &Path, quality: u8) -> Option<Figure> {
     Some(text.and_then(|text| comp_from_yuv(&String::from_utf8_lossy(&text))))
 }
 
-/// Parses the two lines after "Comp from YUV" in the output of `tjbench`: `Frame rate: 497.08 fps` and
-/// `Output image size: 58127 bytes`.
+/// Returns the milliseconds and bytes of one picture from the output of `tjbench`. They are in the two lines after
+/// "Comp from YUV": `Frame rate: 497.08 fps` and `Output image size: 58127 bytes`.
 fn comp_from_yuv(text: &str) -> Result<(f64, usize)> {
     let behind = |label: &str, text: &str| -> Option<f64> {
         let (_, rest) = text.split_once(label)?;

@@ -1,5 +1,5 @@
-//! Measures many simultaneous downloads of tables, some of them slow, while viewers watch a camera and a program sets
-//! marks (events with a label, stored in the history).
+//! Measures many simultaneous downloads of the table of events, some of them slow. Meanwhile, viewers watch a camera,
+//! and one client stores events with a label ("marks").
 
 use std::{
     fmt::Write as _,
@@ -23,34 +23,35 @@ use crate::{
     server::Server,
 };
 
-/// The number of viewers that watch the camera during the downloads.
+/// The number of viewers that watch a camera during the downloads.
 const VIEWERS: usize = 50;
 
 /// The rate of a slow download in bytes per second.
 const SLOW_BYTES_PER_S: usize = 100_000;
 
-/// The pause between two marks.
+/// The pause between a stored mark (an event with a label) and the next.
 const MARK_EVERY: Duration = Duration::from_millis(100);
 
-/// The results of many simultaneous downloads.
+/// The results for one database under many simultaneous downloads.
 #[derive(Debug, Serialize)]
 pub(crate) struct DownloadLoad {
     database: String,
     downloads: usize,
     seconds: u64,
-    /// Peak resident memory during the downloads, minus the resident memory of the server after it has served only
-    /// viewers, in MiB.
+    /// How much resident memory the downloads added at most, in MiB: the server's peak during the downloads, minus the
+    /// server's resident memory when it had only served viewers.
     added_mib: f64,
     viewer_fps_median: f64,
     viewer_fps_min: f64,
     viewer_age_p99_ms: f64,
-    /// Megabytes that all downloads received, slow downloads included.
+    /// Megabytes (10^6 bytes) that all downloads together received, slow downloads included.
     megabytes: f64,
     marks: u64,
     mark_p95_ms: f64,
 }
 
-/// Runs `downloads` simultaneous downloads for `seconds` and measures them.
+/// Runs `downloads` simultaneous downloads for `seconds` seconds, from a Framecast that `start` starts, and measures
+/// them.
 pub(crate) fn measure(
     store: &Store,
     downloads: usize,
@@ -127,7 +128,8 @@ fn download(
     Ok(())
 }
 
-/// Sets marks until `is_over`. Returns the time in milliseconds until each mark was stored on the disk.
+/// Stores marks (events with a label) one after the other until `is_over` is true. Returns, for each mark, the
+/// milliseconds from the request until the server confirmed that the mark is on the disk.
 fn mark(address: SocketAddr, is_over: &AtomicBool) -> Result<Vec<f64>> {
     let mut times = Vec::new();
     while !is_over.load(Ordering::Relaxed) {
@@ -140,7 +142,7 @@ fn mark(address: SocketAddr, is_over: &AtomicBool) -> Result<Vec<f64>> {
     Ok(times)
 }
 
-/// Sets one mark. Returns the status of the response.
+/// Stores one event with this label (a mark) on the server. Returns the status code of the response.
 pub(crate) fn post(address: SocketAddr, label: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address)?;
     let body = format!("{{\"label\":\"{label}\"}}");
@@ -150,7 +152,7 @@ pub(crate) fn post(address: SocketAddr, label: &str) -> Result<String> {
     Ok(answer.split(' ').nth(1).unwrap_or_default().to_owned())
 }
 
-/// Appends the table of all these measurements to a report.
+/// Appends a table to the report `out`, with a row for each of `crowds`.
 pub(crate) fn write(out: &mut String, crowds: &[DownloadLoad]) {
     if crowds.is_empty() {
         return;

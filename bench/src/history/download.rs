@@ -1,4 +1,4 @@
-//! Measures the download of one whole table, piped into a program that counts its rows.
+//! Measures the download of one whole table of events, piped into a program that counts its rows.
 
 use std::{
     io::{Read as _, Write as _},
@@ -17,13 +17,15 @@ use crate::{
     server::Server,
 };
 
-/// The name of the variant that reads the table with the database's own program.
+/// The name of the variant in which the database's own program (`sqlite3` or `psql`) reads the table, without
+/// Framecast.
 pub(crate) const PEER: &str = "its own program";
 
-/// The variants of a download, in the order in which they are measured.
+/// The ways to read the whole table, in the order in which they are measured: the database's own program, and three
+/// formats from Framecast.
 pub(crate) const VARIANTS: [&str; 4] = [PEER, "csv", "ndjson", "html"];
 
-/// The results of one download of a whole table.
+/// The results of reading a whole table once.
 #[derive(Debug, Serialize)]
 pub(crate) struct Download {
     pub(crate) database: String,
@@ -31,12 +33,14 @@ pub(crate) struct Download {
     pub(crate) what: String,
     pub(crate) rows_per_second: f64,
     pub(crate) first_byte_ms: f64,
-    /// Peak resident memory of the server during the download, minus the resident memory of the idle server, in MiB.
+    /// How much resident memory the download added at most, in MiB: the server's peak during the download, minus the
+    /// resident memory of the idle server. Zero if the database's own program read the table.
     pub(crate) added_mib: f64,
     pub(crate) bytes: u64,
 }
 
-/// Downloads the table once, with the database's own program or from a Framecast that `start` starts.
+/// Reads the whole table once and measures it. `what` is one of [`VARIANTS`]: either the database's own program reads
+/// the table, or it is downloaded from a Framecast that `start` starts.
 pub(crate) fn measure(
     pass: u32,
     what: &str,
@@ -84,7 +88,7 @@ fn curl(server: &Server, what: &str) -> Command {
     command
 }
 
-/// Requests `path` and returns the whole response.
+/// Sends a GET request for `path` and returns the whole response, head and body.
 pub(crate) fn ask(address: SocketAddr, path: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address)?;
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
@@ -93,7 +97,8 @@ pub(crate) fn ask(address: SocketAddr, path: &str) -> Result<String> {
     Ok(answer)
 }
 
-/// Resets the peak of the server's memory. Returns the resident memory of the idle server in KiB.
+/// Waits until the server with the process id `pid` is idle, and resets the peak of its resident memory. Returns its
+/// present resident memory in KiB.
 pub(crate) fn quiet(pid: u32) -> Result<u64> {
     // Waits for the server to become idle. The server has already answered a request, so the figure of the table
     // excludes the memory that any request needs.

@@ -1,4 +1,4 @@
-//! Measures how soon an event reaches all clients that listen for events.
+//! Measures how soon a stored event reaches all clients that listen for events (Server-Sent Events).
 
 use std::{
     fmt::Write as _,
@@ -18,26 +18,26 @@ use tokio::{
 use super::{crowd::post, store::Store};
 use crate::{proc, server::Server, stats::percentile};
 
-/// The number of events, sent one after the other.
+/// The number of events that are stored during the measurement, one after the other.
 const EVENTS: usize = 20;
 
-/// The maximum time until an event has reached all listeners.
+/// How long to wait until an event has reached all listeners.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The results: how soon events reached all listeners.
+/// How soon events reached all listeners, for one database.
 #[derive(Debug, Serialize)]
 pub(crate) struct Listeners {
     database: String,
     listeners: usize,
     events: usize,
-    /// The median time, in milliseconds, from the start of sending a mark (the event) until a listener had read the
-    /// mark, over all listeners and events.
+    /// The median time in milliseconds from the start of the request that stores an event until a listener had read the
+    /// event, over all listeners and events.
     p50_ms: f64,
     p95_ms: f64,
     max_ms: f64,
 }
 
-/// Measures how soon events reach `count` listeners.
+/// Measures how soon events reach `count` listeners of a Framecast that `start` starts.
 pub(crate) fn measure(store: &Store, count: usize, start: &dyn Fn() -> Result<Server>) -> Result<Listeners> {
     proc::raise_descriptor_limit();
     let server = start()?;
@@ -82,7 +82,8 @@ async fn measure_delays(address: SocketAddr, count: usize) -> Result<Vec<f64>> {
     Ok(times)
 }
 
-/// Subscribes to marks. Once the response has begun, the listener receives every new event.
+/// Subscribes to new events with a label (marks), waits until the response has begun, and returns a reader of its
+/// lines. The listener receives every mark that is stored after that.
 async fn listen(address: SocketAddr) -> Result<BufReader<TcpStream>> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(b"GET /api/events/live?kind=mark HTTP/1.0\r\n\r\n").await?;
@@ -108,7 +109,7 @@ async fn record_arrivals(mut lines: BufReader<TcpStream>, arrivals: mpsc::Unboun
     }
 }
 
-/// Appends the table of all these measurements to a report.
+/// Appends a table to the report `out`, with a row for each of `all`.
 pub(crate) fn write(out: &mut String, all: &[Listeners]) {
     if all.is_empty() {
         return;

@@ -1,8 +1,8 @@
-//! Measures what long tables cost: whole downloads compared with the databases' own programs, many simultaneous
-//! downloads while viewers watch a camera, and events sent to many listeners.
+//! Measures what long tables of events cost: downloads of whole tables compared with the databases' own programs, many
+//! simultaneous downloads while viewers watch a camera, and new events sent to many listeners.
 //!
-//! Framecast creates the tables. Then this command inserts the same rows by SQL into a SQLite file and into a
-//! PostgreSQL server, which the command starts. The rows of every download are counted.
+//! Framecast creates the tables. Then this command inserts the same rows by SQL into a SQLite file, and into a
+//! PostgreSQL server that the command starts. The rows of every download are counted.
 
 mod crowd;
 mod download;
@@ -24,7 +24,7 @@ use crate::{
 use download::Download;
 use store::Store;
 
-/// The options: what to measure.
+/// The options of the command `history`: what to measure, and with how many rows.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     /// Path of the Framecast program.
@@ -33,7 +33,7 @@ pub(crate) struct Options {
     /// Number of rows in the tables.
     #[arg(long, default_value_t = 10_000_000)]
     rows: u64,
-    /// Number of passes of whole downloads.
+    /// Number of passes; each pass reads the whole table once in each way.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
     /// Databases to measure, separated by commas.
@@ -67,11 +67,11 @@ struct Outcome {
     listeners: Vec<listeners::Listeners>,
 }
 
-/// Measures, and prints and writes the report.
+/// Measures, prints the report and, if `--out` names a folder, writes the report to that folder.
 ///
 /// # Errors
 ///
-/// A program is missing, a table is incomplete, or the folder for the report cannot be written.
+/// A program is missing, a download has too few or too many rows, or the report cannot be written to the folder.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let work = tempfile::tempdir().context("cannot make a temporary folder")?;
     let pictures = work.path().join("pictures");

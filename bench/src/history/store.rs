@@ -1,4 +1,5 @@
-//! A database full of events, and the command line of the database's own program that reads the events.
+//! A database that holds Framecast's table of events, and the command that reads the table with the database's own
+//! program.
 
 use std::{
     fs,
@@ -9,16 +10,16 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use framecast_testkit::Postgres;
 
-/// Milliseconds from one event to the next. Ten million events cover a month.
+/// Milliseconds from the time of one event to the time of the next. Ten million events cover a month.
 const STEP_MS: u64 = 260;
 
 /// The time of the first event, in milliseconds since 1970.
 const FIRST_MS: u64 = 1_790_000_000_000;
 
-/// The columns that the database's own program reads.
+/// The columns of the table of events that the database's own program reads.
 const COLUMNS: &str = "id, at, kind, camera, text, count";
 
-/// A database of events.
+/// A SQLite file or a PostgreSQL server that holds the events of a Framecast.
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) name: String,
@@ -27,8 +28,8 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Creates a database in which Framecast will create the tables. `sqlite` is a file in the folder `work`;
-    /// `postgres` is a server that this function starts.
+    /// Creates an empty database, in which Framecast will create the tables. `name` is `sqlite` (a file in the folder
+    /// `work`) or `postgres` (a server that this function starts).
     pub(crate) fn new(name: &str, work: &Path) -> Result<Self> {
         let postgres = (name == "postgres").then(Postgres::start);
         let work = work.join(name);
@@ -36,7 +37,7 @@ impl Store {
         Ok(Self { name: name.to_owned(), work, postgres })
     }
 
-    /// Returns the lines of Framecast's configuration that select this database.
+    /// Returns the lines of Framecast's configuration that make Framecast use this database.
     pub(crate) fn settings(&self) -> String {
         let history = match &self.postgres {
             Some(postgres) => postgres.url(),
@@ -52,7 +53,7 @@ impl Store {
         self.work.join("bench.db")
     }
 
-    /// Replaces the content of the tables with `rows` events.
+    /// Replaces all rows of the table of events with `rows` generated events.
     pub(crate) fn fill(&self, rows: u64) -> Result<()> {
         let text = "CASE n % 10 WHEN 0 THEN 'no answer from 192.168.1.' || (n % 200) END";
         let kind = "CASE n % 10 WHEN 0 THEN 'lost' WHEN 1 THEN 'opened' WHEN 2 THEN 'mark' ELSE 'live' END";
@@ -91,7 +92,7 @@ impl Store {
         Ok(())
     }
 
-    /// Returns the command that writes the whole table as CSV with the database's own program.
+    /// Returns the command that prints the whole table as CSV: `sqlite3` or `psql`, the database's own program.
     pub(crate) fn peer(&self) -> Command {
         let order = "ORDER BY at DESC, id DESC";
         match &self.postgres {

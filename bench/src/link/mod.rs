@@ -1,8 +1,9 @@
-//! Measures one viewer behind a slow link: how old its pictures are, and how many pictures per second it receives, for
-//! full pictures and with `?adapt`.
+//! Measures one viewer behind a slow link: how old the pictures are on arrival, and how many arrive per second. The
+//! stream is requested without adaptation, and with `?adapt`, which lets the server reduce the pictures to what the
+//! link can carry.
 //!
 //! The link joins two network namespaces of this machine. This program simulates the rate, delay and queue of the link,
-//! which needs root.
+//! which needs root privileges.
 
 mod pipe;
 mod relay;
@@ -23,7 +24,7 @@ use crate::{
     stats::Spread,
 };
 
-/// The options: the properties of the link, and how long to measure.
+/// The options of the command `link`: the properties of the link, and how long to measure.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -37,10 +38,10 @@ pub(crate) struct Options {
     /// Size of the queue at each end in KiB; packets are dropped when the queue is full.
     #[arg(long, default_value_t = 32, value_name = "KIB")]
     queue: usize,
-    /// Query to append to the path of Framecast's stream in additional turns, such as "?adapt".
+    /// Query, such as "?adapt", to append to the path of Framecast's stream in additional measurements.
     #[arg(long, value_name = "QUERY", default_values_t = ["?adapt".to_owned()])]
     query: Vec<String>,
-    /// Number of passes.
+    /// Number of passes; each pass measures every server with every query once.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
     /// Seconds before each measurement, in which the size and quality of the viewer's pictures can settle.
@@ -70,12 +71,12 @@ struct Run {
     report: Report,
 }
 
-/// Measures, and prints and writes the report.
+/// Measures, prints the report and, if `--out` names a folder, writes the report to that folder.
 ///
 /// # Errors
 ///
-/// Root privileges are missing, a server does not start or serve, pictures are torn, or the folder for the report
-/// cannot be written.
+/// Root privileges are missing. A server does not start or does not respond. Pictures arrive broken or out of order, or
+/// the server closes the connection of the viewer. The report cannot be written to the folder.
 pub(crate) fn run(options: &Options) -> Result<()> {
     crate::netns::enter()?;
     let shape = Shape {

@@ -1,39 +1,39 @@
-//! Computes one direction of a slow link: packets and the current time go in, and packets come out when they have
-//! arrived.
+//! Simulates one direction of a slow link: the caller puts packets in, and takes each packet out at the time when it
+//! arrives. The caller also passes in the current time.
 //!
-//! A packet waits for the packets before it, is sent at the link's rate and arrives one delay later. A packet is
-//! dropped if the queue is full, as in a home router.
+//! A packet waits until the packets before it have been sent. Then it is sent at the link's rate, and arrives one link
+//! delay later. A packet is dropped if the queue is full, as in a home router.
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-/// The properties of a link, which are the same in both directions.
+/// The rate, delay and queue of a simulated link, which are the same in both directions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Shape {
-    /// Rate in bits per second, IP headers included.
+    /// Rate of the link in bits per second; the bytes of IP headers count too.
     pub(crate) bits_per_second: u64,
-    /// Time from when the last bit of a packet is sent until that bit is received.
+    /// Time from when the last bit of a packet is sent until that bit arrives.
     pub(crate) delay: Duration,
-    /// Size of the queue in bytes.
+    /// Size in bytes of the queue of packets that wait to be sent.
     pub(crate) queue_bytes: usize,
 }
 
 impl Shape {
-    /// Returns how long it takes to send this many bytes.
+    /// Returns how long it takes to send this many bytes at the link's rate.
     pub(crate) fn time_for(&self, bytes: usize) -> Duration {
         Duration::from_secs_f64(bytes as f64 * 8.0 / self.bits_per_second as f64)
     }
 }
 
-/// One direction of a link.
+/// One direction of a simulated link.
 #[derive(Debug)]
 pub(crate) struct Pipe {
     shape: Shape,
-    /// The time when the link has sent the last accepted packet.
+    /// The time when the last packet in the queue will have been sent, and the link is free again.
     free_at: Instant,
-    /// Packets that have not arrived yet, oldest first.
+    /// Packets that were accepted and have not been taken out yet, oldest first.
     under_way: VecDeque<Packet>,
 }
 
@@ -44,12 +44,12 @@ struct Packet {
 }
 
 impl Pipe {
-    /// Creates a link that is idle at `now`.
+    /// Creates one direction of a link, with nothing to send at `now`.
     pub(crate) fn new(shape: Shape, now: Instant) -> Self {
         Self { shape, free_at: now, under_way: VecDeque::new() }
     }
 
-    /// Accepts a packet at `now`. Returns false, and drops the packet, if the queue is full.
+    /// Puts a packet into the queue at the time `now`. If the queue is full, drops the packet and returns false.
     pub(crate) fn enqueue(&mut self, now: Instant, packet: &[u8]) -> bool {
         let waiting = self.free_at.saturating_duration_since(now);
         let time = self.shape.time_for(packet.len());
@@ -62,12 +62,12 @@ impl Pipe {
         true
     }
 
-    /// Returns the next packet that has arrived by `now`.
+    /// Removes and returns the oldest packet if it has arrived by `now`; otherwise returns `None`.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Vec<u8>> {
         self.under_way.pop_front_if(|packet| packet.arrives <= now).map(|packet| packet.bytes)
     }
 
-    /// Returns the time when the next packet arrives.
+    /// Returns the time when the oldest packet arrives; `None` if no packet is on its way.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.under_way.front().map(|packet| packet.arrives)
     }

@@ -1,9 +1,9 @@
-//! Joins two network namespaces by a slow link: a TUN device in each namespace, and threads that carry packets between
-//! the devices. A [`Pipe`] decides when each packet arrives.
+//! Joins two network namespaces by a simulated slow link: a TUN device in each namespace, and a thread for each
+//! direction that moves packets between the devices. A [`Pipe`] decides when each packet arrives.
 //!
-//! The far namespace belongs to a child process, which ends when the relay is dropped or when this program ends for any
-//! reason. A program can create only one relay: the devices last as long as the program, because tappers 0.4 does not
-//! close their file descriptors in release builds.
+//! This program runs in one namespace, called near. The other, called far, belongs to a child process, which ends when
+//! the relay is dropped or when this program ends for any reason. A program can create only one relay: the devices last
+//! as long as the program, because tappers 0.4 does not close their file descriptors in release builds.
 
 use std::{
     fs::{self, File},
@@ -28,22 +28,22 @@ use tappers::{Interface, Tun};
 
 use super::pipe::{Pipe, Shape};
 
-/// The address of this side of the link.
+/// The IP address of the link's end in the namespace of this program.
 pub(crate) const NEAR: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
 
-/// The address of the far side of the link.
+/// The IP address of the link's end in the other namespace.
 const FAR: &str = "10.77.0.2";
 
-/// The MTU of both devices in bytes, as on Ethernet.
+/// The MTU in bytes of the TUN devices at both ends of the link, as on Ethernet.
 const MTU: usize = 1500;
 
-/// The interval at which a thread checks whether it should stop.
+/// The interval at which a forwarding thread checks whether it should stop.
 const STOP_POLL: Duration = Duration::from_millis(50);
 
-/// The maximum time in which the child process must enter its namespace.
+/// How long to wait until the child process is in its own network namespace.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The numbers of packets that one direction has carried and dropped.
+/// The numbers of packets that one direction of the link has accepted and dropped.
 #[derive(Debug, Clone, Copy, Default, serde::Serialize)]
 pub(crate) struct PacketCounts {
     pub(crate) packets: u64,
@@ -51,19 +51,19 @@ pub(crate) struct PacketCounts {
 }
 
 impl PacketCounts {
-    /// Returns the packets that were carried and dropped since `earlier`.
+    /// Returns the numbers of packets that were accepted and dropped between `earlier` and these counts.
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self { packets: self.packets - earlier.packets, dropped: self.dropped - earlier.dropped }
     }
 
-    /// Returns the share of dropped packets in percent.
+    /// Returns the share of packets that were dropped, in percent.
     pub(crate) fn percent_dropped(self) -> f64 {
         let offered = self.packets + self.dropped;
         if offered == 0 { 0.0 } else { 100.0 * self.dropped as f64 / offered as f64 }
     }
 }
 
-/// The link, which exists until this value is dropped.
+/// A running link between two network namespaces. Dropping this value ends the link.
 #[derive(Debug)]
 pub(crate) struct Relay {
     holder: Child,
@@ -78,7 +78,7 @@ struct RelayCounts {
 }
 
 impl Relay {
-    /// Creates the far namespace, both devices and the link between them.
+    /// Creates the second network namespace (called far), a TUN device in each namespace, and the link between them.
     ///
     /// # Errors
     ///
@@ -107,11 +107,11 @@ impl Relay {
         Ok(relay)
     }
 
-    /// Runs `work` in the far namespace, on a separate thread, and waits for the result.
+    /// Runs `work` on a separate thread in the namespace at the other end of the link, and returns its result.
     ///
     /// # Errors
     ///
-    /// The far namespace cannot be entered. Errors of `work` are returned too.
+    /// The namespace cannot be entered. Errors of `work` are returned too.
     pub(crate) fn on_the_far_side<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let namespace = namespace_of(self.holder.id())?;
         thread::scope(|scope| {
@@ -123,7 +123,8 @@ impl Relay {
         })
     }
 
-    /// Returns the counts of packets to the far side so far.
+    /// Returns how many packets the direction from this program's namespace to the other has accepted and dropped so
+    /// far.
     pub(crate) fn to_the_far_side(&self) -> PacketCounts {
         let RelayCounts { packets, dropped } = &*self.to_the_far_side;
         PacketCounts { packets: packets.load(Ordering::Relaxed), dropped: dropped.load(Ordering::Relaxed) }
@@ -137,7 +138,8 @@ impl Drop for Relay {
     }
 }
 
-/// Creates a device on this side and a device in the child's namespace.
+/// Creates a TUN device in this program's namespace and another in the namespace of the child process `holder`. Returns
+/// both in this order.
 fn devices(holder: &mut Child) -> Result<(Tun, Tun)> {
     let near = device("bench-near", &NEAR.to_string(), FAR)?;
     let namespace = await_namespace(holder)?;
@@ -158,7 +160,7 @@ fn namespace_of(pid: u32) -> Result<File> {
     File::open(format!("/proc/{pid}/ns/net")).context("cannot open a network namespace")
 }
 
-/// Waits until the child process has left this program's namespace, and opens the child's namespace.
+/// Waits until the child process is in its own network namespace. Returns that namespace as an open file.
 fn await_namespace(holder: &mut Child) -> Result<File> {
     let ours = fs::read_link("/proc/self/ns/net")?;
     let give_up = Instant::now() + TIMEOUT;
@@ -196,7 +198,7 @@ fn device(name: &str, address: &str, peer: &str) -> Result<Tun> {
     Ok(tun)
 }
 
-/// Carries packets in one direction until `stop` is set.
+/// Moves packets from the device `from` to the device `to`, as late as `pipe` decides, until `stop` is true.
 fn forward(from: &Tun, to: &Tun, mut pipe: Pipe, counts: &RelayCounts, stop: &AtomicBool) {
     let mut packet = [0; MTU];
     while !stop.load(Ordering::Relaxed) {
@@ -218,7 +220,7 @@ fn forward(from: &Tun, to: &Tun, mut pipe: Pipe, counts: &RelayCounts, stop: &At
     }
 }
 
-/// Waits for a packet from the device, or until the time when the next packet in the pipe arrives.
+/// Waits until the device `from` has a packet, the time `next` has come, or 50 ms have passed.
 fn wait(from: &Tun, next: Option<Instant>) {
     let until = next.map_or(STOP_POLL, |next| next.saturating_duration_since(Instant::now()).min(STOP_POLL));
     let timeout = Timespec { tv_sec: 0, tv_nsec: until.subsec_nanos().into() };

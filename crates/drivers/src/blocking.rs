@@ -17,18 +17,18 @@ use tracing::{Span, warn};
 use crate::{BoxFuture, Error, Source};
 
 /// How long a dropped source waits for its thread before it logs a warning. The source goes on waiting after the
-/// warning, so code that drops sources must tolerate a blocking drop. The warning makes hanging threads visible, which
-/// would otherwise pile up with each opening.
+/// warning, so code that drops sources must tolerate a blocking drop. Without the warning, hanging threads could pile
+/// up unnoticed, one with each opening.
 const JOIN_WARN_AFTER: Duration = Duration::from_secs(1);
 
-/// The sending end of the channel, into which the thread puts its frames.
+/// The sending end of the channel from a thread that reads a device to its [`BlockingSource`].
 #[derive(Debug)]
 pub struct Sink {
     frames: mpsc::Sender<Result<Frame, Error>>,
     repaired: Arc<AtomicU64>,
 }
 
-/// The error when the source was dropped: the thread should return.
+/// The error that a [`Sink`] returns once its source was dropped. The thread should then return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closed;
 

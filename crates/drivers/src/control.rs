@@ -19,7 +19,7 @@ pub struct Control {
     pub name: String,
     /// The group under which user interfaces show the control: "User", "Camera".
     pub group: String,
-    /// The control's type and accepted values.
+    /// The control's type and the values that it accepts.
     #[serde(flatten)]
     pub kind: ControlKind,
     /// The device's default value; `None` for controls without one (buttons).
@@ -74,7 +74,7 @@ pub enum ControlKind {
 pub struct MenuEntry {
     /// The control value that selects this entry.
     pub value: i64,
-    /// The entry's label, or the number that the entry stands for.
+    /// The entry's label. In a menu of numbers, the number that the entry stands for.
     pub name: String,
 }
 
@@ -126,7 +126,7 @@ impl Visitor<'_> for AnyValue {
 }
 
 impl Control {
-    /// Checks whether the control accepts `value`. The numbers 0 and 1 stand for off and on.
+    /// Checks whether the control accepts `value`. A control that is on or off also accepts the numbers 1 and 0.
     ///
     /// # Errors
     /// What is wrong and the allowed range, phrased to follow the control's name in a sentence.
@@ -157,7 +157,7 @@ impl Control {
         }
     }
 
-    /// Returns the accepted values, phrased to follow the control's name in a sentence.
+    /// Returns a description of the accepted values, as the end of a sentence that begins with the control's name.
     fn expected(&self) -> String {
         match &self.kind {
             ControlKind::Integer { min, max, step: 1 } => {

@@ -9,8 +9,8 @@ use serde::Serialize;
 pub struct Device {
     /// The device's own name: "HD Webcam C270".
     pub name: String,
-    /// The source URL to paste into a command line or configuration. The URL stays the same across replugs if the
-    /// device can be told apart from others.
+    /// The source URL to paste into a command line or configuration. If the device can be told apart from others, the
+    /// URL stays valid when the device is unplugged and plugged in again.
     pub source: String,
     /// The device's current path: `/dev/video0`.
     pub path: Option<String>,
@@ -28,7 +28,8 @@ pub struct Device {
 /// A format that a device can deliver.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DeviceFormat {
-    /// The value for the source's `format` option, or the device's own name for a format that Framecast cannot show.
+    /// The format's name for the option `format` of a source URL, or the device's own name for a format that Framecast
+    /// cannot show.
     pub format: String,
     /// Whether Framecast can show this format.
     pub is_usable: bool,
@@ -54,7 +55,7 @@ pub struct Capture {
     pub device: String,
     /// The mode that the device delivers.
     pub given: Mode,
-    /// The mode that Framecast requested. A field is `None` if Framecast left it to the device.
+    /// The mode that Framecast requested. A field is `None` if Framecast left the choice to the device.
     pub asked: Mode,
 }
 

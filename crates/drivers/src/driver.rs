@@ -23,7 +23,7 @@ pub trait Driver: Send + Sync {
         Ok(())
     }
 
-    /// Checks whether the device, file, folder or program of `url` exists, without opening it, so that the program can
+    /// Checks whether the device, file, folder or program of `url` exists, without opening it, so that Framecast can
     /// warn at startup, long before the first viewer arrives. Blocks until the disk or network share responds. Does not
     /// check anything that needs a connection.
     ///
@@ -34,8 +34,8 @@ pub trait Driver: Send + Sync {
         Ok(())
     }
 
-    /// Opens the device, file, program or connection. Cancel safe: dropping the future releases everything that it
-    /// acquired.
+    /// Opens the device, file, program or connection that `url` names. Cancel safe: dropping the future releases
+    /// everything that the future has acquired.
     ///
     /// # Errors
     /// What could not be opened, what was tried and what to do.
@@ -46,8 +46,8 @@ pub trait Driver: Send + Sync {
         Box::pin(ready(Vec::new()))
     }
 
-    /// Returns the controls of the device, in the device's own order. The device need not be open. Empty for sources
-    /// without controls.
+    /// Returns the controls of the device, in the device's own order; an empty list for sources without controls. The
+    /// device need not be open.
     ///
     /// # Errors
     /// Why the device cannot be queried.
@@ -73,8 +73,9 @@ pub trait Driver: Send + Sync {
         Box::pin(ready(refusal.map_or(Ok(()), Err)))
     }
 
-    /// Resolves when the device of a lost camera appears or reappears, so that the supervisor, which keeps the camera
-    /// open, retries at once instead of waiting for its next attempt. Cancel safe.
+    /// Waits until the device of `url`, which was lost, appears again (or another one that `url` names). The
+    /// supervisor, which keeps the camera open, then opens the camera at once instead of waiting for the next scheduled
+    /// attempt. Cancel safe.
     fn wait_for_device<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, ()> {
         let _ = url;
         Box::pin(pending())
@@ -84,8 +85,8 @@ pub trait Driver: Send + Sync {
 /// An open device or connection that yields frames. Dropping it releases the device.
 pub trait Source: Send {
     /// Returns the next frame, or `None` when the source has ended normally. If at least one frame came before the end,
-    /// the camera stays live, and the supervisor, which keeps the camera open, opens the source again when the next
-    /// frame would be due. An end before the first frame is a failure. Cancel safe.
+    /// the camera does not count as lost, and the supervisor, which keeps the camera open, opens the source again when
+    /// the next frame would be due. An end before the first frame is a failure. Cancel safe.
     ///
     /// # Errors
     /// An error whose [`is_picture_error`](Error::is_picture_error) is true concerns a single picture: call again.
@@ -93,27 +94,28 @@ pub trait Source: Send {
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>>;
 
     /// Returns the longest normal time between two frames of this source. The supervisor, which keeps the camera open,
-    /// considers the source stalled if no frame comes for some time beyond this gap. For a slow source, the gap is the
-    /// frame interval. If outside events alone decide when a frame comes (as in a watched folder), it is
-    /// [`Duration::MAX`].
+    /// considers the source stalled if no frame comes during this time plus a timeout. Zero, the default, suits sources
+    /// whose frames come in quick succession. A source with a constant frame rate returns its frame interval. A source
+    /// whose frames depend on outside events alone (such as a watched folder) returns [`Duration::MAX`].
     fn max_frame_gap(&self) -> Duration {
         Duration::ZERO
     }
 
     /// Returns what this source is waiting for, as a sentence for viewers, if the source was opened without a picture
-    /// and outside events decide when the first one comes. The supervisor, which keeps the camera open, calls this
-    /// once, before the first frame.
+    /// and outside events decide when the first one comes; otherwise `None`. The supervisor, which keeps the camera
+    /// open, calls this once, before the first frame.
     fn waiting_for(&self) -> Option<String> {
         None
     }
 
-    /// Returns the mode that the device delivers and the mode that Framecast requested; `None` for sources without such
-    /// a request. The result can change when the format of the frames changes.
+    /// Returns the mode (format, size and frame rate) that the device delivers and the mode that Framecast requested;
+    /// `None` for sources from which no mode is requested. The result can change when the format of the frames changes.
     fn capture(&self) -> Option<Capture> {
         None
     }
 
-    /// Returns how many frames the device lost since it was opened, according to the gaps in its own frame counter.
+    /// Returns how many frames the device has lost since the source was opened, according to the gaps in the device's
+    /// own frame counter.
     fn dropped_frames(&self) -> u64 {
         0
     }

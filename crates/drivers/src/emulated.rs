@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use crate::{BoxFuture, Driver, Error, FrameBuilder, Source, SourceUrl};
 
 /// The driver for `emulated:?fps=1`, which shows pictures of the digits 1, 2 and 3. Time is divided into frame
-/// intervals, counted from the Unix epoch. The digit is the number of the current interval modulo 3, plus 1.
+/// intervals, counted from the Unix epoch. The digit shown is the number of the current interval modulo 3, plus 1.
 pub(crate) struct Emulated;
 
 const OPTIONS: &[&str] = &["fps", "size"];
@@ -46,7 +46,7 @@ impl Driver for Emulated {
     }
 }
 
-/// Draws the three pictures. Drawing large ones takes a while.
+/// Draws the three pictures, with the digits 1, 2 and 3, as JPEG images. Drawing large ones takes a while.
 fn cards(width_px: u32, height_px: u32) -> Result<Vec<Bytes>, framecast_media::Error> {
     (1..=3).map(|digit| jpeg::encode(&draw::numbered_card(digit, width_px, height_px), QUALITY)).collect()
 }

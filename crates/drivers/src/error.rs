@@ -29,7 +29,7 @@ pub enum Error {
     BadUrl {
         /// The source, as its `Display` shows it.
         url: String,
-        /// What is wrong and an example of a correct URL, phrased to follow the URL in a sentence.
+        /// What is wrong and an example of a correct URL, as the end of a sentence that begins with the URL.
         problem: String,
     },
     /// The URL has an option that the driver does not have.
@@ -49,7 +49,7 @@ pub enum Error {
         scheme: String,
         /// The option's name.
         option: &'static str,
-        /// What is wrong with the value or what it must be, as the text that ends the message.
+        /// What is wrong with the value, or what the value must be, as the text that ends the message.
         problem: String,
     },
     /// One picture was broken; the source can still be read.
@@ -73,7 +73,7 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
-    /// The source has no pictures to show.
+    /// The place that the source names has no pictures that could be shown.
     #[error("{what}: {problem}")]
     Unusable {
         /// The place where the driver looked for pictures.
@@ -97,7 +97,7 @@ pub enum Error {
         /// What the program is for and how to get it.
         advice: &'static str,
     },
-    /// A program ended, with its exit status or a signal.
+    /// A program ended, although the driver still needed pictures from it.
     #[error("`{program}` ended: {status}{}{}", advice(status), if *has_stderr { "; its error output is in the log" } else { "" })]
     Exited {
         /// The program's name as given.
@@ -129,7 +129,7 @@ pub enum Error {
     EndedEarly {
         /// The source, as its `Display` shows it.
         url: String,
-        /// What the server did, as a sentence.
+        /// What the server did instead of sending a picture, as a sentence.
         problem: String,
     },
     /// A server responded with something other than pictures.
@@ -137,12 +137,12 @@ pub enum Error {
     UnexpectedAnswer {
         /// The source, as its `Display` shows it.
         url: String,
-        /// The HTTP status of the response, or its content type.
+        /// What the server sent: the HTTP status, or the content type.
         answer: String,
-        /// What to do.
+        /// What the user can do about this response.
         advice: &'static str,
     },
-    /// No data arrived for too long.
+    /// No data arrived within the time limit.
     #[error("{what}: no data for {after:?} while waiting for {awaited}")]
     TimedOut {
         /// The device or source, as its `Display` shows it.
@@ -165,7 +165,8 @@ pub enum Error {
     NoDevice {
         /// The device that the driver looked for, named for display.
         device: String,
-        /// Why no device matches and which devices there are, phrased to follow the device's name in a sentence.
+        /// Why no device matches and which devices there are, as the end of a sentence that begins with the device's
+        /// name.
         problem: String,
     },
     /// A device was unplugged.
@@ -182,7 +183,8 @@ pub enum Error {
         /// The program that uses the device, if known.
         by: Option<String>,
     },
-    /// A device lacks a capability that the URL requires through its option `strict`.
+    /// A device lacks a capability that the URL requests, and the URL's option `strict` rules out another one in its
+    /// place.
     #[error("{device} has no {wanted}; {has}")]
     Unsupported {
         /// The device's path.
@@ -205,7 +207,7 @@ pub enum Error {
     BadControl {
         /// The control's name.
         control: String,
-        /// What is wrong and the allowed range, phrased to follow the control's name in a sentence.
+        /// What is wrong and the allowed range, as the end of a sentence that begins with the control's name.
         problem: String,
     },
     /// A driver's thread panicked.
@@ -219,8 +221,9 @@ pub enum Error {
     Custom(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Returns advice about a program that exited with success before it delivered a picture. After a picture, such an exit
-/// would be the normal end of the source.
+/// Returns the advice that ends the message of [`Error::Exited`]: for a program that exited with success, although it
+/// had delivered no picture. Returns an empty text if `status` is a failure. (Success after a picture is the normal end
+/// of a source, not an error.)
 fn advice(status: &ExitStatus) -> &'static str {
     if status.success() {
         ", without a picture; it must stay in the foreground and write JPEG images on its standard output"
@@ -229,19 +232,22 @@ fn advice(status: &ExitStatus) -> &'static str {
     }
 }
 
-/// Returns whether `status` means that the server is only busy, so that the same request might succeed a moment later.
+/// Returns whether the HTTP status `status` means that the server is only busy, so that the same request might succeed
+/// a moment later.
 pub(crate) fn is_busy_status(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..600)
 }
 
 impl Error {
-    /// Returns whether only one picture was broken, so that the next one can still be read from the source.
+    /// Returns whether this error concerns a single broken picture, so that the next picture can still be read from the
+    /// source.
     pub fn is_picture_error(&self) -> bool {
         matches!(self, Self::Picture { .. })
     }
 
-    /// Returns whether a camera that has delivered pictures may recover within moments: it ended a stream early, was
-    /// too slow, or was busy (status 408, 429 or 5xx). Returns false if the camera refuses or cannot be reached.
+    /// Returns whether a camera that has delivered pictures is likely to recover from this error within moments,
+    /// because it ended a stream early, was too slow, or was busy (HTTP status 408, 429 or 5xx). Returns false if the
+    /// camera refuses the request or cannot be reached.
     pub fn may_recover_soon(&self) -> bool {
         match self {
             Self::EndedEarly { .. } | Self::TimedOut { .. } => true,
@@ -253,8 +259,8 @@ impl Error {
         }
     }
 
-    /// Returns whether a connection failed. A connection can break unnoticed while it is idle or the program is
-    /// suspended, so a new connection may work.
+    /// Returns whether this error is the failure of a connection. A connection can break unnoticed while it is idle or
+    /// Framecast is suspended, so a new connection may work.
     pub fn is_connection_failure(&self) -> bool {
         matches!(
             self,
@@ -262,7 +268,7 @@ impl Error {
         )
     }
 
-    /// Returns whether a retry can help, or false if only a change of the configuration can fix the problem.
+    /// Returns whether a retry can help. False means that only a change of the configuration can fix the problem.
     pub fn is_transient(&self) -> bool {
         !matches!(
             self,

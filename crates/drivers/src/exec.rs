@@ -36,7 +36,7 @@ impl Driver for Exec {
     }
 }
 
-/// Returns the program and its arguments.
+/// Splits the command in `url` into the program and its arguments.
 fn split_command(url: &SourceUrl) -> Result<(String, Vec<String>), Error> {
     let bad = |problem: String| Error::BadUrl { url: url.to_string(), problem };
     let mut words = shell_words::split(url.rest())

@@ -11,8 +11,8 @@ use crate::{Error, SourceUrl};
 /// The largest width or height that JPEG can code.
 const MAX_SIDE_PX: u32 = 65_535;
 
-/// Checks pictures and makes frames of them. Accepts whole JPEG images with Huffman tables, up to the configured
-/// maximum number of bytes, and raw pictures whose number of bytes matches their width, height and pixel format.
+/// Checks pictures and makes frames of them. Accepts JPEG images up to the configured maximum number of bytes, and raw
+/// pictures whose number of bytes matches their width, height and pixel format.
 #[derive(Debug)]
 pub struct FrameBuilder {
     max_picture_bytes: usize,
@@ -24,7 +24,7 @@ pub struct FrameBuilder {
 }
 
 impl FrameBuilder {
-    /// Creates a builder for one opening of `url`. The frames' media time begins now, at zero.
+    /// Creates a builder for one opening of `url`. The media time of its frames counts from now.
     pub fn new(url: &SourceUrl) -> Self {
         Self {
             max_picture_bytes: url.max_picture_bytes(),
@@ -38,8 +38,8 @@ impl FrameBuilder {
 
     /// Makes a frame of the first whole JPEG image in `data`. `captured_at` is the capture time by the wall clock.
     ///
-    /// Bytes before and after the picture are cut off, and missing Huffman tables are inserted, which costs a copy;
-    /// otherwise the bytes are shared, not copied. A picture surrounded by bytes other than blanks and zeros counts as
+    /// Bytes before and after the image are cut off. Missing Huffman tables are inserted, which costs a copy; otherwise
+    /// the bytes are shared, not copied. An image surrounded by bytes other than blanks and zeros counts as
     /// [repaired](Self::repaired_frames).
     ///
     /// # Errors
@@ -48,9 +48,9 @@ impl FrameBuilder {
         self.checked_jpeg_frame(data, captured_at, jpeg::normalize)
     }
 
-    /// Does what [`jpeg_frame`](Self::jpeg_frame) does, for the data of a body that arrived with its full declared
-    /// length. Also accepts a picture that lacks only the end marker (EOI): the builder appends EOI, which costs a
-    /// copy, and counts the picture as repaired.
+    /// Does what [`jpeg_frame`](Self::jpeg_frame) does, for `data` that arrived in the full length that the sender
+    /// declared for it. Also accepts a picture that lacks only the end marker (EOI): the builder appends EOI, which
+    /// costs a copy, and counts the picture as repaired.
     ///
     /// # Errors
     /// Those of [`jpeg_frame`](Self::jpeg_frame).
@@ -94,8 +94,8 @@ impl FrameBuilder {
     /// copied.
     ///
     /// # Errors
-    /// [`Error::Picture`] when the length of `data` does not match the format, width and height, or when a side is not
-    /// between 1 and 65535 pixels.
+    /// [`Error::Picture`] when the length of `data` does not match the format, width and height, or when the width or
+    /// the height is not between 1 and 65535 pixels.
     pub fn raw_frame(
         &mut self,
         data: Bytes,
@@ -132,14 +132,14 @@ impl FrameBuilder {
         Frame { data, pts, captured_at, is_keyframe: true, format: self.shared_format(format) }
     }
 
-    /// Counts a picture that a parser before this builder found broken, and returns its error with the picture's
-    /// number.
+    /// Counts a picture that a parser found broken before it reached this builder. Returns the parser's error with the
+    /// picture's number.
     pub fn picture_error(&mut self, source: framecast_media::Error) -> Error {
         self.picture_count += 1;
         Error::Picture { number: self.picture_count, source }
     }
 
-    /// Returns `format` behind a shared pointer. The pointer stays the same as long as the format does.
+    /// Returns `format` behind a shared pointer. Consecutive calls with equal formats return the same pointer.
     fn shared_format(&mut self, format: Format) -> Arc<Format> {
         match &self.format {
             Some(held) if **held == format => Arc::clone(held),

@@ -14,9 +14,9 @@ use crate::{Error, FrameBuilder, SourceUrl};
 pub(crate) struct FrameParser {
     reader: PictureReader,
     builder: FrameBuilder,
-    /// When the last pushed bytes arrived.
+    /// The time at which the bytes of the last [`push`](Self::push) arrived.
     read_at: SystemTime,
-    /// The number of pictures followed by stray bytes that `reader` had already counted before this opening.
+    /// How many pictures with stray bytes after them `reader` had already counted when this parser was created.
     tails_before: u64,
     is_finished: bool,
     has_yielded: bool,
@@ -28,7 +28,7 @@ impl FrameParser {
         Self::resume(url, PictureReader::new(url.max_picture_bytes()))
     }
 
-    /// Creates a parser that continues a stream which `reader` has parsed so far.
+    /// Creates a parser for the rest of a stream whose beginning `reader` has parsed.
     pub(crate) fn resume(url: &SourceUrl, reader: PictureReader) -> Self {
         Self {
             tails_before: reader.trailing_junk_count(),
@@ -40,18 +40,18 @@ impl FrameParser {
         }
     }
 
-    /// Returns the reader, so that parsing can be resumed from this position later.
+    /// Returns the picture reader, so that another parser can continue the stream from this position later.
     pub(crate) fn into_reader(self) -> PictureReader {
         self.reader
     }
 
-    /// Adds bytes that arrived just now.
+    /// Adds bytes of the stream that have just arrived.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.read_at = SystemTime::now();
         self.reader.push(bytes);
     }
 
-    /// Marks the end of the stream. Frames in the bytes that were already pushed can still be read.
+    /// Marks the end of the stream. Frames in the bytes that were already pushed can still be taken.
     pub(crate) fn finish(&mut self) {
         self.is_finished = true;
     }
@@ -61,14 +61,15 @@ impl FrameParser {
         self.has_yielded
     }
 
-    /// Returns how many pictures of this opening were repaired, either by the reader or by the frame builder after it.
+    /// Returns how many pictures were repaired since this parser was created, either by the picture reader or by the
+    /// frame builder after it.
     pub(crate) fn repaired_frames(&self) -> u64 {
         self.builder.repaired_frames() + self.reader.trailing_junk_count().saturating_sub(self.tails_before)
     }
 
-    /// Returns the next frame in the pushed bytes; `None` when the next frame needs more bytes or all bytes were read.
-    /// The frame's capture time is the sender's if that is plausible; otherwise it is the time when the picture's last
-    /// byte arrived.
+    /// Returns the next frame in the pushed bytes. Returns `None` if the next frame needs more bytes, or if the stream
+    /// has ended and no frame is left. The frame's capture time is the one that the sender states, if that is
+    /// plausible; otherwise it is the time when the picture's last byte arrived.
     ///
     /// # Errors
     /// [`Error::Picture`] for one broken picture; [`Error::Stream`] when the stream holds no pictures at all.
@@ -94,25 +95,25 @@ impl FrameParser {
     }
 }
 
-/// Returns whether nothing after this error can be parsed.
+/// Returns whether `error` makes the rest of the stream unreadable.
 pub(crate) fn is_fatal(error: &MediaError) -> bool {
     use MediaError::{Multipart, NotPictures};
     matches!(error, NotPictures { .. } | Multipart { problem: Problem::NoBoundary { .. }, .. })
 }
 
-/// The maximum plausible age of a picture on arrival. A sender's capture time may be older by mistake: mjpg-streamer
-/// sends the time since its machine's start.
+/// The maximum plausible age of a picture on arrival. A capture time that makes a picture older is a sender's mistake:
+/// mjpg-streamer sends the time since its machine's start.
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
-/// The maximum difference between two synchronized clocks. A capture time further in the future comes from a wrong
-/// clock.
+/// The maximum time by which a sender's capture time can be ahead of this machine's clock and still be plausible, as
+/// even synchronized clocks differ. A capture time further in the future comes from a wrong clock.
 const MAX_AHEAD: Duration = Duration::from_secs(5);
 
 /// Returns the capture time of a picture that arrived at `now`: the sender's time `told`, unchanged, if it is
 /// plausible; otherwise `now`.
 ///
-/// A time from a slow clock is accepted. It cannot be told apart from the time of a slow relay, or of a relay that
-/// sends an old picture, and a relay's time must be passed on unchanged.
+/// A sender with a slow clock states a time that is too early. Such a time is accepted too: it looks like the correct
+/// time of a picture that a relay passed on late, and that time must be kept unchanged.
 pub(crate) fn capture_time(told: Option<SystemTime>, now: SystemTime) -> SystemTime {
     told.filter(|time| match now.duration_since(*time) {
         Ok(age) => age <= MAX_AGE,

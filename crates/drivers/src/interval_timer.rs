@@ -1,7 +1,7 @@
 //! A timer for pictures at a constant rate.
 //!
 //! On Linux a kernel timer wakes the thread once for each picture. The async runtime's own timer would also wake the
-//! thread now and then before the deadline, which would cause a fifth of the total CPU cost of a camera with this
+//! thread now and then before the deadline. These wake-ups would be a fifth of the total CPU cost of a camera with this
 //! timer.
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 /// Wakes the waiting task at the start of each interval. Intervals are counted from the timer's creation. Must be
-/// created within a runtime.
+/// created within an async runtime.
 #[derive(Debug)]
 pub(crate) struct IntervalTimer {
     #[cfg(target_os = "linux")]
@@ -40,8 +40,8 @@ impl IntervalTimer {
     }
 }
 
-/// Returns whether the runtime's clock is the real one. A test can advance the runtime's clock, but not the kernel's
-/// timer.
+/// Returns whether the runtime's clock is the real one. It is not in a test that stops the runtime's clock and advances
+/// it by hand; the kernel's timer would not follow.
 #[cfg(target_os = "linux")]
 fn is_real_time() -> bool {
     let before = std::time::Instant::now();

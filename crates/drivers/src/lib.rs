@@ -3,8 +3,8 @@
 //! A [`Driver`] opens sources of one URL scheme. A [`Source`] is an open device or connection that yields frames until
 //! it is dropped. The [`FrameBuilder`] checks every picture before turning it into a frame.
 //!
-//! Some things do not belong here: viewers (drivers do not know the hub, which distributes frames), the decision when
-//! to retry (the supervisor makes it) and configuration files.
+//! This crate does not send frames to viewers (the hub, another part of Framecast, does), does not decide when to retry
+//! a source (the supervisor, which keeps a camera open, does) and reads no configuration files.
 
 #![forbid(unsafe_code)]
 

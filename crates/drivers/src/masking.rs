@@ -1,8 +1,8 @@
-//! Decides which parts of a source are shown, and to whom.
+//! Decides which parts of a source's URL are shown, and to whom.
 //!
 //! Viewers see only the scheme and host of a server, the device node, or the name of a program. The log adds the port
-//! and, at level debug, paths and the names of parameters. There is no list of names that are secret. Instead, parts in
-//! a position where secrets can be are left out, and values are masked.
+//! and, at level debug, paths and the names of parameters. There is no list of names that are secret. Instead, every
+//! part that could contain a secret because of its position is left out, and all values are masked.
 
 use std::path::Path;
 
@@ -11,19 +11,19 @@ use url::Url;
 /// The text that replaces a secret.
 pub(crate) const MASK: &str = "***";
 
-/// The minimum number of characters of a path segment that counts as a possible token.
+/// The minimum number of characters of a possible token, which is a secret such as an access key.
 const TOKEN_CHARS: usize = 8;
 
-/// The URL schemes of servers. URLs with these schemes may lack the slashes.
+/// The URL schemes of servers. Users may forget the slashes after such a scheme.
 const SERVERS: [&str; 4] = ["http", "https", "rtsp", "rtsps"];
 
-/// A server's name, and its port if the URL has one.
+/// A server's host name or IP address, and its port if the URL has one.
 pub(crate) struct HostPort {
     pub(crate) host: String,
     pub(crate) port: Option<u16>,
 }
 
-/// Returns the part of the source `scheme:rest` that viewers see.
+/// Returns the parts of the source `scheme:rest` that viewers may see.
 pub(crate) fn public(scheme: &str, rest: &str) -> String {
     match scheme {
         _ if rest.starts_with("//") => match host_port(scheme, rest) {
@@ -40,7 +40,7 @@ pub(crate) fn public(scheme: &str, rest: &str) -> String {
     }
 }
 
-/// Returns the part of the source `scheme:rest` that the log shows: the text for viewers, and the port.
+/// Returns the parts of the source `scheme:rest` that the log may show: those for viewers, and the port.
 pub(crate) fn for_log(scheme: &str, rest: &str) -> String {
     match host_port(scheme, rest).and_then(|server| server.port) {
         Some(port) => format!("{}:{port}", public(scheme, rest)),
@@ -48,7 +48,7 @@ pub(crate) fn for_log(scheme: &str, rest: &str) -> String {
     }
 }
 
-/// Returns the part of the source `scheme:rest` that the log shows at level debug: also paths and the names of
+/// Returns the parts of the source `scheme:rest` that the log may show at level debug: also paths and the names of
 /// parameters, without any values.
 pub(crate) fn for_debug(scheme: &str, rest: &str) -> String {
     if scheme == "exec" {
@@ -85,8 +85,8 @@ pub(crate) fn for_debug(scheme: &str, rest: &str) -> String {
     shown
 }
 
-/// Returns the server in `scheme:rest`; `None` if there is none, or if part of a user or password could be mistaken for
-/// it.
+/// Returns the host and port of the server in `scheme:rest`; `None` if there is no server, or if part of a user or
+/// password could be mistaken for the host.
 pub(crate) fn host_port(scheme: &str, rest: &str) -> Option<HostPort> {
     let address = rest.strip_prefix("//")?;
     // Browsers and the URL standard treat a backslash as a slash.
@@ -121,8 +121,8 @@ pub(crate) fn path(path: &str) -> String {
     format!("{}{}", folders.join("/"), if may_be_token(stem) { MASK } else { name })
 }
 
-/// Returns the path of a device unchanged, and any other path with possible tokens masked, except in the file name of a
-/// picture.
+/// Returns the text that represents `path` in messages. The path of a device is unchanged. In any other path, possible
+/// tokens are masked, except in the file name of a picture.
 pub(crate) fn file(path: &Path) -> String {
     if path.starts_with("/dev") {
         return path.display().to_string();
@@ -137,7 +137,7 @@ pub(crate) fn file(path: &Path) -> String {
     }
 }
 
-/// Returns the name of the program that `word` runs, without its folder.
+/// Returns the name of the program that `word` runs, without its folder; `***` if the name has unusual characters.
 pub(crate) fn program(word: &str) -> String {
     let name = word.rsplit('/').next().unwrap_or_default();
     let is_name = name.chars().all(|c| c.is_alphanumeric() || "._+-".contains(c));
@@ -165,7 +165,8 @@ fn first_word(rest: &str) -> Option<String> {
     }
 }
 
-/// Returns the node of a device, or the properties that identify it: `/dev/video0`, `v4l2:usb=046d:0825`.
+/// Returns the display form of a V4L2 source: the node of its device, or the properties that identify the device
+/// (`/dev/video0`, `v4l2:usb=046d:0825`).
 fn node(rest: &str) -> String {
     let place = rest.split('?').next().unwrap_or_default();
     if let Some((before, _)) = place.split_once('#').filter(|(before, _)| before.starts_with('/')) {
@@ -190,7 +191,8 @@ fn segment(part: &str) -> String {
     if may_be_token(part) || may_be_token(&decoded) { MASK.to_owned() } else { part.to_owned() }
 }
 
-/// Returns `name=***`, or only `***` for a parameter without a value, which may itself be a secret.
+/// Returns the query parameter `pair` for display: `name=***`, or only `***` if there is no value, because then the
+/// name itself may be a secret. Also `***` if the name looks like a token.
 fn parameter(pair: &str) -> String {
     match pair.split_once('=') {
         Some((name, value)) if !value.is_empty() && !may_be_token(name) && is_name(name) => {
@@ -200,8 +202,8 @@ fn parameter(pair: &str) -> String {
     }
 }
 
-/// Returns a program's argument for display: unchanged if it is the name of an option, otherwise masked. In `-psecret`,
-/// where the value follows the name directly, only the value is masked.
+/// Returns a program's argument for display. The name of an option is unchanged, any other argument is masked. In
+/// `-psecret`, where the value follows the name directly, only the value is masked.
 fn argument(word: &str) -> String {
     if let Some(long) = word.strip_prefix("--").filter(|long| !long.is_empty()) {
         return match long.split_once('=') {

@@ -1,10 +1,10 @@
 //! The driver for pictures from Framecast's own standard input: `ffmpeg … | framecast pipe:-`.
 //!
-//! A thread polls for bytes, so closing the camera can wake it. After the camera is closed, another thread keeps
-//! reading and discards the pictures until the camera opens again. Without that thread the pipe would fill up: the
-//! writing program would block in the middle of a picture, with more pictures in its buffers, and viewers would later
-//! see all these old pictures as if they were new. A file needs no such thread, because reading resumes where it
-//! stopped.
+//! A thread polls for bytes, so that it can be woken when the camera closes. After the camera is closed, another thread
+//! keeps reading and discards the pictures until the camera opens again. Without that thread the pipe would fill up:
+//! the writing program would block in the middle of a picture, with more pictures in its buffers, and viewers would
+//! later see all these old pictures as if they were new. If standard input is a file, no such thread is needed, because
+//! reading resumes where it stopped.
 
 use std::io::{self, IsTerminal, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -28,7 +28,7 @@ pub(crate) struct Pipe {
     state: Arc<Mutex<InputState>>,
 }
 
-/// The state of the input, which is kept between openings.
+/// The state of standard input, which is kept between two openings of the camera.
 #[derive(Debug)]
 enum InputState {
     Start,
@@ -54,7 +54,8 @@ impl Pipe {
         Self { input: Box::new(input), state: Arc::new(Mutex::new(InputState::Start)) }
     }
 
-    /// Returns the input. A terminal is an error, because somebody would have to type pictures into it.
+    /// Returns the file descriptor of standard input. A terminal is an error, because somebody would have to type
+    /// pictures into it.
     fn input(&self) -> Result<OwnedFd, Error> {
         let input = (self.input)().map_err(cannot_read)?;
         if input.is_terminal() {
@@ -138,10 +139,10 @@ impl Source for PipeSource {
     }
 }
 
-/// The input while one camera reads it. Dropping it releases the input for the next camera.
+/// Standard input, while one camera reads it. Dropping this value releases standard input for the next camera.
 struct OpenInput {
     state: Arc<Mutex<InputState>>,
-    /// The input and its parser; `None` only during drop.
+    /// The file descriptor of standard input and the parser of its bytes; `None` only during drop.
     held: Option<(OwnedFd, FrameParser)>,
 }
 
@@ -198,7 +199,8 @@ impl Drop for OpenInput {
     }
 }
 
-/// A thread that keeps reading while no camera is open. Dropping this value stops the thread without waiting for it.
+/// A thread that keeps reading standard input while no camera is open. Dropping this value stops the thread without
+/// waiting for its end.
 #[derive(Debug)]
 struct Drain {
     wake: PipeWriter,
@@ -221,15 +223,15 @@ impl Drain {
         Ok(Self { wake, thread })
     }
 
-    /// Stops the thread and returns its reader. This does not take long, because the thread blocks only while waiting
-    /// for bytes, and this call wakes it.
+    /// Stops the thread and returns its picture reader, or `None` if the thread panicked. This does not take long,
+    /// because the thread blocks only while waiting for bytes, and this call wakes it.
     fn stop(self) -> Option<PictureReader> {
         drop(self.wake);
         self.thread.join().ok()
     }
 }
 
-/// Discards all whole and broken pictures in `reader`.
+/// Takes all pictures, whole or broken, out of `reader` and drops them.
 fn discard_pictures(reader: &mut PictureReader) {
     loop {
         match reader.next_picture() {
@@ -244,7 +246,7 @@ fn lock(state: &Mutex<InputState>) -> MutexGuard<'_, InputState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Sends all whole pictures in `stream`. Returns false when the source was dropped.
+/// Sends all pictures that `stream` holds to `sink`. Returns false if the source was dropped.
 fn send_frames(stream: &mut FrameParser, sink: &Sink) -> Result<bool, Error> {
     loop {
         match stream.next_frame() {
@@ -261,8 +263,8 @@ fn send_frames(stream: &mut FrameParser, sink: &Sink) -> Result<bool, Error> {
     }
 }
 
-/// Waits for bytes and reads them. Returns their number, zero at the end of the input, or `None` when the other end of
-/// the pipe `is_ended` is closed.
+/// Waits for bytes of `input` and reads them into `buffer`. Returns their number, which is zero at the end of the
+/// input, or `None` if the writing end of the pipe `is_ended` was closed.
 fn read(input: &OwnedFd, is_ended: &PipeReader, buffer: &mut [u8]) -> Result<Option<usize>, Error> {
     while wait_readable(input.as_fd(), is_ended.as_fd())? {
         match rustix::io::read(input, &mut *buffer) {
@@ -274,7 +276,8 @@ fn read(input: &OwnedFd, is_ended: &PipeReader, buffer: &mut [u8]) -> Result<Opt
     Ok(None)
 }
 
-/// Waits for bytes or the end of the input and returns true. Returns false when the source was dropped.
+/// Waits until `input` has bytes or has ended, and returns true. Returns false if the writing end of the pipe
+/// `is_dropped` was closed, which means that the source was dropped.
 fn wait_readable(input: BorrowedFd<'_>, is_dropped: BorrowedFd<'_>) -> Result<bool, Error> {
     let mut waited_for =
         [PollFd::from_borrowed_fd(input, PollFlags::IN), PollFd::from_borrowed_fd(is_dropped, PollFlags::IN)];
@@ -287,8 +290,8 @@ fn wait_readable(input: BorrowedFd<'_>, is_dropped: BorrowedFd<'_>) -> Result<bo
     }
 }
 
-/// Returns whether the input is a pipe or socket, to which a program keeps writing while no camera is open. A file can
-/// be read later.
+/// Returns whether `input` is a pipe or socket, to which a program keeps writing while no camera is open. A file, in
+/// contrast, can be read later.
 fn is_pipe_or_socket(input: &OwnedFd) -> bool {
     rustix::fs::fstat(input)
         .is_ok_and(|stat| matches!(FileType::from_raw_mode(stat.st_mode), FileType::Fifo | FileType::Socket))

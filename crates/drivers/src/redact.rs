@@ -1,5 +1,5 @@
-//! Removes the secrets of a source from a program's output, which may repeat them. Cuts every URL down to its server,
-//! and masks every word of the source that may be a secret.
+//! Removes secrets from the output of a program, which may repeat parts of a source's URL. Cuts every URL in the output
+//! down to scheme, host and port, and masks every word of the source that may be a secret.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,12 +8,13 @@ use url::Url;
 use crate::SourceUrl;
 use crate::masking::{self, HostPort, MASK};
 
-/// The minimum number of characters of a secret that is masked within longer words too.
+/// The minimum length, in characters, at which a secret is masked even inside a longer word. A shorter secret is masked
+/// only as a whole word.
 const MIN_EMBEDDED_CHARS: usize = 6;
 
-/// The minimum number of characters of a word that counts as a secret; [`MIN_SECRET_DIGITS`] is the minimum number of
-/// digits of a number. A user or password counts at any length. Masking other words that are shorter would make every
-/// log line unreadable.
+/// The minimum length, in characters, at which a word of a source counts as a secret. If the word is a number, it needs
+/// [`MIN_SECRET_DIGITS`] digits. Masking shorter words would make every log line unreadable. A user name or password,
+/// however, counts at any length.
 const MIN_SECRET_CHARS: usize = 3;
 const MIN_SECRET_DIGITS: usize = 4;
 
@@ -61,19 +62,19 @@ impl Redactor {
         redactor.sorted()
     }
 
-    /// Adds the words that `other` masks.
+    /// Adds the words that `other` masks to the words that this redactor masks.
     pub(crate) fn with(mut self, other: Self) -> Self {
         self.secrets.extend(other.secrets);
         self.sorted()
     }
 
-    /// Returns `text` without secrets.
+    /// Returns `text` with all secrets masked and all URLs cut down to scheme, host and port.
     pub(crate) fn redact(&self, text: &str) -> String {
         cut_urls(&self.mask(text))
     }
 
-    /// Redacts `text`, which is the beginning of a longer text. Drops the end of it, which may be the start of a
-    /// secret.
+    /// Redacts `text`, which is the beginning of a longer text. Drops the last characters of `text`, as many as the
+    /// longest secret has, because they may be the beginning of a secret.
     pub(crate) fn redact_beginning(&self, text: &str) -> String {
         let shown = self.redact(text);
         let longest = self.secrets.iter().map(|secret| secret.chars().count()).max().unwrap_or_default();
@@ -114,7 +115,7 @@ impl Redactor {
         }
     }
 
-    /// Adds the possible secrets in `scheme:rest`, the URL of a server.
+    /// Adds all parts of `scheme:rest`, the URL of a server, that may be secrets.
     fn add_url(&mut self, scheme: &str, rest: &str) {
         let address = rest.trim_start_matches('/');
         // If the parts of the URL cannot be told apart, each of them counts as a secret.
@@ -144,7 +145,8 @@ impl Redactor {
         }
     }
 
-    /// Adds `login`, which has the form `user:password`, and its encoded form in an HTTP header.
+    /// Adds the user and the password in `login`, which has the form `user:password`, and the encoded form of `login`
+    /// in an HTTP header.
     fn add_credentials(&mut self, login: &str) {
         for login in [login.to_owned(), masking::percent_decode(login)] {
             self.add_login(&STANDARD.encode(&login));
@@ -174,7 +176,7 @@ impl Redactor {
         }
     }
 
-    /// Adds a part of a user or password as a secret, whatever its length.
+    /// Adds `part`, for example a user or password, as a secret, whatever its length.
     fn add_login(&mut self, part: &str) {
         for part in [part.to_owned(), part.replace('\'', "%27"), masking::percent_decode(part)] {
             if !part.is_empty() {
@@ -183,7 +185,8 @@ impl Redactor {
         }
     }
 
-    /// Adds `part` as a secret if it is long enough.
+    /// Adds `part` as a secret if it has at least [`MIN_SECRET_CHARS`] characters (or [`MIN_SECRET_DIGITS`], if it is a
+    /// number) and is not one of the [`COMMON_WORDS`].
     fn add(&mut self, part: &str) {
         let is_number = part.bytes().all(|b| b.is_ascii_digit());
         let least = if is_number { MIN_SECRET_DIGITS } else { MIN_SECRET_CHARS };
@@ -193,8 +196,8 @@ impl Redactor {
         }
     }
 
-    /// Adds `glued`, the text after the letter in an argument such as `-pVALUE`, unless it seems to be the rest of an
-    /// option's name.
+    /// Adds `glued` as a secret. It is the text after the letter in an argument such as `-pVALUE`, and is left out if
+    /// it seems to be the rest of an option's name, as in `-acodec`.
     fn add_option_value(&mut self, glued: &str) {
         if !glued.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') || glued.len() >= MIN_EMBEDDED_CHARS {
             self.add(glued);
@@ -202,8 +205,8 @@ impl Redactor {
     }
 }
 
-/// Returns whether `rest` begins with `secret`. A short secret must be a whole word; `before` is the character before
-/// `rest`.
+/// Returns whether `rest` begins with `secret`. A short secret must be a whole word, so `before` is needed: the
+/// character in front of `rest`.
 fn starts_with_secret(rest: &str, secret: &str, before: Option<char>) -> bool {
     let Some(behind) = rest.strip_prefix(secret) else { return false };
     let goes_on = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
@@ -233,8 +236,8 @@ fn cut_urls(text: &str) -> String {
     shown
 }
 
-/// Finds the URLs in `text`. Each ends at white space, a quote or a bracket, and does not include the punctuation that
-/// ends a sentence.
+/// Returns the URLs in `text`. A URL ends at white space, a quote or a bracket, and does not include the punctuation
+/// that ends a sentence.
 fn urls(text: &str) -> impl Iterator<Item = &str> {
     let mut from = 0;
     std::iter::from_fn(move || {

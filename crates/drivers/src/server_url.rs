@@ -55,16 +55,18 @@ fn check(source: &SourceUrl) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns whether host and path may contain part of a password: in `me:12/s3cret@cam`, which parses as host and port,
-/// and in `me:pass@w/ord@cam`, which parses as host `w`.
+/// Returns whether `address` may contain a password with an unescaped `/`, `?` or `#`, so that a parser would take part
+/// of the password for the host, port or path: `me:12/s3cret@cam` parses as host `me` and port 12, and
+/// `me:pass@w/ord@cam` as host `w`.
 fn has_cut_password(address: &str) -> bool {
     let end = address.find(['/', '?', '#', '\\']).unwrap_or(address.len());
     let (authority, rest) = address.split_at(end);
     authority.contains(':') && rest.contains('@')
 }
 
-/// Returns the frame interval for the `fps` rate in the query, or `None` if that rate is missing or outside 0.001 to
-/// 1000. The query belongs to the server, so it can contain anything.
+/// Returns the frame interval for the rate in the query parameter `fps` of `url`, or `None` if that rate is missing or
+/// outside 0.001 to 1000. The query is meant for the server, so it can contain anything, and an unusable rate is not an
+/// error.
 pub(crate) fn frame_interval(url: &Url) -> Option<Duration> {
     let (_, value) = url.query_pairs().filter(|(name, _)| name == "fps").last()?;
     let fps = value.parse::<f64>().ok().filter(|fps| (0.001..=1000.0).contains(fps))?;

@@ -60,19 +60,19 @@ impl SourceUrl {
         format!("{}:{}", self.scheme, self.rest)
     }
 
-    /// Returns the form for the log: the text of `Display`, and the port of a server.
+    /// Returns the URL in the form for the log: the text of `Display`, and the port of a server.
     pub fn for_log(&self) -> String {
         masking::for_log(&self.scheme, &self.rest)
     }
 
-    /// Returns the form for the log at level debug, which also contains paths and the names of parameters. Each value,
-    /// and each part of a path that may be a token, appears as `***`.
+    /// Returns the URL in the form for the log at level debug, which also contains paths and the names of parameters.
+    /// Each value, and each part of a path that may be a token (such as an access key), appears as `***`.
     pub fn for_debug(&self) -> String {
         masking::for_debug(&self.scheme, &self.rest)
     }
 
-    /// Returns the options of a driver that accepts nothing but options. `known` lists the names of the options that
-    /// the driver has.
+    /// Returns the options of a URL that can contain nothing but options, such as `test:?fps=30`. `known` lists the
+    /// names of the options that the driver has.
     ///
     /// # Errors
     /// [`Error::BadUrl`] if there is other text before the `?`; otherwise those of
@@ -86,8 +86,8 @@ impl SourceUrl {
         Err(Error::BadUrl { url: self.to_string(), problem })
     }
 
-    /// Splits `rest` at its first `?` into a path and options. `known` lists the names of the options that the driver
-    /// has.
+    /// Splits the text after the scheme at its first `?` into a path and options. `known` lists the names of the
+    /// options that the driver has.
     ///
     /// # Errors
     /// [`Error::UnknownOption`] for an option that is not in `known`; [`Error::BadUrl`] for an option after a `#`.
@@ -231,7 +231,8 @@ impl fmt::Debug for Options<'_> {
     }
 }
 
-/// Splits `text` into the scheme in lower case and the text after the scheme; `None` if `text` is not a source.
+/// Splits `text` into the scheme in lower case and the text after the scheme; `None` if `text` does not have the form
+/// of a source.
 fn split_scheme(text: &str) -> Option<(String, &str)> {
     if text.starts_with(['/', '.', '~']) {
         let is_device = text.starts_with("/dev/video") || text.starts_with("/dev/v4l/");
@@ -249,7 +250,7 @@ fn split_scheme(text: &str) -> Option<(String, &str)> {
     Some((scheme.to_ascii_lowercase(), text.get(end + 1..).unwrap_or("")))
 }
 
-/// Creates the error, with a suggestion, for `text` that is not a source.
+/// Creates the error, with a suggestion, for `text` that does not have the form of a source.
 fn no_source(text: &str) -> Error {
     let bad = |url: String, problem: String| Error::BadUrl { url, problem };
     let schemes = Drivers::builtin().schemes();

@@ -11,14 +11,14 @@ use std::path::Path;
 /// The file extensions of videos, which no driver of Framecast decodes.
 const FILM_EXTENSIONS: [&str; 8] = ["mp4", "mkv", "avi", "mov", "webm", "m4v", "ts", "mjpeg"];
 
-/// The source that plays a video file in a loop, for messages. `VIDEO` stands for the file's path.
+/// The source that messages suggest for a video file: it plays the file in a loop. `VIDEO` stands for the file's path.
 pub(crate) const VIDEO_FILE_COMMAND: &str =
     "exec:ffmpeg -v error -re -stream_loop -1 -i VIDEO -q:v 5 -f mjpeg -";
 
-/// The source for a stream that only ffmpeg can read, for messages. `ADDRESS` stands for the stream's URL.
+/// The source that messages suggest for a stream that only ffmpeg can read. `ADDRESS` stands for the stream's URL.
 pub(crate) const STREAM_COMMAND: &str = "exec:ffmpeg -i ADDRESS -f mjpeg -q:v 5 -";
 
-/// The URL schemes of streams that ffmpeg can read but no driver of Framecast.
+/// The URL schemes of streams that ffmpeg can read but no driver of Framecast can.
 const FFMPEG_SCHEMES: [&str; 10] =
     ["rtmp", "rtmps", "rtmpt", "hls", "udp", "rtp", "srt", "tcp", "mms", "mmsh"];
 
@@ -33,7 +33,8 @@ pub(crate) fn is_video_file(path: &str) -> bool {
     extension.is_some_and(|extension| FILM_EXTENSIONS.iter().any(|name| extension.eq_ignore_ascii_case(name)))
 }
 
-/// Returns the suggestion for the scheme of a stream that no driver reads.
+/// Returns a suggestion for a URL with this `scheme`, if the scheme is one of camera streams that no driver of
+/// Framecast reads; otherwise `None`.
 pub(crate) fn for_stream(scheme: &str) -> Option<String> {
     if scheme == "onvif" {
         return Some(

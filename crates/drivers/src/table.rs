@@ -22,10 +22,10 @@ use crate::{
 /// of other drivers.
 const DEVICES_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// The time limit for the check whether a device, file or program exists.
+/// The time limit for the check whether a source's device, file or program exists.
 const AVAILABILITY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The table of the drivers that a program has, by scheme. Cheap to clone.
+/// The drivers that a program can use, by URL scheme. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Drivers(Vec<Arc<dyn Driver>>);
 
@@ -47,7 +47,7 @@ impl Drivers {
             .with(Libcamera::new("pi"))
     }
 
-    /// Adds a driver to the table. It replaces a driver with the same scheme.
+    /// Adds a driver to the table. It replaces the driver with the same scheme, if there is one.
     #[must_use]
     pub fn with(mut self, driver: impl Driver + 'static) -> Self {
         self.0.retain(|known| known.scheme() != driver.scheme());
@@ -55,12 +55,13 @@ impl Drivers {
         self
     }
 
-    /// Adds a driver for a custom camera in a few lines of code: `scheme` becomes a source whose pictures are the JPEG
-    /// images that the iterator yields.
+    /// Adds a driver for a custom camera in a few lines of code: `scheme` becomes a source whose pictures are JPEG
+    /// images from an iterator.
     ///
-    /// Each time the camera opens, the source calls `open` on a new thread and reads the iterator there, so both are
-    /// allowed to block. The iterator sets the pace, and is dropped when the camera closes. An item is anything that
-    /// implements [`IntoPicture`]: `Vec<u8>`, [`Bytes`](framecast_media::Bytes), or a `Result` of these.
+    /// Each time the camera opens, the source calls `open`, which returns the iterator, on a new thread and reads the
+    /// iterator there, so both are allowed to block. The iterator sets the pace, and is dropped when the camera closes.
+    /// An item is anything that implements [`IntoPicture`]: `Vec<u8>`, [`Bytes`](framecast_media::Bytes), or a `Result`
+    /// of these.
     #[must_use]
     pub fn with_frames<F, I>(self, scheme: &'static str, open: F) -> Self
     where
@@ -99,8 +100,8 @@ impl Drivers {
         Ok(Arc::clone(driver))
     }
 
-    /// Checks whether the device, file or program of `url` exists, without opening it. The result is meant for a
-    /// warning, because a missing device may appear later.
+    /// Checks whether the device, file or program of `url` exists, without opening it. Callers should only warn about
+    /// an error, because a missing device may appear later.
     ///
     /// # Errors
     /// What is missing and what to do, or, after two seconds, that the system does not respond.
@@ -122,7 +123,7 @@ impl Drivers {
         }
     }
 
-    /// Lists the devices of all drivers that are plugged in now. If a driver does not respond within eight seconds, its
+    /// Lists the devices of all drivers, if plugged in now. If a driver does not respond within eight seconds, its
     /// devices are missing from the list and a warning is logged.
     pub async fn devices(&self) -> Vec<Device> {
         let ask = async |driver: &Arc<dyn Driver>| {
@@ -160,7 +161,7 @@ fn unknown(url: &SourceUrl, known: Vec<&'static str>) -> Error {
     Error::UnknownScheme { scheme: url.scheme().to_owned(), known, hint }
 }
 
-/// Returns a suggestion for a scheme that is not in the table.
+/// Returns a suggestion for a source whose scheme is not in the table: what the user should write instead.
 fn hint(url: &SourceUrl, known: &[&str]) -> Option<String> {
     match url.scheme() {
         "file" => Some(format!(

@@ -24,8 +24,8 @@ const DEFAULT_SIZE_PX: (u32, u32) = (1280, 720);
 const MIN_SIDE_PX: u32 = 16;
 const MAX_SIDE_PX: u32 = 4096;
 const DEFAULT_FPS: f64 = 30.0;
-/// The maximum frame rate, which is that of the fastest displays. Drawing and encoding fill a CPU core at a much lower
-/// rate.
+/// The maximum of the option `fps`, which is the rate of the fastest displays. A machine may not reach it: drawing and
+/// encoding fully use a CPU core at a much lower rate.
 const MAX_FPS: f64 = 240.0;
 const QUALITY: u8 = 80;
 
@@ -34,7 +34,7 @@ const QUALITY: u8 = 80;
 struct PatternOptions {
     size_px: (u32, u32),
     interval: Duration,
-    /// The pixel format of raw pictures; `None` for JPEG.
+    /// The pixel format, if raw pictures are requested; `None` for JPEG images.
     raw: Option<PixelFormat>,
 }
 
@@ -135,7 +135,7 @@ fn draw<'a>(
     pattern.draw(&TestFrame { number, date: &date, time: &time, fps })
 }
 
-/// Returns when frame `number` is due, counted from the opening.
+/// Returns when frame `number` is due, as the time since the opening.
 fn due(number: u64, interval: Duration) -> Duration {
     Duration::from_nanos((interval.as_nanos() as u64).saturating_mul(number))
 }

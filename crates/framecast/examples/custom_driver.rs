@@ -1,6 +1,6 @@
 //! A custom driver that implements the full traits `Driver` and `Source`. It checks the options in the URL before it
-//! opens anything. It opens its source for the first viewer and drops the source after the last viewer has left. Its
-//! errors are readable for viewers, and its controls appear as a panel on the camera's page.
+//! opens anything. It opens its source for the first viewer and drops the source after the last viewer has left.
+//! Viewers can read the driver's error messages, and its controls appear as a panel on the camera's page.
 //!
 //! ```sh
 //! cargo run -p framecast --example custom_driver [ADDRESS:PORT]
@@ -23,7 +23,7 @@ struct Bars {
     dials: Dials,
 }
 
-/// The driver's controls with their values. A real driver would ask its device.
+/// The current values of the driver's controls. A real driver would read them from its device.
 #[derive(Clone)]
 struct Dials(Arc<Mutex<Vec<Control>>>);
 
@@ -77,7 +77,8 @@ impl Dials {
         }
     }
 
-    /// Sets the values of controls; `None` resets a control to its default. Checks all values before it sets any.
+    /// Sets each control in `changes` to the value beside its name; the value `None` resets the control to its default.
+    /// Checks all values before it sets any.
     fn set(&self, changes: &[(String, Option<ControlValue>)]) -> Result<(), DriverError> {
         let mut controls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (id, value) in changes {
@@ -99,7 +100,7 @@ impl Dials {
 
 const OPTIONS: &[&str] = &["fps", "size"];
 
-/// Parses the options in the URL.
+/// Parses the options in the URL. Returns the time between two pictures, and their width and height in pixels.
 fn options(url: &SourceUrl) -> Result<(Duration, (u32, u32)), DriverError> {
     let (_, options) = url.path_and_options(OPTIONS)?;
     Ok((options.frame_interval(10.0)?, options.size((640, 480), 16, 1920)?))

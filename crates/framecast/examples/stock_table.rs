@@ -38,7 +38,7 @@ type BoxError = Box<dyn Error + Send + Sync>;
 const STOCKS: usize = 100;
 const DAYS: usize = 10_000;
 
-/// The number of rows that one query reads. At most two such pages are queued.
+/// The number of rows that one query reads. The rows of at most two queries wait in memory for a client.
 const PAGE_ROWS: i64 = 200;
 
 /// The size of SQLite's page cache for each client, in KiB. It is less than the default of 2 MiB, because a client
@@ -176,8 +176,9 @@ fn stocks(file: Arc<PathBuf>) -> impl Stream<Item = Result<Stock, BoxError>> + S
     begin.flatten_stream()
 }
 
-/// Reads all rows page by page, and sends each page to `pages`. Each page is a separate query, which begins after the
-/// last key of the page before and ends at once, so that a slow client holds no lock.
+/// Reads all rows, a page of [`PAGE_ROWS`] rows at a time, and sends each page to `pages`. Each page is a separate
+/// query, which continues after the last key of the previous page. No query stays open while the client receives rows,
+/// so a slow client holds no lock.
 fn read(file: &Path, pages: &mpsc::Sender<Vec<Stock>>) -> rusqlite::Result<()> {
     let database = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     database.pragma_update(None, "cache_size", -CACHE_KIB)?;
@@ -196,7 +197,7 @@ fn read(file: &Path, pages: &mpsc::Sender<Vec<Stock>>) -> rusqlite::Result<()> {
     }
 }
 
-/// Fills the database in one transaction, unless its table already exists.
+/// Creates and fills the table of stocks in one transaction, unless the table already exists.
 fn fill(file: &Path) -> Result<(), BoxError> {
     let mut database = Connection::open(file)?;
     if database.table_exists(None, "stock")? {

@@ -22,7 +22,8 @@ use futures_util::{StreamExt, stream};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Responds with a countdown from ten: five text parts per second, each of which replaces the part before.
+/// Responds with a countdown from ten: five texts per second, each as one part of a multipart stream. The browser
+/// replaces each text by the next one.
 async fn countdown() -> impl IntoResponse {
     let writer = Writer::new("text").expect("four letters are a boundary");
     let (content_type, opening, closing) = (writer.content_type(), writer.opening(), writer.closing());

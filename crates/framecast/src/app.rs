@@ -27,10 +27,10 @@ use crate::supervisor::Supervisor;
 use crate::suspend::SuspendMonitor;
 use crate::webhook;
 
-/// The program's name and version, which are the text of the event about the server's start.
+/// The program's name and version: the text of the event that says that the server has started.
 const VERSION: &str = concat!("Framecast ", env!("CARGO_PKG_VERSION"));
 
-/// How long the shutdown waits for cameras, and for the streams of viewers, to end by themselves.
+/// How long the shutdown waits until all cameras are closed and the streams of viewers have ended by themselves.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(1900);
 
 /// The server without a listener: the cameras with their supervisors, the history and the routes. Another program can
@@ -114,7 +114,8 @@ fn encoder_pool() -> Result<Arc<Pool>, ConfigError> {
     Ok(Arc::new(pool))
 }
 
-/// Adds the cameras of `settings` to the hub, and gives each camera its saved control values.
+/// Creates the cameras of `settings` with their saved control values, and registers them with the hub, which
+/// distributes their frames.
 fn cameras(
     settings: &Settings,
     hub: &Hub,
@@ -133,7 +134,8 @@ fn cameras(
     settings.cameras.iter().map(add).collect()
 }
 
-/// Starts each camera's supervisor and encoders, and one suspend monitor for the whole program.
+/// Starts each camera's supervisor and encoders. Also starts one monitor for the whole program, which detects that the
+/// program was suspended.
 fn supervise(cameras: &[Arc<Camera>], pool: &Arc<Pool>, tasks: &TaskTracker, shutdown: &CancellationToken) {
     let suspend_monitor = SuspendMonitor::new();
     tasks.spawn(suspend_monitor.clone().run(shutdown.clone()));

@@ -15,8 +15,8 @@ pub(crate) struct Camera {
     pub(crate) drivers: Drivers,
     pub(crate) settings: CameraSettings,
     pub(crate) controls: Controls,
-    /// What the device delivered when the camera was last opened, and what the server requested from the device. `None`
-    /// before the first opening.
+    /// The format, picture size and frame rate that the device delivered when the camera was last opened, and those
+    /// that the server requested from the device. `None` before the first opening.
     capture: Mutex<Option<Capture>>,
 }
 
@@ -27,8 +27,8 @@ impl Camera {
         Self { feed, drivers, settings, controls, capture: Mutex::default() }
     }
 
-    /// Returns what the device delivered when the camera was last opened, and what the server requested from the
-    /// device. Returns `None` before the first opening.
+    /// Returns the format, picture size and frame rate that the device delivered when the camera was last opened, and
+    /// those that the server requested from the device. Returns `None` before the first opening.
     pub(crate) fn capture(&self) -> Option<Capture> {
         self.capture.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

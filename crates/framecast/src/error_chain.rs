@@ -44,8 +44,8 @@ pub(crate) fn remedy(error: &io::Error) -> Option<&'static str> {
     }
 }
 
-/// Returns the [`remedy`] for one error of a chain. `source()` skips the error that an [`io::Error`] wraps, so this
-/// function also checks the wrapped error.
+/// Returns what the user can do about `error`, one error of a chain of causes; see [`remedy`]. `source()` skips the
+/// error that an [`io::Error`] wraps, so this function also checks the wrapped error.
 fn remedy_in(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let error = error.downcast_ref::<io::Error>()?;
     remedy(error).or_else(|| remedy_in(error.get_ref()?))

@@ -23,7 +23,8 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How long the shutdown waits for the history to write the last events.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(800);
 
-/// The history of a running server, with its background tasks and, if the history is temporary, its folder.
+/// The history of a running server, with its background tasks and, if the history is temporary, the folder in which it
+/// stores events.
 #[derive(Debug)]
 pub(crate) struct HistoryHandle {
     pub(crate) history: History,
@@ -104,8 +105,9 @@ async fn open_with_retry(
     }
 }
 
-/// Opens a history that ends with the server: in a file in the system's temporary folder or, if that folder is not
-/// writable, in memory. `reason` says why the history is temporary; `None` means that the user asked for that.
+/// Opens a history whose events are lost when the server ends. It stores them in a file in the system's temporary
+/// folder or, if that folder is not writable, in memory. `reason` says why the history is temporary; `None` means that
+/// the user asked for a temporary history.
 async fn open_temporary(
     settings: &Settings,
     hub: &Hub,
@@ -153,7 +155,7 @@ impl HistoryHandle {
         Self { history, is_temporary: false, tasks: Mutex::new(Some(tasks)), _folder: None }
     }
 
-    /// Closes the history when it has written all events, after [`CLOSE_TIMEOUT`] at the latest.
+    /// Waits until the history has written all events, and closes it. Waits for [`CLOSE_TIMEOUT`] at most.
     pub(crate) async fn close(&self) {
         let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(tasks) = tasks else { return };

@@ -19,7 +19,8 @@ const MIN_ENDED: usize = 64;
 /// this delay share one return, because a return blocks each thread that allocates memory meanwhile.
 pub(crate) fn schedule_return(runtime: &Handle) {
     static IS_DUE: AtomicBool = AtomicBool::new(false);
-    /// Clears `IS_DUE` when the return of memory begins, or when the runtime ends earlier.
+    /// Clears the flag `IS_DUE`, which says that a return of memory is scheduled. The flag is cleared when the return
+    /// begins, or when the runtime ends earlier.
     struct ResetOnDrop;
     impl Drop for ResetOnDrop {
         fn drop(&mut self) {
@@ -49,7 +50,7 @@ pub(crate) struct ConnectionTracker {
 #[derive(Debug, Default)]
 struct OpenConnections {
     open: usize,
-    /// The highest number of open connections since the last return of memory.
+    /// The highest number of open connections since memory was last returned to the operating system.
     peak: usize,
 }
 
@@ -59,8 +60,8 @@ impl OpenConnections {
         self.peak = self.peak.max(self.open);
     }
 
-    /// Counts one ended connection. Returns true if memory should be returned now, because the number of open
-    /// connections has fallen [`MIN_ENDED`] below its peak.
+    /// Counts one ended connection. Returns true if memory should now be returned to the operating system, because the
+    /// number of open connections has fallen [`MIN_ENDED`] below its peak.
     fn leave(&mut self) -> bool {
         self.open -= 1;
         let is_enough = self.peak - self.open >= MIN_ENDED;
@@ -71,14 +72,15 @@ impl OpenConnections {
     }
 }
 
-/// One open connection of a [`ConnectionTracker`]. The tracker counts the connection as ended when its guard is
+/// One open connection of a [`ConnectionTracker`]. The tracker counts the connection as ended when this guard is
 /// dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionGuard(ConnectionTracker);
 
 impl ConnectionTracker {
     /// Creates a tracker without connections. Must be called within a Tokio runtime. The tracker keeps a handle to that
-    /// runtime for the return of memory, because connections can also end on threads outside the runtime.
+    /// runtime for the tasks that return memory to the operating system, because connections can also end on threads
+    /// outside the runtime.
     pub(crate) fn new() -> Self {
         Self { counts: Arc::default(), runtime: Handle::current() }
     }

@@ -13,14 +13,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-/// The time between two heartbeats, which record that the program runs.
+/// The time between two heartbeats. A heartbeat records that the program is running.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The time without a heartbeat after which the program counts as suspended. On a busy machine, heartbeats are usually
 /// late by less than this.
 const SUSPENDED_AFTER: Duration = Duration::from_millis(1500);
 
-/// How long after a resume the failure of a connection is attributed to the suspension.
+/// How long after a suspension of the program a failed connection is blamed on the suspension.
 const RESUME_GRACE: Duration = Duration::from_secs(10);
 
 /// The clock that measures suspensions. This clock continues while the machine sleeps; the monotonic clock stops.
@@ -41,7 +41,7 @@ impl SuspendMonitor {
         Self(Arc::new(Mutex::new(Heartbeat { last: clock(), resumed_at: None })))
     }
 
-    /// Records heartbeats until `shutdown` is cancelled.
+    /// Records a heartbeat every [`HEARTBEAT_INTERVAL`] until `shutdown` is cancelled.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let mut heartbeat = interval(HEARTBEAT_INTERVAL);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -84,8 +84,9 @@ struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Records a heartbeat. `clock` and `now` are the current time on two clocks: that of [`clock`], and Tokio's.
-    /// Returns how long the program was suspended since the last heartbeat; `None` if it was not suspended.
+    /// Records a heartbeat. `clock` is the current time as the function [`clock`] returns it; `now` is the current time
+    /// of Tokio's clock. Returns how long the program was suspended since the last heartbeat; `None` if it was not
+    /// suspended.
     fn note(&mut self, clock: Duration, now: Instant) -> Option<Duration> {
         let since = clock.saturating_sub(self.last);
         self.last = clock;

@@ -1,5 +1,5 @@
-//! Webhooks: sends events to URLs by HTTP POST, signed if there is a key, and repeats each event until the receiver
-//! accepts it.
+//! Webhooks: sends events to URLs by HTTP POST. The requests are signed if there is a key. Each event is sent again
+//! until the receiver accepts it.
 //!
 //! Each webhook has its own position in the history, and sends the events since the start of the server. When a
 //! receiver was unreachable and is back, the webhook sends the missed events from the history, in order. The bodies of
@@ -31,7 +31,7 @@ const RETRY_DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::fr
 /// How long a webhook tries to send one event before it drops the event and continues with the next event.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(3600);
 
-/// How long a webhook can send the remaining events at shutdown, including the event about the server's end.
+/// How long, at shutdown, webhooks can still send events, including the event about the server's end.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// One webhook, with the HTTP client that sends its events.
@@ -51,7 +51,7 @@ enum DeliveryOutcome {
     Failed(String),
 }
 
-/// Starts one task per webhook, which sends the events from now on until `shutdown` is cancelled.
+/// Starts one task per webhook. Each task sends the events that occur from now on, until `shutdown` is cancelled.
 ///
 /// # Errors
 /// The HTTP client cannot be set up.
@@ -92,7 +92,7 @@ fn client() -> reqwest::Result<Client> {
         .build()
 }
 
-/// Waits for the shutdown, and then for [`FLUSH_TIMEOUT`], during which webhooks send the last events.
+/// Waits until `shutdown` is cancelled, and then for [`FLUSH_TIMEOUT`], during which webhooks send the last events.
 async fn shutdown_elapsed(shutdown: &CancellationToken) {
     shutdown.cancelled().await;
     sleep(FLUSH_TIMEOUT).await;
@@ -172,7 +172,8 @@ impl Webhook {
     }
 }
 
-/// Returns the reason for `error` in one sentence. The library's own text names each layer that failed.
+/// Returns the reason for `error` in one sentence. The error's own text names each layer of the HTTP client that
+/// failed.
 fn describe(error: reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("the webhook did not answer within {} s", TIMEOUT.as_secs());

@@ -1,9 +1,9 @@
-//! Two clocks. The *wall clock* can be set by anybody at any moment. The *boot clock* counts from the machine's start,
-//! including the time that the machine sleeps, and nobody can set it.
+//! Two clocks. The *wall clock* shows the date and time, and anybody can set it at any moment. The *boot clock* counts
+//! from the machine's start, including the time that the machine sleeps, and nobody can set it.
 //!
-//! A history asks a [`Clock`] when events happened, how old they are and when something is due. Tests provide a clock
-//! of their own, and so run through days in milliseconds. Two things always use the machine's clocks: the ids that a
-//! history claims at its start (`IdClaim::now`), and the pauses after a failed attempt to write.
+//! A history asks a [`Clock`] when events happened, how old they are and when something is due. Tests use a clock that
+//! they control, and so run through days in milliseconds. Two things always use the machine's clocks: the ids that a
+//! history reserves at its start (`IdClaim::now`), and the pauses after a failed attempt to write.
 
 use std::fmt;
 use std::pin::Pin;
@@ -13,15 +13,16 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::entry::millis;
 
-/// Two readings of the boot clock count as the same moment if they differ by less than this, in milliseconds.
+/// If reading both clocks takes less than this, in milliseconds, the readings count as taken at one moment.
 const ONE_MOMENT_MS: i64 = 1_000;
 
-/// The boot clock on Linux. It keeps running while the machine sleeps; the monotonic clock does not.
+/// The clock that serves as the boot clock on Linux. Unlike Linux's monotonic clock, it keeps running while the machine
+/// sleeps.
 #[cfg(target_os = "linux")]
 const COUNTING: ClockId = ClockId::Boottime;
 
-/// The boot clock on other systems, which have no `CLOCK_BOOTTIME`. On macOS this clock keeps running while the machine
-/// sleeps. On a system where it stops, sleep looks as if the wall clock had been set forward.
+/// The clock that serves as the boot clock on systems without `CLOCK_BOOTTIME`. On macOS this clock keeps running while
+/// the machine sleeps. On a system where it stops, sleep looks as if the wall clock had been set forward.
 #[cfg(not(target_os = "linux"))]
 const COUNTING: ClockId = ClockId::Monotonic;
 
@@ -36,23 +37,23 @@ pub struct ClockReading {
 }
 
 impl ClockReading {
-    /// Returns how far the wall clock is ahead of the boot clock, in milliseconds. The result is constant unless
+    /// Returns the time of the wall clock minus that of the boot clock, in milliseconds. The result is constant unless
     /// somebody sets the wall clock.
     pub(crate) fn offset_ms(self) -> i64 {
         self.wall_ms.saturating_sub(self.boot_ms)
     }
 }
 
-/// The clocks that a history reads and sleeps by.
+/// A source of the current time on both clocks, the wall clock and the boot clock, and a way to wait.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// Returns the current time on both clocks.
+    /// Returns the current time on the wall clock and on the boot clock.
     fn now(&self) -> ClockReading;
 
-    /// Waits until the boot clock shows about `boot_ms`. Cancel safe.
+    /// Waits until the boot clock shows about `boot_ms`, in milliseconds since the machine started. Cancel safe.
     fn sleep_until(&self, boot_ms: i64) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
-/// The machine's clocks.
+/// The wall clock and the boot clock of this machine, as opposed to the clocks that tests control.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 

@@ -1,4 +1,4 @@
-//! An event as the history stores it: with a permanent id.
+//! An event as the history stores it: with an id that it keeps.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,17 +9,17 @@ use serde::ser::{SerializeStruct, Serializer};
 
 use crate::timestamp::TimestampWriter;
 
-/// The maximum length of an event's text, in characters. Longer texts from cameras and drivers are cut.
+/// The maximum length of an event's text, in characters. Longer texts, which come from cameras and drivers, are cut.
 pub const TEXT_CHARS: usize = 1000;
 
-/// The memory that an event takes without its texts, in bytes: the struct, its reference counters, and the rest of its
+/// The memory that an event takes besides its texts, in bytes: the struct, its reference counters, and the rest of its
 /// JSON.
 const FIXED_BYTES: usize = 320;
 
 /// An event as the history stores it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The event's id. Ids increase from event to event, with gaps. No two events ever get the same id.
+    /// The event's id. Later events have higher ids, with gaps. No two events of a database ever have the same id.
     pub id: i64,
     /// The time of the event, in milliseconds since 1970, UTC.
     pub at_ms: i64,
@@ -27,7 +27,7 @@ pub struct Entry {
     pub kind: EventKind,
     /// The camera's name; `None` for an event of the server itself.
     pub camera: Option<String>,
-    /// Details, such as a reason or a label.
+    /// Details of the event, such as a reason or a label; `None` if there are none.
     pub text: Option<String>,
     /// A number whose meaning depends on the kind of event; `None` for kinds without a number.
     pub count: Option<i64>,
@@ -61,7 +61,7 @@ pub struct Key {
 }
 
 impl Entry {
-    /// Creates the entry of `event` with the id `id`. Cuts a long text, and replaces the characters that databases
+    /// Creates the entry of `event` with the id `id`. Cuts a long text, and replaces NUL characters, which PostgreSQL
     /// cannot store.
     pub(crate) fn new(id: i64, event: Event) -> Self {
         let Event { at, kind, camera, text, count } = event;
@@ -69,7 +69,7 @@ impl Entry {
         Self { id, at_ms: millis(at), kind, camera, text: text.map(sanitized), count }
     }
 
-    /// Returns an upper bound of the memory of the entry and its JSON, in bytes. The bound is below 12 KiB plus twice
+    /// Returns the most memory that the entry and its JSON can take, in bytes. The result is below 12 KiB plus twice
     /// the length of the camera's name.
     pub(crate) fn size_bytes(&self) -> usize {
         let text = self.text.as_deref().unwrap_or_default();
@@ -77,7 +77,7 @@ impl Entry {
         FIXED_BYTES + 2 * camera.len() + text.len() + text.chars().map(escaped_len).sum::<usize>()
     }
 
-    /// Returns the same entry with borrowed texts.
+    /// Returns an [`EntryRef`] to this entry, which borrows the entry's texts.
     pub fn by_ref(&self) -> EntryRef<'_> {
         let Self { id, at_ms, kind, camera, text, count } = self;
         let (camera, text) = (camera.as_deref(), text.as_deref());
@@ -91,14 +91,14 @@ impl EntryRef<'_> {
         Key { at_ms: self.at_ms, id: self.id }
     }
 
-    /// Returns the same entry with owned texts.
+    /// Returns an [`Entry`] with copies of the borrowed texts.
     pub fn to_entry(&self) -> Entry {
         let Self { id, at_ms, kind, camera, text, count } = *self;
         Entry { id, at_ms, kind, camera: camera.map(str::to_owned), text: text.map(str::to_owned), count }
     }
 }
 
-/// The JSON of an entry in the API. The time is in RFC 3339, UTC.
+/// Writes the JSON that the HTTP API returns for an entry. The time is in RFC 3339, UTC.
 impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("Event", 6)?;
@@ -112,7 +112,7 @@ impl Serialize for Entry {
     }
 }
 
-/// Returns `at` in milliseconds since 1970. An earlier time becomes 1970.
+/// Returns `at` in milliseconds since 1970. Returns 0 for a time before 1970.
 pub(crate) fn millis(at: SystemTime) -> i64 {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

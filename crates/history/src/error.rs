@@ -1,4 +1,4 @@
-//! What can go wrong with the history, and what to do about it.
+//! What can go wrong with the history of events, and what to do about it.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The database file, or its folder, cannot be created or written.
+    /// The server cannot create or write the database file or its folder.
     #[error("history: {} cannot be written: {source}", path.display())]
     Unwritable {
         /// The database file.
@@ -21,7 +21,7 @@ pub enum Error {
         /// The database file.
         path: PathBuf,
     },
-    /// The file is not a database.
+    /// The file exists, but is not a database.
     #[error("history: {} is not a database; name another file, or move this one away", path.display())]
     NotADatabase {
         /// The database file.
@@ -33,7 +33,7 @@ pub enum Error {
         /// The database file.
         path: PathBuf,
     },
-    /// A newer version of Framecast created the database.
+    /// A newer version of Framecast created the database, and its tables are unknown to this version.
     #[error(
         "history: {place} was created by a newer Framecast (its tables have version {found}, this Framecast \
          supports up to {known}); update Framecast, or name another database"
@@ -46,13 +46,13 @@ pub enum Error {
         /// The newest version of the tables that this program supports.
         known: i64,
     },
-    /// Another Framecast has the database open.
+    /// Another Framecast server has the database open.
     #[error("history: {place} is in use by another Framecast; stop that one, or name another database")]
     Locked {
         /// The database file, or the database's address.
         place: String,
     },
-    /// SQLite failed.
+    /// SQLite returned an error that no other variant covers.
     #[error("history: {}: {source}", path.display())]
     Sqlite {
         /// The database file.
@@ -63,18 +63,18 @@ pub enum Error {
     /// The address of a PostgreSQL database is not valid.
     #[error("history: {problem}")]
     Address {
-        /// What is wrong with the address, and what a valid address looks like. Never contains a password.
+        /// What is wrong with the address, and what a valid address looks like, as a text. Never contains a password.
         problem: String,
     },
-    /// The database's encoding cannot represent every text.
+    /// The database stores text in an encoding that cannot represent every character.
     #[error("history: {place} is encoded as {encoding}; create a database with ENCODING 'UTF8'")]
     Encoding {
         /// The database's address, without a password.
         place: String,
-        /// The database's encoding.
+        /// The name of the database's text encoding.
         encoding: String,
     },
-    /// PostgreSQL failed, or cannot be reached.
+    /// PostgreSQL returned an error, or cannot be reached.
     #[error("history: {place}: {}", with_causes(.source))]
     Postgres {
         /// The database's address, without a password.
@@ -87,22 +87,23 @@ pub enum Error {
     Timeout {
         /// The database's address, without a password.
         place: String,
-        /// How long the call waited, in seconds.
+        /// How long the server waited for an answer, in seconds.
         seconds: u64,
     },
-    /// The operating system could not start a thread of the history.
+    /// The operating system could not start a thread for the history.
     #[error("history: cannot start a thread: {source}")]
     Thread {
         /// The error of the operating system.
         source: io::Error,
     },
-    /// A table could not be written.
+    /// A table of events could not be written into the response to a client.
     #[error("history: {reason}")]
     Table {
-        /// What failed.
+        /// What failed, as a text.
         reason: String,
     },
-    /// The clock was set, and the history corrected the times of events while they were being read.
+    /// The history corrected the times of events while a client was reading them, because somebody had set the
+    /// machine's clock.
     #[error(
         "history: the clock was set, and the server corrected the times of events during this query; ask again"
     )]
@@ -113,13 +114,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns whether the error is that the disk is full.
+    /// Returns whether this error means that the disk is full.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Full { .. })
     }
 
-    /// Returns whether the database file cannot be created or written where it is: the disk is full, read-only or
-    /// failing, or this account lacks the permission.
+    /// Returns whether this error means that the server cannot create or write the database file: the disk is full,
+    /// read-only or failing, or the server's account lacks the permission.
     pub fn is_unwritable(&self) -> bool {
         match self {
             Self::Full { .. } | Self::Unwritable { .. } => true,
@@ -130,8 +131,8 @@ impl Error {
         }
     }
 
-    /// Returns whether a later attempt can succeed without a change on this machine, for example once the database
-    /// server runs again.
+    /// Returns whether a later attempt can succeed although nobody changes anything on this machine, for example once
+    /// the database server runs again.
     pub fn is_transient(&self) -> bool {
         match self {
             // Class 08 is connection errors, 53 is missing resources, 57 is a server that stops or starts.
@@ -145,7 +146,7 @@ impl Error {
     }
 }
 
-/// Returns whether the connection failed, and not the request.
+/// Returns whether the connection to PostgreSQL failed. Returns false if PostgreSQL answered a request with an error.
 fn is_connection_failure(error: &tokio_postgres::Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(source) = cause {
@@ -157,7 +158,8 @@ fn is_connection_failure(error: &tokio_postgres::Error) -> bool {
     error.to_string().starts_with("timeout")
 }
 
-/// Returns the text of a PostgreSQL error and its causes. The error alone does not say what happened.
+/// Returns the text of a PostgreSQL error, followed by the texts of its causes. The error's own text does not say what
+/// happened.
 fn with_causes(error: &tokio_postgres::Error) -> String {
     let mut text = error.to_string().replacen("error connecting to server", "cannot connect", 1);
     let mut cause = std::error::Error::source(error);

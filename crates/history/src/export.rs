@@ -1,5 +1,5 @@
-//! All events of a query as pieces of a response body. The export reads a page of events, writes the page into pieces,
-//! and reads the next page while the client takes the last piece.
+//! All events that a query selects, as pieces of a response body. The export reads a page (some rows) from the
+//! database, writes the page into pieces, and reads the next page while the client takes the last piece.
 //!
 //! Between two pages, the export holds neither a connection nor a transaction of the database. It sizes pages for about
 //! 128 KiB of text, so that the memory of a download does not grow with its number of rows.
@@ -20,13 +20,14 @@ use crate::table::{CellWriter, DrainWait, HtmlPage, Record, Writer};
 use crate::timestamp::TimestampWriter;
 use crate::{Error, Query};
 
-/// The number of rows of the first page. The number is low, so that the first rows arrive soon.
+/// The number of rows that an export reads first from the database. The number is low, so that the first rows arrive
+/// soon.
 const FIRST_ROWS: usize = 100;
 
-/// The maximum number of rows of a page.
+/// The maximum number of rows that an export reads at once from the database (a page).
 const MAX_ROWS: usize = 4_000;
 
-/// The target size of a page's text, in bytes.
+/// The intended size of the text that the rows of one page become, in bytes.
 const PAGE_BYTES: usize = 128 << 10;
 
 /// An event as a row of a table, with its time in UTC as text.
@@ -59,7 +60,7 @@ impl Record for Row<'_> {
     }
 }
 
-/// Writes the rows of a page into pieces of the response body.
+/// Writes the rows of a page into pieces of the response body as they are read from the database.
 struct PieceSink<P> {
     writer: Writer<P>,
     timestamp_writer: TimestampWriter,
@@ -87,19 +88,21 @@ where
     }
 }
 
-/// The result of reading one page: the page's revision, the sink with its rows (`None` if the sink was lost), and how
-/// far the page reached. All pages of a table must have the same revision, or the table would be incomplete.
+/// The result of reading one page of rows: the revision of the order of events at which the page was read, the sink
+/// that wrote the rows (`None` if its thread was lost), and the end of the page. All pages of a table must have one
+/// revision; otherwise the table could miss rows.
 type PageRead<P> = (Revision, Option<PieceSink<P>>, Result<PageEnd, Error>);
 
 type PageReading<P> = Pin<Box<dyn Future<Output = PageRead<P>> + Send>>;
 
-/// All events of a query as a stream of pieces. The stream ends with an error if the table is incomplete.
+/// All events that a query selects, as a stream of pieces of a response body. If not all events could be written, the
+/// stream ends with an error.
 pub struct Export<P> {
     index: Index,
     query: Query,
     ready: VecDeque<Bytes>,
     reading: Option<PageReading<P>>,
-    /// The error to return once the client has taken the last piece.
+    /// The error to return once the client has taken the last piece of the response body.
     failed: Option<(Error, DrainWait)>,
     rows: usize,
 }
@@ -145,7 +148,7 @@ where
         }));
     }
 
-    /// Handles a page that was read, and starts to read the next page.
+    /// Queues the pieces of a page that was read. Then starts to read the next page, or ends the table.
     fn take(&mut self, read: PageRead<P>) {
         let (revision, pieces, page_end) = read;
         let Some(mut pieces) = pieces else {
@@ -176,14 +179,14 @@ where
         }
     }
 
-    /// Ends the stream with the piece `last`, followed by `error`.
+    /// Ends the stream: the client gets the piece `last`, then the stream fails with `error`.
     fn fail(&mut self, last: Bytes, error: Error) {
         let (last, drain_wait) = DrainWait::track(last);
         self.ready.push_back(last);
         self.failed = Some((error, drain_wait));
     }
 
-    /// Sets the number of rows of the next page from the size of the last page.
+    /// Sets the number of rows to read as the next page, from the size in bytes of the previous page.
     fn resize_page(&mut self) {
         let bytes: usize = self.ready.iter().map(Bytes::len).sum();
         let wanted = self.rows.saturating_mul(PAGE_BYTES) / bytes.max(1);
@@ -232,7 +235,7 @@ impl<P> Export<P>
 where
     P: for<'a> HtmlPage<Row<'a>> + Send + 'static,
 {
-    /// Polls the reading of the next page, and handles the page if it is complete.
+    /// Polls the future that reads the next page, and handles the page if it has been read.
     fn poll_reading(&mut self, cx: &mut Context<'_>) {
         let Some(reading) = &mut self.reading else { return };
         if let Poll::Ready(read) = reading.as_mut().poll(cx) {

@@ -1,5 +1,5 @@
-//! The events of the cameras and the server: stored in a database, read in pages, exported as tables of any length, and
-//! followed live.
+//! The events of the cameras and the server: stored in a database, read page by page, exported as tables of any length,
+//! and followed live.
 //!
 //! The crate `hub` sends events → [`History`] assigns each event an id and keeps the newest events in memory, and one
 //! task writes events to the index (the database) in batches → pages, exports and [`Listener`]s read the events. HTTP,

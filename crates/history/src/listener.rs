@@ -1,9 +1,9 @@
-//! A [`Listener`] returns live events from a given position on. It reads the newest events from memory, and older
-//! events from the index.
+//! A [`Listener`] returns live events, beginning after a given event id. It reads the newest events from memory, and
+//! older events from the index (the database).
 //!
-//! A slow listener, or one that continues after a pause, holds at most 32 KiB: it reads from the index instead of
-//! buffering more. So a listener misses no event that is still stored. If events were deleted in between, the listener
-//! is told that it missed some.
+//! A listener buffers at most 32 KiB. If its caller is slow, or continues after a pause, the listener reads from the
+//! index instead of buffering more. So a listener misses no event that is still stored. If events were deleted before
+//! the listener read them, it reports that some are missing.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,35 +18,36 @@ use crate::index::Index;
 use crate::query::Filter;
 use crate::{Error, History};
 
-/// The maximum number of events that a listener reads at once.
+/// The maximum number of events that a listener reads at once (a page).
 const PAGE: usize = 64;
 
-/// A page ends with the event that brings its size to this many bytes. An event has at most 12 KiB, so a page has at
-/// most 28 KiB.
+/// A page, the events that a listener reads at once, ends with the event that brings its size to this many bytes. An
+/// event has at most 12 KiB, so a page has at most 28 KiB.
 const PAGE_BYTES: usize = 16 << 10;
 
-/// The pause before the next attempt after a read of the index failed.
+/// The pause after a failed attempt to read events from the database.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What a listener returns.
+/// What a listener returns to its caller.
 #[derive(Debug)]
 pub enum Notification {
-    /// An event.
+    /// The next event, in the order of ids.
     Event(Arc<StoredEvent>),
-    /// Events before the next notification were deleted, and the listener missed them. Their number is unknown.
+    /// The listener missed events, because they were deleted before it read them. Their number is unknown. They come
+    /// before the next notification in the order of ids.
     Missed,
 }
 
 /// The position of a listener in the sequence of event ids.
 #[derive(Debug)]
 pub(crate) struct Position {
-    /// The id of the last event that the listener has looked at.
+    /// The id of the last event that the listener has read.
     pub(crate) after: i64,
-    /// The listener needs no report about deleted events up to this id: they were reported, or come before its start.
-    /// `None` if the listener asked for everything that is stored, and so cannot miss an event.
+    /// The listener does not report deleted events up to this id, because it has reported them already or because it
+    /// began after them. `None` if the listener began with the oldest stored event, and so cannot miss any.
     reported: Option<i64>,
-    /// By how much the history had raised all ids when the listener last read from it. Ids are raised when events move
-    /// to a database that has assigned ids as high before.
+    /// By how much the history had raised all event ids when the listener last read from the history. Ids are raised
+    /// when events move from memory to a database that has already assigned the same ids.
     id_offset: i64,
 }
 
@@ -56,7 +57,8 @@ impl Position {
         Self { after, reported: (after > 0).then_some(after), id_offset }
     }
 
-    /// Adjusts the position after the history has raised its ids. `id_offset` is the sum of all raises since the start.
+    /// Raises the position as the history has raised its event ids since the last call. `id_offset` is the sum of all
+    /// raises since the history began.
     pub(crate) fn follow(&mut self, id_offset: i64) {
         let by = id_offset - std::mem::replace(&mut self.id_offset, id_offset);
         self.after += by;
@@ -64,15 +66,15 @@ impl Position {
     }
 }
 
-/// Where to read the events after a position.
+/// Where to read the events that follow a listener's position.
 pub(crate) enum PageSource {
-    /// Memory: the events themselves.
+    /// In memory: these are the next events.
     Memory(Vec<Arc<StoredEvent>>),
-    /// The index. Events with ids up to `until` are only there.
+    /// In the index (the database). Memory has only events with ids above `until`.
     Index { index: Index, until: i64 },
 }
 
-/// Returns the live events of a history that a filter selects, one after another.
+/// Returns those live events of a history that a filter selects, one after another.
 #[derive(Debug)]
 pub struct Listener {
     history: History,
@@ -92,13 +94,14 @@ impl Listener {
         Self { history, filter, position, newest, ready: VecDeque::new() }
     }
 
-    /// Returns the id of the last event that the listener has looked at, even if the filter rejected that event. A
-    /// client that reconnects can continue after this id.
+    /// Returns the id after which a client that reconnects can continue: that of the last event that was returned to
+    /// the caller or rejected by the filter.
     pub fn position(&self) -> i64 {
         self.ready.front().map_or(self.position.after, |stored| stored.entry.id - 1)
     }
 
-    /// Waits for the next notification. Returns `None` once the history is dropped. Cancel safe.
+    /// Waits for the next event, or the next report of missed events, and returns it. Returns `None` once the history
+    /// is dropped. Cancel safe.
     pub async fn next(&mut self) -> Option<Notification> {
         loop {
             if let Some(stored) = self.ready.pop_front() {
@@ -123,7 +126,7 @@ impl Listener {
         }
     }
 
-    /// Returns whether the next events were deleted. Returns true only once for each gap.
+    /// Returns whether events that the listener should return next were deleted. Returns true only once for each gap.
     fn has_missed(&mut self) -> bool {
         let pruned = self.history.pruned();
         let Position { after, reported, .. } = &mut self.position;
@@ -134,8 +137,8 @@ impl Listener {
         has_missed
     }
 
-    /// Reads events after the listener's position from `index`. If there are none, the listener continues in memory
-    /// after the id `until`.
+    /// Reads events after the listener's position from `index`. If there are none, sets the position to the id `until`,
+    /// after which events are in memory.
     async fn read_back(&mut self, index: &Index, until: i64) -> Result<(), Error> {
         let (entries, last) = index.after_id(self.position.after, PAGE, PAGE_BYTES).await?;
         let page = entries.into_iter().map(|entry| Arc::new(StoredEvent::new(entry))).collect();
@@ -143,8 +146,9 @@ impl Listener {
         Ok(())
     }
 
-    /// Queues the wanted events of a page that ends with the id `last`. Whatever its filter, a listener returns the
-    /// events of the kind `Dropped`, which report lost events.
+    /// Queues those events of `page` that the filter selects, and sets the position to `last`, the id of the last event
+    /// that was read. Also queues events of the kind `Dropped`, whatever the filter selects, because they report lost
+    /// events.
     fn take(&mut self, page: Vec<Arc<StoredEvent>>, last: Option<i64>) {
         let after = &mut self.position.after;
         *after = last.unwrap_or(*after).max(*after);

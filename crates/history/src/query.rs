@@ -1,6 +1,8 @@
-//! Which events a client wants, in which order, and from which position on: as Rust values, and as the query of a URL.
+//! Which events a client wants, in which order, and after which position: as Rust values, and as the query part of a
+//! URL.
 //!
-//! The code is pure: the time and the known cameras come as arguments. Input from clients is checked here.
+//! The code reads no clock and no database: the time and the known cameras come as arguments. Input from clients is
+//! checked here.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -18,13 +20,13 @@ use crate::timestamp;
 /// The maximum number of cameras in a filter. Each camera adds a branch to the database query.
 pub const MAX_CAMERAS: usize = 16;
 
-/// The maximum number of events in a page.
+/// The maximum number of events that a client can request at once (a page).
 pub const MAX_LIMIT: usize = 1000;
 
-/// The longest time to look back: a hundred years.
+/// The longest time that a client can look back with the parameter `since`: a hundred years.
 const MAX_SINCE: Duration = Duration::from_secs(100 * 366 * 86_400);
 
-/// Which events to return. An empty list or `None` selects all.
+/// Which events to return. An empty list, or `None`, does not restrict the events.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filter {
     /// Only events of the cameras with these names.
@@ -48,7 +50,7 @@ impl Filter {
     }
 }
 
-/// The order of the events.
+/// The order in which a client wants events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
     /// Newest events first.
@@ -59,7 +61,7 @@ pub enum Order {
 }
 
 impl Order {
-    /// Returns the order's name, as in a URL.
+    /// Returns the order's name, as the parameter `order` of a URL has it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Newest => "newest",
@@ -68,7 +70,7 @@ impl Order {
     }
 }
 
-/// The wanted events and their order.
+/// Which events a client wants, and in which order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Query {
     /// Which events to return.
@@ -77,25 +79,25 @@ pub struct Query {
     pub order: Order,
 }
 
-/// A client's request for events: the parameters in the query of a URL.
+/// A client's request for events, parsed from the query part of a URL. Each client interface uses some of the fields.
 #[derive(Debug, Clone, Default)]
 pub struct EventRequest {
-    /// Which events, in which order.
+    /// Which events the client wants, and in which order.
     pub query: Query,
-    /// How far to look back from now, as an alternative to the parameter `from`. `query` contains the resulting start
-    /// time too.
+    /// How far to look back from now, as the client gave it with the parameter `since` in place of `from`. `query`
+    /// contains the resulting start time too.
     pub since: Option<Duration>,
-    /// The maximum number of events in a page.
+    /// The maximum number of events that the client wants at once.
     pub limit: Option<usize>,
-    /// The position after which the page begins.
+    /// The position in the order of events after which the response begins.
     pub after: Option<Key>,
-    /// The id after which live events begin.
+    /// The id of the event after which live events begin.
     pub after_id: Option<i64>,
-    /// The time zone of times that are given without a zone, and of times in the response.
+    /// The time zone of the times in the response, and of times in the request that do not name a zone.
     pub zone: Option<TimeZone>,
-    /// The name of the requested format.
+    /// The name of the format that the client wants, such as `csv`.
     pub format: Option<String>,
-    /// Whether CSV begins with a byte order mark.
+    /// Whether the client wants CSV that begins with a byte order mark.
     pub has_byte_order_mark: bool,
 }
 
@@ -107,7 +109,7 @@ pub struct BadParameter {
     pub name: String,
     /// The parameter's value.
     pub value: String,
-    /// What is wrong with the value, and what a valid value looks like.
+    /// What is wrong with the parameter's value, and what a valid value looks like, as a text.
     pub problem: String,
 }
 
@@ -119,8 +121,8 @@ fn shown(value: &str) -> String {
 }
 
 impl EventRequest {
-    /// Parses `query`, the part of a URL after `?`. Only the parameters in `known` are allowed. `cameras` contains the
-    /// names of all cameras, including cameras that no longer exist.
+    /// Parses `query`, the part of a URL after `?`. `known` lists the parameters that are allowed. `cameras` contains
+    /// the names of all cameras that a client can ask for, including cameras that no longer exist.
     ///
     /// # Errors
     /// The first invalid parameter.
@@ -221,8 +223,8 @@ impl EventRequest {
         Ok(())
     }
 
-    /// Converts `since` to a start time. Checks that `since` and `from` are not both given, and that the start is not
-    /// after the end.
+    /// Checks that the parameters `since` and `from` are not both given, and that the start time is not after the end
+    /// time. Converts `since` to a start time, which it sets in the filter.
     fn check_times(
         &mut self,
         now_ms: i64,
@@ -255,7 +257,7 @@ impl EventRequest {
         }
     }
 
-    /// Returns the value of the `cursor` parameter for the page that begins after `key`.
+    /// Returns the value of the parameter `cursor` with which a client requests the events after the position `key`.
     pub fn cursor(&self, key: Key) -> String {
         let mut bytes = Vec::with_capacity(24);
         bytes.extend(key.at_ms.to_be_bytes());
@@ -283,8 +285,9 @@ impl EventRequest {
         Ok(Key { at_ms: i64::from_be_bytes(at_ms), id: i64::from_be_bytes(id) })
     }
 
-    /// Returns a hash of the query (FNV-1a). The hash is the same in every run of the program. With `since`, the hash
-    /// does not depend on the start time, which changes with the current time.
+    /// Returns a hash of the query (FNV-1a), by which a cursor is recognised as belonging to this query. The hash is
+    /// the same in every run of the program. If the client gave `since`, the hash covers that duration, and not the
+    /// start time, which changes with the current time.
     fn fingerprint(&self) -> u64 {
         let Query { filter: Filter { cameras, kinds, from_ms, to_ms }, order } = &self.query;
         let from_ms = from_ms.filter(|_| self.since.is_none());
@@ -297,12 +300,13 @@ impl EventRequest {
     }
 }
 
-/// Returns the time zone with this name. UTC does not need the system's time zone database.
+/// Returns the time zone with the name `name`, or `None` if there is no such zone. UTC works even on a system without a
+/// time zone database.
 fn zone(name: &str) -> Option<TimeZone> {
     if name == "UTC" { Some(TimeZone::UTC) } else { TimeZone::get(name).ok() }
 }
 
-/// Creates an error that names some of the known cameras, and shows how to ask for one of them.
+/// Creates the error for the unknown camera `name`. The error lists some known cameras, and shows how to ask for one.
 fn unknown_camera(name: &str, known: &[String]) -> BadParameter {
     let Some(first) = known.first() else { return bad("camera", name, "unknown camera; no camera is known") };
     let some: Vec<&str> = known.iter().take(MAX_CAMERAS).map(String::as_str).collect();

@@ -1,6 +1,6 @@
-//! Revisions of the order of events. A correction of times moves events to other places in the order. A table that is
-//! read page by page during a correction would miss some events or contain some twice. So all pages of a table must
-//! come from the same revision.
+//! Revisions of the order of events. When the history corrects the times of stored events, those events move to other
+//! places in the order. A table that is read page by page meanwhile would miss some events or contain some twice. So
+//! all pages of a table must be read in one revision.
 
 use std::sync::Arc;
 
@@ -8,24 +8,25 @@ use tokio::sync::watch;
 
 use crate::Error;
 
-/// Counts the beginnings and ends of changes to the order of events, so the count is odd during a change. Clones share
-/// the count.
+/// A counter that increases whenever a change to the order of stored events begins or ends, so the count is odd during
+/// a change. Clones share the count.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Revisions(Arc<watch::Sender<u64>>);
 
-/// The revision of the order of events that a reader started with.
+/// The revision of the order of events at which a reader began to read.
 #[derive(Debug)]
 pub(crate) struct Revision {
     revisions: Revisions,
     number: u64,
 }
 
-/// A change of the order of events that is in progress. Dropping the value ends the change.
+/// A change of the order of stored events that is in progress. Dropping this value ends the change.
 #[derive(Debug)]
 pub(crate) struct Change(Revisions);
 
 impl Revisions {
-    /// Returns the current revision. During a change, waits until the change has ended. Cancel safe.
+    /// Returns the current revision of the order of events. While the order is being changed, waits for the end of the
+    /// change. Cancel safe.
     pub(crate) async fn current(&self) -> Revision {
         let mut numbers = self.0.subscribe();
         let number = numbers.wait_for(|number| number.is_multiple_of(2)).await;
@@ -33,7 +34,8 @@ impl Revisions {
         Revision { revisions: self.clone(), number }
     }
 
-    /// Begins a change. The caller must not begin another one before this one has ended.
+    /// Begins a change of the order of events, and returns a value whose drop ends the change. The caller must not
+    /// begin another change before.
     pub(crate) fn change(&self) -> Change {
         self.0.send_modify(|number| *number += 1);
         Change(self.clone())
@@ -47,7 +49,8 @@ impl Drop for Change {
 }
 
 impl Revision {
-    /// Checks that this revision is still the current one. If so, everything that was read so far belongs to it.
+    /// Checks that this revision of the order of events is still the current one. If so, all events that were read so
+    /// far are in one order.
     ///
     /// # Errors
     /// [`Error::Corrected`] if the order of events has changed, or is changing.

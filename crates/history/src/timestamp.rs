@@ -1,4 +1,5 @@
-//! Writes times of events as text, fast enough for millions of rows, and parses times for filters.
+//! Writes the times of events as text, fast enough for millions of rows, and parses the times that clients send in
+//! filters.
 
 use std::fmt;
 
@@ -8,8 +9,8 @@ use jiff::tz::{Offset, TimeZone};
 
 const MINUTE_MS: i64 = 60_000;
 
-/// The first and the last year that a filter can name. 1970 is the year of a clock that was never set. 9998 is a year
-/// that every program can represent.
+/// The first and the last year of the times that a client can filter by. 1970 is the year of a clock that was never
+/// set. 9998 is a year that every program can represent.
 const YEARS: std::ops::RangeInclusive<i16> = 1970..=9998;
 
 /// Writes times as text, one after another. Reuses the text of the previous time except for its seconds, because
@@ -34,8 +35,8 @@ impl TimestampWriter {
         Self { zone: Some(zone), ..Self::utc() }
     }
 
-    /// Returns the text of a time in milliseconds since 1970. A time outside the calendar becomes the calendar's first
-    /// or last time.
+    /// Returns `at_ms`, a time in milliseconds since 1970, as text. A time that the calendar library cannot represent
+    /// becomes the library's first or last time.
     pub fn text(&mut self, at_ms: i64) -> &str {
         let minute = at_ms.div_euclid(MINUTE_MS);
         if minute != self.minute {
@@ -67,7 +68,7 @@ impl TimestampWriter {
     }
 }
 
-/// An offset from UTC, as in `+01:00`.
+/// An offset from UTC, written as in `+01:00`.
 #[derive(Debug, Clone, Copy)]
 struct UtcOffset(Offset);
 
@@ -79,8 +80,8 @@ impl fmt::Display for UtcOffset {
     }
 }
 
-/// Parses a time in RFC 3339 with a zone. If there is a `zone`, also parses a date, or a date and a time of day, in
-/// that zone. Returns milliseconds since 1970.
+/// Parses `text`, a time in RFC 3339 with its offset from UTC. If there is a `zone`, `text` can also be a date, or a
+/// date and a time of day, in that time zone. Returns milliseconds since 1970.
 ///
 /// # Errors
 /// A text that says what is wrong, and what a valid time looks like.

@@ -1,8 +1,8 @@
 //! A channel: one live sequence of frames that any number of subscribers read.
 //!
 //! [`Channel::publish`] puts a frame into a ring buffer and wakes the subscribers. Each [`Subscriber`] holds a cursor,
-//! its read position in the ring. Its [`Delivery`] decides whether it reads every frame or only the newest. No
-//! subscriber waits for a slower one.
+//! which is the subscriber's read position in the ring. The subscriber's [`Delivery`] decides whether the subscriber
+//! reads every frame or only the newest. No subscriber waits for a slower one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,31 +14,35 @@ use crate::ready_set::{ReadySet, WakeHandle, WakeHandles};
 use crate::rendition_limiter::RenditionPermit;
 use crate::ring::{Cursor, Ring};
 
-/// How far an in-order subscriber can fall behind the publisher, in bytes, before it loses frames.
+/// How far a subscriber that reads every frame in order can fall behind the publisher before the subscriber loses
+/// frames, in bytes.
 const IN_ORDER_BACKLOG_BYTES: usize = 16 * 1024 * 1024;
 
-/// What a subscriber receives when it is slower than the publisher.
+/// Which frames a subscriber receives: only the newest, or every frame in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// The newest frame or slate. Older ones are skipped.
+    /// The newest frame or slate (a drawn picture that says why there is no camera picture). Older frames and slates
+    /// are skipped.
     Latest,
-    /// Every frame, but no slates. A subscriber that falls too far behind loses frames and resumes at a keyframe.
+    /// Every frame in order, but no slates (drawn pictures that say why there is no camera picture). A subscriber that
+    /// falls too far behind loses frames and resumes at a keyframe.
     InOrder,
 }
 
-/// A frame for a subscriber: a picture of the camera, or a slate.
+/// A frame for a subscriber: a picture of the camera, or a slate, which is a drawn picture that says why the camera has
+/// no picture to show.
 #[derive(Debug, Clone)]
 pub struct Update {
-    /// The picture.
+    /// The frame: a picture of the camera, or a slate.
     pub frame: Frame,
     /// Whether the frame is a slate: a drawn picture that says why the camera has no picture to show.
     pub is_slate: bool,
-    /// The sequence number, which grows with each update of the channel. All subscribers see the same number for the
-    /// same update.
+    /// The sequence number: the channel numbers its frames and slates together, from 1. A frame or slate has the same
+    /// number for all subscribers.
     pub sequence: u64,
 }
 
-/// One live sequence of frames that any number of subscribers read. Cheap to clone. The channel ends when the last
+/// One live sequence of frames that any number of subscribers read. Clones share the sequence, which ends when the last
 /// clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Channel {
@@ -100,7 +104,8 @@ impl Channel {
         Self::with_demand(None)
     }
 
-    /// Creates an empty channel. Its subscribers also count in `demand`, the camera's number of viewers.
+    /// Creates an empty channel. If `demand`, the camera's number of viewers, is given, the channel's subscribers also
+    /// count in `demand`.
     pub(crate) fn with_demand(demand: Option<Arc<watch::Sender<usize>>>) -> Self {
         let subscriber_count = watch::Sender::new(0);
         let shared = Arc::new(Shared {
@@ -114,8 +119,9 @@ impl Channel {
         Self { _end_guard: Arc::new(EndGuard(Arc::clone(&shared))), shared }
     }
 
-    /// Publishes `frame` as the newest frame. Never waits for a subscriber. Wakes the first few hundred waiting
-    /// subscribers itself. A separate thread wakes the others, so further subscribers add no cost.
+    /// Publishes `frame` as the newest frame. Never waits for a subscriber. The caller's thread wakes the first few
+    /// hundred subscribers that wait for a frame. A separate thread wakes all further subscribers, so they add no cost
+    /// for the caller.
     pub fn publish(&self, frame: Frame) {
         let keep_bytes =
             if *lock(&self.shared.in_order_subscribers) > 0 { IN_ORDER_BACKLOG_BYTES } else { 0 };
@@ -123,21 +129,22 @@ impl Channel {
         self.shared.notify();
     }
 
-    /// Returns the channel's generation: how many times the channel was suspended. A frame or slate that was begun in
-    /// one generation must not be published in a later one.
+    /// Returns the channel's generation: how many times the channel was suspended. A frame or slate whose encoding
+    /// began in one generation must not be published in a later one, because it is out of date by then.
     pub fn generation(&self) -> u64 {
         lock(&self.shared.ring).generation()
     }
 
-    /// Publishes `frame` like [`publish`](Self::publish), unless the channel's [`generation`](Self::generation) is no
-    /// longer `generation` because the channel was suspended. Returns whether the frame was published.
+    /// Publishes `frame` like [`publish`](Self::publish) if the channel's current [`generation`](Self::generation) is
+    /// still `generation`. Publishes nothing if the channel has been suspended since. Returns whether the frame was
+    /// published.
     pub fn publish_if_current(&self, generation: u64, frame: Frame) -> bool {
         self.update_if_current(generation, |ring, keep_bytes| ring.push(frame, keep_bytes))
     }
 
-    /// Publishes `slate` like [`publish_slate`](Self::publish_slate), unless the channel's
-    /// [`generation`](Self::generation) is no longer `generation` because the channel was suspended. Returns whether
-    /// the slate was published.
+    /// Publishes `slate` like [`publish_slate`](Self::publish_slate) if the channel's current
+    /// [`generation`](Self::generation) is still `generation`. Publishes nothing if the channel has been suspended
+    /// since. Returns whether the slate was published.
     pub fn publish_slate_if_current(&self, generation: u64, slate: Frame) -> bool {
         self.update_if_current(generation, |ring, _| ring.put_slate(slate))
     }
@@ -156,16 +163,16 @@ impl Channel {
         true
     }
 
-    /// Shows `slate` to subscribers with [`Delivery::Latest`] until the next frame. A slate says why there is no
-    /// picture. The newest frame stays in the ring, so that the channel can show the frame again when the camera is
-    /// back.
+    /// Shows `slate`, a picture that says why there is no camera picture, to subscribers with [`Delivery::Latest`]
+    /// until the next frame. The newest frame stays in the ring buffer, so that [`resume`](Self::resume) can show the
+    /// frame again.
     pub fn publish_slate(&self, slate: Frame) {
         lock(&self.shared.ring).put_slate(slate);
         self.shared.notify();
     }
 
-    /// Shows nothing to subscribers with [`Delivery::Latest`] until the next frame or slate, because the newest frame
-    /// is too old to be shown as live. The frame stays in the ring.
+    /// Shows nothing to subscribers with [`Delivery::Latest`] until the next frame or slate. To be called when the
+    /// newest frame is too old to be shown as live. That frame stays in the ring buffer.
     pub fn suspend(&self) {
         lock(&self.shared.ring).suspend();
     }
@@ -182,12 +189,14 @@ impl Channel {
         self.shared.end();
     }
 
-    /// Returns the newest frame, never a slate. `None` before the first frame.
+    /// Returns the newest frame of the camera, never a slate (a drawn picture that stands in for a frame). Returns
+    /// `None` before the first frame.
     pub fn newest(&self) -> Option<Frame> {
         lock(&self.shared.ring).newest_frame().cloned()
     }
 
-    /// Creates a subscriber. It first receives what the ring holds, then each new update.
+    /// Creates a subscriber that reads as `delivery` says: from the newest frame or slate on, or every frame from the
+    /// newest keyframe on.
     pub fn subscribe(&self, delivery: Delivery) -> Subscriber {
         let is_in_order = delivery == Delivery::InOrder;
         if is_in_order {
@@ -209,13 +218,14 @@ impl Channel {
         *self.shared.subscriber_count.borrow()
     }
 
-    /// Returns a receiver that follows the number of subscribers.
+    /// Returns a receiver of the current number of subscribers, which is notified of each change.
     pub fn demand(&self) -> watch::Receiver<usize> {
         self.shared.subscriber_count.subscribe()
     }
 }
 
-/// A reader of a channel: a position in the ring and a delivery rule. A subscriber has no frame buffer of its own.
+/// A reader of a channel: a position in the channel's ring buffer, and the rule by which frames are skipped. A
+/// subscriber has no frame buffer of its own.
 #[derive(Debug)]
 pub struct Subscriber {
     shared: Arc<Shared>,
@@ -224,27 +234,30 @@ pub struct Subscriber {
     changed: Option<watch::Receiver<()>>,
     cursor: Cursor,
     delivery: Delivery,
-    /// Whether the subscriber has received its first frame. Frames published before that frame do not count as
+    /// Whether the subscriber has received its first frame. Frames published before that frame do not count in
     /// `skipped`.
     has_started: bool,
     skipped: u64,
-    /// The permit that counts this subscriber for its client's address; `None` if it counts for no address.
+    /// The permit that counts this subscriber towards the limit of renditions for its client's address; `None` if this
+    /// limit does not apply to the subscriber.
     _permit: Option<RenditionPermit>,
 }
 
 impl Subscriber {
-    /// Attaches the permit that counts this subscriber for its client's address.
+    /// Returns the subscriber with `permit`, which counts the subscriber towards the limit of renditions for its
+    /// client's address until the subscriber is dropped.
     pub(crate) fn with_permit(mut self, permit: Option<RenditionPermit>) -> Self {
         self._permit = permit;
         self
     }
 
-    /// Waits for the next frame and returns it, or `None` when the channel has ended. Cancel safe.
+    /// Waits for the next frame or slate and returns it. Returns `None` when the channel has ended. Cancel safe.
     pub async fn next(&mut self) -> Option<Frame> {
         self.next_update().await.map(|update| update.frame)
     }
 
-    /// Waits for the next frame and returns it with its properties, or `None` when the channel has ended. Cancel safe.
+    /// Waits for the next frame or slate and returns it with its sequence number and whether it is a slate. Returns
+    /// `None` when the channel has ended. Cancel safe.
     pub async fn next_update(&mut self) -> Option<Update> {
         loop {
             // Register and mark earlier updates as seen before reading the ring. An update after the read then wakes
@@ -264,7 +277,8 @@ impl Subscriber {
         }
     }
 
-    /// Returns the next frame or slate if the ring has one. Does not wait.
+    /// Returns the next frame or slate without waiting; `None` if the subscriber has read everything that it can get so
+    /// far.
     pub fn try_next(&mut self) -> Option<Update> {
         let next = {
             let ring = lock(&self.shared.ring);
@@ -291,64 +305,65 @@ impl Subscriber {
         }
     }
 
-    /// Adds the frames that `previous` skipped to this subscriber's count. For a subscriber that replaces `previous`, a
-    /// reader of another channel of the same camera.
+    /// Returns the subscriber with the frames that `previous` skipped added to its own count. To be used when this
+    /// subscriber replaces `previous`, a subscriber to another channel of the same camera.
     #[must_use]
     pub fn with_skipped_of(mut self, previous: &Self) -> Self {
         self.skipped += previous.skipped;
         self
     }
 
-    /// Returns the frame or slate that the channel shows now, even if the subscriber has seen it. For a viewer that is
-    /// sent the same picture again.
+    /// Returns the frame or slate that the channel shows now, even if the subscriber has already received it, so that a
+    /// picture can be sent to a viewer again. Returns `None` if the channel shows nothing.
     pub fn current(&mut self) -> Option<Update> {
         let (frame, is_slate, cursor) = lock(&self.shared.ring).latest_after(Cursor::default())?;
         self.cursor = cursor;
         Some(Update { frame, is_slate, sequence: cursor.sequence })
     }
 
-    /// Returns whether the channel has ended. If so, and [`try_next`](Self::try_next) returns `None`, no more frames
-    /// will come.
+    /// Returns whether the channel has ended. If it has ended, frames can still be left to read. No more come once
+    /// [`try_next`](Self::try_next) also returns `None`.
     pub fn has_ended(&self) -> bool {
         lock(&self.shared.ring).has_ended()
     }
 
-    /// Creates a listener for updates of the channel, for a task that waits on behalf of this subscriber.
+    /// Creates a listener with which another task than the subscriber's can wait for the channel's next frame or slate.
     pub fn change_listener(&self) -> ChangeListener {
         ChangeListener { changed: self.shared.notifier.listen(), _shared: Arc::clone(&self.shared) }
     }
 
-    /// Registers `token` with the channel. Each update, and the end of the channel, makes `token` ready in `ready_set`.
-    /// For a task that waits on behalf of many subscribers.
+    /// Registers `token` with the subscriber's channel. Each frame or slate, and the end of the channel, then puts
+    /// `token` into `ready_set`, the queue of a task that serves many subscribers.
     pub fn register(&self, ready_set: &ReadySet, token: usize) -> WakeRegistration {
         let handle = ready_set.handle(token);
         self.shared.wake_handles.add(&handle);
         WakeRegistration { shared: Arc::clone(&self.shared), _handle: handle }
     }
 
-    /// Returns how many frames this subscriber missed because newer ones replaced them.
+    /// Returns how many frames this subscriber has missed because it was too slow.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
 }
 
-/// A listener for the updates of a channel. It does not count as a subscriber.
+/// A listener that waits for the next frame or slate of a channel. A listener does not count as a subscriber.
 #[derive(Debug)]
 pub struct ChangeListener {
     changed: watch::Receiver<()>,
-    /// Keeps the notifier alive.
+    /// The channel's shared state, held so that the notifier that wakes `changed` stays alive.
     _shared: Arc<Shared>,
 }
 
 impl ChangeListener {
-    /// Waits until the channel publishes something or ends. An update since the previous call returned, or since the
-    /// listener was created, ends the wait at once. Cancel safe.
+    /// Waits until the channel publishes a frame or slate, or ends. Returns at once if this happened since the previous
+    /// call returned, or since the listener was created. Cancel safe.
     pub async fn changed(&mut self) {
         self.changed.changed().await.expect("its notifier is kept with it");
     }
 }
 
-/// The registration of a [`ReadySet`]'s token with a channel. Dropping this ends the registration.
+/// The registration of a token with a channel: the channel puts the token into a [`ReadySet`] when it publishes
+/// something. Dropping this value ends the registration.
 #[derive(Debug)]
 pub struct WakeRegistration {
     shared: Arc<Shared>,
@@ -371,8 +386,8 @@ impl Drop for Subscriber {
     }
 }
 
-/// Locks `mutex`, even if another thread panicked while it held the lock: no critical section of this crate leaves its
-/// data half changed.
+/// Locks `mutex`, even if another thread panicked while it held the lock. This is safe because no panic in this crate
+/// can leave the data under a lock half changed.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

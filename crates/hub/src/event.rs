@@ -1,14 +1,14 @@
-//! Events: what happened to a camera or the server, for the parts of the program that store or show it.
+//! Events, which report what happened to a camera or the server. Other parts of the program store or show the events.
 //!
-//! A small broadcast channel carries the events. The sender of an event never waits. A reader that is too slow learns
-//! how many events it missed. Storing events does not belong here.
+//! A small broadcast channel carries the events. The sender of an event never waits. A reader that is too slow loses
+//! events, and is told how many.
 
 use std::fmt;
 use std::time::SystemTime;
 
 use tokio::sync::broadcast;
 
-/// How many events the channel buffers for a slow reader.
+/// The maximum number of events that the channel buffers for a slow reader.
 const CAPACITY: usize = 1024;
 
 /// The kind of an event: what happened.
@@ -21,27 +21,27 @@ pub enum EventKind {
     Stopped,
     /// A camera's device or connection was opened.
     Opened,
-    /// The first frame of a camera arrived.
+    /// A camera delivered its first frame after it was opened.
     Live,
     /// A camera failed. The event's text says why.
     Lost,
-    /// An open camera delivered nothing for too long. A `Lost` event follows.
+    /// An open camera delivered no frame for too long. A `Lost` event follows.
     Stalled,
     /// The server closed a camera that nobody watches.
     Closed,
-    /// Someone set a camera's controls. The event's text names each control and its value.
+    /// A client set a camera's controls, such as the brightness. The event's text names each control and its value.
     Controls,
-    /// The server refused viewers because a limit was reached. The event's count is the number of refusals since the
-    /// last such event.
+    /// The server refused viewers because a limit on their number was reached. The event's count is the number of
+    /// refusals since the previous `Refused` event.
     Refused,
-    /// A mark that a person or a program set in the history. The event's text is the label of the mark.
+    /// A person or a program marked this moment in the history. The event's text is the label of the mark.
     Mark,
-    /// The history could not store some events. The event's count says how many.
+    /// The history lost events because it could not store them. The event's count is the number of lost events.
     Dropped,
-    /// The history deleted events because of their age. The event's count says how many.
+    /// The history deleted events because of their age. The event's count is the number of deleted events.
     Pruned,
-    /// A client sent wrong passwords. The event's text names the address, and its count is the number of wrong
-    /// passwords since the last such event.
+    /// Clients sent wrong passwords. The event's text names one address, and how many others the event covers. The
+    /// event's count is the number of wrong passwords that the event reports.
     Denied,
 }
 
@@ -63,7 +63,7 @@ impl EventKind {
         Self::Denied,
     ];
 
-    /// The kind's name, as in the API and in the history's database.
+    /// Returns the kind's name, as the API and the history's database use it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Started => "started",
@@ -82,7 +82,7 @@ impl EventKind {
         }
     }
 
-    /// Returns the kind of this name; `None` if no kind has this name.
+    /// Returns the kind of event called `name`; `None` if no kind has this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
@@ -101,35 +101,35 @@ pub struct Event {
     pub at: SystemTime,
     /// The kind of event.
     pub kind: EventKind,
-    /// The camera's name; `None` for the server itself.
+    /// The name of the camera that the event is about; `None` for an event of the server itself.
     pub camera: Option<String>,
-    /// Details, such as a reason or a label; `None` for kinds that have none.
+    /// Details, such as a reason or a label; `None` for kinds of events that have no details.
     pub text: Option<String>,
-    /// What the event counts, such as the number of refusals; `None` for kinds that count nothing.
+    /// The number of things that the event reports, such as refusals; `None` for kinds of events that count nothing.
     pub count: Option<u64>,
 }
 
 impl Event {
-    /// Creates an event of the server itself. Its `text` and `count` are `None`.
+    /// Creates an event of the server itself, at the time `at`, without a text and a count.
     pub fn new(kind: EventKind, at: SystemTime) -> Self {
         Self { at, kind, camera: None, text: None, count: None }
     }
 
-    /// Returns the same event with the camera `name`.
+    /// Returns the event as an event of the camera called `name`.
     #[must_use]
     pub fn with_camera(mut self, name: impl Into<String>) -> Self {
         self.camera = Some(name.into());
         self
     }
 
-    /// Returns the same event with this text.
+    /// Returns the event with `text` as its text.
     #[must_use]
     pub fn with_text(mut self, text: impl Into<String>) -> Self {
         self.text = Some(text.into());
         self
     }
 
-    /// Returns the same event with this count.
+    /// Returns the event with `count` as its count.
     #[must_use]
     pub fn with_count(mut self, count: u64) -> Self {
         self.count = Some(count);
@@ -137,7 +137,7 @@ impl Event {
     }
 }
 
-/// The channel that carries the events of a server to its readers. Cheap to clone.
+/// The channel that carries the events of a server to all readers. Clones share the channel.
 #[derive(Debug, Clone)]
 pub struct Events(broadcast::Sender<Event>);
 
@@ -148,7 +148,7 @@ impl Default for Events {
 }
 
 impl Events {
-    /// Sends `event` to all readers. If there is no reader, the event is dropped.
+    /// Sends `event` to all current readers. If there is no reader, the event is dropped.
     pub fn send(&self, event: Event) {
         // Fails only if there is no reader.
         self.0.send(event).ok();
@@ -169,12 +169,13 @@ pub struct EventReader(broadcast::Receiver<Event>);
 pub enum Received {
     /// An event.
     Event(Event),
-    /// The number of events that this reader has lost because it was too slow.
+    /// The number of events that the reader lost at this place, because it was too slow.
     Missed(u64),
 }
 
 impl EventReader {
-    /// Waits for the next event and returns it, or `None` when all senders are dropped. Cancel safe.
+    /// Waits for the next event and returns it, or the number of events that this reader lost. Returns `None` when all
+    /// clones of [`Events`] are dropped. Cancel safe.
     pub async fn next(&mut self) -> Option<Received> {
         match self.0.recv().await {
             Ok(event) => Some(Received::Event(event)),

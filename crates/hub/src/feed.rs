@@ -1,9 +1,9 @@
 //! A camera as its viewers see it: its channels, its status and its statistics.
 //!
 //! The *source* channel carries the frames as the device delivers them, raw or coded. The *main* channel carries JPEG:
-//! the frames of the source, or what an encoder makes of raw frames. Each *rendition* has a channel of its own, which
-//! exists while someone watches the rendition. A subscriber of the main channel or of a rendition is a viewer. Encoders
-//! subscribe to the source channel and are not viewers.
+//! the frames of the source, or what an encoder makes of raw frames. Each *rendition* (the pictures at another size,
+//! quality or rate) has a channel of its own, which exists while someone watches the rendition. A subscriber of the
+//! main channel or of a rendition is a viewer. Encoders subscribe to the source channel, and do not count as viewers.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,19 +19,21 @@ use crate::frame_rate::FrameRate;
 use crate::rendition_limiter::RenditionLimiter;
 use crate::{CameraState, CameraStatus, Channel, Delivery, Event, Events, Rendition, Subscriber};
 
-/// The maximum number of renditions of one camera at once. Each one needs an encoder.
+/// The maximum number of renditions (versions of another size, quality or rate) of one camera at the same time. Each
+/// rendition needs an encoder.
 const MAX_RENDITIONS: usize = 8;
 
-/// The maximum number of renditions of one camera that one client address can watch at once.
+/// The maximum number of renditions (versions of another size, quality or rate) of one camera that one client address
+/// can watch at the same time.
 const MAX_RENDITIONS_PER_ADDRESS: usize = MAX_RENDITIONS / 2;
 
 /// The latency budget and the viewer limit of a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ViewerLimits {
-    /// The latency budget: the time that a viewer's link can need for the bytes in flight. Each output decides which part
-    /// of the budget it uses before it holds back the next frame.
+    /// The latency budget: how long the bytes already sent to a viewer can take to arrive before the server holds back
+    /// the viewer's next frame. Each way of output, such as MJPEG, uses its own share of this time.
     pub latency_budget: Duration,
-    /// The maximum number of viewers at once; `None` for no limit.
+    /// The maximum number of viewers of the camera at the same time; `None` for no limit.
     pub max_viewers: Option<usize>,
 }
 
@@ -41,10 +43,11 @@ impl Default for ViewerLimits {
     }
 }
 
-/// The error when a camera, or one client address, already has the maximum number of renditions.
+/// The error when a camera already has the maximum number of renditions (versions of another size, quality or rate), or
+/// one client address already watches its maximum.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct TooManyRenditions {
-    /// The renditions that count towards the limit. A viewer can still join any of them.
+    /// The renditions that are already watched and count towards the limit. The client can still watch any of these.
     pub watched: Vec<Rendition>,
     /// The client address whose limit is reached; `None` if the camera's limit is reached.
     pub address: Option<IpAddr>,
@@ -105,23 +108,25 @@ struct Counters {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Frames that arrived from the camera.
+    /// The number of frames that arrived from the camera.
     pub frames: u64,
-    /// Broken pictures, which are not published.
+    /// The number of broken pictures. These are dropped, so viewers do not get them.
     pub broken: u64,
-    /// What was wrong with the last broken picture, with the byte offset; `None` if no picture was broken.
+    /// A description of what was wrong with the last broken picture, with the byte offset; `None` if no picture was
+    /// broken.
     pub last_broken: Option<String>,
-    /// Pictures that had stray bytes around them or lacked their end. They are repaired and published.
+    /// The number of pictures that the server repaired, because stray bytes surrounded them or their end was missing.
+    /// Viewers get the repaired pictures.
     pub repaired: u64,
-    /// Pictures dropped because they arrived faster than the camera's `max_fps`.
+    /// The number of pictures that the server dropped because they arrived faster than the camera's `max_fps`.
     pub over_rate: u64,
-    /// Frames that the device itself lost, counted by the gaps in its sequence numbers.
+    /// The number of frames that the device itself lost, counted by the gaps in the device's sequence numbers.
     pub dropped_by_device: u64,
-    /// Encoded pictures, of the main channel and all renditions together.
+    /// The number of pictures that the server encoded, for the main channel and all renditions together.
     pub encoded: u64,
-    /// Frames that an encoder skipped because a newer one had arrived.
+    /// The number of frames that an encoder skipped because a newer frame had arrived.
     pub encode_skipped: u64,
-    /// The total time spent on encoding, on all threads together.
+    /// The total time that the server spent on encoding, summed over all threads.
     pub encode_time: Duration,
     /// How often the camera was opened.
     pub opened: u64,
@@ -150,43 +155,46 @@ impl Feed {
         }
     }
 
-    /// The camera's name.
+    /// Returns the camera's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The latency budget and the viewer limit.
+    /// Returns the camera's latency budget and viewer limit.
     pub fn viewer_limits(&self) -> ViewerLimits {
         self.viewer_limits
     }
 
-    /// The latency budget: the time that a viewer's link can need for the bytes in flight.
+    /// Returns the latency budget: how long the bytes already sent to a viewer can take to arrive before the server
+    /// holds back the viewer's next frame.
     pub fn latency_budget(&self) -> Duration {
         self.viewer_limits.latency_budget
     }
 
-    /// The camera's main channel, which carries JPEG.
+    /// Returns the camera's main channel, which carries JPEG: the device's own pictures, or what an encoder makes of
+    /// raw frames.
     pub fn main_channel(&self) -> &Channel {
         &self.main
     }
 
-    /// The channel of the frames as the device delivers them, raw or coded. Its subscribers do not keep the camera
-    /// open.
+    /// Returns the channel of the frames as the device delivers them, raw or coded. Subscribers of this channel do not
+    /// count as viewers, so they do not keep the camera open.
     pub fn source_channel(&self) -> &Channel {
         &self.source
     }
 
-    /// Subscribes a viewer to `rendition`. The first viewer creates the rendition. If the rendition [is the
-    /// original](Rendition::is_original), the viewer gets the main channel.
+    /// Subscribes a viewer to `rendition`, and creates the rendition's channel if nobody watches it yet. If the
+    /// rendition [is the original](Rendition::is_original), the viewer gets the main channel.
     ///
     /// # Errors
-    /// [`TooManyRenditions`] if the camera's limit is reached and nobody watches this rendition.
+    /// [`TooManyRenditions`] if nobody watches `rendition` yet and the camera already has the maximum number of
+    /// renditions.
     pub fn watch(&self, rendition: Rendition, delivery: Delivery) -> Result<Subscriber, TooManyRenditions> {
         self.watch_from(None, rendition, delivery)
     }
 
     /// Subscribes a viewer like [`watch`](Self::watch), for a client at `address`. One address can watch at most half
-    /// of a camera's renditions.
+    /// of the renditions that a camera can have. This limit does not apply if `address` is `None`.
     ///
     /// # Errors
     /// [`TooManyRenditions`] if `rendition` would exceed the limit of the address or of the camera.
@@ -207,7 +215,7 @@ impl Feed {
         self.subscribe_to_rendition(rendition, delivery).map(|subscriber| subscriber.with_permit(permit))
     }
 
-    /// Subscribes a viewer to a rendition that is not the original.
+    /// Subscribes a viewer to `rendition`, which must differ from the camera's own pictures.
     fn subscribe_to_rendition(
         &self,
         rendition: Rendition,
@@ -232,12 +240,13 @@ impl Feed {
         subscriber
     }
 
-    /// Returns a receiver that follows the list of renditions, for the encoders.
+    /// Returns a receiver of the current list of renditions with their channels, which is notified of each change. The
+    /// encoders use it to find out what to encode.
     pub fn renditions(&self) -> watch::Receiver<Vec<(Rendition, Channel)>> {
         self.renditions.subscribe()
     }
 
-    /// Removes a rendition that nobody watches. Returns false, and keeps the rendition, if someone watches it.
+    /// Removes `rendition` if nobody watches it. Returns false if someone watches the rendition, which then stays.
     pub fn close_rendition(&self, rendition: Rendition) -> bool {
         let mut is_watched = false;
         self.renditions.send_if_modified(|renditions| {
@@ -259,17 +268,18 @@ impl Feed {
         *self.demand.borrow()
     }
 
-    /// Returns a receiver that follows the number of viewers. The camera must be open while that number is above 0.
+    /// Returns a receiver of the current number of viewers, which is notified of each change. The camera must be open
+    /// while this number is above 0.
     pub fn demand(&self) -> watch::Receiver<usize> {
         self.demand.subscribe()
     }
 
-    /// The camera's current status.
+    /// Returns the camera's current status.
     pub fn status(&self) -> CameraStatus {
         self.status.borrow().clone()
     }
 
-    /// Returns a receiver that follows the camera's status.
+    /// Returns a receiver of the camera's current status, which is notified of each change.
     pub fn watch_status(&self) -> watch::Receiver<CameraStatus> {
         self.status.subscribe()
     }
@@ -282,13 +292,13 @@ impl Feed {
         self.status.send_replace(status);
     }
 
-    /// Sends `event` as an event of this camera.
+    /// Sends `event`, with this camera's name added, to all readers of the server's events.
     pub fn send(&self, event: Event) {
         self.events.send(event.with_camera(&self.name));
     }
 
-    /// Counts a frame of the camera and publishes it. A raw frame goes to the source channel only. While someone
-    /// watches, an encoder makes a JPEG of each raw frame.
+    /// Counts a frame from the camera and publishes it. A JPEG goes to the main channel and the source channel. Any
+    /// other frame goes to the source channel only, where an encoder reads it while someone watches.
     pub fn publish(&self, frame: Frame) {
         self.counters.frames.fetch_add(1, Ordering::Relaxed);
         lock(&self.rate).record(frame.pts);
@@ -298,14 +308,14 @@ impl Feed {
         self.source.publish(frame);
     }
 
-    /// Shows `slate`, a drawn JPEG, to all viewers until the next frame.
+    /// Shows `slate`, a drawn JPEG that says why there is no camera picture, to all viewers until the next frame.
     pub fn publish_slate(&self, slate: Frame) {
         self.main.publish_slate(slate.clone());
         self.source.publish_slate(slate);
     }
 
-    /// Shows nothing to viewers until the next frame or slate. Frames that are being encoded now will not be shown
-    /// either.
+    /// Shows nothing to viewers until the camera's next frame or the next slate (a drawn picture that says why). Frames
+    /// that an encoder is working on now will not be shown either.
     pub fn suspend(&self) {
         // Suspend the source first: an encoder that reads a channel's generation after this finds nothing to encode.
         self.source.suspend();
@@ -316,8 +326,8 @@ impl Feed {
     }
 
     /// Shows the newest frame again after [`suspend`](Self::suspend). Call this only if that frame is recent enough to
-    /// be shown as live. Renditions, and the main channel of a camera with raw frames, might hold an older frame. They
-    /// show nothing until their next frame.
+    /// be shown as live. A channel whose pictures the server encodes might hold an older frame, so such a channel shows
+    /// nothing until its next frame.
     pub fn resume(&self) {
         let (main, source) = (self.main.newest(), self.source.newest());
         self.source.resume();
@@ -335,13 +345,13 @@ impl Feed {
         }
     }
 
-    /// Counts a broken picture; `problem` says what is wrong with it.
+    /// Counts a broken picture. `problem` describes what is wrong with the picture.
     pub fn count_broken(&self, problem: String) {
         self.counters.broken.fetch_add(1, Ordering::Relaxed);
         *lock(&self.last_broken) = Some(problem);
     }
 
-    /// Counts pictures that were repaired.
+    /// Adds `pictures` to the number of pictures that the server repaired.
     pub fn count_repaired(&self, pictures: u64) {
         self.counters.repaired.fetch_add(pictures, Ordering::Relaxed);
     }
@@ -351,18 +361,18 @@ impl Feed {
         self.counters.over_rate.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts frames that the device lost.
+    /// Adds `frames` to the number of frames that the device lost.
     pub fn count_dropped_by_device(&self, frames: u64) {
         self.counters.dropped_by_device.fetch_add(frames, Ordering::Relaxed);
     }
 
-    /// Counts a picture that was encoded.
+    /// Counts a picture that the server encoded.
     pub fn count_encoded(&self) {
         self.counters.encoded.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Adds the duration of an encoding, summed over all threads, and the number of frames that the encoder skipped
-    /// because a newer one had arrived.
+    /// Adds to the statistics what an encoder has done since the previous call: `took` is the time that all threads
+    /// together spent on encoding, and `skipped` the number of frames skipped because a newer frame had arrived.
     pub fn count_encoding(&self, took: Duration, skipped: u64) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.counters.encode_nanos.fetch_add(nanos, Ordering::Relaxed);
@@ -379,12 +389,13 @@ impl Feed {
         self.counters.closed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The camera's current frame rate; `None` if the camera is not live or has delivered fewer than three frames.
+    /// Returns the camera's current frame rate; `None` if the camera is not live or has delivered fewer than three
+    /// frames.
     pub fn frames_per_second(&self) -> Option<f64> {
         lock(&self.rate).frames_per_second()
     }
 
-    /// The camera's statistics so far.
+    /// Returns the camera's statistics since the start of the server.
     pub fn stats(&self) -> Stats {
         Stats {
             frames: self.counters.frames.load(Ordering::Relaxed),

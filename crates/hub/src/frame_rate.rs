@@ -1,4 +1,4 @@
-//! The rate of a sequence of frames.
+//! Measures the frame rate of a sequence of frames.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,21 +9,21 @@ use framecast_media::Timestamp;
 /// change within seconds.
 const WINDOW: Duration = Duration::from_secs(3);
 
-/// The maximum number of frames in the window, in case a source floods the server. At 120 frames a second the window
-/// holds 360.
+/// The maximum number of frames whose timestamps are kept for the measurement, in case a source floods the server. At
+/// 120 frames a second, three seconds have only 360 frames.
 const MAX_SAMPLES: usize = 512;
 
-/// A measurement of the frames per second over the last three seconds of media time.
+/// A measurement of the frames per second over the last three seconds, by the timestamps of the frames.
 #[derive(Debug, Default)]
 pub(crate) struct FrameRate {
     frames: VecDeque<Timestamp>,
-    /// Whether the first frame after the camera was opened has been left out. That frame arrives at once or late, not
-    /// at the camera's rate.
+    /// Whether the first frame after the camera was opened has been removed from the measurement. The time between that
+    /// frame and the next does not show the camera's rate.
     is_settled: bool,
 }
 
 impl FrameRate {
-    /// Records a frame with the timestamp `pts`.
+    /// Records a frame whose presentation timestamp is `pts`.
     pub(crate) fn record(&mut self, pts: Timestamp) {
         if self.frames.back().is_some_and(|last| pts < *last) {
             // The camera was opened again, so media time started again.

@@ -1,18 +1,18 @@
-//! Maps each camera's name to its feed.
+//! Finds cameras by name. A [`Feed`] is a camera as its viewers see it.
 
 use std::sync::{Arc, RwLock};
 use std::time::SystemTime;
 
 use crate::{Events, Feed, ViewerLimits};
 
-/// All cameras of a server by name, in the order in which they were added. Cheap to clone.
+/// All cameras of a server, in the order in which they were added. Clones share the cameras.
 #[derive(Debug, Clone, Default)]
 pub struct Hub {
     feeds: Arc<RwLock<Vec<Arc<Feed>>>>,
     events: Events,
 }
 
-/// The error when a camera of this name already exists.
+/// The error from adding a camera whose name another camera already has. Contains the name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("camera `{0}` already exists")]
 pub struct NameTaken(pub String);
@@ -23,7 +23,8 @@ impl Hub {
         Self::default()
     }
 
-    /// Adds a camera that is idle at `now`, with the default limits.
+    /// Adds a camera called `name` with the default viewer limits. `now` is the current time. The camera starts in the
+    /// state idle (closed, because nobody watches).
     ///
     /// # Errors
     /// [`NameTaken`] if there is a camera of this name.
@@ -31,7 +32,8 @@ impl Hub {
         self.add_with_limits(name, ViewerLimits::default(), now)
     }
 
-    /// Adds a camera that is idle at `now`, with these limits.
+    /// Adds a camera called `name` with the limits `viewer_limits`. `now` is the current time. The camera starts in the
+    /// state idle (closed, because nobody watches).
     ///
     /// # Errors
     /// [`NameTaken`] if there is a camera of this name.
@@ -50,7 +52,7 @@ impl Hub {
         Ok(feed)
     }
 
-    /// Returns the camera of this name; `None` if there is no such camera.
+    /// Returns the camera called `name`; `None` if there is no such camera.
     pub fn get(&self, name: &str) -> Option<Arc<Feed>> {
         self.feeds().into_iter().find(|feed| feed.name() == name)
     }
@@ -60,12 +62,12 @@ impl Hub {
         self.feeds().into_iter().next()
     }
 
-    /// The events of the cameras and the server.
+    /// Returns the channel that carries the events of the cameras and the server.
     pub fn events(&self) -> &Events {
         &self.events
     }
 
-    /// All cameras, in the order in which they were added.
+    /// Returns all cameras, in the order in which they were added.
     pub fn feeds(&self) -> Vec<Arc<Feed>> {
         self.feeds.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }

@@ -1,9 +1,10 @@
 //! Distributes frames to subscribers. Each camera and each rendition has a [`Channel`], each [`Subscriber`] has a
-//! cursor in one channel, and the [`Hub`] finds cameras by name. A small channel of [`Event`]s reports what happens to
-//! the cameras and the server.
+//! cursor in one channel, and the [`Hub`] finds cameras by name. [`Events`] reports what happens to the cameras and the
+//! server.
 //!
-//! A publisher never waits for a subscriber, and a subscriber never waits for another. Sources and outputs do not
-//! belong here, nor do devices, sockets and clocks: functions take the time as an argument.
+//! A publisher never waits for a subscriber, and a subscriber never waits for another subscriber. Code that opens
+//! cameras or serves clients does not belong in this crate. Neither do clocks: functions take the current time as an
+//! argument.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
 //! Wakes a channel's subscribers in groups. The publisher wakes the first group itself; a thread of the channel wakes
 //! the others. So publishing costs the same for a thousand subscribers as for a few hundred.
 //!
-//! A subscriber that wakes reads the ring itself; frames and cursors do not belong here.
+//! This module only wakes subscribers. A woken subscriber reads the channel's frames itself.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -10,18 +10,18 @@ use tokio::sync::watch;
 
 use crate::channel::lock;
 
-/// The maximum number of subscribers in a group. Waking so many takes a few tens of microseconds. Only channels with
-/// more subscribers start a thread.
+/// The maximum number of subscribers that are woken together as a group. Waking a full group takes a few tens of
+/// microseconds. Only channels with more than one group start a thread.
 const GROUP_SIZE: usize = 256;
 
-/// The subscribers that wait for the next update of one channel.
+/// The subscribers to wake when one channel publishes a frame or slate, or ends.
 #[derive(Debug, Default)]
 pub(crate) struct Notifier {
     first: watch::Sender<()>,
     overflow: Arc<OverflowGroups>,
 }
 
-/// The groups beyond the first. A thread of the channel wakes them.
+/// The subscribers beyond the first group, in groups. A thread of the channel wakes them.
 #[derive(Debug, Default)]
 struct OverflowGroups {
     state: Mutex<OverflowState>,
@@ -31,15 +31,15 @@ struct OverflowGroups {
 #[derive(Debug, Default)]
 struct OverflowState {
     groups: Vec<Arc<watch::Sender<()>>>,
-    /// Whether the channel was updated since the thread began its last round of wake-ups.
+    /// Whether the channel was updated, and the thread has not yet begun to wake the groups for this update.
     is_due: bool,
     has_thread: bool,
     has_ended: bool,
 }
 
 impl Notifier {
-    /// Returns a receiver that every later [`notify`](Self::notify) wakes. The receiver joins the first group with
-    /// room.
+    /// Returns a receiver that every later call of [`notify`](Self::notify) wakes. The receiver joins the first group
+    /// that is not full.
     pub(crate) fn listen(&self) -> watch::Receiver<()> {
         // Two concurrent calls can both take the last place of a group: the bound is not a hard one.
         if self.first.receiver_count() < GROUP_SIZE {
@@ -59,7 +59,7 @@ impl Notifier {
         receiver
     }
 
-    /// Wakes all receivers: the first group before this returns, the others soon after.
+    /// Wakes all receivers. The first group is woken before this function returns, the other groups soon after.
     pub(crate) fn notify(&self) {
         self.first.send_replace(());
         let mut state = lock(&self.overflow.state);
@@ -87,7 +87,8 @@ impl Drop for Notifier {
 }
 
 impl OverflowGroups {
-    /// Wakes the groups after each update, until only the first group is left or the channel is dropped.
+    /// Runs in the thread that wakes these groups: wakes them after each update of the channel, until no group has a
+    /// receiver left or the channel is dropped.
     fn run(&self) {
         let mut groups = Vec::new();
         while self.next_round(&mut groups) {
@@ -95,10 +96,11 @@ impl OverflowGroups {
         }
     }
 
-    /// Waits for an update, then puts the groups to wake into `groups`. Returns false when the thread must end.
+    /// Waits for an update of the channel, then fills `groups` with the groups to wake. Returns false when the thread
+    /// that wakes the groups must end.
     ///
-    /// The function clears `is_due` before it reads the groups. So an update during a round causes another round, which
-    /// also wakes groups that were added meanwhile.
+    /// Clears `is_due` before it copies the groups. So an update that happens while the groups are woken causes another
+    /// round, which also wakes groups that were added meanwhile.
     fn next_round(&self, groups: &mut Vec<Arc<watch::Sender<()>>>) -> bool {
         let mut state = lock(&self.state);
         while !state.is_due && !state.has_ended {

@@ -1,8 +1,8 @@
-//! Tells a task that serves the subscribers of many channels which of these channels published something.
+//! Tells a task which channels published something. For a task that serves the subscribers of many channels.
 //!
 //! The task registers a token with each channel. A channel that publishes something puts its token into the task's
-//! queue, unless the token is already there, and wakes the task once. So a wake-up costs the publisher the same for any
-//! number of subscribers. The task then asks each subscriber for its frame.
+//! queue, unless the token is already there, and wakes the task once. So the publisher's cost of a wake-up does not
+//! depend on the number of subscribers. The task then asks each subscriber of the channel for its next frame.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Weak};
@@ -10,20 +10,21 @@ use std::task::{Context, Poll, Waker};
 
 use crate::channel::lock;
 
-/// The queue of a task that serves many channels. It holds the tokens of the channels that published something.
+/// The queue of a task that serves the subscribers of many channels. The queue holds the tokens of the channels that
+/// published something. A token is a number by which the task knows a channel.
 #[derive(Debug, Default)]
 pub struct ReadySet(Arc<Mutex<ReadyQueue>>);
 
 #[derive(Debug, Default)]
 struct ReadyQueue {
-    /// The ready tokens, in the order in which they became ready. No token occurs twice.
+    /// The tokens of the channels that published something, in the order in which they did. No token occurs twice.
     tokens: VecDeque<usize>,
     waker: Option<Waker>,
 }
 
 impl ReadySet {
-    /// Removes the next ready token from the queue and returns it. Pending while no token is ready. The token of a
-    /// dropped registration might still be returned once.
+    /// Removes and returns the token of the next channel that published something. Pending while the queue is empty.
+    /// After the registration of a token is dropped, this token might still be returned once.
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<usize> {
         let mut queue = lock(&self.0);
         if let Some(token) = queue.tokens.pop_front() {
@@ -35,13 +36,13 @@ impl ReadySet {
         Poll::Pending
     }
 
-    /// Creates the handle by which a channel makes `token` ready and wakes the task.
+    /// Creates the handle by which a channel puts `token` into this queue and wakes the queue's task.
     pub(crate) fn handle(&self, token: usize) -> Arc<WakeHandle> {
         Arc::new(WakeHandle { token, queue: Arc::clone(&self.0) })
     }
 }
 
-/// The handle by which a channel wakes a task that registered with it.
+/// The handle by which a channel puts a token into the queue of a task, and wakes the task.
 #[derive(Debug)]
 pub(crate) struct WakeHandle {
     token: usize,
@@ -63,7 +64,7 @@ impl WakeHandle {
     }
 }
 
-/// The handles of all tasks that registered with one channel.
+/// The handles by which one channel wakes the tasks that registered with the channel.
 #[derive(Debug, Default)]
 pub(crate) struct WakeHandles(Mutex<Vec<Weak<WakeHandle>>>);
 

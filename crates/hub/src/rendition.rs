@@ -1,15 +1,16 @@
-//! A camera's pictures at another size, quality or rate, made once for all viewers that ask for them.
+//! Renditions: a camera's pictures at another size, quality or rate. The server makes each rendition once for all
+//! viewers that ask for it.
 //!
-//! Requested values are rounded to short lists, so that strangers cannot ask for a thousand different renditions.
-//! Making the pictures does not belong here.
+//! Each requested value is rounded to a value in a short list, so that clients cannot ask for a thousand different
+//! renditions. This module only describes renditions; encoders make the pictures.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// The range of a requested width or height, in pixels.
+/// The range of the width or height that a client can request, in pixels.
 pub const SIDE_RANGE_PX: RangeInclusive<u32> = 16..=8192;
 
-/// The range of a requested JPEG quality.
+/// The range of the JPEG quality that a client can request.
 pub const QUALITY_RANGE: RangeInclusive<u8> = 1..=100;
 
 const WIDTHS_PX: &[u32] = &[160, 240, 320, 480, 640, 800, 960, 1280, 1600, 1920, 2560, 3840];
@@ -17,7 +18,8 @@ const HEIGHTS_PX: &[u32] = &[120, 180, 240, 360, 480, 600, 720, 900, 1080, 1440,
 const QUALITIES: &[u8] = &[30, 40, 50, 60, 70, 80, 90, 95];
 const FRAME_RATES: &[u32] = &[1, 2, 5, 10, 15, 20, 25, 30, 60];
 
-/// A rendition: the values that replace those of a camera's own pictures. A value of `None` keeps the camera's own.
+/// A rendition, which is a version of a camera's pictures: the limits on their size and rate, and their JPEG quality. A
+/// value of `None` stands for the camera's own width, height, rate or quality.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Rendition {
     width_px: Option<u32>,
@@ -27,71 +29,75 @@ pub struct Rendition {
 }
 
 impl Rendition {
-    /// Limits the width, rounded up to the next width in a fixed list. If the [height](Self::with_height) is limited
-    /// too, the picture fits within both limits. The proportions stay, and no picture is enlarged.
+    /// Limits the width to `width_px`, rounded up to the next width in a fixed list, or to the largest in the list. If
+    /// the [height](Self::with_height) is limited too, the picture fits within both limits. The aspect ratio stays, and
+    /// no picture is enlarged.
     #[must_use]
     pub fn with_width(self, width_px: u32) -> Self {
         Self { width_px: Some(round_up(WIDTHS_PX, width_px)), ..self }
     }
 
-    /// Limits the height, rounded up to the next height in a fixed list.
+    /// Limits the height to `height_px`, rounded up to the next height in a fixed list, or to the largest in the list.
+    /// The aspect ratio stays, and no picture is enlarged.
     #[must_use]
     pub fn with_height(self, height_px: u32) -> Self {
         Self { height_px: Some(round_up(HEIGHTS_PX, height_px)), ..self }
     }
 
-    /// Sets the JPEG quality, 1 to 100, rounded to the nearest value in a fixed list.
+    /// Sets the JPEG quality to `quality`, 1 to 100, rounded to the nearest value in a fixed list.
     #[must_use]
     pub fn with_quality(self, quality: u8) -> Self {
         let nearest = QUALITIES.iter().copied().min_by_key(|known| known.abs_diff(quality));
         Self { quality: nearest, ..self }
     }
 
-    /// Limits the pictures per second, rounded up to the next rate in a fixed list. Above the highest rate there is no
-    /// limit.
+    /// Limits the rate to `fps` pictures per second, rounded up to the next rate in a fixed list. If `fps` is above the
+    /// highest rate in the list, there is no limit.
     #[must_use]
     pub fn with_fps(self, fps: f64) -> Self {
         Self { fps: FRAME_RATES.iter().copied().find(|rate| f64::from(*rate) >= fps), ..self }
     }
 
-    /// The maximum width in pixels; `None` for the camera's own width.
+    /// Returns the maximum width in pixels; `None` for the camera's own width.
     pub fn width_px(&self) -> Option<u32> {
         self.width_px
     }
 
-    /// The maximum height in pixels; `None` for the camera's own height.
+    /// Returns the maximum height in pixels; `None` for the camera's own height.
     pub fn height_px(&self) -> Option<u32> {
         self.height_px
     }
 
-    /// The JPEG quality; `None` for the camera's own quality.
+    /// Returns the JPEG quality; `None` for the camera's own quality.
     pub fn quality(&self) -> Option<u8> {
         self.quality
     }
 
-    /// The maximum number of pictures per second; `None` for the camera's own rate.
+    /// Returns the maximum number of pictures per second; `None` for the camera's own rate.
     pub fn fps(&self) -> Option<u32> {
         self.fps
     }
 
-    /// Returns whether the rendition changes the pictures themselves, and not only their rate.
+    /// Returns whether the rendition limits the size or sets the quality, so that pictures must be encoded. A rendition
+    /// that only limits the rate does not change the pictures.
     pub fn changes_pictures(&self) -> bool {
         self.width_px.is_some() || self.height_px.is_some() || self.quality.is_some()
     }
 
-    /// Returns whether the rendition changes nothing, so that it is the camera's own pictures.
+    /// Returns whether the rendition changes nothing, so that viewers get the camera's own pictures at their own rate.
     pub fn is_original(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// Returns the smallest value of `list` that is at least `wanted`. If there is none, returns the last value.
+/// Returns the smallest value of the ascending `list` that is at least `wanted`. If there is no such value, returns the
+/// last value.
 fn round_up(list: &[u32], wanted: u32) -> u32 {
     list.iter().copied().find(|known| *known >= wanted).unwrap_or(list[list.len() - 1])
 }
 
 impl fmt::Display for Rendition {
-    /// Writes the rendition as in the query of a URL: `width=640&quality=60`.
+    /// Writes the rendition in the form of a URL's query, such as `width=640&quality=60`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [
             ("width", self.width_px),

@@ -1,4 +1,5 @@
-//! Counts which renditions of a camera each client address watches, so that one address cannot use up all of them.
+//! Counts the renditions of a camera (versions of another size, quality or rate) that each client address watches, so
+//! that one address cannot use up the camera's limited number of renditions.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -7,11 +8,12 @@ use std::sync::{Arc, Mutex};
 use crate::Rendition;
 use crate::channel::lock;
 
-/// The number of viewers that each client address has on each rendition of one camera.
+/// The number of viewers that each client address has on each rendition of one camera. Clones share the counts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RenditionLimiter(Arc<Mutex<BTreeMap<(IpAddr, Rendition), usize>>>);
 
-/// A permit that counts one viewer of an address on a rendition until the permit is dropped.
+/// A permit for one viewer at a client address to watch a rendition. The viewer counts towards the limit of the address
+/// until the permit is dropped.
 #[derive(Debug)]
 pub(crate) struct RenditionPermit {
     limiter: RenditionLimiter,
@@ -19,7 +21,8 @@ pub(crate) struct RenditionPermit {
 }
 
 impl RenditionLimiter {
-    /// Counts a viewer at `address` on `rendition`. The address can watch at most `max` different renditions at once.
+    /// Returns a permit for one more viewer at `address` to watch `rendition`. An address can watch at most `max`
+    /// different renditions at the same time.
     ///
     /// # Errors
     /// The renditions that the address watches, if there are `max` of them and `rendition` is not one of them.
@@ -41,7 +44,7 @@ impl RenditionLimiter {
         Ok(RenditionPermit { limiter: self.clone(), key })
     }
 
-    /// Returns the number of pairs of an address and a rendition.
+    /// Returns the number of different pairs of a client address and a rendition that this address watches.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         lock(&self.0).len()

@@ -1,38 +1,38 @@
-//! The frames that a channel holds: the last keyframe and the frames after it. Older frames stay only while someone
-//! reads in order.
+//! The frames that a channel holds: the last keyframe and the frames after that. Older frames stay only while a
+//! subscriber reads every frame in order, and might be behind.
 
 use std::collections::VecDeque;
 
 use framecast_media::Frame;
 
-/// The maximum size of the last keyframe and the frames after it, in bytes: half a minute of video in good quality. The
-/// limit matters for sources whose keyframes are far apart or never come.
+/// The maximum total size of the last keyframe and the frames after that, in bytes. This is about half a minute of
+/// video in good quality. The limit matters for sources whose keyframes are far apart or never come.
 const MAX_GOP_BYTES: usize = 32 * 1024 * 1024;
 
-/// The frames of a channel, numbered from 1 without gaps, oldest first. Also what the channel shows in place of the
-/// newest frame while the camera is not live.
+/// The frames that a channel holds, oldest first. The channel numbers its frames from 1 without gaps. The ring also
+/// stores what the channel shows in place of the newest frame while the camera is not live.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
     frames: VecDeque<SequencedFrame>,
     held_bytes: usize,
-    /// Number of the newest frame; 0 before the first.
+    /// The number of the newest frame; 0 before the first frame.
     newest_number: u64,
     shown: Shown,
     has_ended: bool,
-    /// The number of frames and slates so far.
+    /// The number of frames and slates (drawn pictures that stand in for frames) so far.
     update_count: u64,
-    /// How often the channel was suspended.
+    /// How often the channel was suspended, that is told to show nothing because its newest frame was out of date.
     generation: u64,
 }
 
 #[derive(Debug, Clone)]
 struct SequencedFrame {
-    /// Number of this update among all frames and slates of the channel.
+    /// The sequence number: the channel numbers its frames and slates together, from 1.
     sequence: u64,
     frame: Frame,
 }
 
-/// What a subscriber that reads only the newest frame sees.
+/// What the channel shows to a subscriber that reads only the newest frame.
 #[derive(Debug, Default)]
 enum Shown {
     /// The newest frame.
@@ -40,11 +40,12 @@ enum Shown {
     Newest,
     /// Nothing, because the newest frame is too old to be shown as live.
     Nothing,
-    /// A slate that says why there is no picture.
+    /// A slate: a drawn picture that says why there is no camera picture.
     Slate(SequencedFrame),
 }
 
-/// The position of a reader: the numbers of the last frame and of the last update that the reader has seen.
+/// The position of a reader in the ring: the number of the last frame that the reader has read or skipped, and the
+/// sequence number of the last frame or slate that the reader has read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Cursor {
     pub(crate) frame: u64,
@@ -52,8 +53,8 @@ pub(crate) struct Cursor {
 }
 
 impl Ring {
-    /// Adds a frame. Frames before the last keyframe stay for in-order readers while the ring holds at most
-    /// `keep_bytes`; 0 keeps none of them.
+    /// Adds `frame` as the newest frame. Frames before the last keyframe stay, for subscribers that read every frame,
+    /// while the ring holds at most `keep_bytes` bytes. A `keep_bytes` of 0 keeps none of these frames.
     pub(crate) fn push(&mut self, frame: Frame, keep_bytes: usize) {
         self.newest_number += 1;
         self.update_count += 1;
@@ -63,13 +64,13 @@ impl Ring {
         self.trim(keep_bytes);
     }
 
-    /// Shows a slate until the next frame.
+    /// Shows `frame`, a slate (a drawn picture that says why there is no camera picture), until the next real frame.
     pub(crate) fn put_slate(&mut self, frame: Frame) {
         self.update_count += 1;
         self.shown = Shown::Slate(SequencedFrame { sequence: self.update_count, frame });
     }
 
-    /// Shows nothing to readers of the newest frame until the next frame or slate.
+    /// Shows nothing, until the next frame or slate, to subscribers that read only the newest frame.
     pub(crate) fn suspend(&mut self) {
         self.shown = Shown::Nothing;
         self.generation += 1;
@@ -79,7 +80,7 @@ impl Ring {
         self.generation
     }
 
-    /// Marks the channel as ended: no more updates will come.
+    /// Marks the channel as ended: no more frames and slates will come.
     pub(crate) fn end(&mut self) {
         self.has_ended = true;
     }
@@ -88,7 +89,7 @@ impl Ring {
         self.has_ended
     }
 
-    /// Shows the newest frame again.
+    /// Shows the newest frame again, after a slate or after nothing was shown.
     pub(crate) fn resume(&mut self) {
         self.shown = Shown::Newest;
     }
@@ -97,9 +98,9 @@ impl Ring {
         self.frames.back().map(|held| &held.frame)
     }
 
-    /// Returns the update that a reader of the newest frame sees next: the slate if the ring shows one, otherwise the
-    /// newest frame. Also returns whether the update is a slate, and the reader's new cursor. `None` if the reader has
-    /// seen the update, or if the ring shows nothing.
+    /// Returns what a subscriber at `cursor` that reads only the newest frame gets next: the slate if the ring shows
+    /// one, otherwise the newest frame. The `bool` is whether this is a slate; the returned cursor is the new position.
+    /// Returns `None` if the subscriber has already got this frame or slate, or if the ring shows nothing.
     pub(crate) fn latest_after(&self, cursor: Cursor) -> Option<(Frame, bool, Cursor)> {
         let (held, is_slate) = match &self.shown {
             Shown::Newest => (self.frames.back()?, false),
@@ -110,8 +111,9 @@ impl Ring {
         (held.sequence > cursor.sequence).then(|| (held.frame.clone(), is_slate, at))
     }
 
-    /// Returns the frame after `cursor` for an in-order reader, and its new cursor. A reader that has just started or
-    /// has lost frames gets the next keyframe in the ring.
+    /// Returns the frame after `cursor` for a subscriber that reads every frame in order, and the subscriber's new
+    /// cursor. The `bool` is always false, because the frame is not a slate. A subscriber that has just started or has
+    /// lost frames gets the next keyframe. Returns `None` if the ring has no such frame yet.
     pub(crate) fn next_after(&self, cursor: Cursor) -> Option<(Frame, bool, Cursor)> {
         let oldest = self.oldest_number();
         let wanted = cursor.frame + 1;
@@ -121,8 +123,8 @@ impl Ring {
         Some((held.frame.clone(), false, Cursor { frame: number, sequence: held.sequence }))
     }
 
-    /// Returns the cursor of a new reader. An in-order reader starts at the newest keyframe, any other at the newest
-    /// update.
+    /// Returns the cursor of a new subscriber. A subscriber that reads every frame in order starts at the newest
+    /// keyframe. Any other starts at the newest frame or slate.
     pub(crate) fn start_cursor(&self, is_in_order: bool) -> Cursor {
         let newest_before = if is_in_order {
             // An in-order reader starts at the newest keyframe.
@@ -134,12 +136,14 @@ impl Ring {
         Cursor { frame: newest_before, sequence: 0 }
     }
 
-    /// Returns the number of the oldest frame in the ring, or of the next frame if the ring is empty.
+    /// Returns the number of the oldest frame in the ring. If the ring is empty, returns the number that the next frame
+    /// will get.
     fn oldest_number(&self) -> u64 {
         self.newest_number + 1 - self.frames.len() as u64
     }
 
-    /// Returns the number of the first keyframe at or after the frame number `from`.
+    /// Returns the number of the first keyframe in the ring whose number is at least `from`; `None` if there is no such
+    /// keyframe.
     fn first_keyframe(&self, from: u64) -> Option<u64> {
         let numbered = (self.oldest_number()..).zip(&self.frames);
         numbered
@@ -148,8 +152,8 @@ impl Ring {
             .map(|(n, _)| n)
     }
 
-    /// Drops the frames that no reader needs any more. The newest keyframe and the frames after it stay while they are
-    /// within the size limit. The newest frame always stays.
+    /// Drops old frames until the ring holds at most `keep_bytes` bytes. The newest keyframe and the frames after that
+    /// stay beyond this, up to a limit of their own. The newest frame always stays.
     fn trim(&mut self, keep_bytes: usize) {
         let last_keyframe = self.frames.iter().rposition(|held| held.frame.is_keyframe);
         // Without a keyframe no reader can start here: keep only `keep_bytes`.

@@ -6,9 +6,9 @@ use std::time::SystemTime;
 /// The state of a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CameraState {
-    /// Closed, because nobody watches.
+    /// The camera is closed, because nobody watches.
     Idle,
-    /// A viewer arrived and the camera is being opened. There is no frame yet.
+    /// A viewer arrived, and the server is opening the camera. There is no frame yet.
     Opening,
     /// The camera delivers frames.
     Live,
@@ -17,7 +17,7 @@ pub enum CameraState {
 }
 
 impl CameraState {
-    /// The state as one lower-case word, the same in API, page and log.
+    /// Returns the state as one lower-case word, which is the same in the API, on the web page and in the log.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Idle => "idle",
@@ -41,15 +41,16 @@ pub struct CameraStatus {
     pub state: CameraState,
     /// When this state began, by the wall clock.
     pub since: SystemTime,
-    /// Why the camera is lost, or what the server waits for while it opens the camera. Secrets are masked. `None` in
+    /// Why the camera failed, or what the server waits for while it opens the camera. Secrets are masked. `None` in
     /// other states.
     pub reason: Option<String>,
-    /// When the server tries to open a lost camera again, by the wall clock; `None` in other states.
+    /// When the server will try to open the failed camera again, by the wall clock; `None` if no such attempt is
+    /// scheduled.
     pub retry_at: Option<SystemTime>,
 }
 
 impl CameraStatus {
-    /// Creates a status without a reason or a time of the next attempt.
+    /// Creates a status in which `reason` and `retry_at` are `None`.
     pub fn new(state: CameraState, since: SystemTime) -> Self {
         Self { state, since, reason: None, retry_at: None }
     }

@@ -18,7 +18,7 @@ pub enum Error {
         problem: jpeg::Problem,
     },
     /// A broken picture within a stream of pictures.
-    #[error("picture at byte {picture_offset} of the stream, byte {offset} in it: {problem}")]
+    #[error("byte {offset} of the picture that begins at byte {picture_offset} of the stream: {problem}")]
     JpegInStream {
         /// Offset of the picture's start in bytes from the start of the stream.
         picture_offset: u64,

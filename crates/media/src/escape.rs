@@ -10,14 +10,14 @@ pub fn escape_hidden(text: &str) -> Cow<'_, str> {
     escape_hidden_except(text, |_| false)
 }
 
-/// Like [`escape_hidden`], but keeps tabs and line ends, for text that is allowed to have several lines.
+/// Does what [`escape_hidden`] does, but keeps tabs and line ends, for text that is allowed to have several lines.
 pub fn escape_hidden_multiline(text: &str) -> Cow<'_, str> {
     escape_hidden_except(text, |c| matches!(c, '\t' | '\n' | '\r'))
 }
 
-/// Escapes each [hidden](is_hidden) character in the strings of `json` in JSON syntax, `\u202e`, so the JSON value
-/// stays the same. Returns `json` itself, borrowed, if it has no hidden character. Outside strings, JSON contains only
-/// blanks and line ends, which are kept.
+/// Escapes each [hidden](is_hidden) character in the strings of `json` in JSON syntax, as in `\u202e`. The value that
+/// `json` stands for stays the same. Returns `json` itself, borrowed, if it has no hidden character. Outside strings,
+/// the only hidden characters in JSON are tabs and line ends, which are kept.
 pub fn escape_hidden_json(json: &str) -> Cow<'_, str> {
     // JSON writers already escape the characters below U+0020.
     let is_escaped = |c: char| c >= ' ' && is_hidden(c);

@@ -1,10 +1,10 @@
-//! Yes-or-no parameters of sources and of the server's own URLs.
+//! Yes-or-no parameters in the URLs of camera sources and in the server's own URLs.
 
-/// What a yes-or-no parameter can be, as the end of a message about another value.
+/// The end of the error message about an invalid yes-or-no parameter: it lists the valid values.
 pub const FLAG_VALUES: &str = "must have no value, or one of 1, true, yes, on, 0, false, no, off";
 
-/// Returns the value of a yes-or-no parameter: an empty text, `1`, `true`, `yes` and `on` are true; `0`, `false`, `no` and `off`
-/// are false, in any letter case. `None` for every other text.
+/// Returns the value of a yes-or-no parameter: an empty text, `1`, `true`, `yes` and `on` are true; `0`, `false`, `no`
+/// and `off` are false, in any letter case. Returns `None` for every other text.
 pub fn parse_flag(value: &str) -> Option<bool> {
     match value.to_ascii_lowercase().as_str() {
         "" | "1" | "true" | "yes" | "on" => Some(true),

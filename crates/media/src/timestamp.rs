@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// A point in media time: 90 kHz ticks since the start of its channel.
+/// A point in media time: the number of 90 kHz ticks since a channel (a camera's sequence of frames) began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
@@ -10,19 +10,18 @@ impl Timestamp {
     /// The number of ticks per second, the clock rate that RTP and MPEG use for video.
     pub const TICKS_PER_SECOND: i64 = 90_000;
 
-    /// Creates a timestamp from a number of 90 kHz ticks.
+    /// Creates the timestamp at `ticks` ticks of 90 kHz after the channel's start.
     pub const fn from_ticks(ticks: i64) -> Self {
         Self(ticks)
     }
 
-    /// Creates the timestamp at `elapsed` after the start of the channel. The value saturates after three million
-    /// years.
+    /// Creates the timestamp at `elapsed` after the channel's start. The value saturates after three million years.
     pub fn from_duration(elapsed: Duration) -> Self {
         let ticks = elapsed.as_nanos() * Self::TICKS_PER_SECOND as u128 / 1_000_000_000;
         Self(i64::try_from(ticks).unwrap_or(i64::MAX))
     }
 
-    /// Returns the number of 90 kHz ticks since the start of the channel.
+    /// Returns the number of 90 kHz ticks since the channel's start.
     pub const fn ticks(self) -> i64 {
         self.0
     }

@@ -47,7 +47,8 @@ impl Hijack {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// Takes the callback, if a handler left one. The server calls this.
+    /// Takes the callback out of the [`Hijack`] and returns it; `None` if no handler left one. The server calls this
+    /// method.
     pub fn take_handler(&self) -> Option<HijackHandler> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -101,7 +102,7 @@ impl Socket {
     /// UNIX socket cannot be reset.
     ///
     /// # Errors
-    /// The error of the system.
+    /// The error of the operating system, if the reset fails.
     pub fn reset(self) -> io::Result<()> {
         match &self {
             Self::Tcp(stream) => Ok(rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO))?),

@@ -41,7 +41,8 @@ impl HttpError {
         Self { status: StatusCode::NOT_FOUND, message }
     }
 
-    /// Creates a 503 error: the limit on renditions is reached.
+    /// Creates a 503 error: the maximum number of renditions (sizes, qualities and frame rates) that are encoded at
+    /// once is reached.
     pub fn too_many_renditions(error: TooManyRenditions) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: error.to_string() }
     }
@@ -59,7 +60,7 @@ impl HttpError {
         (headers, Self { status: StatusCode::TOO_MANY_REQUESTS, message }).into_response()
     }
 
-    /// Creates a 404 error: the hub has no cameras.
+    /// Creates a 404 error: the server has no cameras.
     pub fn no_camera() -> Self {
         let message = "no camera is configured".to_owned();
         Self { status: StatusCode::NOT_FOUND, message }

@@ -1,8 +1,8 @@
 //! The outputs, which send frames to clients: one module per output, each with a function that returns its routes.
 //!
-//! An output subscribes to a channel of the [`Hub`](framecast_hub::Hub) and writes its frames into a response. An
-//! output does not know what kind of camera the pictures come from. Configuration files, accounts and listeners do not
-//! belong here either.
+//! An output subscribes to a channel of the [`Hub`](framecast_hub::Hub), a camera's sequence of frames, and writes
+//! these frames into a response. An output does not know what kind of camera the pictures come from. Configuration
+//! files, accounts and listeners do not belong here either.
 
 #![forbid(unsafe_code)]
 
@@ -36,7 +36,7 @@ pub use viewers::{
     CameraTotals, EndReason, Limit, LimitReached, Limits, Transport, ViewerGuard, ViewerStats, Viewers,
 };
 
-/// The methods that the paths of a camera's pictures allow.
+/// The HTTP methods that are allowed on the paths of a camera's pictures and streams.
 const METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// The `Cache-Control` of live pictures, which browsers and proxies must never cache.
@@ -64,8 +64,8 @@ pub fn percent_encode(text: &str) -> String {
     encoded
 }
 
-/// Returns the value of the last parameter of `query` called `name`. Does not percent-decode the value, because the
-/// parameters of this server do not need it.
+/// Returns the value of the last parameter of `query` called `name`; `None` if there is no such parameter. Does not
+/// percent-decode the value, because the parameters of this server do not need it.
 fn query_parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     query.split('&').rev().find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -84,8 +84,8 @@ pub fn query_flag(query: &str, name: &str) -> Result<Option<bool>, HttpError> {
     framecast_media::parse_flag(value).ok_or_else(refusal).map(Some)
 }
 
-/// Creates the body of a response to HEAD whose length is known only with the picture. The response then has no
-/// `Content-Length`.
+/// Creates an empty body whose length hyper does not know, so that the response has no `Content-Length`. It is for
+/// responses to HEAD, and for streams that a writer thread sends after the response head.
 fn unknown_length_body() -> Body {
     Body::from_stream(stream::empty::<Result<Bytes, Infallible>>())
 }

@@ -33,8 +33,8 @@ pub fn client_key(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Returns the network whose addresses count as the same client as `address`. `None` if no other address counts as the
-/// same client.
+/// Returns the network whose addresses count as the same client as `address`. Returns `None` if no other address counts
+/// as the same client.
 pub fn client_network(address: IpAddr) -> Option<String> {
     match address.to_canonical() {
         IpAddr::V6(address) if !address.is_unicast_link_local() && !address.is_loopback() => {

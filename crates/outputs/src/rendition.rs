@@ -1,7 +1,9 @@
-//! Parses which rendition of a camera a request asks for: `?width=`, `?height=`, `?quality=` and, for streams, `?fps=`.
+//! Parses which rendition (size, quality and frame rate) of a camera's pictures a request asks for: `?width=`,
+//! `?height=`, `?quality=` and, for streams, `?fps=`.
 //!
-//! A number out of its range is refused, with the range in the message. A number within its range is rounded to the
-//! hub's short lists. If the limit on renditions is reached, an existing rendition can replace the requested one.
+//! A number out of its range is refused, with the range in the message. A number within its range is rounded to one of
+//! the few values that the hub encodes. If the limit on renditions is reached, an existing rendition can replace the
+//! requested one.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -15,7 +17,7 @@ use crate::{HttpError, query_parameter};
 /// The range of a requested frame rate, in pictures a second.
 pub(crate) const FPS: RangeInclusive<f64> = 0.01..=1000.0;
 
-/// Parses the rendition in `query`, without a frame rate.
+/// Parses the size and the quality that `query` asks for. Ignores the frame rate.
 ///
 /// # Errors
 /// If a parameter is not a number, or is out of its range.
@@ -33,8 +35,8 @@ pub(crate) fn parse(query: &str) -> Result<Rendition, HttpError> {
     Ok(rendition)
 }
 
-/// Parses the rendition in `query` for a stream of `feed`. Also returns the requested maximum number of pictures a
-/// second.
+/// Parses the size, quality and frame rate that `query` asks for, for a stream of `feed`. Returns the rendition and the
+/// requested maximum number of pictures a second; `None` for the latter if `query` asks for no frame rate.
 ///
 /// # Errors
 /// If a parameter is not a number, or is out of its range.
@@ -44,8 +46,8 @@ pub(crate) fn parse_with_fps(query: &str, feed: &Feed) -> Result<(Rendition, Opt
     Ok((limit_fps(rendition, fps, feed), fps))
 }
 
-/// Returns `rendition` for a viewer that takes at most `fps` pictures a second. If the pictures must be encoded anyway,
-/// the rendition gets that limit too.
+/// Returns `rendition` for a viewer that takes at most `fps` pictures a second. If the server must encode the pictures
+/// anyway, the returned rendition is limited to about `fps` too, so that no picture is encoded in vain.
 pub(crate) fn limit_fps(rendition: Rendition, fps: Option<f64>, feed: &Feed) -> Rendition {
     // A stream can drop coded pictures for each viewer. But if each picture costs an encoder's work, the encoder should
     // make only those that someone sees.
@@ -56,13 +58,14 @@ pub(crate) fn limit_fps(rendition: Rendition, fps: Option<f64>, feed: &Feed) -> 
     }
 }
 
-/// Returns whether the camera delivers raw pictures. False before its first frame.
+/// Returns whether the camera delivers raw pictures. Returns false before the camera's first frame.
 fn is_raw(feed: &Feed) -> bool {
     feed.source_channel().newest().is_some_and(|frame| frame.format.codec != Codec::Jpeg)
 }
 
 /// Returns the smallest of the existing renditions `made` that is at least as large as `requested` and has at least
-/// half the rate of `requested`. If there is none, returns the camera's own pictures, which always exist.
+/// half the frame rate of `requested`. If there is none, returns the rendition of the camera's own pictures, which
+/// always exist.
 pub(crate) fn nearest(made: &[Rendition], requested: Rendition) -> Rendition {
     // A value that a rendition does not set is the camera's own, which is the largest.
     let bounds = |rendition: Rendition| {

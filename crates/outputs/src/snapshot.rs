@@ -33,12 +33,14 @@ impl Default for Config {
 /// A request for a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SnapshotRequest {
-    /// The maximum age of a picture in memory. Zero requests a picture that is captured after the request. `None`
-    /// requests the newest picture of a live camera, or the first picture of a camera that must be opened.
+    /// The maximum age at which a picture in memory is accepted. Zero requests a picture that is captured after the
+    /// request. `None` requests the newest picture of a live camera, or the first picture of a camera that must be
+    /// opened.
     pub max_age: Option<Duration>,
-    /// The rendition of the picture.
+    /// The size and quality of the picture.
     pub rendition: Rendition,
-    /// The client's address, for a limit: one address can watch at most half of a camera's renditions.
+    /// The client's address, for a limit: one address can watch at most half of the renditions (sizes, qualities and
+    /// frame rates) that can be encoded of a camera at once.
     pub peer: Option<IpAddr>,
 }
 
@@ -55,9 +57,9 @@ struct Snapshots {
 ///
 /// A live camera responds with its newest picture. Any other camera is opened and responds with its first picture.
 /// `?max_age=5` accepts a picture that is at most 5 seconds old, and does not open the camera if such a picture is in
-/// memory. `?max_age=0` waits for a picture that is captured after the request. While the camera is lost, the response
-/// is 503 with the slate that says why. `?width=`, `?height=` and `?quality=` request a rendition, for which the camera
-/// is always opened.
+/// memory. `?max_age=0` waits for a picture that is captured after the request. After the camera has failed, and until
+/// it is open again, the response is 503 with the slate, a picture of the reason. `?width=`, `?height=` and `?quality=`
+/// request another size or quality, for which the camera is always opened.
 pub fn routes(hub: Hub, config: Config) -> Router {
     Router::new()
         .route("/snapshot.jpg", get(default_camera).options(crate::options))
@@ -118,7 +120,7 @@ impl Snapshots {
 }
 
 /// Returns the picture that `request` asks for. Waits at most `wait` for a camera that must be opened or has no picture
-/// that is new enough. For a lost camera, returns the slate. Cancel safe.
+/// that is new enough. For a camera that has failed, returns the slate, a picture of the reason. Cancel safe.
 ///
 /// # Errors
 /// 503 if there was neither a picture nor a slate, or if the limit on renditions is reached.
@@ -151,8 +153,8 @@ async fn wait_for_picture(
     }
 }
 
-/// Waits for the next picture that was captured at `oldest` or later. If the camera is lost, or becomes lost meanwhile,
-/// returns its slate.
+/// Waits for the next picture that was captured at `oldest` or later. If the camera has failed, or fails meanwhile,
+/// returns the slate, a picture of the reason.
 async fn next_picture(
     feed: &Feed,
     subscriber: &mut Subscriber,
@@ -171,7 +173,7 @@ async fn next_picture(
     }
 }
 
-/// Returns the newest picture in memory, if the request accepts its age.
+/// Returns the newest picture in memory, if `max_age` accepts its age.
 fn held_picture(feed: &Feed, max_age: Option<Duration>) -> Option<Update> {
     let frame = feed.main_channel().newest()?;
     let is_acceptable = match max_age {
@@ -188,8 +190,8 @@ fn held_picture(feed: &Feed, max_age: Option<Duration>) -> Option<Update> {
     is_acceptable.then_some(Update { frame, is_slate: false, sequence: 0 })
 }
 
-/// Returns the header with the name of the saved file: the camera's name, in the form for names beyond ASCII (RFC 8187
-/// §3.2).
+/// Returns the value of `Content-Disposition` that names the saved file after the camera, in the form for names beyond
+/// ASCII (RFC 8187 §3.2).
 fn content_disposition(camera: &str) -> HeaderValue {
     let value = format!("inline; filename*=UTF-8''{}.jpg", percent_encode(camera));
     HeaderValue::try_from(value).expect("percent-encoded text is a header value")
@@ -243,7 +245,7 @@ mod tests {
             Self { routes: routes(hub, Config { wait: WAIT }), feed }
         }
 
-        /// The status of a snapshot and the number in its picture; 0 for an answer without a picture.
+        /// Returns the status of a snapshot and the number in its picture; 0 for an answer without a picture.
         async fn take(&self, query: &str) -> (u16, u64) {
             let request = Request::get(format!("/snapshot.jpg{query}")).body(Body::empty()).unwrap();
             let response = self.routes.clone().oneshot(request).await.unwrap();

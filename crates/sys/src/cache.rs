@@ -1,11 +1,11 @@
-//! Loads data that is needed next into the CPU's cache.
+//! Loads data into the CPU's cache before it is needed.
 
-/// The size of a cache line on most CPUs.
+/// The size in bytes of a cache line on most CPUs.
 const LINE_BYTES: usize = 64;
 
-/// Prefetches `value` into the CPU's cache. Useful for data that is no longer in the cache and is read a few
-/// microseconds later; useless for data that is read immediately. Costs about a nanosecond for 64 bytes. Does nothing
-/// on CPUs without a prefetch instruction.
+/// Loads `value` into the CPU's cache, without waiting for it. Useful for data that is no longer in the cache and will
+/// be read a few microseconds later; useless for data that is read immediately. Costs about a nanosecond for 64 bytes.
+/// Does nothing on CPUs without a prefetch instruction.
 #[inline]
 pub fn prefetch<T>(value: &T) {
     let start = std::ptr::from_ref(value).cast::<u8>();

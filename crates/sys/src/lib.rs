@@ -1,14 +1,14 @@
-//! Safe wrappers of system calls. Most of them query the kernel about a connected socket: how many written bytes are
-//! still in flight, and how fast the kernel sends. The others prefetch data into the CPU's cache ([`prefetch`]), make
-//! the allocator return memory ([`fix_malloc_thresholds`], [`trim_heap`]), and tell whether the process ignores a
-//! signal ([`is_ignored`]).
+//! Safe wrappers of system calls and C library functions. Most of them query the kernel about a connected socket: how
+//! many of the written bytes have not arrived yet, and how fast the kernel sends. The others load data into the CPU's
+//! cache ([`prefetch`]), make the allocator return memory to the system ([`fix_malloc_thresholds`], [`trim_heap`]), and
+//! tell whether the process ignores a signal ([`is_ignored`]).
 //!
-//! Each query of a socket is one system call. It returns `None` if the kernel, or this kind of socket, has no answer.
-//! On systems other than Linux, it always returns `None`. A value that an older kernel does not provide is `None`, not
-//! zero.
+//! Each function that queries a socket makes one system call. It returns `None` if the kernel does not know the value
+//! for this kind of socket, and always on systems other than Linux. A value that an older kernel does not provide is
+//! `None`, not zero.
 //!
 //! What does not belong here: socket options for which other crates have safe functions, waiting for a socket, and
-//! conclusions from the results.
+//! decisions based on the results.
 #![allow(unsafe_code)]
 
 mod cache;
@@ -25,8 +25,8 @@ pub use heap::{fix_malloc_thresholds, trim_heap};
 pub use signal::is_ignored;
 pub use tcp_info::TcpInfo;
 
-/// Returns how many bytes written to `socket` the other end has not acknowledged, whether sent or not (`SIOCOUTQ`). For
-/// a UNIX socket, these are the bytes that the other end has not read, including the kernel's overhead.
+/// Returns how many of the bytes written to `socket` the peer has not acknowledged yet, whether sent or not
+/// (`SIOCOUTQ`). For a UNIX socket, returns how many bytes the peer has not read yet, including the kernel's overhead.
 pub fn unacknowledged_bytes(socket: BorrowedFd<'_>) -> Option<u64> {
     #[cfg(target_os = "linux")]
     return linux::query_int(socket, libc::TIOCOUTQ);
@@ -34,7 +34,8 @@ pub fn unacknowledged_bytes(socket: BorrowedFd<'_>) -> Option<u64> {
     return unsupported(socket);
 }
 
-/// Returns how many bytes written to `socket` have not left this machine yet (`SIOCOUTQNSD`). TCP only.
+/// Returns how many of the bytes written to the TCP socket `socket` the kernel has not sent even once yet
+/// (`SIOCOUTQNSD`). Returns `None` for other kinds of sockets.
 pub fn unsent_bytes(socket: BorrowedFd<'_>) -> Option<u64> {
     #[cfg(target_os = "linux")]
     return linux::query_int(socket, linux::SIOCOUTQNSD);

@@ -1,9 +1,9 @@
-//! Queries how the process handles a signal.
+//! Tells how this process handles a signal.
 
 use std::mem::MaybeUninit;
 
-/// Returns whether this process ignores the signal with this number. A process started by `nohup`, for example, ignores
-/// SIGHUP. Returns false for a number that is not a signal.
+/// Returns true if this process ignores the signal with the number `signal`. A process started by `nohup`, for example,
+/// ignores SIGHUP. Returns false for a number that is not a signal.
 pub fn is_ignored(signal: i32) -> bool {
     let mut current = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: the call sets nothing, writes the current action to a place with room for it, and keeps no pointer.

@@ -1,35 +1,35 @@
-//! `TCP_INFO`: what the kernel measured on a connection.
+//! Reads `TCP_INFO`: what the kernel has measured on a TCP connection.
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-/// What the kernel has measured on a TCP connection, as the sender. A field is `None` if the kernel is too old to
-/// report it.
+/// What the kernel of this machine has measured on a TCP connection while sending. A field is `None` if the kernel is
+/// too old to report it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TcpInfo {
     /// The smoothed round-trip time.
     pub rtt: Option<Duration>,
-    /// The minimum of the recent round-trip times, which excludes queueing delays.
+    /// The minimum of the recent round-trip times, which contains hardly any delay from queues.
     pub min_rtt: Option<Duration>,
-    /// The maximum size of a sent segment, in bytes.
+    /// The maximum number of data bytes in a sent segment.
     pub mss: Option<u32>,
     /// The congestion window: the maximum number of segments in flight.
     pub cwnd: Option<u32>,
-    /// The number of segments in flight.
+    /// The number of segments that were sent and not acknowledged yet.
     pub unacked: Option<u32>,
-    /// Bytes that the other end has acknowledged since the connection began.
+    /// Number of bytes that the peer has acknowledged since the connection began.
     pub bytes_acked: Option<u64>,
-    /// Bytes that were written but not sent yet.
+    /// Number of bytes that were written to the socket but not sent yet.
     pub notsent_bytes: Option<u32>,
-    /// The latest measurement of the delivery rate, in bytes a second.
+    /// The rate at which the peer has recently received data, in bytes per second, as last measured.
     pub delivery_rate: Option<u64>,
-    /// The receive window that the other end last advertised, in bytes (Linux 5.4 and later).
+    /// The receive window that the peer last advertised, in bytes (Linux 5.4 and later).
     pub snd_wnd: Option<u32>,
 }
 
 impl TcpInfo {
-    /// Queries the connection of `socket`. Returns `None` if `socket` is not a TCP socket, or if the system is not
-    /// Linux.
+    /// Returns what the kernel has measured on the connection of `socket`. Returns `None` if `socket` is not a TCP
+    /// socket, or if the system is not Linux.
     pub fn query(socket: BorrowedFd<'_>) -> Option<Self> {
         #[cfg(target_os = "linux")]
         {
@@ -42,7 +42,8 @@ impl TcpInfo {
         return crate::unsupported(socket);
     }
 
-    /// Parses `struct tcp_info` (`include/uapi/linux/tcp.h`), which only ever grows at its end.
+    /// Parses the bytes of the kernel's `struct tcp_info` (`include/uapi/linux/tcp.h`). Newer kernels only append
+    /// fields to it, so fields that are missing at the end become `None`.
     #[cfg(any(target_os = "linux", test))]
     fn parse(bytes: &[u8]) -> Self {
         let small = |at: usize| {

@@ -1,5 +1,5 @@
-//! A blocking HTTP client for tests of whole programs, which have no async runtime of their own. It sends requests as
-//! text and reads responses with all their bytes. It panics on any error, since only tests use it.
+//! A blocking HTTP client for tests that start a whole program and have no async runtime. It sends requests as text and
+//! returns the bytes of responses. It panics on any error, because only tests use it.
 #![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -8,46 +8,49 @@ use std::time::Duration;
 
 use framecast_media::container::multipart::{Parser, ParserEvent, Part};
 
-/// The timeout of reads. It is longer than any wait in a passing test.
+/// How long a read from the server waits. This is longer than any wait in a passing test.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The head of a response and, unless the response is a stream, its body.
+/// An HTTP response: the head and, if it was read, the body. The body of an endless stream is not read.
 #[derive(Debug)]
 pub struct Response {
     /// The HTTP version, for example `HTTP/1.1`.
     pub version: String,
     /// The status code.
     pub status: u16,
-    /// The names and values of the headers, in the order of the response.
+    /// The names and values of the headers, in the order in which they arrived.
     pub headers: Vec<(String, String)>,
-    /// The body; empty if it was not read.
+    /// The body; empty if the response has none or only the head was read.
     pub body: Vec<u8>,
 }
 
 impl Response {
-    /// Returns the value of the first header called `name`, in upper or lower case.
+    /// Returns the value of the first header with this name, or `None` if there is none. Upper and lower case are
+    /// equal.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
-/// Sends a request over HTTP/1.1 and returns the response. `request` is the method and the path, such as `GET /x`.
+/// Sends a request over HTTP/1.1, on a new connection, and returns the response. `request` is the method and the path,
+/// such as `GET /x`.
 pub fn send_request(address: SocketAddr, request: &str, headers: &[(&str, &str)]) -> Response {
     let mut reader = send(address, &request_head(address, request, headers, "1.1"));
     if request.starts_with("HEAD ") { read_head(&mut reader) } else { read_response(&mut reader) }
 }
 
-/// Sends a GET request and returns the response.
+/// Sends a GET request for `path` on a new connection and returns the response.
 pub fn get(address: SocketAddr, path: &str) -> Response {
     send_request(address, &format!("GET {path}"), &[])
 }
 
-/// Returns the text of a request. The `Host` header is `address`, unless `headers` contains another.
+/// Returns the text of a request without a body. `request` is the method and the path. The header `Host` is `address`,
+/// unless `headers` contains another `Host`.
 pub fn request_head(address: SocketAddr, request: &str, headers: &[(&str, &str)], version: &str) -> String {
     let mut head = format!("{request} HTTP/{version}\r\n");
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
@@ -59,7 +62,7 @@ pub fn request_head(address: SocketAddr, request: &str, headers: &[(&str, &str)]
     head + "Connection: close\r\n\r\n"
 }
 
-/// Sends the text of a request and returns a reader of the response.
+/// Connects to `address` and sends the text of a request. Returns a reader of the response.
 pub fn send(address: SocketAddr, request: &str) -> BufReader<TcpStream> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
@@ -67,7 +70,8 @@ pub fn send(address: SocketAddr, request: &str) -> BufReader<TcpStream> {
     BufReader::new(stream)
 }
 
-/// Reads the status line and the headers of a response.
+/// Reads the status line and the headers of a response from `reader` and returns them. Does not read the body, so the
+/// returned `body` is empty.
 pub fn read_head(reader: &mut impl BufRead) -> Response {
     let mut lines = Vec::new();
     loop {
@@ -89,7 +93,7 @@ pub fn read_head(reader: &mut impl BufRead) -> Response {
     Response { version, status, headers: lines[1..].iter().map(header).collect(), body: Vec::new() }
 }
 
-/// Reads a response with its body, if there is one.
+/// Reads a whole response, with its body if there is one. Panics if the response is an endless stream.
 pub fn read_response(reader: &mut impl BufRead) -> Response {
     let mut answer = read_head(reader);
     if !matches!(answer.status, 204 | 304) {
@@ -115,16 +119,17 @@ fn read_body(reader: &mut impl BufRead, answer: &Response) -> Vec<u8> {
     body
 }
 
-/// An open multipart stream, which iterates over its parts.
+/// An open multipart stream. Its iterator returns the pictures with their header lines, as they arrive.
 pub struct MultipartStream {
-    /// The head of the response.
+    /// The head of the response that contains the stream.
     pub head: Response,
     reader: BufReader<TcpStream>,
     parser: Parser,
 }
 
 impl MultipartStream {
-    /// Requests `path` and reads the head of the response. Panics unless the status is 200.
+    /// Requests a multipart stream from `path` on a new connection, and reads the head of the response. Panics unless
+    /// the status is 200.
     pub fn open(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
         let mut reader = send(address, &request_head(address, &format!("GET {path}"), headers, "1.1"));
         let head = read_head(&mut reader);
@@ -132,7 +137,7 @@ impl MultipartStream {
         Self { head, reader, parser: Parser::new(Some("frame")) }
     }
 
-    /// Reads the next `len` bytes of the body without parsing them.
+    /// Reads and returns the next `len` bytes of the response's body without parsing them.
     pub fn raw(&mut self, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
         self.reader.read_exact(&mut bytes).unwrap();
@@ -140,7 +145,8 @@ impl MultipartStream {
     }
 }
 
-/// Iterates over the parts up to the end that the stream announces. Panics if the connection breaks before.
+/// Returns the pictures of the stream with their header lines, until the server sends the final boundary. Panics if the
+/// connection ends before that.
 impl Iterator for MultipartStream {
     type Item = Part;
 

@@ -1,10 +1,10 @@
-//! Helpers for tests only: pictures that carry a number, frames of them, clients over real sockets, and a PostgreSQL
+//! Helpers for tests only: JPEG pictures and frames that contain a number, clients over real sockets, and a PostgreSQL
 //! server.
 //!
-//! A test puts a number into a picture on the camera's side with [`jpeg`] or [`frame`], and reads the number on the
-//! viewer's side with [`number_of`]. So a test can check which picture arrived, not only that one arrived. Fake cameras
-//! do not belong here: they need the traits of the drivers, and this crate depends on no crate of Framecast but
-//! `media`.
+//! A test writes a number into each picture that a camera sends, with [`jpeg`] or [`frame`], and reads the number from
+//! each picture that a viewer receives, with [`number_of`]. So the test can check which pictures arrived, not only that
+//! some arrived. Fake cameras do not belong here: they need the traits of the camera drivers, and `media` is the only
+//! crate of Framecast that this crate depends on.
 
 #![forbid(unsafe_code)]
 
@@ -22,10 +22,11 @@ pub use postgres::Postgres;
 pub use request::{Response, get, send_request};
 pub use viewer::{ReceivedPicture, TestViewer};
 
-/// The time limit of a test's wait. It is far longer than anything takes, so that only a hang fails.
+/// How long a test waits for anything. This is far longer than any passing test needs, so only a hang exceeds it.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Waits for `future` and returns its output. `what` describes the awaited event, for the panic message.
+/// Waits for `future` and returns its output. `what` describes the event that the test waits for, for the panic
+/// message.
 ///
 /// # Panics
 /// If `future` takes more than a minute.
@@ -36,8 +37,8 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Calls `holds` every few milliseconds until it returns true. For conditions that send no notification. `what`
-/// describes the condition, for the panic message.
+/// Waits until `holds` returns true, by calling it every few milliseconds. This is for conditions whose changes send no
+/// notification. `what` describes the condition, for the panic message.
 ///
 /// # Panics
 /// If the condition is still false after a minute.

@@ -1,4 +1,5 @@
-//! Real JPEG images that carry a number in a comment segment, so that a new number needs no new encoding.
+//! Creates real JPEG images that contain a number in a JPEG comment segment. Images of equal size with different
+//! numbers differ only in this segment, so each size is encoded only once.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,23 +9,23 @@ use bytes::Bytes;
 use framecast_media::codec::{RgbImage, jpeg as coder};
 use framecast_media::{Codec, Format, Frame, Timestamp};
 
-/// The text before the number in the JPEG comment.
+/// The text before the number in the JPEG comment segment.
 const TAG: &[u8] = b"picture number ";
 
-/// The number of digits with which every number is written: as many as the largest `u64` has.
+/// The number of decimal digits of the number in the comment segment, with leading zeros: enough for the largest `u64`.
 const DIGITS: usize = 20;
 
-/// The maximum size of a JPEG comment segment without its length field, in bytes.
+/// The maximum length in bytes of the text in a JPEG comment segment.
 const MAX_COMMENT_BYTES: usize = 65_533;
 
 static JPEG_CACHE: Mutex<BTreeMap<(u32, u32), Bytes>> = Mutex::new(BTreeMap::new());
 
-/// Creates a JPEG image of this size in pixels that carries `number`.
+/// Creates a JPEG image of this size in pixels that contains `number`.
 pub fn jpeg(width_px: u32, height_px: u32, number: u64) -> Bytes {
     with_number(&encoded_jpeg(width_px, height_px), 0, number)
 }
 
-/// Creates a JPEG image of exactly `len_bytes` bytes that carries `number`.
+/// Creates a JPEG image that is exactly `len_bytes` long and contains `number`.
 ///
 /// # Panics
 /// If `len_bytes` is below 1024.
@@ -35,14 +36,14 @@ pub fn jpeg_of_len(len_bytes: usize, number: u64) -> Bytes {
     with_number(&picture, len_bytes - bare, number)
 }
 
-/// Returns the number that a picture of [`jpeg`] carries; `None` for other pictures.
+/// Returns the number that [`jpeg`] wrote into the picture `jpeg`, or `None` if the picture contains none.
 pub fn number_of(jpeg: &[u8]) -> Option<u64> {
     let digits = jpeg.get(6..6 + TAG.len() + DIGITS)?.strip_prefix(TAG)?;
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// Creates a frame whose picture carries `number`. The frame's media time is `number` thirtieths of a second, and its
-/// capture time is the same duration after the start of 1970.
+/// Creates a frame with a JPEG picture that contains `number`. The frame's media time (`pts`) is `number` thirtieths of
+/// a second, and its capture time is the start of 1970 plus the media time.
 pub fn frame(number: u64) -> Frame {
     let data = jpeg(16, 16, number);
     let elapsed = Duration::from_secs(number) / 30;
@@ -56,8 +57,8 @@ pub fn frame(number: u64) -> Frame {
     }
 }
 
-/// Creates a frame like [`frame`], with a picture of `len_bytes` bytes. Only every `interval`-th frame is a keyframe,
-/// as with a codec whose pictures depend on earlier ones.
+/// Creates a frame like [`frame`], but with a picture that is `len_bytes` long. The frame is a keyframe only if
+/// `number` is a multiple of `interval`, as with a codec whose pictures depend on earlier ones.
 pub fn keyframe(number: u64, interval: u64, len_bytes: usize) -> Frame {
     Frame {
         data: jpeg_of_len(len_bytes, number),
@@ -78,8 +79,8 @@ fn encoded_jpeg(width_px: u32, height_px: u32) -> Bytes {
     picture.clone()
 }
 
-/// Returns `picture` with `number` in a comment after the start marker, and `padding_bytes` more bytes in further
-/// comments.
+/// Returns the JPEG image `picture` with comment segments after its start marker, which contain `number` and
+/// `padding_bytes` bytes of padding.
 fn with_number(picture: &[u8], padding_bytes: usize, number: u64) -> Bytes {
     let mut data = Vec::with_capacity(picture.len() + padding_bytes + 64);
     data.extend_from_slice(&picture[..2]);

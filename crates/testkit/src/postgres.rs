@@ -1,5 +1,5 @@
-//! A real PostgreSQL server for one test. It listens on a UNIX socket in a temporary folder, which is removed when the
-//! server is dropped.
+//! Runs a real PostgreSQL server for one test. The server listens on a UNIX socket in a temporary folder, which is
+//! removed when the server is dropped.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// The time limit for the start of the server.
+/// How long to wait until the server has started.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The account that runs the server if the test runs as root, because PostgreSQL refuses to run as root. Debian's
-/// package creates the account.
+/// The user account under which the server runs if the test runs as root, because PostgreSQL refuses to run as root.
+/// Debian's package `postgresql` creates the account.
 const SYSTEM_USER: &str = "postgres";
 
-/// A PostgreSQL server that is running, or that was stopped and can be started again.
+/// A PostgreSQL server for one test. It is running, or was stopped and can be started again.
 #[derive(Debug)]
 pub struct Postgres {
     folder: TempDir,
@@ -27,7 +27,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Creates a database and starts a server for it.
+    /// Creates an empty database in a temporary folder and starts a server for it.
     ///
     /// # Panics
     /// If Debian's package `postgresql`, or a package that it needs, is missing.
@@ -52,17 +52,17 @@ impl Postgres {
         server
     }
 
-    /// Returns the URL of the server's database.
+    /// Returns the URL at which a client can open the server's database.
     pub fn url(&self) -> String {
         format!("postgres://framecast@/postgres?host={}", self.folder.path().display())
     }
 
-    /// The folder of the server's UNIX socket.
+    /// Returns the folder of the server's UNIX socket.
     pub fn socket_dir(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Starts the server again after it was stopped or killed.
+    /// Starts the server again after [`stop`](Self::stop) or [`kill`](Self::kill). The database keeps its content.
     pub fn restart(&mut self) {
         let mut command = self.command("postgres");
         let socket = format!("unix_socket_directories={}", self.folder.path().display());
@@ -86,12 +86,12 @@ impl Postgres {
         }
     }
 
-    /// Stops the server. The server closes its connections properly.
+    /// Stops the server properly: it closes the connections of its clients before it ends.
     pub fn stop(&mut self) {
         self.send_signal("-INT");
     }
 
-    /// Kills the server, so that its connections break.
+    /// Kills the server, so that the connections of its clients break.
     pub fn kill(&mut self) {
         // The server's child processes end after it.
         self.send_signal("-KILL");
@@ -105,7 +105,7 @@ impl Postgres {
         server.wait().expect("its end can be waited for");
     }
 
-    /// Executes the SQL statement `sql` and returns its result as text, one row a line.
+    /// Executes the SQL statement `sql` with `psql` and returns the result as text, one line for each row.
     pub fn query(&self, sql: &str) -> String {
         let mut command = self.command("psql");
         command.args(["-U", "framecast", "-d", "postgres", "-qAtc", sql, "-h"]).arg(self.folder.path());
@@ -143,7 +143,8 @@ fn is_root() -> bool {
     output.stdout.trim_ascii() == b"0"
 }
 
-/// Returns the folder of the programs of the newest installed PostgreSQL version.
+/// Returns the folder that contains the programs of the newest installed PostgreSQL version, or `None` if none is
+/// installed.
 fn bin_dir() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
     let folders = versions.filter_map(io::Result::ok).map(|entry| entry.path().join("bin"));

@@ -1,4 +1,4 @@
-//! An HTTP client that sends requests as raw bytes, so that tests can also send malformed ones.
+//! An async HTTP client that sends requests as raw bytes, so that tests can also send malformed requests.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,45 +6,47 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// The maximum size of a response in bytes. The rest of a larger response is not read.
+/// The maximum number of bytes that are read of a response. The rest of a larger response is ignored.
 const MAX_RESPONSE_BYTES: u64 = 64 << 20;
 
-/// A complete response.
+/// An HTTP response that has been read to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// The head as text: the status line and the headers.
+    /// The head of the response as text: the status line and the headers.
     pub head: String,
-    /// The body: the bytes after the head.
+    /// The body of the response: the bytes after the head.
     pub body: Vec<u8>,
 }
 
 impl Response {
-    /// Returns the value of the first header called `name`, in upper or lower case.
+    /// Returns the value of the first header with this name, or `None` if there is none. Upper and lower case are
+    /// equal.
     pub fn header(&self, name: &str) -> Option<&str> {
         header(&self.head, name)
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
-/// Sends a GET request for `target` and returns the response.
+/// Sends a GET request for `target`, the path and query, on a new connection, and returns the response.
 ///
 /// # Errors
-/// The errors of the socket, or [`io::ErrorKind::UnexpectedEof`] if the response has no complete head.
+/// The socket fails, or the response has no complete head ([`io::ErrorKind::UnexpectedEof`]).
 pub async fn get(address: SocketAddr, target: &str) -> io::Result<Response> {
     let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     send_request(address, request.as_bytes()).await
 }
 
-/// Sends the bytes in `request` and returns the response, read until the connection ends.
+/// Sends the bytes in `request` on a new connection, reads until the server closes the connection, and returns the
+/// response.
 ///
 /// # Errors
-/// The errors of the socket, or [`io::ErrorKind::UnexpectedEof`] if the response has no complete head.
+/// The socket fails, or the response has no complete head ([`io::ErrorKind::UnexpectedEof`]).
 pub async fn send_request(address: SocketAddr, request: &[u8]) -> io::Result<Response> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(request).await?;
@@ -65,17 +67,18 @@ impl Response {
     }
 }
 
-/// Returns the position after the head in `bytes`; `None` if the head is not complete.
+/// Returns the position of the first byte after the response head in `bytes`, or `None` if the head is not complete.
 pub(crate) fn head_end(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
 }
 
-/// Returns the status code in the head of a response.
+/// Returns the status code in the response head `head`, or `None` if the head is malformed.
 pub(crate) fn status(head: &str) -> Option<u16> {
     head.split(' ').nth(1)?.get(..3)?.parse().ok()
 }
 
-/// Returns the value of the first header called `name` in the head of a response.
+/// Returns the value of the first header called `name` in the response head `head`, or `None` if there is none. Upper
+/// and lower case are equal.
 pub(crate) fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     head.lines().skip(1).find_map(|line| {
         let (known, value) = line.split_once(':')?;

@@ -1,4 +1,4 @@
-//! A viewer of a multipart stream: a socket and a parser.
+//! A test's viewer of a multipart video stream: a socket and a parser.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,11 +13,12 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::{number_of, request};
 
-/// About the smallest receive buffer of any system, in bytes. With such a buffer the sender soon notices that the
-/// viewer does not read.
+/// The size in bytes of the receive buffer that simulates a slow viewer. It is about the smallest that any system
+/// allows, so the server's writes soon block if the viewer does not read.
 const SMALL_RECEIVE_BUFFER_BYTES: u32 = 4096;
 
-/// A client that receives one stream. It reads only on request. Dropping it closes the connection at once.
+/// A client that receives one multipart stream. It reads from the socket only when a test asks for a picture. Dropping
+/// it closes the connection at once.
 #[derive(Debug)]
 pub struct TestViewer {
     stream: TcpStream,
@@ -26,70 +27,75 @@ pub struct TestViewer {
     has_ended_cleanly: bool,
 }
 
-/// A picture as a viewer received it.
+/// One picture of a stream, as the viewer received it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedPicture {
-    /// The part's headers and body.
+    /// The multipart header lines that came with the picture, and the bytes of the picture.
     pub part: Part,
-    /// The number that the picture carries; `None` for a picture without a number, such as a slate.
+    /// The number that the test wrote into the picture. `None` for a picture without a number, such as a slate (a
+    /// picture with a notice, which the server sends in place of the camera's pictures).
     pub number: Option<u64>,
 }
 
 impl ReceivedPicture {
-    /// Returns whether the server marked this picture as a slate.
+    /// Returns whether the server marked this picture as a slate (a picture with a notice, sent in place of the
+    /// camera's pictures).
     pub fn is_slate(&self) -> bool {
         self.part.header("x-framecast-notice").is_some()
     }
 
-    /// Returns when the picture was captured, according to the part's header.
+    /// Returns when the picture was captured, from its header `X-Timestamp`. Returns `None` without a valid header.
     pub fn captured_at(&self) -> Option<SystemTime> {
         self.part.header("x-timestamp").and_then(parse_unix_seconds)
     }
 
-    /// Returns the age of the picture at `now`.
+    /// Returns the time from the capture of the picture to `now`, or `None` if the capture time is unknown. Returns
+    /// zero if the capture time is after `now`.
     pub fn age(&self, now: SystemTime) -> Option<Duration> {
         self.captured_at().map(|captured_at| now.duration_since(captured_at).unwrap_or_default())
     }
 
-    /// The coded picture.
+    /// Returns the bytes of the encoded picture.
     pub fn data(&self) -> &Bytes {
         &self.part.body
     }
 }
 
 impl TestViewer {
-    /// Connects, requests `target` and waits until the head of the response has arrived.
+    /// Connects to `address`, requests `target` (the path and query) and waits until the head of the response has
+    /// arrived.
     ///
     /// # Errors
-    /// The errors of the socket, or [`io::ErrorKind::UnexpectedEof`] for a response without a head.
+    /// The socket fails, or the connection ends before the head is complete ([`io::ErrorKind::UnexpectedEof`]).
     pub async fn open(address: SocketAddr, target: &str) -> io::Result<Self> {
         Self::open_on(TcpStream::connect(address).await?, address, target).await
     }
 
-    /// Opens a stream like [`open`](Self::open), but from another address of this machine.
+    /// Opens a stream like [`open`](Self::open), but connects from the local address `from` of this machine.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// The errors of [`open`](Self::open).
     pub async fn open_from(from: IpAddr, address: SocketAddr, target: &str) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.bind((from, 0).into())?;
         Self::open_on(socket.connect(address).await?, address, target).await
     }
 
-    /// Opens a stream like [`open`](Self::open), but with the smallest receive buffer, to simulate a slow viewer.
+    /// Opens a stream like [`open`](Self::open), but with a very small receive buffer, to simulate a slow viewer.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// The errors of [`open`](Self::open).
     pub async fn open_with_small_buffer(address: SocketAddr, target: &str) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(SMALL_RECEIVE_BUFFER_BYTES)?;
         Self::open_on(socket.connect(address).await?, address, target).await
     }
 
-    /// Opens a stream like [`open`](Self::open), but over the connection `stream`.
+    /// Opens a stream like [`open`](Self::open), but over the existing connection `stream`. `address` is the value of
+    /// the header `Host`.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// The errors of [`open`](Self::open).
     pub async fn open_on(mut stream: TcpStream, address: SocketAddr, target: &str) -> io::Result<Self> {
         let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
@@ -114,13 +120,13 @@ impl TestViewer {
         request::status(&self.head)
     }
 
-    /// Returns the value of a header of the response.
+    /// Returns the value of the response's first header called `name`, or `None` if there is none.
     pub fn header(&self, name: &str) -> Option<&str> {
         request::header(&self.head, name)
     }
 
-    /// Waits for the next picture and returns it; `None` when the stream has ended or the connection broke. Cancel
-    /// safe.
+    /// Waits for the next picture and returns it. Returns `None` when the stream has ended or the connection broke.
+    /// Dropping the future loses no data.
     ///
     /// # Panics
     /// If the stream is malformed.
@@ -141,7 +147,8 @@ impl TestViewer {
         }
     }
 
-    /// Waits for the next picture that satisfies `wanted` and returns it; `None` when the stream ends first.
+    /// Waits for the next picture for which `wanted` returns true, and returns the picture. Returns `None` when the
+    /// stream ends first.
     pub async fn next_where(
         &mut self,
         mut wanted: impl FnMut(&ReceivedPicture) -> bool,
@@ -154,13 +161,14 @@ impl TestViewer {
         }
     }
 
-    /// Waits for the next picture of the camera, skips slates, and returns the picture's number; `None` when the stream
-    /// ends first.
+    /// Waits for the next picture that contains a number, and returns the number. Skips other pictures, such as slates
+    /// (pictures with a notice from the server). Returns `None` when the stream ends first.
     pub async fn next_number(&mut self) -> Option<u64> {
         self.next_where(|seen| seen.number.is_some()).await?.number
     }
 
-    /// Returns whether the server announced the end of the stream, instead of breaking the connection.
+    /// Returns whether the server has ended the stream with the final boundary. False if the stream goes on, or if the
+    /// connection broke.
     pub fn has_ended_cleanly(&self) -> bool {
         self.has_ended_cleanly
     }

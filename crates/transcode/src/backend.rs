@@ -1,22 +1,23 @@
-//! The JPEG codec in use: chosen once, and reported in the log and the API.
+//! The JPEG codec that the program uses: chosen once, and reported in the log and the API.
 
 use std::fmt;
 
 use framecast_turbojpeg::{Library, LoadError};
 
-/// The codec that encodes and decodes JPEG. Cheap to copy.
+/// A codec that encodes and decodes JPEG. Cheap to copy.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Backend {
-    /// The system's libjpeg-turbo.
+    /// The library libjpeg-turbo, which is installed on this system.
     Turbo(&'static Library),
-    /// The built-in crates `jpeg-encoder` and `zune-jpeg`, and why libjpeg-turbo is not used; `None` if it was not
-    /// tried.
+    /// The built-in crates `jpeg-encoder` and `zune-jpeg`, and the error for which libjpeg-turbo could not be loaded;
+    /// `None` if nothing tried to load it.
     PureRust(Option<&'static LoadError>),
 }
 
 impl Backend {
-    /// Returns libjpeg-turbo if it can be loaded, otherwise the pure Rust codec. The first call loads the library.
+    /// Returns libjpeg-turbo if it can be loaded, otherwise the built-in codec in pure Rust. The first call loads the
+    /// library.
     pub fn best() -> Self {
         match Library::get() {
             Ok(library) => Self::Turbo(library),
@@ -24,12 +25,13 @@ impl Backend {
         }
     }
 
-    /// Returns the pure Rust codec, which needs no library and runs everywhere, but is slower.
+    /// Returns the built-in codec in pure Rust, which needs no library and runs everywhere, but is slower than
+    /// libjpeg-turbo.
     pub fn pure_rust() -> Self {
         Self::PureRust(None)
     }
 
-    /// Returns the short name: `libjpeg-turbo` or `pure-rust`.
+    /// Returns the codec's short name: `libjpeg-turbo` or `pure-rust`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Turbo(_) => "libjpeg-turbo",
@@ -38,7 +40,8 @@ impl Backend {
     }
 }
 
-/// A sentence for the log and the API: which codec is used, and what installing libjpeg-turbo would improve.
+/// Writes a sentence for the log and the API that says which codec is used and, if libjpeg-turbo could not be loaded,
+/// what it would improve.
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,19 +1,21 @@
-//! Frees buffers that are kept from picture to picture when they are far too large.
+//! Frees buffers that are reused from picture to picture, once they are far larger than the current picture needs.
 //!
 //! A thread encodes and decodes pictures of many cameras, and one large snapshot must not hold its memory for the rest
-//! of the run. The sizes that alternate in normal use, a picture and its renditions, mostly differ by less than the
-//! limit.
+//! of the run. In normal use, a full picture alternates with smaller versions of it. These sizes mostly differ by less
+//! than `MAX_EXCESS_FACTOR`, so that no memory is freed and allocated again and again.
 
-/// A kept buffer can have at most this many times the bytes that the current picture needs.
+/// A buffer that is reused can have at most this many times the bytes that the current picture needs. A larger one is
+/// freed.
 const MAX_EXCESS_FACTOR: usize = 4;
 
-/// Returns whether buffers of `capacity` bytes are too large for a picture that needs `need` bytes.
+/// Returns whether a buffer of `capacity` bytes is so much larger than the `need` bytes of a picture that it must be
+/// freed.
 pub(crate) fn is_oversized(capacity: usize, need: usize) -> bool {
     capacity / MAX_EXCESS_FACTOR > need
 }
 
-/// Resizes `buffer` to `len` bytes, whose content is old data or zero. Frees the memory first if the buffer is far too
-/// large.
+/// Resizes `buffer` to `len` bytes, with arbitrary content. If the buffer is more than `MAX_EXCESS_FACTOR` times too
+/// large, first frees its memory.
 pub(crate) fn resize_buffer(buffer: &mut Vec<u8>, len: usize) {
     if is_oversized(buffer.capacity(), len) {
         *buffer = vec![0; len];

@@ -1,4 +1,4 @@
-//! Decodes a JPEG image to planes, at a reduced size if fewer pixels suffice.
+//! Decodes a JPEG image to separate planes of luma and chroma, at a reduced size if fewer pixels suffice.
 
 use framecast_media::Error as MediaError;
 use framecast_media::codec::jpeg::{Header, Problem, Process, parse_markers};
@@ -11,7 +11,8 @@ use crate::error::Error;
 use crate::pure::{self, DecodedPlanes, MAX_SCANS};
 use crate::yuv::Planar;
 
-/// Decodes JPEG images. Use one decoder for each thread: a decoder keeps the planes of the last picture.
+/// Decodes JPEG images. Use one decoder for each thread: a decoder owns the planes that it decodes to, and reuses their
+/// memory for the next picture.
 #[derive(Debug)]
 pub struct Decoder {
     turbo: Option<Decompressor>,
@@ -32,18 +33,19 @@ impl Decoder {
         Ok(Self { turbo, planar: Planar::default() })
     }
 
-    /// Returns the bytes of memory that the decoder holds.
+    /// Returns how much memory the decoder holds, in bytes.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.planar.capacity()
     }
 
-    /// Decodes the image at the start of `jpeg` to planes in the image's own subsampling. The result is at least as
+    /// Decodes the image at the start of `jpeg`, and returns its planes of luma and chroma. The result is at least as
     /// large as `target` (width and height in pixels), unless the image itself is smaller.
     ///
-    /// libjpeg-turbo scales by eighths in the frequency domain, which costs less than a full decode. The pure Rust
-    /// codec decodes at full size and to 4:4:4. An image of more than `max_pixels` is rejected before anything is
-    /// allocated. Damaged coded data is not an error: the part that cannot be decoded stays grey.
+    /// libjpeg-turbo keeps the image's chroma subsampling, and scales by eighths in the frequency domain, which costs
+    /// less than a full decode. The pure Rust codec decodes at full size, and to 4:4:4 or grey. An image of more than
+    /// `max_pixels` is rejected before anything is allocated. Damaged image data is not an error: the area that cannot
+    /// be decoded stays grey.
     ///
     /// # Errors
     ///
@@ -58,7 +60,7 @@ impl Decoder {
         self.decode(jpeg, max_pixels, target, DecodedPlanes::All)
     }
 
-    /// Does the same as [`decode_scaled`](Self::decode_scaled), but decodes only luma.
+    /// Does the same as [`decode_scaled`](Self::decode_scaled), but decodes only luma, which gives a grey picture.
     ///
     /// # Errors
     ///
@@ -92,7 +94,8 @@ impl Decoder {
     }
 }
 
-/// Returns the header of a complete image, if the image is within the limits for decoding.
+/// Returns the header of the JPEG image `jpeg`. Checks that the image is complete, has at most `max_pixels`, and can be
+/// decoded at an acceptable cost.
 fn checked_header(jpeg: &[u8], max_pixels: usize) -> Result<Header, Error> {
     let header = parse_markers(jpeg)?;
     let pixels = u64::from(header.width_px) * u64::from(header.height_px);
@@ -112,13 +115,14 @@ fn checked_header(jpeg: &[u8], max_pixels: usize) -> Result<Header, Error> {
     Ok(header)
 }
 
-/// Returns the number of SOS markers, including those of a thumbnail. Coded data cannot contain an SOS marker.
+/// Returns the number of scans in the JPEG data: its SOS markers, including those of an embedded thumbnail. Image data
+/// that is Huffman-coded cannot contain an SOS marker.
 fn count_scans(jpeg: &[u8]) -> usize {
     jpeg.array_windows().filter(|marker| **marker == [0xFF, 0xDA]).count()
 }
 
-/// Decodes with libjpeg-turbo. Returns `false` for a subsampling that libjpeg-turbo cannot decode to planes; the pure
-/// Rust codec might be able to decode the image.
+/// Decodes with libjpeg-turbo. Returns `false` if libjpeg-turbo cannot decode the image's chroma subsampling to planes;
+/// the pure Rust codec might be able to decode the image.
 fn decode_turbo(
     turbo: &mut Decompressor,
     jpeg: &[u8],
@@ -160,8 +164,9 @@ fn decode_turbo(
     Ok(true)
 }
 
-/// Fills the planes with grey, which removes the previous picture, possibly of another camera. If an image is damaged
-/// twice, the library (2.1) reports the first fault as a warning, and writes nothing after the second fault.
+/// Fills the planes with grey, which removes the previous picture, possibly of another camera. That is needed because
+/// libjpeg-turbo 2.1 leaves a part of the planes unwritten if an image is damaged in two places: it reports the first
+/// fault as a warning, and writes nothing after the second.
 fn fill_grey(out: &mut Planar) {
     out.planes_mut().iter_mut().for_each(|plane| plane.fill(128));
 }

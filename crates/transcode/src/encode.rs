@@ -1,4 +1,4 @@
-//! Encodes a raw frame, or planes, to a JPEG image.
+//! Encodes a raw frame, or separate planes of luma and chroma, to a JPEG image.
 
 use framecast_media::codec::raw::PixelFormat;
 use framecast_media::{Bytes, Codec, Error as MediaError, Frame};
@@ -12,8 +12,8 @@ use crate::pure;
 use crate::unpack::RawPicture;
 use crate::yuv::Planar;
 
-/// Encodes raw frames. Use one encoder for each thread: an encoder keeps its buffers, about five bytes per pixel. It
-/// frees buffers that are more than four times as large as the current picture needs.
+/// Encodes raw frames to JPEG. Use one encoder for each thread: an encoder reuses its buffers, about five bytes per
+/// pixel, for the next picture. It frees buffers that are more than four times as large as the current picture needs.
 #[derive(Debug)]
 pub struct Encoder {
     scratch: Planar,
@@ -21,7 +21,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Creates an encoder that uses `backend`. Allocates little memory before the first picture.
+    /// Creates an encoder that uses the codec `backend`. Allocates little memory before the first picture.
     ///
     /// # Errors
     ///
@@ -34,8 +34,9 @@ impl Encoder {
         Ok(Self { scratch: Planar::default(), writer: JpegWriter { engine, out: Vec::new() } })
     }
 
-    /// Encodes a raw frame at its own size. The image is 4:2:0 in full range with Huffman tables; grey pictures stay
-    /// grey. `quality` is 1 to 100; other values are clamped.
+    /// Encodes a raw frame at its own size, and returns the JPEG image. The image has 4:2:0 chroma subsampling, samples
+    /// in full range, and Huffman tables; a grey frame becomes a grey image. `quality` is 1 to 100; other values are
+    /// clamped.
     ///
     /// # Errors
     ///
@@ -53,7 +54,8 @@ impl Encoder {
         }
     }
 
-    /// Encodes planes of full range in their own subsampling. `quality` is as for [`encode`](Self::encode).
+    /// Encodes `picture`, whose samples have full range, with its own chroma subsampling, and returns the JPEG image.
+    /// `quality` is 1 to 100; other values are clamped.
     ///
     /// # Errors
     ///
@@ -62,13 +64,14 @@ impl Encoder {
         picture.with_yuv(|yuv| self.writer.yuv(yuv, quality.clamp(1, 100)))
     }
 
-    /// Returns the bytes of memory that the encoder holds.
+    /// Returns how much memory the encoder holds, in bytes.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.scratch.capacity() + self.writer.out.capacity()
     }
 
-    /// Encodes packed RGB or BGR pixels as a JPEG image.
+    /// Encodes packed RGB or BGR pixels, and returns the JPEG image. `size` is the width, the height, and the order of
+    /// a pixel's samples.
     pub(crate) fn encode_pixels(
         &mut self,
         pixels: &[u8],
@@ -79,7 +82,7 @@ impl Encoder {
     }
 }
 
-/// Returns the order of samples of a packed format; `None` for formats with planes.
+/// Returns the order of a pixel's samples if `format` is packed RGB or BGR. Returns `None` for any other format.
 pub(crate) fn packed_format(format: PixelFormat) -> Option<turbo::PackedFormat> {
     match format {
         PixelFormat::Rgb24 => Some(turbo::PackedFormat::Rgb),
@@ -88,7 +91,8 @@ pub(crate) fn packed_format(format: PixelFormat) -> Option<turbo::PackedFormat> 
     }
 }
 
-/// Returns the raw picture of a frame, after checking its size and length.
+/// Returns the raw picture in `frame`. Checks that the frame is raw, has an allowed size, and has the length that
+/// belongs to its size.
 pub(crate) fn checked_raw(frame: &Frame) -> Result<RawPicture<'_>, Error> {
     let Codec::Raw(format, range) = frame.format.codec else {
         return Err(Error::Codec { codec: frame.format.codec });
@@ -106,7 +110,7 @@ pub(crate) fn checked_raw(frame: &Frame) -> Result<RawPicture<'_>, Error> {
     Ok(RawPicture { data: &frame.data, format, range, width: width_px as usize, height: height_px as usize })
 }
 
-/// The codec, and the buffer that it writes to.
+/// A JPEG encoder (libjpeg-turbo or pure Rust), and the buffer into which it writes each image.
 #[derive(Debug)]
 struct JpegWriter {
     engine: Engine,
@@ -159,7 +163,8 @@ impl JpegWriter {
     }
 }
 
-/// Returns a copy of the image in `out`. Keeps the buffer for the next image, unless the buffer is far too large.
+/// Returns a copy of the image in the buffer `out`. The buffer is reused for the next image, but is freed if it is far
+/// larger than this image.
 fn copy_out(out: &mut Vec<u8>) -> Bytes {
     let image = Bytes::copy_from_slice(out);
     if is_oversized(out.capacity(), image.len()) {
@@ -168,8 +173,8 @@ fn copy_out(out: &mut Vec<u8>) -> Bytes {
     image
 }
 
-/// Makes `out` large enough for the worst case. Memory pages that no image reaches are never written, so they use no
-/// memory.
+/// Makes the buffer `out` large enough for the largest image that a picture of this size can become. The operating
+/// system provides memory only for the pages of the buffer that are written, so the excess costs nothing.
 fn reserve(
     library: &Library,
     out: &mut Vec<u8>,

@@ -1,12 +1,13 @@
 //! Transcodes pictures: raw pictures to JPEG, and JPEG images to smaller ones.
 //!
-//! A frame goes in, and a JPEG frame of the target size and quality comes out. [`Transcoder`] does this on the caller's
-//! thread. [`Pool`] does it on its own threads for all cameras, with one output queue ([`OutputQueue`]) per output
-//! channel that keeps frames in order and drops late frames. Pictures stay planes of luma and chroma all the way; only
-//! red-green-blue input passes through the codec's own conversion. libjpeg-turbo encodes and decodes if it is
-//! installed, otherwise a pure Rust codec does ([`Backend`]).
+//! A frame (one picture of a camera) goes in, and a JPEG frame of the target size and quality comes out. [`Transcoder`]
+//! does this on the caller's thread. [`Pool`] does it on its own threads for all cameras. Each output channel, which is
+//! one camera's pictures in one target format, has an output queue ([`OutputQueue`]) in the pool, which keeps frames in
+//! order and drops late frames. Pictures stay planes of luma and chroma all the way; only red-green-blue input passes
+//! through the codec's own conversion. libjpeg-turbo encodes and decodes if it is installed, otherwise a pure Rust
+//! codec does ([`Backend`]).
 //!
-//! Who watches, which renditions there are and when an output queue is needed do not belong here.
+//! Which clients watch, which sizes and qualities they want, and when an output queue is needed do not belong here.
 
 #![forbid(unsafe_code)]
 
@@ -34,5 +35,5 @@ pub use target_format::{DEFAULT_QUALITY, TargetFormat};
 pub use transcoder::Transcoder;
 pub use yuv::{Planar, Plane};
 
-/// The maximum size of a picture, in pixels: a little above 8K (7680x4320). Larger pictures are rejected.
+/// The maximum size of a picture in pixels, a little above 8K (7680x4320). Larger pictures are rejected.
 pub const MAX_PIXELS: usize = 40_000_000;

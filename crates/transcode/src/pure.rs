@@ -1,4 +1,5 @@
-//! The pure Rust codec, which is always available: `jpeg-encoder` and `zune-jpeg`, with planes as input and output.
+//! The JPEG codec in pure Rust, which is always available: the crates `jpeg-encoder` and `zune-jpeg`, with planes of
+//! luma and chroma as input and output.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -12,11 +13,11 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use crate::error::Error;
 use crate::yuv::Planar;
 
-/// The maximum number of scans in a progressive picture. Each scan costs a pass over all coefficients, and encoders
-/// write about ten scans.
+/// The maximum number of scans in a progressive JPEG image. Each scan costs the decoder a pass over all coefficients,
+/// and encoders write about ten scans.
 pub(crate) const MAX_SCANS: usize = 32;
 
-/// Encodes planes and appends the image to `out`.
+/// Encodes planes of luma and chroma as a JPEG image, and appends the image to `out`.
 pub(crate) fn encode_yuv(yuv: &Yuv<'_>, quality: u8, out: &mut Vec<u8>) -> Result<(), Error> {
     let side = |side: usize| u16::try_from(side).map_err(|_| too_large(yuv.width, yuv.height));
     let rows = Rows { yuv, width: side(yuv.width)?, height: side(yuv.height)? };
@@ -34,7 +35,8 @@ pub(crate) fn encode_yuv(yuv: &Yuv<'_>, quality: u8, out: &mut Vec<u8>) -> Resul
     encoder.encode_image(rows).map_err(|error| Error::pure(&error))
 }
 
-/// Encodes packed pixels (RGB, BGR or grey) as a JPEG image in 4:2:0, and appends the image to `out`.
+/// Encodes packed pixels (RGB, BGR or grey) as a JPEG image with 4:2:0 chroma subsampling, and appends the image to
+/// `out`.
 pub(crate) fn encode_pixels(
     pixels: &[u8],
     (width, height, format): (usize, usize, PackedFormat),
@@ -57,7 +59,7 @@ fn too_large(width: usize, height: usize) -> Error {
     Error::Turbo(framecast_turbojpeg::Error::Size { width_px: width, height_px: height })
 }
 
-/// Planes in the form that the encoder reads: row by row, with chroma as wide as luma.
+/// Passes planes to the crate `jpeg-encoder`, which asks for one row after another, with chroma as wide as luma.
 struct Rows<'a> {
     yuv: &'a Yuv<'a>,
     width: u16,
@@ -98,15 +100,16 @@ impl ImageBuffer for Rows<'_> {
 /// Which planes a decoder should return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DecodedPlanes {
-    /// All planes that the picture has.
+    /// All planes that the picture has: luma and chroma, or only luma if it is grey.
     All,
-    /// Only luma.
+    /// Only the luma plane.
     Luma,
 }
 
-/// Decodes at full size into 4:4:4 or grey. `size` and `components` come from the picture's header.
+/// Decodes the image `jpeg` at full size into planes, with 4:4:4 chroma subsampling or grey. The caller has read the
+/// image's size and its number of `components` from its header.
 ///
-/// A panic of the decoder is returned as an error about the picture.
+/// If the decoder panics, returns an error about the picture.
 pub(crate) fn decode(
     jpeg: &[u8],
     (width, height): (usize, usize),

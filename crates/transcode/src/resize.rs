@@ -1,7 +1,7 @@
-//! Resizes planes to 4:2:0 of another size, with `fast_image_resize`.
+//! Resizes planes of luma and chroma to a smaller size with 4:2:0 chroma subsampling, by the crate `fast_image_resize`.
 //!
-//! Pictures only become smaller here. The triangle filter is as wide as the scaling ratio, so that no line is lost
-//! between samples.
+//! Pictures only become smaller here. The filter averages all input samples that one output sample covers, so that thin
+//! lines do not disappear.
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x3};
@@ -11,8 +11,8 @@ use framecast_turbojpeg::{Subsampling, Yuv};
 use crate::buffer::{is_oversized, resize_buffer};
 use crate::yuv::Planar;
 
-/// Makes pictures smaller. Keeps its buffers from picture to picture, at up to four times the size that a picture
-/// needs.
+/// Makes pictures smaller. Reuses its buffers from picture to picture, and frees a buffer that is more than four times
+/// as large as the current picture needs.
 #[derive(Debug, Default)]
 pub(crate) struct Resizer {
     resizer: PlaneResizer,
@@ -21,7 +21,8 @@ pub(crate) struct Resizer {
 }
 
 impl Resizer {
-    /// Returns the picture resized to `width` by `height` pixels: 4:2:0, or grey if the input is grey.
+    /// Returns the picture `yuv`, resized to `width` by `height` pixels: with 4:2:0 chroma subsampling, or grey if the
+    /// input is grey.
     pub(crate) fn planes(&mut self, yuv: &Yuv<'_>, (width, height): (usize, usize)) -> &Planar {
         self.release_excess((yuv.width, yuv.height), (width, height), 1);
         let is_grey = yuv.subsampling == Subsampling::Grey;
@@ -45,7 +46,8 @@ impl Resizer {
         &self.out
     }
 
-    /// Resizes luma. Doubles the last column or row if the new width or height is odd.
+    /// Resizes the luma plane. If the new width or height is odd, repeats the last column or row, so that both become
+    /// even.
     fn luma(&mut self, yuv: &Yuv<'_>, (width, height): (usize, usize)) {
         let source = framecast_turbojpeg::plane_size(yuv.subsampling, 0, yuv.width, yuv.height);
         let crop = (yuv.width as f64, yuv.height as f64);
@@ -65,7 +67,8 @@ impl Resizer {
         }
     }
 
-    /// Resizes packed pixels of three bytes each.
+    /// Resizes a picture of packed pixels of three bytes each from the size `from` to the size `to` (width and height),
+    /// and returns it.
     pub(crate) fn pixels(&mut self, pixels: &[u8], from: (usize, usize), to: (usize, usize)) -> &[u8] {
         self.release_excess(from, to, 3);
         resize_buffer(&mut self.packed, to.0 * to.1 * 3);
@@ -74,8 +77,9 @@ impl Resizer {
         &self.packed
     }
 
-    /// Frees buffers that a far larger picture needed. Between its two passes, the resizer keeps samples as wide as one
-    /// picture and as high as the other.
+    /// Frees buffers that are far too large for resizing from `from` to `to` (width and height), at `bytes` bytes per
+    /// sample or pixel. The library `fast_image_resize` works in two passes, one for each direction. In between, it
+    /// buffers a picture that has the new size in one direction and the old size in the other.
     fn release_excess(&mut self, from: (usize, usize), to: (usize, usize), bytes: usize) {
         let between = (from.0 * to.1).max(to.0 * from.1) * bytes;
         if is_oversized(self.resizer.size_of_internal_buffers(), between) {
@@ -86,14 +90,15 @@ impl Resizer {
         }
     }
 
-    /// Returns the bytes of memory that the resizer holds.
+    /// Returns how much memory the resizer holds, in bytes.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.resizer.size_of_internal_buffers() + self.out.capacity() + self.packed.capacity()
     }
 }
 
-/// Shrinks `from` (samples, and their columns and rows), of which `crop` columns and rows are visible, into `to`.
+/// Shrinks the plane `from` into the plane `to`. Each plane is given as its samples and its number of columns and rows.
+/// Only the first `crop` columns and rows of `from` belong to the picture; the rest is padding.
 fn resize_plane<P: PixelTrait>(
     resizer: &mut PlaneResizer,
     (from, from_size): (&[u8], (usize, usize)),

@@ -1,31 +1,31 @@
-//! The loops over samples, which deinterleave, average, or widen the range.
+//! The loops over the samples of a picture, which separate interleaved samples, average them, or widen their range.
 //!
-//! The loops are plain loops over pairs of bytes, which the compiler turns into vector instructions. `pulp` also
-//! compiles the callers of the loops for AVX2 and selects that version if the processor supports it. A caller is a type
-//! whose `call` is always inlined. A closure would not do, because the compiler might compile it separately, for the
-//! baseline processor. What a plane is does not belong here.
+//! The loops are plain loops over pairs of bytes, which the compiler turns into vector instructions. The crate `pulp`
+//! also compiles the callers of the loops for AVX2 and selects that version if the processor supports it. A caller is a
+//! type whose method `call` is always inlined. A closure would not do, because the compiler might compile it
+//! separately, without AVX2. What a plane is does not belong here.
 
 pub(crate) use pulp::NullaryFnOnce as VectorLoop;
 
-/// Runs `work`, compiled for the widest vectors that this processor has.
+/// Runs `work`, compiled for the widest vectors that this processor supports, and returns the result.
 #[inline]
 pub(crate) fn vectorized<W: VectorLoop>(work: W) -> W::Output {
     pulp::Arch::new().dispatch(work)
 }
 
-/// How a sample is converted.
+/// How a sample (one byte of luma or chroma) is converted to full range.
 pub(crate) trait SampleMap {
-    /// Returns the sample in full range.
+    /// Returns `sample`, converted to full range.
     fn map(sample: u8) -> u8;
 }
 
-/// Keeps samples, which are in full range already.
+/// Returns samples unchanged, because they are in full range already.
 pub(crate) struct Identity;
 
-/// Widens luma of limited range: 16 to 235 become 0 to 255.
+/// Widens luma of limited range to full range: 16 to 235 become 0 to 255.
 pub(crate) struct WidenLuma;
 
-/// Widens chroma of limited range: 16 to 240 become 1 to 255, 128 stays.
+/// Widens chroma of limited range to full range: 16 to 240 become 1 to 255, and 128 stays.
 pub(crate) struct WidenChroma;
 
 impl SampleMap for Identity {
@@ -36,9 +36,9 @@ impl SampleMap for Identity {
 }
 
 impl SampleMap for WidenLuma {
-    /// Returns `(y - 16) * 255 / 219` within 0 to 255. The factor is approximated by 298 / 256, the finest factor that
-    /// fits 16 bits. So each sample needs one product of 16-bit lanes, where an exact factor would need 32 bits. Half
-    /// of the largest error of the approximation is added before rounding.
+    /// Returns `(y - 16) * 255 / 219`, limited to 0 to 255. The factor is approximated by 298 / 256, the finest factor
+    /// that fits 16 bits. So each sample needs one product of 16-bit lanes, where an exact factor would need 32 bits.
+    /// Half of the largest error of the approximation is added before rounding.
     #[inline(always)]
     fn map(sample: u8) -> u8 {
         let above = u16::from(sample.clamp(16, 235) - 16);
@@ -47,9 +47,10 @@ impl SampleMap for WidenLuma {
 }
 
 impl SampleMap for WidenChroma {
-    /// Returns `(c - 128) * 255 / 224 + 128` within 0 to 255. The factor is approximated by 291 / 256. The sample is
-    /// counted from 16 to stay positive. Three values are added: half of the largest error of the approximation, half a
-    /// step because the lower end is half a step above zero, and half a step for rounding.
+    /// Returns `(c - 128) * 255 / 224 + 128`, limited to 0 to 255. The factor is approximated by 291 / 256. The
+    /// calculation subtracts 16 in place of 128, so that it stays positive. Three values are added: half of the largest
+    /// error of the approximation, half a step because the lower end is half a step above zero, and half a step for
+    /// rounding.
     #[inline(always)]
     fn map(sample: u8) -> u8 {
         let above = u16::from(sample.clamp(16, 240) - 16);
@@ -57,7 +58,7 @@ impl SampleMap for WidenChroma {
     }
 }
 
-/// Converts each sample.
+/// Converts each sample of the input, and writes it to the output.
 #[inline(always)]
 pub(crate) fn all<M: SampleMap>(from: &[u8], to: &mut [u8]) {
     for (to, from) in to.iter_mut().zip(from) {
@@ -65,7 +66,7 @@ pub(crate) fn all<M: SampleMap>(from: &[u8], to: &mut [u8]) {
     }
 }
 
-/// Converts the first sample of each pair.
+/// Converts the first sample of each pair of input samples, and writes it to the output.
 #[inline(always)]
 pub(crate) fn firsts<M: SampleMap>(pairs: &[u8], out: &mut [u8]) {
     for (sample, pair) in out.iter_mut().zip(pairs.as_chunks::<2>().0) {
@@ -73,7 +74,7 @@ pub(crate) fn firsts<M: SampleMap>(pairs: &[u8], out: &mut [u8]) {
     }
 }
 
-/// Converts the second sample of each pair.
+/// Converts the second sample of each pair of input samples, and writes it to the output.
 #[inline(always)]
 pub(crate) fn seconds<M: SampleMap>(pairs: &[u8], out: &mut [u8]) {
     for (sample, pair) in out.iter_mut().zip(pairs.as_chunks::<2>().0) {
@@ -81,7 +82,8 @@ pub(crate) fn seconds<M: SampleMap>(pairs: &[u8], out: &mut [u8]) {
     }
 }
 
-/// Writes the mean of the first samples of each pair in two rows, rounded up.
+/// Takes two rows of sample pairs, and writes the mean of the first samples of the pairs at the same place in both
+/// rows, rounded up.
 #[inline(always)]
 pub(crate) fn mean_firsts(above: &[u8], below: &[u8], out: &mut [u8]) {
     let rows = above.as_chunks::<2>().0.iter().zip(below.as_chunks::<2>().0);
@@ -90,7 +92,8 @@ pub(crate) fn mean_firsts(above: &[u8], below: &[u8], out: &mut [u8]) {
     }
 }
 
-/// Writes the mean of the second samples of each pair in two rows, rounded up.
+/// Takes two rows of sample pairs, and writes the mean of the second samples of the pairs at the same place in both
+/// rows, rounded up.
 #[inline(always)]
 pub(crate) fn mean_seconds(above: &[u8], below: &[u8], out: &mut [u8]) {
     let rows = above.as_chunks::<2>().0.iter().zip(below.as_chunks::<2>().0);

@@ -1,22 +1,23 @@
-//! The target of a transcoding: size and quality of the JPEG frames.
+//! The size and quality that JPEG frames have after transcoding.
 
 use framecast_media::{Codec, Format};
 
-/// The default JPEG quality, from 1 to 100.
+/// The JPEG quality, from 1 to 100, if none was chosen.
 pub const DEFAULT_QUALITY: u8 = 80;
 
-/// The size and quality of the resulting JPEG frames. The default keeps pictures as they are: JPEG frames pass
-/// unchanged, and raw frames are encoded at their own size with [`DEFAULT_QUALITY`].
+/// The size and quality that JPEG frames have after transcoding. The default keeps pictures as they are: JPEG frames
+/// pass unchanged, and raw frames are encoded at their own size with [`DEFAULT_QUALITY`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TargetFormat {
-    /// The maximum width in pixels; `None` for any.
+    /// The maximum width in pixels; `None` for no limit.
     pub width_px: Option<u32>,
-    /// The maximum height in pixels; `None` for any.
+    /// The maximum height in pixels; `None` for no limit.
     pub height_px: Option<u32>,
-    /// The JPEG quality, 1 to 100; other values are clamped. `None` leaves JPEG frames of the right size unchanged.
+    /// The JPEG quality, 1 to 100; other values are clamped. `None` leaves a JPEG frame unchanged if it is within the
+    /// maximum width and height.
     pub quality: Option<u8>,
-    /// The quality for frames that must be encoded although `quality` is `None`: raw frames, and JPEG frames of another
-    /// size.
+    /// The JPEG quality, 1 to 100, of frames that must be encoded although `quality` is `None`: raw frames, and JPEG
+    /// frames that must become smaller.
     pub default_quality: u8,
 }
 
@@ -27,8 +28,9 @@ impl Default for TargetFormat {
 }
 
 impl TargetFormat {
-    /// Returns the size for a picture of `width_px` by `height_px` pixels. The size is within both maxima, keeps the
-    /// aspect ratio and is never enlarged. No side becomes zero.
+    /// Returns the width and height that a picture of `width_px` by `height_px` pixels gets. They are within the
+    /// maximum width and height, keep the aspect ratio, and are never larger than the picture's own. Neither becomes
+    /// zero.
     pub fn fit(&self, width_px: u32, height_px: u32) -> (u32, u32) {
         let (width, height) = (u64::from(width_px), u64::from(height_px));
         let narrow = |limit: &u32| u64::from(*limit) < width;
@@ -45,19 +47,20 @@ impl TargetFormat {
         (width.max(1) as u32, height.max(1) as u32)
     }
 
-    /// Returns whether frames of `format` already match the target, so that they are returned unchanged.
+    /// Returns whether frames of `format` need no transcoding: they are JPEG, within the maximum size, and no quality
+    /// is required.
     pub fn accepts(&self, format: &Format) -> bool {
         let size = (format.width_px, format.height_px);
         format.codec == Codec::Jpeg && self.quality.is_none() && self.fit(size.0, size.1) == size
     }
 
-    /// Returns the quality to encode at, 1 to 100.
+    /// Returns the JPEG quality to encode with, 1 to 100.
     pub(crate) fn quality(&self) -> u8 {
         self.quality.unwrap_or(self.default_quality).clamp(1, 100)
     }
 }
 
-/// Returns `side * limit / of`, rounded to the nearest integer.
+/// Returns `side * limit / of`, rounded to the nearest whole number.
 fn rounded(side: u64, limit: u32, of: u64) -> u64 {
     (side * u64::from(limit) + of / 2) / of
 }

@@ -15,8 +15,8 @@ use crate::target_format::TargetFormat;
 use crate::yuv::Planar;
 
 /// Transcodes frames to JPEG frames of a target size and quality. Use one transcoder for each thread: a transcoder
-/// keeps its buffers, about ten bytes per pixel. It frees a buffer that is more than four times as large as the current
-/// picture needs.
+/// reuses its buffers, about ten bytes per pixel, for the next picture. It frees a buffer that is more than four times
+/// as large as the current picture needs.
 #[derive(Debug)]
 pub struct Transcoder {
     decoder: Decoder,
@@ -26,7 +26,7 @@ pub struct Transcoder {
 }
 
 impl Transcoder {
-    /// Creates a transcoder that uses `backend`.
+    /// Creates a transcoder that uses the codec `backend`.
     ///
     /// # Errors
     ///
@@ -36,13 +36,13 @@ impl Transcoder {
         Ok(Self { decoder, encoder, resizer: Resizer::default(), scratch: Planar::default() })
     }
 
-    /// Returns the frame as JPEG of the target size and quality, with the same media time and capture time. Blocks
-    /// while it encodes and decodes. A JPEG frame that already matches the target is returned unchanged, with shared
-    /// bytes.
+    /// Returns `frame` as a JPEG frame of the target size and quality, with unchanged media time and capture time.
+    /// Blocks while it decodes and encodes. A JPEG frame that needs no transcoding is returned unchanged, without a
+    /// copy of its data.
     ///
     /// # Errors
     ///
-    /// [`Error`] for a picture that cannot be decoded; the next picture is not affected.
+    /// [`Error`] for a picture that cannot be decoded or encoded; the next picture is not affected.
     pub fn transcode(&mut self, frame: &Frame, target_format: &TargetFormat) -> Result<Frame, Error> {
         match frame.format.codec {
             Codec::Jpeg => self.jpeg(frame, target_format),
@@ -88,7 +88,7 @@ impl Transcoder {
     }
 }
 
-/// Creates the JPEG frame that replaces `frame`: with the image `data` and the same times.
+/// Returns a JPEG frame with the image `data`, and with the media time and capture time of `frame`.
 fn jpeg_frame_of(frame: &Frame, data: Bytes, (width, height): (usize, usize)) -> Frame {
     // Both values are sides of a picture, which fit 16 bits.
     let format = Format { codec: Codec::Jpeg, width_px: width as u32, height_px: height as u32 };

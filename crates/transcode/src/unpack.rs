@@ -1,7 +1,8 @@
-//! Converts a raw picture to planes of 4:2:0 in full range.
+//! Converts a raw picture to planes of luma and chroma in full range, with 4:2:0 chroma subsampling.
 //!
-//! Planes that need no change are used in place. Planes to deinterleave, widen or pad are written to the scratch
-//! buffer, one pair of rows at a time, so that the rows stay in the fastest cache for all steps.
+//! Planes that need no change are used where they are in the raw picture. Planes whose samples must be separated,
+//! widened to full range or padded are written to the scratch buffer, one pair of rows at a time, so that the rows stay
+//! in the fastest cache for all steps.
 
 use framecast_media::codec::raw::{ColorRange, PixelFormat};
 use framecast_turbojpeg::{Plane, Subsampling, Yuv};
@@ -12,7 +13,7 @@ use crate::samples::{
 };
 use crate::yuv::Planar;
 
-/// A raw picture whose length was checked; no side is zero.
+/// A raw picture whose data has the length that belongs to its size. Neither the width nor the height is zero.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RawPicture<'a> {
     pub(crate) data: &'a [u8],
@@ -23,7 +24,8 @@ pub(crate) struct RawPicture<'a> {
 }
 
 impl RawPicture<'_> {
-    /// Runs `encode` on the picture's planes. Returns `None` for packed RGB, which has no planes.
+    /// Runs `encode` on the picture's planes of luma and chroma, and returns the result. Writes planes that must be
+    /// converted to `scratch`. Returns `None` for packed RGB, which has no such planes.
     pub(crate) fn with_yuv<T>(&self, scratch: &mut Planar, encode: impl FnOnce(&Yuv<'_>) -> T) -> Option<T> {
         match self.format {
             PixelFormat::Yuyv => self.packed(scratch, PackedOrder::LumaFirst),
@@ -38,7 +40,8 @@ impl RawPicture<'_> {
         Some(scratch.with_yuv(encode))
     }
 
-    /// Returns whether the luma plane of 4:2:0 can be used in place, because nothing needs to be widened or padded.
+    /// Returns whether the luma plane can be used where it is in the raw picture: it has full range already, and needs
+    /// no padding because width and height are even.
     fn is_luma_usable(&self) -> bool {
         self.range == ColorRange::Full && self.width.is_multiple_of(2) && self.height.is_multiple_of(2)
     }
@@ -47,7 +50,7 @@ impl RawPicture<'_> {
         (self.width.div_ceil(2), self.height.div_ceil(2))
     }
 
-    /// Converts YUYV and UYVY: all three planes are written to the scratch buffer.
+    /// Converts a YUYV or UYVY picture. All three planes are written to the scratch buffer.
     fn packed(&self, scratch: &mut Planar, order: PackedOrder) {
         scratch.reshape(self.width, self.height, Subsampling::S420);
         let mut chroma_row = vec![0; self.chroma_size().0 * 2];
@@ -55,7 +58,8 @@ impl RawPicture<'_> {
         vectorized(UnpackPacked { raw: self, order, planes, chroma_row: &mut chroma_row });
     }
 
-    /// Converts NV12 and NV21: luma is used in place if possible, and chroma is deinterleaved.
+    /// Converts an NV12 or NV21 picture, and runs `encode` on the planes. Luma is used where it is in the raw picture
+    /// if possible, and chroma is separated into two planes.
     fn semiplanar<T>(
         &self,
         scratch: &mut Planar,
@@ -70,7 +74,8 @@ impl RawPicture<'_> {
         self.with_luma(luma, scratch, encode)
     }
 
-    /// Converts I420 and YV12: all planes are used in place if possible.
+    /// Converts an I420 or YV12 picture, and runs `encode` on the planes. All planes are used where they are in the raw
+    /// picture if possible.
     fn planar<T>(&self, scratch: &mut Planar, order: [usize; 2], encode: impl FnOnce(&Yuv<'_>) -> T) -> T {
         let (luma, chroma) = self.data.split_at(self.width * self.height);
         let (half_width, half_height) = self.chroma_size();
@@ -88,7 +93,8 @@ impl RawPicture<'_> {
         self.with_luma(luma, scratch, encode)
     }
 
-    /// Runs `encode` on the chroma planes of the scratch buffer, with luma used in place, or padded and widened.
+    /// Runs `encode` on the plane `luma` and the chroma planes in `scratch`. If `luma` needs to be padded or widened to
+    /// full range, first writes it to `scratch`.
     fn with_luma<T>(&self, luma: &[u8], scratch: &mut Planar, encode: impl FnOnce(&Yuv<'_>) -> T) -> T {
         if !self.is_luma_usable() {
             self.pad(luma, scratch);
@@ -100,7 +106,8 @@ impl RawPicture<'_> {
         })
     }
 
-    /// Copies luma into the scratch buffer in full range. Doubles the last column or row if the width or height is odd.
+    /// Copies the plane `luma` to the scratch buffer in full range. If the width or height is odd, repeats the last
+    /// column or row, so that both become even.
     fn pad(&self, luma: &[u8], scratch: &mut Planar) {
         let stride = scratch.plane_size(0).0;
         let out = &mut scratch.planes_mut()[0];
@@ -132,19 +139,20 @@ impl RawPicture<'_> {
     }
 }
 
-/// Which sample comes first in a pair of a packed picture.
+/// Whether luma or chroma comes first in each pair of bytes of a YUYV or UYVY picture.
 #[derive(Debug, Clone, Copy)]
 enum PackedOrder {
     LumaFirst,
     ChromaFirst,
 }
 
-/// Splits packed pairs of luma and chroma into planes of 4:2:0. Works on two rows at a time, and averages their chroma.
+/// Splits a YUYV or UYVY picture, whose bytes alternate between luma and chroma, into planes with 4:2:0 chroma
+/// subsampling. Works on two rows at a time, and averages the chroma of both.
 struct UnpackPacked<'a> {
     raw: &'a RawPicture<'a>,
     order: PackedOrder,
     planes: &'a mut [Vec<u8>; 3],
-    /// A row of interleaved Cb and Cr.
+    /// A buffer for one row of chroma, in which Cb and Cr alternate.
     chroma_row: &'a mut [u8],
 }
 
@@ -190,7 +198,7 @@ impl UnpackPacked<'_> {
     }
 }
 
-/// Splits interleaved chroma into two planes.
+/// Splits chroma, in which Cb and Cr alternate, into two planes.
 struct DeinterleaveChroma<'a> {
     pairs: &'a [u8],
     half: usize,
@@ -223,7 +231,7 @@ impl DeinterleaveChroma<'_> {
     }
 }
 
-/// Copies a chroma plane to another plane in full range.
+/// Copies a chroma plane into another, and converts the samples to full range.
 struct CopyChroma<'a> {
     range: ColorRange,
     from: &'a [u8],
@@ -242,8 +250,8 @@ impl VectorLoop for CopyChroma<'_> {
     }
 }
 
-/// Copies a luma plane to another plane in full range. If the other plane's rows are one column longer, doubles the
-/// last column.
+/// Copies a luma plane into another, and converts the samples to full range. If the rows of the second plane are one
+/// column longer, repeats the last column.
 struct PadLuma<'a> {
     range: ColorRange,
     luma: &'a [u8],
@@ -270,7 +278,8 @@ impl VectorLoop for PadLuma<'_> {
     }
 }
 
-/// Returns the chroma planes in the order in which the picture has them. In `order`, 1 is Cb and 2 is Cr.
+/// Returns the first and the second chroma plane, in the order in which the raw picture contains them. In `order`, 1
+/// stands for Cb and 2 for Cr.
 fn chroma_planes(planes: &mut [Vec<u8>; 3], order: [usize; 2]) -> (&mut [u8], &mut [u8]) {
     let [_, cb, cr] = planes;
     if order == [1, 2] { (cb, cr) } else { (cr, cb) }

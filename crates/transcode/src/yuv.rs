@@ -1,4 +1,4 @@
-//! Planes of luma and chroma in full range: the form of pictures between decoding, scaling and encoding.
+//! Pictures as planes of luma and chroma in full range: their form between decoding, scaling and encoding.
 
 use framecast_turbojpeg::{Subsampling, Yuv, plane_size};
 
@@ -6,11 +6,11 @@ pub use framecast_turbojpeg::Plane;
 
 use crate::buffer::is_oversized;
 
-/// A planar picture that owns its samples. It keeps its memory from picture to picture, up to four times what the last
-/// picture needs.
+/// A picture that owns its samples, as separate planes of luma and chroma. Its memory is reused for the next picture,
+/// but is freed if it is more than four times what that picture needs.
 ///
-/// Rows have no gaps between them. The luma plane is padded to whole chroma samples, so 4:2:0 of 5x3 pixels has 6x4
-/// samples of luma.
+/// Rows have no gaps between them. The luma plane is padded to whole chroma samples, so a picture of 5x3 pixels in
+/// 4:2:0 has 6x4 samples of luma.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planar {
     planes: [Vec<u8>; 3],
@@ -26,34 +26,35 @@ impl Default for Planar {
 }
 
 impl Planar {
-    /// Returns the width in pixels, without padding.
+    /// Returns the picture's width in pixels, without the padding of the planes.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Returns the height in pixels, without padding.
+    /// Returns the picture's height in pixels, without the padding of the planes.
     pub fn height(&self) -> usize {
         self.height
     }
 
-    /// Returns the resolution of the chroma planes.
+    /// Returns the chroma subsampling: by how much the chroma planes are smaller than the luma plane.
     pub fn subsampling(&self) -> Subsampling {
         self.subsampling
     }
 
-    /// Returns the planes Y, Cb and Cr; only Y for a grey picture.
+    /// Returns the picture's planes in the order Y, Cb, Cr; only Y for a grey picture.
     pub fn planes(&self) -> impl Iterator<Item = Plane<'_>> {
         let used = self.planes.iter().take(self.subsampling.planes()).enumerate();
         used.map(|(component, data)| Plane { data, stride: self.plane_size(component).0 })
     }
 
-    /// Returns the columns and rows of plane `component`, including padding. Component 0 is Y.
+    /// Returns the number of columns and rows of the plane `component`, including padding. The components are 0 for Y,
+    /// 1 for Cb and 2 for Cr.
     pub fn plane_size(&self, component: usize) -> (usize, usize) {
         plane_size(self.subsampling, component, self.width, self.height)
     }
 
-    /// Changes the size and subsampling. The samples keep old content without meaning. Frees the memory if the planes
-    /// hold far too much.
+    /// Sets the picture's size and chroma subsampling. The samples have arbitrary content afterwards. Frees memory
+    /// first if the planes have far more than the new size needs.
     pub(crate) fn reshape(&mut self, width: usize, height: usize, subsampling: Subsampling) {
         (self.width, self.height, self.subsampling) = (width, height, subsampling);
         let need = [0, 1, 2].map(|component| {
@@ -69,17 +70,17 @@ impl Planar {
         }
     }
 
-    /// Returns the bytes of memory that the picture holds.
+    /// Returns how much memory the picture holds, in bytes.
     pub(crate) fn capacity(&self) -> usize {
         self.planes.iter().map(Vec::capacity).sum()
     }
 
-    /// Returns all three planes; a grey picture's chroma planes are empty.
+    /// Returns the samples of the planes Y, Cb and Cr for writing. The chroma planes of a grey picture are empty.
     pub(crate) fn planes_mut(&mut self) -> &mut [Vec<u8>; 3] {
         &mut self.planes
     }
 
-    /// Runs `encode` on the picture in the form that the codecs accept.
+    /// Runs `encode` on the picture, in the form in which the codecs accept planes, and returns the result.
     pub(crate) fn with_yuv<T>(&self, encode: impl FnOnce(&Yuv<'_>) -> T) -> T {
         let none = Plane { data: &[], stride: 0 };
         let mut planes = [none; 3];

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::library::{Handle, Library, NO_REALLOC};
 use crate::plane::{PackedFormat, Plane, Subsampling, Yuv, checked_plane, checked_size};
 
-/// A handle that compresses pictures, for one thread at a time. The handle keeps its working memory from picture to
+/// A handle that compresses pictures, for one thread at a time. The handle keeps its working memory for the next
 /// picture.
 #[derive(Debug)]
 pub struct Compressor {
@@ -33,8 +33,8 @@ impl Compressor {
         }
     }
 
-    /// Compresses planes of full range at `quality` 1 to 100, and writes the image to the start of `out`. Returns the
-    /// length of the image in bytes.
+    /// Compresses planes of full range (samples from 0 to 255) at `quality` 1 to 100, and writes the JPEG image to the
+    /// start of `out`. Returns the length of the image in bytes.
     ///
     /// `out` must have at least [`Library::max_jpeg_bytes`] bytes.
     ///
@@ -102,8 +102,8 @@ impl Compressor {
         self.finish(status, &output, out.len())
     }
 
-    /// Returns `out` as an output buffer, or an error if `out` is smaller than the worst case. The library itself does
-    /// not check the length of the buffer.
+    /// Returns `out` as an output buffer, or an error if `out` is smaller than a JPEG image of this size can become.
+    /// The library itself does not check the length of the buffer.
     fn checked_buffer(
         &self,
         width: usize,
@@ -137,7 +137,7 @@ impl Drop for Compressor {
     }
 }
 
-/// The output buffer and its length. The library sets the length to that of the image.
+/// The output buffer and its length in bytes. After compression, the library replaces the length by that of the image.
 struct OutputBuffer {
     start: *mut u8,
     len: c_ulong,

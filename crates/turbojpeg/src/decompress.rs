@@ -9,7 +9,7 @@ use crate::plane::{
     PackedFormat, PlaneMut, Scale, Subsampling, Yuv, checked_plane, checked_size, plane_size,
 };
 
-/// The type of the samples of a JPEG image. Each variant has its number in the library (`TJCS`).
+/// What the samples of a JPEG image stand for. Each variant has its number in the library (`TJCS`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColorSpace {
     /// Red, green and blue, not converted to luma and colour differences.
@@ -31,21 +31,21 @@ pub struct Header {
     pub width: usize,
     /// Height in pixels, 1 to [`MAX_SIDE_PX`](crate::MAX_SIDE_PX).
     pub height: usize,
-    /// The resolution of the colour planes.
+    /// How much coarser the colour planes are than the luma plane.
     pub subsampling: Subsampling,
-    /// The type of the samples.
+    /// What the samples stand for.
     pub color_space: ColorSpace,
 }
 
 impl Header {
-    /// Returns the columns and rows of plane `component` (0 is Y) when the image is decoded at `scale`.
+    /// Returns the number of columns and of rows of plane `component` (0 is Y) when the image is decoded at `scale`.
     pub fn plane_size(&self, component: usize, scale: Scale) -> (usize, usize) {
         plane_size(self.subsampling, component, scale.apply(self.width), scale.apply(self.height))
     }
 
-    /// Returns whether [`Decompressor::planes`] can decode at `scale`. Full size and one half always work. Another
-    /// scale fails only if two conditions are met: the scaled width is not a multiple of the colour planes' horizontal
-    /// factor, and the last block ends with the picture.
+    /// Returns whether [`Decompressor::planes`] can decode this image at `scale`. Full size and one half always work.
+    /// Another scale fails only if the luma plane, padded to whole colour samples, needs a column that the image's last
+    /// block does not have.
     ///
     /// In that case, the library (2.1) would copy a column of padding that it did not write.
     pub fn is_planar_at(&self, scale: Scale) -> bool {
@@ -115,7 +115,7 @@ impl Decompressor {
     /// Decodes `jpeg` at `scale` into planes of the size [`Header::plane_size`], without colour conversion. The content
     /// of the luma plane beyond the picture's own columns and rows is unspecified.
     ///
-    /// Returns the library's warning if the image is damaged; the planes then contain what could be decoded.
+    /// If the image is damaged, returns the library's warning; the planes then contain what could be decoded.
     ///
     /// # Errors
     ///
@@ -163,7 +163,7 @@ impl Decompressor {
         self.finish(status)
     }
 
-    /// Decodes `jpeg` at `scale` to packed pixels. [`PackedFormat::Grey`] leaves the colour planes undecoded.
+    /// Decodes `jpeg` at `scale` to packed pixels. For [`PackedFormat::Grey`], only the luma plane is decoded.
     ///
     /// # Errors
     ///
@@ -197,7 +197,7 @@ impl Decompressor {
         self.finish(status)
     }
 
-    /// Converts planes of full range to packed pixels. Decompresses nothing.
+    /// Converts planes of full range (samples from 0 to 255) to packed pixels. Decompresses nothing.
     ///
     /// # Errors
     ///
@@ -251,8 +251,8 @@ impl ColorSpace {
     }
 }
 
-/// Returns the start and the length of an image in the library's types. On systems with a 32-bit `long`, the length of
-/// a longer image is cut.
+/// Returns the start and the length of a JPEG image in the library's types. On systems with a 32-bit `long`, a length
+/// that does not fit is replaced by the largest one that does.
 fn as_c_input(jpeg: &[u8]) -> (*const u8, c_ulong) {
     (jpeg.as_ptr(), c_ulong::try_from(jpeg.len()).unwrap_or(c_ulong::MAX))
 }

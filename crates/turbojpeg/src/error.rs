@@ -1,6 +1,6 @@
 //! Errors of loading the library, and of encoding and decoding pictures.
 
-/// Why libjpeg-turbo cannot be used on this system.
+/// The reason why libjpeg-turbo cannot be used on this system.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
@@ -18,17 +18,17 @@ pub enum LoadError {
         /// The missing function or feature.
         symbol: &'static str,
     },
-    /// The library has all functions, but failed a probe and so is older than 2.1.
+    /// The library has all functions, but its behaviour with a test picture shows that it is older than 2.1.
     #[error("{name} {fault}; install libjpeg-turbo 2.1 or later")]
     TooOld {
         /// The name under which the library was loaded.
         name: &'static str,
-        /// What the probe found, as text to follow the library's name.
+        /// What the test picture showed, as text to follow the library's name.
         fault: &'static str,
     },
 }
 
-/// Why a picture was not encoded or decoded. Nothing was read or written out of bounds.
+/// The reason why a picture was not encoded or decoded. Nothing was read or written out of bounds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -49,9 +49,9 @@ pub enum Error {
     /// The number of planes does not match the subsampling.
     #[error("the picture has {got} planes instead of {want}")]
     Planes {
-        /// The number of planes given.
+        /// The number of planes that the caller passed.
         got: usize,
-        /// The number of planes needed.
+        /// The number of planes that the subsampling needs.
         want: usize,
     },
     /// A plane or a buffer of pixels is too small for its picture, or its stride is shorter than a row.
@@ -71,19 +71,19 @@ pub enum Error {
         /// The number of bytes needed in each row.
         row_bytes: usize,
     },
-    /// The buffer for the JPEG image is smaller than the worst case.
+    /// The buffer for the JPEG image is smaller than an image of this size can become.
     #[error("the buffer has {got} bytes, but the JPEG image may need {want}")]
     Output {
         /// The length of the buffer, in bytes.
         got: usize,
-        /// The length needed in the worst case, in bytes.
+        /// The length that the buffer needs for the longest possible image, in bytes.
         want: usize,
     },
-    /// The scale is not possible for planes: the luma rows would end within a colour sample that no block of the
-    /// picture contains.
-    #[error("cannot scale {width_px} columns by {eighths}/8 as planes")]
+    /// The picture cannot be decoded to planes at this scale: the luma plane, padded to whole colour samples, needs a
+    /// column that no block of the picture contains.
+    #[error("a picture of {width_px} columns cannot be scaled by {eighths}/8 into planes")]
     Scale {
-        /// The width of the picture in pixels.
+        /// The width of the unscaled picture in pixels.
         width_px: usize,
         /// The requested scale, in eighths.
         eighths: u8,

@@ -1,11 +1,11 @@
 //! Safe bindings to libjpeg-turbo, loaded at run time: planes and pixels to JPEG and back.
 //!
-//! [`Library::get`] loads `libturbojpeg.so.0` once. [`Compressor`] and [`Decompressor`] are its handles, one per
-//! thread. Before each call, this crate checks every plane's rows, stride and length against what the library will
+//! [`Library::get`] loads `libturbojpeg.so.0` once. [`Compressor`] and [`Decompressor`] are handles of the library, one
+//! per thread. Before each call, this crate checks every plane's rows, stride and length against what the library will
 //! access, so no argument can make the library read or write elsewhere. The bindings use the interface of version 2,
 //! which version 3 still exports. A library older than 2.1 is rejected.
 //!
-//! What a picture is, which size it should have and who wants it do not belong here.
+//! What a picture shows, which size it should have and who wants it do not concern this crate.
 
 #![expect(unsafe_code, reason = "a leaf crate: it makes a C library safe")]
 

@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use crate::error::{Error, LoadError};
 
-/// The file names of the library with the stable interface, for macOS and for Linux and the BSDs. The BSDs and Homebrew
-/// also install a name without a number.
+/// The file names under which the library is looked for: on macOS, and on Linux and the BSDs. The BSDs and Homebrew
+/// also install a name without a version number.
 const NAMES: &[&str] = if cfg!(target_vendor = "apple") {
     &[
         "libturbojpeg.0.dylib",
@@ -29,7 +29,7 @@ pub(crate) struct ScalingFactor {
     denom: c_int,
 }
 
-/// The severity of an error after which there still is a picture (`TJERR_WARNING`).
+/// The severity of an error after which the library has still delivered a picture (`TJERR_WARNING`).
 pub(crate) const WARNING: c_int = 0;
 /// The flag to write only into the caller's buffer, which is large enough for the worst case (`TJFLAG_NOREALLOC`).
 pub(crate) const NO_REALLOC: c_int = 1024;
@@ -75,7 +75,7 @@ impl Library {
         self.name
     }
 
-    /// Returns the worst-case size in bytes of a JPEG image of `width` by `height` pixels. A
+    /// Returns the largest size in bytes that a JPEG image of `width` by `height` pixels can have. A
     /// [`Compressor`](crate::Compressor) needs a buffer of this size.
     ///
     /// # Errors

@@ -45,10 +45,10 @@ impl Subsampling {
     }
 }
 
-/// Returns the columns and rows of plane `component` (0 is Y) of a picture of `width` by `height` pixels.
+/// Returns the number of columns and of rows of plane `component` (0 is Y) in a picture of `width` by `height` pixels.
 ///
-/// The luma plane of a subsampled picture is padded to whole colour samples: 4:2:0 of 5x3 pixels has 6x4 samples of
-/// luma.
+/// The luma plane of a subsampled picture is padded to whole colour samples: a 4:2:0 picture of 5x3 pixels has 6x4 luma
+/// samples.
 pub const fn plane_size(
     subsampling: Subsampling,
     component: usize,
@@ -78,7 +78,7 @@ impl PackedFormat {
     }
 }
 
-/// A scale of M/8, by which a JPEG image is scaled down during decoding.
+/// A scale of M/8 with M from 1 to 8, by which a JPEG image is scaled down during decoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Scale(u8);
 
@@ -102,7 +102,7 @@ impl Scale {
     }
 }
 
-/// Samples in rows, for reading.
+/// One plane, or one buffer of packed pixels, that the library reads.
 #[derive(Debug, Clone, Copy)]
 pub struct Plane<'a> {
     /// The rows of samples; the last row can lack its padding.
@@ -111,7 +111,7 @@ pub struct Plane<'a> {
     pub stride: usize,
 }
 
-/// Samples in rows, for writing.
+/// One plane, or one buffer of packed pixels, that the library writes.
 #[derive(Debug)]
 pub struct PlaneMut<'a> {
     /// The rows of samples; the last row can lack its padding.
@@ -120,7 +120,7 @@ pub struct PlaneMut<'a> {
     pub stride: usize,
 }
 
-/// A planar picture of YCbCr in full range, as in JPEG.
+/// A planar YCbCr picture of full range (samples from 0 to 255), as in JPEG.
 #[derive(Debug, Clone, Copy)]
 pub struct Yuv<'a> {
     /// The planes Y, Cb and Cr, each of the size [`plane_size`]; only Y for a grey picture.
@@ -129,7 +129,7 @@ pub struct Yuv<'a> {
     pub width: usize,
     /// Height in pixels.
     pub height: usize,
-    /// The resolution of the colour planes.
+    /// How much coarser the colour planes are than the luma plane.
     pub subsampling: Subsampling,
 }
 
@@ -142,7 +142,8 @@ pub(crate) fn checked_size(width: usize, height: usize) -> Result<(i32, i32), Er
     }
 }
 
-/// Returns the stride in the library's type, or an error unless `len_bytes` has room for `rows` rows of `row_bytes`.
+/// Returns the stride in the library's type, or an error unless `len_bytes` bytes are enough for `rows` rows of
+/// `row_bytes` bytes each.
 pub(crate) fn checked_plane(
     component: usize,
     len_bytes: usize,

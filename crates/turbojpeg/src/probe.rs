@@ -1,28 +1,31 @@
 //! Probes a library once before its use, to find out whether it behaves like libjpeg-turbo 2.1. The checks of this
 //! crate rely on that behaviour.
 //!
-//! No function returns the library's version, so two test pictures reveal it. Version 2.1 introduced the limit on
-//! scans. From 2.0.4 on, a grey picture whose header claims coarser sampling is decoded without writing outside its
-//! plane. Both pictures have one pixel and are written by hand.
+//! The library has no function that returns its version, so two test pictures show whether it is 2.1 or later. Version
+//! 2.1 introduced the limit on scans. From 2.0.4 on, a grey picture whose header claims coarser sampling is decoded
+//! without writing outside its plane. Both pictures have one pixel and are written by hand.
 
 use std::ffi::{c_int, c_ulong};
 use std::ptr::null_mut;
 
 use crate::library::{Functions, LIMIT_SCANS, WARNING};
 
-/// The maximum number of scans that version 2.1 and later decode if the limit is set.
+/// The maximum number of scans of a progressive picture that version 2.1 and later decode if the flag [`LIMIT_SCANS`]
+/// is set.
 const MAX_SCANS: usize = 500;
-/// The room before and after the plane, in bytes: far more than the 2x2 samples that version 2.0.3 writes.
+/// The number of bytes in the buffer before and after the test picture's plane: far more than the 2x2 samples that
+/// version 2.0.3 writes.
 const SLACK_BYTES: usize = 64 << 10;
-/// The value of the bytes around the plane; the decoded sample is 128.
+/// The value of the bytes around the test picture's plane, which decoding must not change. The decoded sample is 128,
+/// so the two cannot be confused.
 const CANARY: u8 = 0x5A;
 
 const BASELINE: u8 = 0xC0;
 const PROGRESSIVE: u8 = 0xC2;
 
 impl Functions {
-    /// Returns the behaviour that shows that this library is older than 2.1, as text to follow the library's name.
-    /// Returns `None` if the library passes.
+    /// Probes the library. Returns the behaviour that shows that the library is older than 2.1, as text to follow its
+    /// name; `None` if the library passes.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         if !self.decodes_scans(2) {
             return Some("cannot decode a picture with two scans");
@@ -33,7 +36,7 @@ impl Functions {
         (!self.stays_within_planes()).then_some("writes outside its planes")
     }
 
-    /// Returns whether the library decodes a progressive picture of this many scans, with or without warnings.
+    /// Returns whether the library decodes a progressive picture of `scans` scans, with or without warnings.
     fn decodes_scans(&self, scans: usize) -> bool {
         let jpeg = one_grey_pixel(PROGRESSIVE, 0x11, scans);
         let mut pixel = [0_u8; 3];
@@ -53,8 +56,8 @@ impl Functions {
         }
     }
 
-    /// Returns whether the library writes only to its plane when it decodes a grey picture that claims sampling factors
-    /// of two.
+    /// Returns whether the library writes only to its plane when it decodes a grey picture whose header claims sampling
+    /// factors of two.
     fn stays_within_planes(&self) -> bool {
         let jpeg = one_grey_pixel(BASELINE, 0x22, 1);
         let mut canary = vec![CANARY; SLACK_BYTES + 1 + SLACK_BYTES];

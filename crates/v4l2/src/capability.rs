@@ -26,9 +26,9 @@ pub struct Capability {
     pub driver: String,
     /// The device's name, such as `"HD Webcam: HD Webcam"`.
     pub card: String,
-    /// The bus position of the device, such as `"usb-0000:00:14.0-1"`.
+    /// The position of the device on its bus, such as `"usb-0000:00:14.0-1"`.
     pub bus: String,
-    /// The capabilities of this node, as the kernel's `V4L2_CAP_` bits. Other nodes of the same device can have other
+    /// The capabilities of this node, as the kernel's `V4L2_CAP_` bits. Another node of the same device can have other
     /// capabilities.
     pub bits: u32,
 }
@@ -68,13 +68,13 @@ impl Capability {
         }
     }
 
-    /// Returns whether the node cannot capture until a program has connected the parts of the device (sensor, image
+    /// Returns whether the node can capture only after a program has connected the parts of the device (sensor, image
     /// processor) through the media controller. The devices that libcamera drives are of this kind.
     pub fn needs_media_controller(&self) -> bool {
         self.bits & IO_MC != 0
     }
 
-    /// Returns a description of the kind of node that completes the sentence "it is …".
+    /// Returns the kind of this node, as text that completes the sentence "it is …".
     pub fn kind_name(&self) -> &'static str {
         let has = |bits| self.bits & bits != 0;
         match () {

@@ -31,7 +31,7 @@ pub enum ControlType {
     Boolean,
     /// The number of an entry of a menu whose entries have names.
     Menu,
-    /// No value. Setting the control triggers an action.
+    /// A trigger without a value. Setting the control starts an action.
     Button,
     /// A 64-bit number within a range.
     Integer64,
@@ -43,7 +43,8 @@ pub enum ControlType {
     Bitmask,
     /// The number of an entry of a menu whose entries are numbers.
     IntegerMenu,
-    /// A structure or array, with the kernel's number of the type. This crate neither reads nor sets such controls.
+    /// A structure or array; the field is the kernel's number of the type. This crate neither reads nor sets such
+    /// controls.
     Other(u32),
 }
 
@@ -56,9 +57,9 @@ pub struct ControlInfo {
     pub name: String,
     /// The type of the control's value.
     pub kind: ControlType,
-    /// The smallest value, or for text the minimum length.
+    /// The smallest value, or for a text control the minimum length in characters.
     pub min: i64,
-    /// The largest value, or for text the maximum length.
+    /// The largest value, or for a text control the maximum length in characters.
     pub max: i64,
     /// The step between values, at least 1.
     pub step: u64,
@@ -124,7 +125,7 @@ impl ControlInfo {
         self.flags & READ_ONLY != 0
     }
 
-    /// Returns whether the control cannot be set now because the device captures.
+    /// Returns whether the control cannot be set now because a capture is running.
     pub fn is_grabbed(&self) -> bool {
         self.flags & GRABBED != 0
     }
@@ -140,15 +141,15 @@ impl ControlInfo {
         self.flags & WRITE_ONLY != 0 || self.kind == ControlType::Button
     }
 
-    /// Returns whether the device itself changes the value.
+    /// Returns whether the device itself changes the control's value, as an automatic mode does.
     pub fn is_volatile(&self) -> bool {
         self.flags & VOLATILE != 0
     }
 }
 
 impl Device {
-    /// Returns the controls of all classes, including headings, in the device's order. Structures and arrays of codec
-    /// controls are left out.
+    /// Returns the controls of all classes in the device's order, together with the headings of the classes. Leaves out
+    /// structures and arrays of codec controls.
     ///
     /// # Errors
     /// The kernel's error. If the device has no controls, there is no error and the list is empty.
@@ -172,7 +173,7 @@ impl Device {
         Ok(found)
     }
 
-    /// Returns the entries of a menu with their numbers, which can have gaps.
+    /// Returns the entries of a menu control, each with its number. Numbers in between can be missing.
     pub fn menu(&self, control: &ControlInfo) -> Vec<(u32, MenuItem)> {
         let number = |value: i64| u32::try_from(value).ok();
         let (Some(min), Some(max)) = (number(control.min), number(control.max)) else { return Vec::new() };
@@ -263,7 +264,7 @@ impl Device {
         }
     }
 
-    /// Makes a call about one control.
+    /// Makes the ioctl call `number` about one control.
     ///
     /// # Safety
     /// If the control has a payload, the pointer and the size in `one` must describe memory that the kernel is allowed
@@ -280,7 +281,8 @@ impl Device {
         unsafe { call(self.as_fd(), number, &mut controls) }
     }
 
-    /// Makes a call about one text control, which reads the text from `bytes` or writes it there.
+    /// Makes the ioctl call `number` about one text control. Depending on the call, the kernel reads the control's new
+    /// text from `bytes` or writes the current text there.
     fn text_control_call(
         &self,
         number: crate::ioctl::Call<ExtControls>,

@@ -48,13 +48,13 @@ impl Device {
     /// Checks that the node still exists, with a call that every device supports.
     ///
     /// # Errors
-    /// [`Error::is_gone`] if the node no longer exists.
+    /// An error for which [`Error::is_gone`] is true, if the node no longer exists.
     pub fn ping(&self) -> Result<(), Error> {
         call_flat(self.as_fd(), QUERYCAP, &mut sys::V4l2Capability::zeroed())
     }
 
-    /// Returns the kernel's buffer type for capture. For a node that does not capture, this is the type for
-    /// single-planar capture.
+    /// Returns the kernel's number of the buffer type for capture. For a node that does not capture, this is the type
+    /// for single-planar capture.
     pub(crate) fn buffer_type(&self) -> u32 {
         match self.capability.capture_api() {
             Some(PlanarApi::Multi) => sys::BUF_TYPE_VIDEO_CAPTURE_MPLANE,

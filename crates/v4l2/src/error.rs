@@ -1,8 +1,8 @@
-//! The error of a call to the kernel, with the name of the call.
+//! The error of an ioctl call, with the name of the call.
 
 use std::{fmt, io};
 
-/// A system call (ioctl) that the kernel refused.
+/// The error of a system call (ioctl) that the kernel refused.
 #[derive(Debug)]
 pub struct Error {
     call: &'static str,
@@ -18,7 +18,7 @@ impl Error {
         Self { call, source: io::Error::new(io::ErrorKind::InvalidData, what) }
     }
 
-    /// Returns the name of the call, as in the kernel's documentation: `"VIDIOC_S_FMT"`.
+    /// Returns the name of the call as in the kernel's documentation, such as `"VIDIOC_S_FMT"`.
     pub fn call(&self) -> &'static str {
         self.call
     }
@@ -37,12 +37,12 @@ impl Error {
         self.source.raw_os_error() == Some(errno)
     }
 
-    /// Returns whether the device is gone: it was unplugged, or its driver was removed.
+    /// Returns whether the call failed because the device is gone: it was unplugged, or its driver was removed.
     pub fn is_gone(&self) -> bool {
         self.is(libc::ENODEV) || self.is(libc::ENXIO)
     }
 
-    /// Returns whether another program is using the device.
+    /// Returns whether the call failed because the device is in use, by this program or another one.
     pub fn is_busy(&self) -> bool {
         self.is(libc::EBUSY)
     }
@@ -52,12 +52,12 @@ impl Error {
         self.is(libc::ENOTTY) || self.is(libc::EINVAL) || self.is(libc::ENODATA)
     }
 
-    /// Returns whether no event is pending.
+    /// Returns whether the call failed because the device has no event to report.
     pub(crate) fn is_no_event(&self) -> bool {
         self.is(libc::ENOENT) || self.is_would_block()
     }
 
-    /// Returns whether the queue of filled buffers is empty now.
+    /// Returns whether the call failed because no buffer is filled yet.
     pub(crate) fn is_would_block(&self) -> bool {
         self.is(libc::EAGAIN)
     }

@@ -14,13 +14,13 @@ const SOURCE_CHANGE: u32 = 5;
 pub enum DeviceEvent {
     /// The input signal has changed: it has another size, or there is no signal any more.
     SourceChange,
-    /// An event of another type, which was not subscribed to.
+    /// An event of another type, to which the caller has not subscribed.
     Other,
 }
 
 impl Device {
     /// Subscribes to changes of the signal at the input with the number `input`, which has to be the selected input.
-    /// Returns whether the device supports this.
+    /// Returns whether the device can report such changes.
     ///
     /// # Errors
     /// The kernel's error.
@@ -34,8 +34,8 @@ impl Device {
         }
     }
 
-    /// Returns the next event, or `None` if none is pending. While an event is pending, the file descriptor is ready
-    /// for priority reading (`POLLPRI`).
+    /// Returns the next event that the device reports, or `None` if there is none yet. While an event is waiting, the
+    /// file descriptor is ready for priority reading (`POLLPRI`).
     ///
     /// # Errors
     /// The kernel's error.

@@ -40,7 +40,7 @@ impl fmt::Debug for FourCc {
     }
 }
 
-/// A format that a device supports.
+/// A pixel format that a device supports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormatInfo {
     /// The code of the pixel format.
@@ -51,10 +51,10 @@ pub struct FormatInfo {
     pub is_emulated: bool,
 }
 
-/// The picture sizes of one format, in pixels.
+/// The picture sizes that a device supports in one pixel format, in pixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sizes {
-    /// Only these sizes.
+    /// Only these sizes: width and height.
     Discrete(Vec<(u32, u32)>),
     /// All sizes from `min` to `max`, in steps of `step`.
     Stepwise {
@@ -62,12 +62,13 @@ pub enum Sizes {
         min: (u32, u32),
         /// The largest width and height.
         max: (u32, u32),
-        /// The step between widths and between heights; both are at least 1.
+        /// The step from one width to the next, and from one height to the next; both are at least 1.
         step: (u32, u32),
     },
 }
 
-/// The colour properties of a picture, numbered as in the kernel's enumerations. 0 is the default of the format.
+/// The colour properties of a picture, numbered as in the kernel's enumerations. 0 means the default for the pixel
+/// format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Colour {
     /// The colour space, as in `enum v4l2_colorspace`: 1 is SMPTE 170M, 3 is Rec. 709, 7 is JPEG, 8 is sRGB.
@@ -81,7 +82,7 @@ pub struct Colour {
 /// One memory area of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlaneFormat {
-    /// The maximum number of bytes that this area holds of a picture.
+    /// The maximum number of bytes of a picture that are in this area.
     pub size_bytes: u32,
     /// The number of bytes from the start of a row to the start of the next row; 0 for compressed formats.
     pub row_bytes: u32,
@@ -105,7 +106,7 @@ pub struct PictureFormat {
     pub planes: Vec<PlaneFormat>,
 }
 
-/// `V4L2_FIELD_ANY`: the driver chooses the field order, preferably whole pictures.
+/// `V4L2_FIELD_ANY`: the driver chooses the field order, preferably whole pictures instead of single fields.
 const FIELD_ANY: u32 = 0;
 
 impl Device {
@@ -122,7 +123,8 @@ impl Device {
         })
     }
 
-    /// Returns the sizes that the device supports in `format`. The list is empty if the driver does not list sizes.
+    /// Returns the sizes that the device supports in `format`. The result is an empty [`Sizes::Discrete`] if the driver
+    /// does not list sizes.
     ///
     /// # Errors
     /// The kernel's error.
@@ -164,7 +166,7 @@ impl Device {
     /// from the request.
     ///
     /// # Errors
-    /// [`Error::is_busy`] while any program captures.
+    /// An error for which [`Error::is_busy`] is true, while any program captures.
     pub fn set_format(&self, fourcc: FourCc, width_px: u32, height_px: u32) -> Result<PictureFormat, Error> {
         self.format_call(S_FMT, self.asked(fourcc, width_px, height_px))
     }

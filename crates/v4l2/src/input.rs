@@ -20,13 +20,14 @@ pub struct Input {
     pub index: u32,
     /// The input's name, set by the driver, such as `"HDMI"`.
     pub name: String,
-    /// Whether this is a digital input with video timings: the sender of the signal decides the picture size.
+    /// Whether this is a digital input with video timings, where the sender of the signal decides the picture size.
     pub has_timings: bool,
     status: u32,
 }
 
 impl Input {
-    /// Returns what is wrong with the signal, or `None` if the driver reports no problem.
+    /// Returns what is wrong with the signal at this input, such as "no signal"; `None` if the driver reports no
+    /// problem.
     pub fn problem(&self) -> Option<&'static str> {
         match self.status {
             status if status & NO_POWER != 0 => Some("no power"),
@@ -47,7 +48,7 @@ impl Device {
         enumerate(self.as_fd(), ENUMINPUT, MAX_INPUTS, ask, read)
     }
 
-    /// Returns the selected input with its current state, or `None` if the device has no inputs.
+    /// Returns the selected input and its current state, or `None` if the device has no inputs.
     ///
     /// # Errors
     /// The kernel's error.

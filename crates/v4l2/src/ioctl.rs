@@ -66,7 +66,7 @@ calls! {
     QUERY_EXT_CTRL, "VIDIOC_QUERY_EXT_CTRL": _IOWR(103, QueryExtCtrl);
 }
 
-/// Makes the call, and repeats it if a signal interrupts it.
+/// Makes the ioctl call `call`, and repeats it if a signal interrupts it.
 ///
 /// # Safety
 /// Pointers within `argument` must be valid for everything that the kernel reads and writes through them during the
@@ -117,18 +117,18 @@ flat!(
     QueryMenu
 );
 
-/// Makes a call whose argument contains no pointer.
+/// Makes the ioctl call `number`, whose argument contains no pointer.
 pub(crate) fn call_flat<T: Flat>(fd: BorrowedFd<'_>, number: Call<T>, argument: &mut T) -> Result<(), Error> {
     // SAFETY: the argument contains no pointer, as the trait guarantees.
     unsafe { call(fd, number, argument) }
 }
 
-/// Makes calls with increasing `index` until the kernel reports the end (`EINVAL`) or `limit` is reached. Returns the
-/// results.
+/// Makes the ioctl call `number` with increasing `index` until the kernel reports the end (`EINVAL`) or `limit` is
+/// reached. Returns the results.
 ///
 /// # Errors
-/// Any other error at the first index. If the device does not support the call, there is no error and the list is
-/// empty.
+/// Any error other than `EINVAL` at the first index. If the device does not support the call, there is no error and the
+/// list is empty.
 pub(crate) fn enumerate<T: Flat + Plain, R>(
     fd: BorrowedFd<'_>,
     number: Call<T>,
@@ -148,8 +148,8 @@ pub(crate) fn enumerate<T: Flat + Plain, R>(
     Ok(found)
 }
 
-/// Converts the bytes before the first zero byte to text. The maker of a USB device sets its name, so characters that
-/// could control a terminal are replaced by blanks.
+/// Converts the bytes before the first zero byte to text. The names of a USB device come from its maker, so characters
+/// that could control a terminal are replaced by blanks.
 pub(crate) fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).replace(char::is_control, " ").trim().to_owned()

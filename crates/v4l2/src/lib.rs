@@ -5,7 +5,8 @@
 //! caller one at a time ([`FilledBuffer`]) and return to the device when dropped. No call blocks: if no buffer is
 //! filled yet, the result is `None`. To wait for a buffer, poll the file descriptor ([`AsFd`](std::os::fd::AsFd)).
 //!
-//! Numbers and sizes from the kernel are checked or limited in this crate: a driver whose lists never end is cut off.
+//! Numbers and sizes from the kernel are checked or limited in this crate: a list from a driver ends after a fixed
+//! number of entries.
 //!
 //! Choosing a format, waiting, retrying, and everything that is specific to Framecast do not belong in this crate. On
 //! systems other than Linux, the crate is empty.

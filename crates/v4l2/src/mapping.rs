@@ -52,8 +52,8 @@ impl Mapping {
     /// Returns the bytes of the mapped area.
     ///
     /// # Safety
-    /// The device must not own the buffer while the slice is in use: the buffer has been dequeued, and is not queued
-    /// again.
+    /// The device must not own the buffer while the slice is in use: the buffer must have been dequeued, and must not
+    /// have been queued again.
     pub(crate) unsafe fn bytes(&self) -> &[u8] {
         // SAFETY: mapped for `len` bytes until drop, and the caller guarantees that nobody writes.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.len) }

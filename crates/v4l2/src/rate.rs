@@ -1,4 +1,4 @@
-//! Frame intervals: those that a device supports, and the current one.
+//! Frame intervals (the time from one frame to the next): those that a device supports, and the current one.
 
 use std::os::fd::AsFd;
 
@@ -11,7 +11,7 @@ const MAX_INTERVALS: u32 = 256;
 /// The kernel's flag for a device whose frame interval can be set (`V4L2_CAP_TIMEPERFRAME`).
 const CAN_SET_RATE: u32 = 0x1000;
 
-/// A time in seconds as a fraction, such as 1/30.
+/// A time in seconds as a fraction, such as 1/30 of a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fraction {
     /// The numerator.
@@ -21,7 +21,8 @@ pub struct Fraction {
 }
 
 impl Fraction {
-    /// Returns the frames per second at this interval, or `None` if the interval is zero or infinite.
+    /// Takes this fraction for a frame interval, and returns the frames per second; `None` if the interval is zero or
+    /// infinite.
     pub fn fps(self) -> Option<f64> {
         (self.numerator > 0 && self.denominator > 0)
             .then(|| f64::from(self.denominator) / f64::from(self.numerator))
@@ -43,7 +44,8 @@ pub enum Intervals {
 }
 
 impl Device {
-    /// Returns the intervals at this format and size. The list is empty if the driver does not list intervals.
+    /// Returns the frame intervals that the device supports at this format and size. The result is an empty
+    /// [`Intervals::Discrete`] if the driver does not list intervals.
     ///
     /// # Errors
     /// The kernel's error.
@@ -67,7 +69,7 @@ impl Device {
         })
     }
 
-    /// Returns the current frame interval, or `None` if the device has no such setting.
+    /// Returns the current frame interval, or `None` if the device has no setting for the interval.
     ///
     /// # Errors
     /// The kernel's error.
@@ -75,11 +77,11 @@ impl Device {
         self.rate_call(None)
     }
 
-    /// Sets the frame interval. Returns the interval that the driver chose, or `None` if the device has no such
-    /// setting.
+    /// Sets the frame interval. Returns the interval that the driver chose, or `None` if the device has no setting for
+    /// the interval.
     ///
     /// # Errors
-    /// [`Error::is_busy`] while pictures are captured.
+    /// An error for which [`Error::is_busy`] is true, while pictures are captured.
     pub fn set_interval(&self, interval: Fraction) -> Result<Option<Fraction>, Error> {
         self.rate_call(Some(interval))
     }

@@ -19,12 +19,13 @@ const TIMESTAMP_MONOTONIC: u32 = 0x2000;
 /// A device that captures. Dropping the stream unmaps the buffers and closes the device, which stops the capture.
 #[derive(Debug)]
 pub struct CaptureStream {
-    /// The mapped planes of each buffer. This field is declared before the device, so that the planes are unmapped
-    /// before the device is closed.
+    /// The mapped planes (memory areas) of each buffer. This field is declared before the device, so that the planes
+    /// are unmapped before the device is closed.
     buffers: Vec<Vec<Mapping>>,
     device: Device,
     is_on: bool,
-    /// The error from returning a lent buffer to the device. The next dequeue reports the error.
+    /// The error that occurred when a lent buffer was returned to the device, until the next dequeue returns this
+    /// error.
     failed: Option<Error>,
 }
 
@@ -46,16 +47,16 @@ pub struct FilledBuffer<'a> {
     stream: &'a mut CaptureStream,
     index: u32,
     info: BufferInfo,
-    /// The start offset and the end offset of the content of each plane.
+    /// The start offset and the end offset in bytes of the content of each plane.
     filled: [(usize, usize); MAX_PLANES],
 }
 
 impl Device {
-    /// Maps `count` buffers (the driver is allowed to allocate more or fewer), queues the buffers and starts the
-    /// capture.
+    /// Maps `count` buffers (the driver is allowed to allocate more or fewer), hands them to the device to be filled,
+    /// and starts the capture.
     ///
     /// # Errors
-    /// The kernel's error together with the device: [`Error::is_busy`] if another program captures.
+    /// The kernel's error, and the device for further use. [`Error::is_busy`] is true if another program captures.
     pub fn start(self, count: u32) -> Result<CaptureStream, (Self, Error)> {
         let mut stream = CaptureStream { device: self, buffers: Vec::new(), is_on: false, failed: None };
         match stream.begin(count) {
@@ -98,7 +99,8 @@ impl CaptureStream {
     /// is ready for reading when a buffer is filled.
     ///
     /// # Errors
-    /// [`Error::is_gone`] after unplugging. After most other errors, such as `EIO`, the stream has to be stopped.
+    /// An error for which [`Error::is_gone`] is true, after unplugging. After most other errors, such as `EIO`, the
+    /// stream has to be stopped.
     pub fn dequeue(&mut self) -> Result<Option<FilledBuffer<'_>>, Error> {
         if let Some(error) = self.failed.take() {
             return Err(error);
@@ -129,7 +131,8 @@ impl CaptureStream {
         Ok(Some(FilledBuffer { stream: self, index: buffer.index, info, filled }))
     }
 
-    /// Stops the capture, takes all buffers back and returns the device, ready for a new setup.
+    /// Stops the capture, takes all buffers back from the device and frees them. Returns the device, for which a format
+    /// can then be set again.
     pub fn stop(mut self) -> Device {
         if self.is_on {
             let mut buffer_type = self.buffer_type_int();
@@ -155,7 +158,8 @@ impl CaptureStream {
         Ok(request.count)
     }
 
-    /// Returns the kernel structure for a call about buffer `index`. `planes` must outlive the structure.
+    /// Returns the kernel structure for a call about the buffer with the number `index`. `planes` must outlive the
+    /// structure.
     fn buffer(&self, index: u32, planes: &mut [sys::V4l2Plane; MAX_PLANES]) -> sys::V4l2Buffer {
         let mut buffer = sys::V4l2Buffer::zeroed();
         buffer.index = index;
@@ -187,7 +191,7 @@ impl CaptureStream {
         planes[..count].iter().map(map).collect()
     }
 
-    /// Hands buffer `index` to the device to be filled.
+    /// Hands the buffer with the number `index` to the device to be filled.
     fn queue(&self, index: u32) -> Result<(), Error> {
         let mut planes = [sys::V4l2Plane::zeroed(); MAX_PLANES];
         let mut buffer = self.buffer(index, &mut planes);

@@ -149,7 +149,7 @@ pub(crate) union FormatUnion {
     pub(crate) pix: PixFormat,
     pub(crate) pix_mp: PixFormatMplane,
     pub(crate) raw: [u8; 200],
-    /// A pointer that determines the union's alignment. In the kernel's union, a member for formats that are not used
+    /// A pointer that gives the union the same alignment as in the kernel, where a member for formats that are not used
     /// here contains a pointer.
     pub(crate) align: *mut c_void,
 }
@@ -271,8 +271,8 @@ pub(crate) struct DvTimings {
     pub(crate) interlaced: u32,
     pub(crate) polarities: u32,
     pub(crate) pixel_clock: u64,
-    /// Front porch, sync and back porch, three times: horizontal, vertical, and vertical for the second field of an
-    /// interlaced picture.
+    /// The lengths of front porch, sync and back porch, three times: horizontal, vertical, and vertical for the second
+    /// field of an interlaced picture.
     pub(crate) blanking: [u32; 9],
     pub(crate) standards: u32,
     pub(crate) flags: u32,
@@ -295,8 +295,8 @@ pub(crate) struct EventSubscription {
 #[derive(Clone, Copy)]
 pub(crate) union EventPayload {
     pub(crate) raw: [u8; 64],
-    /// A 64-bit number that determines the union's alignment. In the kernel's union, the member for controls contains a
-    /// 64-bit number.
+    /// A 64-bit number that gives the union the same alignment as in the kernel, where the member for controls contains
+    /// a 64-bit number.
     pub(crate) align: i64,
 }
 

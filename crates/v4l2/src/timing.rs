@@ -47,8 +47,8 @@ impl Device {
     /// Measures the timings of the signal that arrives at the selected input.
     ///
     /// # Errors
-    /// `ENOLINK` if there is no signal, `ENOLCK` if the signal is unstable, and [`Error::is_unsupported`] for inputs
-    /// without timings.
+    /// `ENOLINK` if there is no signal, `ENOLCK` if the signal is unstable, and an error for which
+    /// [`Error::is_unsupported`] is true for inputs without timings.
     pub fn query_timings(&self) -> Result<Timings, Error> {
         let mut timings = DvTimings::zeroed();
         call_flat(self.as_fd(), QUERY_DV_TIMINGS, &mut timings)?;
@@ -58,7 +58,7 @@ impl Device {
     /// Sets the timings that the device uses for capture.
     ///
     /// # Errors
-    /// [`Error::is_busy`] while pictures are captured with other timings.
+    /// An error for which [`Error::is_busy`] is true, while pictures are captured with other timings.
     pub fn set_timings(&self, timings: &Timings) -> Result<(), Error> {
         let mut timings = timings.0;
         call_flat(self.as_fd(), S_DV_TIMINGS, &mut timings)

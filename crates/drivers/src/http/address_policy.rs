@@ -20,9 +20,10 @@ const NAT64: [u16; 6] = [0x64, 0xFF9B, 0, 0, 0, 0];
 /// The rule for the addresses to which a connection is allowed to lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AddressPolicy {
-    /// Allows any address, for the source's own URL.
+    /// Allows any address. This is the rule for the source's own URL.
     Any,
-    /// Restricts a redirect by a camera at this address; `None` if the camera's address is unknown.
+    /// Allows the addresses to which a camera is allowed to redirect. The field is the camera's own address, or `None`
+    /// if that address is unknown.
     RedirectedBy(Option<IpAddr>),
 }
 

@@ -1,7 +1,7 @@
 //! Basic and Digest authentication (RFC 7617, RFC 7616).
 //!
-//! The client sends no login until the server asks for one. It then remembers the server's authentication method, so
-//! that later polls need no second round trip.
+//! The client sends no login until the server asks for one. The client then remembers the server's authentication
+//! method, so that later requests need no second round trip.
 
 use std::borrow::Cow;
 
@@ -42,10 +42,12 @@ impl std::fmt::Debug for Credentials {
 pub(super) struct Login {
     credentials: Credentials,
     method: Option<Method>,
-    /// Whether the server asked for the login over TLS. The login is then never sent over an unencrypted connection.
+    /// Whether the server asked for the login over TLS. If true, the login is never sent over an unencrypted
+    /// connection.
     is_tls: bool,
-    /// Whether the server has refused a nonce that it accepted before, without sending a new nonce. If so, each request
-    /// starts without a login.
+    /// Whether the server seems to accept each Digest nonce only once: it has refused a nonce that it accepted before,
+    /// and has sent no new one. If true, each request is sent without a login first, so that the server sends a new
+    /// nonce.
     is_nonce_single_use: bool,
 }
 
@@ -78,7 +80,8 @@ impl Login {
         self.method = None;
     }
 
-    /// Records that a request has succeeded. If nonces can be used only once, this forgets the method.
+    /// Records that a request has succeeded. If the server accepts each nonce only once, forgets the authentication
+    /// method together with its used nonce.
     pub(super) fn succeeded(&mut self) {
         if self.is_nonce_single_use {
             self.method = None;
@@ -105,8 +108,8 @@ impl Login {
         }
     }
 
-    /// Reads the challenges of a 401 response from `url`. Chooses a Digest challenge that Framecast supports; if there
-    /// is none, chooses Basic; if the server offers neither, changes nothing.
+    /// Reads the challenges of a 401 response from `url`, and remembers one for the next request: a Digest challenge
+    /// that Framecast supports or, if there is none, a Basic challenge. If the server offers neither, changes nothing.
     pub(super) fn handle_challenge(&mut self, url: &Url, head: &Head) -> AuthOutcome {
         let challenges: Vec<Challenge> =
             head.get_all("WWW-Authenticate").flat_map(parse_challenges).collect();
@@ -128,8 +131,8 @@ impl Login {
     }
 }
 
-/// Returns whether a challenge contains bytes that are not UTF-8. Decoding loses those bytes, so a Digest response to
-/// this challenge cannot be computed.
+/// Returns whether a challenge in `head` contains bytes that are not UTF-8. Decoding loses those bytes, so a Digest
+/// response to this challenge cannot be computed.
 pub(super) fn has_invalid_utf8(head: &Head) -> bool {
     head.get_all("WWW-Authenticate").any(|challenge| challenge.contains(char::REPLACEMENT_CHARACTER))
 }
@@ -168,7 +171,7 @@ fn digest_challenge(challenge: &Challenge) -> Option<WwwAuthenticateHeader> {
     })
 }
 
-/// Returns the target in the request line: the URL's path and query.
+/// Returns the path and query of `url`, as a request line contains them.
 fn request_target(url: &Url) -> String {
     match url.query() {
         Some(query) => format!("{}?{query}", url.path()),

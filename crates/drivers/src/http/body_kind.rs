@@ -1,7 +1,7 @@
 //! Classifies a server's response: a multipart stream, pictures without boundaries, or neither.
 //!
-//! The body itself decides where possible. Otherwise the `Content-Type` header decides, which the web servers in
-//! cameras set carelessly.
+//! The first bytes of the body decide where possible, because the web servers in cameras set the `Content-Type` header
+//! carelessly. Only if the bytes do not tell does that header decide.
 
 use std::time::Duration;
 
@@ -13,10 +13,11 @@ use super::session::with_timeout;
 use super::target::HttpTarget;
 use crate::Error;
 
-/// The maximum number of blank bytes before the first boundary. Blank lines there are common; a body with more of them
-/// is not a stream.
+/// The maximum number of blank bytes at the start of a body. Some blank lines before the first boundary of a stream are
+/// common; a body with more blank bytes than this is not a stream.
 const MAX_BLANK_BYTES: usize = 4096;
-/// The maximum length of a known content type. No type that a camera sends is longer.
+/// The maximum length of a content type that error messages show, in characters. No content type that a camera sends is
+/// longer.
 const MAX_TYPE_CHARS: usize = 40;
 
 const SOI: [u8; 2] = [0xFF, 0xD8];
@@ -25,12 +26,12 @@ const SOI: [u8; 2] = [0xFF, 0xD8];
 const MAX_PAGE_BYTES: usize = 64 * 1024;
 const PAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The contents of a response. `head` is the part of the body that was already read.
+/// The contents of a response. In each variant, `head` is the part of the body that was already read.
 pub(super) enum BodyKind {
-    /// The consecutive parts of a multipart stream. `boundary` is the one that the content type declares.
+    /// The consecutive parts of a multipart stream. `boundary` is the boundary that the content type declares, if any.
     Multipart { boundary: Option<String>, head: Bytes },
     /// One picture, or concatenated pictures without boundaries, such as the output of `ffmpeg -f mjpeg -listen 1`.
-    /// `is_endless` means that the content type promises more pictures.
+    /// `is_endless` means that the content type, such as `video/…`, promises more pictures after the first.
     Pictures { head: Bytes, is_endless: bool },
     /// No picture, for the reason `error`. `is_temporary` means that the response was empty or was text such as "busy",
     /// so a later request might get a picture.
@@ -141,7 +142,8 @@ fn no_picture_error(target: &HttpTarget, essence: &str) -> Error {
     target.unexpected_answer(answer, advice)
 }
 
-/// Returns whether `essence` is a well-known content type and not text that a server copied from the request.
+/// Returns whether `essence`, a content type without parameters, looks like a well-known type and not like text that
+/// the server copied from the request.
 fn is_known_type(essence: &str) -> bool {
     let has_digits = |text: &str| text.bytes().any(|byte| byte.is_ascii_digit());
     essence.split_once('/').is_some_and(|(kind, subtype)| {

@@ -1,9 +1,9 @@
-//! The cookies of one source's session. The client sends back the cookies that a camera set in a response with a
-//! challenge, a redirect or a page.
+//! The cookies of one source's session. The client sends back the cookies that the camera set, whether in a login
+//! challenge, in a redirect or with a page.
 //!
-//! Cameras need only part of RFC 6265. A session requests one thing from one server, so paths and domains do not
-//! matter. Of the expiry dates, only those that delete a cookie at once matter. Cookies that arrived over TLS are sent
-//! over TLS only.
+//! Cameras need only part of RFC 6265. A session requests one URL from one server, so paths and domains do not matter.
+//! Of the expiry dates, only those that delete a cookie at once matter. Cookies that arrived over TLS are sent over TLS
+//! only.
 
 /// The maximum number of stored cookies. When it is reached, a new cookie replaces the oldest.
 const MAX_COOKIES: usize = 32;
@@ -75,8 +75,8 @@ impl Cookies {
     }
 }
 
-/// Returns whether an attribute deletes its cookie: a maximum age of zero or less, or an expiry date in the last
-/// century.
+/// Returns whether an attribute deletes its cookie: a maximum age of zero or less, or an expiry date before the year
+/// 2000.
 fn is_deletion(attribute: &str) -> bool {
     let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
     let is_old = |word: &str| {

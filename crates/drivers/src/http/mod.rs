@@ -40,7 +40,8 @@ use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
 const MAX_FIRST_REQUESTS: usize = 4;
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(300);
 
-/// The driver for the scheme `http:` or `https:`; there is one instance for each. The field contains the scheme's name.
+/// The driver for the scheme `http:` or `https:`; there is one instance for each scheme. The field contains the
+/// scheme's name.
 pub(crate) struct Http(pub(crate) &'static str);
 
 impl Driver for Http {

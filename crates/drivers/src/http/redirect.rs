@@ -6,10 +6,11 @@ use super::target::HttpTarget;
 use crate::Error;
 use crate::http1::Head;
 
-/// Returns the target to which `head`, the response to a request for `from`, redirects; `None` if it is not a redirect.
+/// Returns the URL to which `head`, the head of the response to a request for `from`, redirects; `None` if that
+/// response is not a redirect. `target`, the parsed URL of the source, appears only in errors.
 ///
 /// # Errors
-/// [`Error::UnexpectedAnswer`] when the target is missing or is not an `http:` or `https:` address.
+/// [`Error::UnexpectedAnswer`] when a redirect names no URL, or one that does not begin with `http:` or `https:`.
 pub(super) fn location(target: &HttpTarget, head: &Head, from: &Url) -> Result<Option<Url>, Error> {
     if !matches!(head.status(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
@@ -43,8 +44,9 @@ pub(super) fn shown_origin(url: &Url) -> String {
     format!("{}://{host}", url.scheme())
 }
 
-/// Describes the target of a redirect from `from`, as viewers are allowed to see it. On the same host and scheme only
-/// the port differs, which viewers do not see, so the text is "another port of the same host".
+/// Describes `to`, the target of a redirect from `from`, as viewers are allowed to see it: scheme and host, or, on the
+/// same host, only the scheme. If the scheme is the same too, only the port differs, which viewers do not see, so the
+/// text is "another port of the same host".
 pub(super) fn shown_origin_from(from: &Url, to: &Url) -> String {
     if from.host() != to.host() {
         return shown_origin(to);
@@ -61,8 +63,8 @@ pub(super) fn origin_with_port(url: &Url) -> String {
     shown_origin(url) + &port
 }
 
-/// Returns whether `to` is allowed to receive the login and cookies of `from`: it is the same server, or the same host
-/// over TLS.
+/// Returns whether the login and cookies that are sent to `from` are allowed to be sent to `to` too: true if both URLs
+/// lead to the same server, or if `from` is `http:` and `to` is `https:` on the same host.
 pub(super) fn is_same_server(from: &Url, to: &Url) -> bool {
     from.host() == to.host()
         && ((from.scheme() == to.scheme() && from.port_or_known_default() == to.port_or_known_default())

@@ -21,7 +21,7 @@ const MAX_REDIRECTS: usize = 5;
 /// one if the nonce has expired by then.
 const MAX_LOGIN_ATTEMPTS: usize = 2;
 
-/// Sends repeated requests to the server of one source. Dropping the session closes its connection.
+/// Sends repeated requests for one source's URL. Dropping the session closes its connection.
 pub(super) struct Session {
     target: Arc<HttpTarget>,
     client: HttpClient,
@@ -57,12 +57,12 @@ impl Session {
         }
     }
 
-    /// Returns the parsed URL and options that this session requests.
+    /// Returns the source's parsed URL and options.
     pub(super) fn target(&self) -> &Arc<HttpTarget> {
         &self.target
     }
 
-    /// Sends one request, follows its redirects, and returns the last response. Its status is always 2xx.
+    /// Sends one request, follows redirects, and returns the last response, whose status is always 2xx.
     ///
     /// # Errors
     /// [`Error::Connection`], [`Error::EndedEarly`], [`Error::TimedOut`], or [`Error::UnexpectedAnswer`] for any status
@@ -86,7 +86,7 @@ impl Session {
         Err(self.status_error(&answer))
     }
 
-    /// Takes back a response that the caller has finished reading, so that the next request can reuse its connection.
+    /// Takes back a response that the caller has finished reading, so that the next request can reuse the connection.
     pub(super) fn recycle(&mut self, response: Response) {
         self.client.recycle(response);
     }
@@ -156,11 +156,11 @@ impl Session {
         ))
     }
 
-    /// Sends one request for `url`. If the server asks for a login and `is_trusted` is true, repeats the request with
-    /// user and password.
+    /// Sends one request for `url`. If the server asks for a login, and `is_trusted` is true (no redirect has led to
+    /// another server), repeats the request with user and password.
     ///
-    /// A remembered login may have expired. Servers signal that in many ways: with a new challenge, without one, or
-    /// with status 403. Only the response to a fresh challenge shows whether the password is right.
+    /// The login that earlier requests used may have expired. Servers signal that in many ways: with a new challenge,
+    /// without one, or with status 403. Only the response to a fresh challenge shows whether the password is right.
     async fn send_with_login(&mut self, url: &Url, is_trusted: bool) -> Result<AuthResponse, Error> {
         let mut answered = 0;
         let mut was_forgotten = false;
@@ -228,8 +228,8 @@ impl Session {
         Ok(response)
     }
 
-    /// Sets up TLS when the first `https:` URL is requested, because reading the system's root certificates takes a
-    /// moment.
+    /// Sets up TLS if `url` is the first `https:` URL. This does not happen earlier, because reading the system's root
+    /// certificates takes a moment.
     fn set_up_tls(&mut self, url: &Url) -> Result<(), Error> {
         if url.scheme() != "https" || self.client.has_tls() {
             return Ok(());
@@ -280,7 +280,7 @@ impl Session {
     }
 }
 
-/// Converts the error of a failed request into the source's error.
+/// Converts the error of a failed request into the error that the source reports.
 pub(super) fn source_error(target: &HttpTarget, fault: RequestError) -> Error {
     match fault {
         RequestError::ConnectTimedOut => target.timeout_error("a connection", target.connect_timeout()),
@@ -289,7 +289,8 @@ pub(super) fn source_error(target: &HttpTarget, fault: RequestError) -> Error {
     }
 }
 
-/// Converts the error of a failed request to `url`, to which the camera has redirected, into the source's error.
+/// Converts the error of a failed request to `url`, to which the camera has redirected, into the error that the source
+/// reports.
 fn redirected_source_error(target: &HttpTarget, fault: RequestError, url: &Url) -> Error {
     if matches!(fault, RequestError::ConnectTimedOut) {
         let awaited = "a connection to the address that the camera redirects to";

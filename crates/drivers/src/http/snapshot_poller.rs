@@ -1,5 +1,5 @@
-//! Polls a snapshot. The camera does not count as lost after one failed poll: polling continues until no picture has
-//! arrived for too long.
+//! Polls a snapshot: requests the same URL again and again, for one picture each time. The camera does not count as
+//! lost after one failed poll: polling continues until no picture has arrived for too long.
 //!
 //! A picture is complete when its own end marker arrives, not at the end of the body, so neither extra bytes nor a
 //! connection that stays open delays the picture. If another picture follows in the same body, the response is a
@@ -26,26 +26,30 @@ use crate::{BoxFuture, Error, FrameBuilder, Source, SourceUrl};
 const PICTURE_START: [u8; 3] = [0xFF, 0xD8, 0xFF];
 
 /// How long the poller waits for another picture in a body whose content type promises more pictures. If three poll
-/// intervals are longer, it waits three intervals.
+/// intervals are longer than this, the poller waits three intervals.
 const ENDLESS_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long polls are allowed to fail, as a multiple of the usual time between two pictures.
+/// How long polls are allowed to fail, as a multiple of the time between the last two pictures.
 const FAILED_POLL_INTERVALS: u32 = 4;
 
 /// The maximum number of bytes after a picture that are searched for the start of another picture.
 const MAX_SEARCHED_BYTES: usize = 1024 * 1024;
 
-/// A snapshot that is polled on a fixed schedule, which slow responses do not delay. Dropping it closes the connection.
+/// A snapshot that is polled on a fixed schedule, which slow responses do not delay. Dropping the poller closes the
+/// connection.
 pub(super) struct SnapshotPoller {
     target: Arc<HttpTarget>,
-    /// The session that sends the polls. `None` while a poll owns it, and after a fatal failure.
+    /// The session that sends the requests. `None` while the poll in progress owns the session, and after an error that
+    /// ends polling.
     session: Option<Session>,
     /// The poll in progress. It is stored here so that a caller that stops waiting for a frame does not lose the poll.
     poll: Option<BoxFuture<'static, (Session, Result<PollOutcome, Error>)>>,
-    /// The rest of the body after the last picture, as long as the body has not ended.
+    /// The body of the last response after its picture, where another picture may follow. `None` once that body has
+    /// ended.
     trailing: Option<TrailingBody>,
     poll_timer: Interval,
-    /// The frame builder; `None` once the response has turned out to be a stream.
+    /// The builder that turns pictures into frames. `None` once a response has turned out to be a stream, which then
+    /// owns the builder.
     builder: Option<FrameBuilder>,
     stream: Option<HttpStream>,
     pictures: u64,
@@ -68,14 +72,14 @@ enum PollOutcome {
 /// The picture that one poll received.
 struct PolledPicture {
     picture: Result<Bytes, framecast_media::Error>,
-    /// Whether the body's full declared length has arrived.
+    /// Whether a picture without an end marker counts as complete, because the body's full declared length has arrived.
     is_complete: bool,
     read_at: SystemTime,
-    /// The capture time that the server sent.
+    /// The capture time from the server's `x-timestamp` header.
     server_time: Option<SystemTime>,
     last_modified: Option<String>,
     response: Response,
-    /// The bytes received after the picture.
+    /// The bytes of the body that were received after the picture.
     rest: BytesMut,
     /// Whether the content type promises more pictures in the same body.
     is_endless: bool,
@@ -98,8 +102,7 @@ struct DatedPicture {
 }
 
 impl SnapshotPoller {
-    /// Creates a poller. `response` contains the first picture, and `head` is the part of its body that was already
-    /// read.
+    /// Creates a poller whose first picture is in `response`. `head` is the part of its body that was already read.
     pub(super) fn new(
         url: &SourceUrl,
         session: Session,
@@ -165,8 +168,8 @@ impl SnapshotPoller {
         }
     }
 
-    /// Waits until the next poll is due and returns true. Returns false if the open body ends or turns out to be a
-    /// stream before that. Cancel safe.
+    /// Waits until the next poll is due and returns true. Returns false if, before that, the body of the last response
+    /// ends or turns out to be a stream. Cancel safe.
     async fn wait_for_poll(&mut self) -> bool {
         let Some(trailing) = &mut self.trailing else {
             self.poll_timer.tick().await;
@@ -196,7 +199,7 @@ impl SnapshotPoller {
         false
     }
 
-    /// Stops reading the body after the last picture, so that the next poll can reuse its connection.
+    /// Stops reading the last response after its picture, so that the next poll can reuse the connection.
     fn end_trailing_body(&mut self) {
         if let Some((session, trailing)) = self.session.as_mut().zip(self.trailing.take()) {
             session.recycle(trailing.response);
@@ -219,9 +222,12 @@ impl SnapshotPoller {
 
     fn log_failed_poll(&mut self, error: &Error) {
         if std::mem::replace(&mut self.has_failed, true) {
-            tracing::debug!(%error, "no picture; asking again");
+            tracing::debug!(%error, "the camera sent no picture; asking again");
         } else {
-            tracing::warn!(%error, "no picture; asking again. Further failures are logged at level debug");
+            tracing::warn!(
+                %error,
+                "the camera sent no picture; asking again. Further failures are logged at level debug"
+            );
         }
     }
 
@@ -264,8 +270,9 @@ impl SnapshotPoller {
         frame
     }
 
-    /// Returns the time at which this picture was first received. A picture that the server reports as unchanged, and
-    /// whose bytes are the same, must not appear live merely because it was polled again.
+    /// Returns the time at which the picture `data` was first received. `changed` is the modification time that the
+    /// server sent. A picture with the same modification time and the same bytes as the previous one must not appear
+    /// new merely because it was polled again.
     fn first_seen(&mut self, data: &Bytes, changed: Option<String>, read_at: SystemTime) -> SystemTime {
         let last = self.last.take();
         let Some(last_modified) = changed else { return read_at };
@@ -282,8 +289,8 @@ impl SnapshotPoller {
 }
 
 impl TrailingBody {
-    /// Waits until another picture begins in the body and returns true. Returns false if the body ends without one, or
-    /// if too many bytes were searched. Cancel safe.
+    /// Waits until another picture begins in this body and returns true. Returns false if the body ends without another
+    /// picture, or if too many bytes were searched. Cancel safe.
     async fn find_next_picture(&mut self) -> bool {
         loop {
             if let Some(start) = find_start(&self.rest) {
@@ -397,9 +404,9 @@ impl Source for SnapshotPoller {
         self.stream.as_ref().map_or(by_builder, |stream| stream.repaired_frames())
     }
 
-    /// Returns the longest normal time between two frames. The poller itself returns an error when polls fail for too
-    /// long. If the URL sets the `silence` option, it is normal that a picture comes up to that much later than it is
-    /// due.
+    /// Returns the longest normal time between two frames: the poll interval, plus the `silence` option if the URL sets
+    /// it, because a picture is then allowed to be that late. If polls fail for too long, the poller itself returns an
+    /// error.
     fn max_frame_gap(&self) -> Duration {
         if self.target.silence.is_some() { self.max_silence() } else { self.target.interval }
     }

@@ -15,17 +15,18 @@ use super::target::HttpTarget;
 use crate::frame_parser::{capture_time, is_fatal};
 use crate::{BoxFuture, Error, FrameBuilder, Source, SourceUrl};
 
-/// The header with which another Framecast server marks slates: the pictures that it draws itself when the camera
-/// delivers none.
+/// The header with which another Framecast server marks slates: the pictures that this other server draws itself when
+/// its camera delivers none.
 const SLATE_HEADER: &str = "x-framecast-notice";
 
-/// The number of slates in a row at which the other server's camera counts as lost. Slates come once a second.
+/// The number of slates (pictures that another Framecast server draws itself) that must arrive in a row for the camera
+/// behind that server to count as lost. Slates come once a second.
 const MAX_SLATES: u32 = 4;
 
 /// A parser for the pictures of a stream. Each variant is for one way of separating pictures.
 pub(super) enum Reader {
-    /// Multipart pictures. `has_last_boundary` means that the closing boundary has arrived, after which no part should
-    /// follow.
+    /// Pictures that are the parts of a multipart body. `has_last_boundary` means that the closing boundary has
+    /// arrived, after which no part should follow.
     Multipart {
         parser: Box<Parser>,
         has_last_boundary: bool,
@@ -34,7 +35,8 @@ pub(super) enum Reader {
 }
 
 impl Reader {
-    /// Creates a reader of parts separated by `boundary`. `head` is the part of the body that was already read.
+    /// Creates a reader of the parts of a multipart body. `boundary` is the boundary that the content type declares, if
+    /// any; `head` is the part of the body that was already read.
     pub(super) fn multipart(target: &HttpTarget, boundary: Option<&str>, head: &[u8]) -> Self {
         let limits = Limits { max_body_bytes: target.max_picture_bytes, ..Limits::default() };
         let mut parser = Parser::new(boundary).with_limits(limits).with_part_end(PartEnd::AtJpegEoi);
@@ -79,7 +81,7 @@ impl Reader {
         }
     }
 
-    /// Returns how many pictures had stray bytes after them.
+    /// Returns the number of pictures that had stray bytes after them.
     fn trailing_junk_count(&self) -> u64 {
         match self {
             Self::Multipart { parser, .. } => parser.trailing_junk_count(),
@@ -92,7 +94,8 @@ impl Reader {
         matches!(self, Self::Multipart { has_last_boundary: true, .. })
     }
 
-    /// Returns the last picture, if one is complete only because the stream has ended.
+    /// Ends parsing at the end of the stream. Returns the last picture if only this end shows that the picture is
+    /// complete; otherwise `None`.
     fn finish(self) -> Option<Picture> {
         match self {
             Self::Multipart { parser, .. } => parser.finish().map(Picture::from).filter(is_picture),
@@ -109,7 +112,8 @@ pub(super) struct HttpStream {
     reader: Option<Reader>,
     builder: FrameBuilder,
     pictures: u64,
-    /// The number of slates that have arrived since the last picture.
+    /// The number of slates (pictures that another Framecast server draws itself) that have arrived since the camera's
+    /// last picture.
     slates: u32,
     /// When the wait for the next picture began. The value is kept when a caller cancels its wait and calls again.
     waiting_since: Option<Instant>,
@@ -121,8 +125,8 @@ impl HttpStream {
         Self::resume(target, response, reader, FrameBuilder::new(url), 0)
     }
 
-    /// Creates a stream from a response that did not look like a stream at first: `pictures` of its pictures have
-    /// already passed through `builder`.
+    /// Creates a stream from a response that did not look like a stream at first. `pictures` is the number of pictures
+    /// from this response and earlier ones that `builder` has already turned into frames.
     pub(super) fn resume(
         target: Arc<HttpTarget>,
         response: Response,
@@ -177,8 +181,8 @@ impl HttpStream {
         }
     }
 
-    /// Ends the stream. Returns the last picture if it is complete only because the stream has ended; otherwise returns
-    /// what [`ended`](Self::ended) returns.
+    /// Ends the stream. Returns the last picture if only the end of the stream shows that the picture is complete;
+    /// otherwise returns what [`ended`](Self::ended) returns.
     fn finish(&mut self) -> Result<Option<Frame>, Error> {
         match self.reader.take().and_then(Reader::finish) {
             Some(picture) if !is_slate(&picture) => self.build_frame(picture).map(Some),
@@ -186,8 +190,8 @@ impl HttpStream {
         }
     }
 
-    /// Returns the result at the end of the stream: `None`, because a server can end a stream at any time, or an error
-    /// if the stream has ended before its first picture.
+    /// Returns the result of a read at the end of the stream: `None`, because a server can end a stream at any time, or
+    /// an error if the stream has ended before its first picture.
     fn ended(&self) -> Result<Option<Frame>, Error> {
         if self.pictures > 0 {
             return Ok(None);
@@ -195,13 +199,16 @@ impl HttpStream {
         Err(self.target.ended_early_error("the server ended the stream before its first picture"))
     }
 
-    /// Counts a slate, which is not passed on as a picture. Returns an error after [`MAX_SLATES`] slates in a row.
+    /// Counts a slate (a picture that another Framecast server draws itself), which viewers do not get. Returns an
+    /// error after [`MAX_SLATES`] slates in a row.
     fn count_slate(&mut self) -> Result<(), Error> {
         self.slates += 1;
         if self.slates < MAX_SLATES {
             return Ok(());
         }
-        Err(self.target.connection_error("the other Framecast has no picture of this camera"))
+        Err(self
+            .target
+            .connection_error("the source is another Framecast, which has no picture of this camera"))
     }
 
     fn build_frame(&mut self, picture: Picture) -> Result<Frame, Error> {
@@ -216,8 +223,8 @@ impl HttpStream {
         }
     }
 
-    /// Converts an error of the reader into the source's error, which concerns either one picture or the whole rest of
-    /// the stream.
+    /// Converts an error of the parser into an error of the source. The result says whether one picture is lost or the
+    /// whole rest of the stream.
     fn parse_error(&mut self, error: framecast_media::Error) -> Error {
         if is_fatal(&error) {
             return Error::Stream(error);
@@ -227,7 +234,7 @@ impl HttpStream {
     }
 }
 
-/// Returns whether a part may be a picture. Some streams also carry sound or text.
+/// Returns whether a part of a multipart stream may be a picture. Some streams also contain sound or text.
 fn is_picture(part: &Picture) -> bool {
     let is_other = part.headers.get("content-type").is_some_and(|kind| {
         let kind = kind.to_ascii_lowercase();
@@ -236,8 +243,8 @@ fn is_picture(part: &Picture) -> bool {
     !part.data.is_empty() && (!is_other || part.data.starts_with(&[0xFF, 0xD8]))
 }
 
-/// Returns whether another Framecast server drew this part as a slate. If passed on, a slate would look like the
-/// camera's own picture.
+/// Returns whether this part is a slate: a picture that another Framecast server has drawn because its camera delivers
+/// none. If passed on, a slate would look like the camera's own picture.
 fn is_slate(part: &Picture) -> bool {
     part.headers.get(SLATE_HEADER).is_some_and(|value| value.trim() == "1")
 }
@@ -251,8 +258,9 @@ impl Source for HttpStream {
         self.builder.repaired_frames() + self.reader.as_ref().map_or(0, Reader::trailing_junk_count)
     }
 
-    /// Returns the longest normal time between two frames. If the URL's `silence` option is set, the stream enforces
-    /// that limit itself, and shorter pauses are normal.
+    /// Returns the longest normal time between two frames: the URL's `silence` option, or zero if the option is not
+    /// set. After a pause longer than the option allows, the stream itself returns an error. Without the option, the
+    /// supervisor, which keeps the camera open, decides how long a stream can be silent.
     fn max_frame_gap(&self) -> Duration {
         self.target.silence.unwrap_or_default()
     }

@@ -9,16 +9,16 @@ use crate::{Error, SourceUrl, server_url};
 
 const OPTIONS: &[&str] = &["fps", "insecure", "redirect", "silence", "timeout"];
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The time limit for a picture if the URL sets none. The supervisor, which keeps the camera open, decides how long a
-/// camera can take for a picture, and never waits longer than this.
+/// The time limit for a picture if the URL sets none. The supervisor, which keeps the camera open, has its own limit
+/// for the time that a camera can take for a picture, and that limit is never longer.
 const DEFAULT_PICTURE_TIMEOUT: Duration = Duration::from_secs(600);
 const DEFAULT_SILENCE: Duration = Duration::from_secs(10);
 const DEFAULT_FPS: f64 = 1.0;
 
-/// Whether the session follows redirects to other servers.
+/// Whether redirects to other servers are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RedirectPolicy {
-    /// Follows only redirects to the same server.
+    /// Follows a redirect only within one server, or from `http:` to `https:` on the same host.
     Same,
     /// Follows redirects to other hosts too, but sends them no login and no cookies.
     Any,
@@ -32,15 +32,16 @@ pub(super) struct HttpTarget {
     pub(super) shown: String,
     /// The user and password from the URL.
     pub(super) credentials: Option<Credentials>,
-    /// The `timeout` option: the time limit for the connection, and after that for the first picture.
+    /// The `timeout` option of the URL: the time limit for establishing the connection, and after that for the first
+    /// picture.
     timeout: Option<Duration>,
-    /// The `silence` option: the longest pause between two pictures of a stream, and the longest time for which polls
-    /// are allowed to fail once a picture is due. If it is `None`, the supervisor decides how long a stream can be
-    /// silent.
+    /// The `silence` option of the URL: the longest pause between two pictures of a stream, and the longest time for
+    /// which polls are allowed to fail once a picture is due. If this field is `None`, the supervisor, which keeps the
+    /// camera open, decides how long a stream can be silent.
     pub(super) silence: Option<Duration>,
-    /// Whether the session follows redirects to other servers.
+    /// Whether redirects to other servers are followed.
     pub(super) redirects: RedirectPolicy,
-    /// The time between two polls of a snapshot.
+    /// The time between the starts of two polls of a snapshot.
     pub(super) interval: Duration,
     /// Whether to accept any TLS certificate.
     pub(super) is_insecure: bool,
@@ -84,7 +85,7 @@ impl HttpTarget {
         })
     }
 
-    /// Returns the time limit for a connection.
+    /// Returns the time limit for establishing a connection.
     pub(super) fn connect_timeout(&self) -> Duration {
         self.timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT)
     }
@@ -94,32 +95,34 @@ impl HttpTarget {
         self.timeout.unwrap_or(DEFAULT_PICTURE_TIMEOUT)
     }
 
-    /// Returns the time limit for a response, including the connection.
+    /// Returns the time limit for establishing the connection and receiving the head of the response, redirects
+    /// included.
     pub(super) fn answer_timeout(&self) -> Duration {
         self.connect_timeout() + self.picture_timeout()
     }
 
-    /// Returns how long polls are allowed to fail once a picture is due.
+    /// Returns for how long polls are allowed to fail after the time at which a picture was due.
     pub(super) fn failure_tolerance(&self) -> Duration {
         self.silence.unwrap_or(DEFAULT_SILENCE)
     }
 
-    /// Creates the error for a response without pictures.
+    /// Creates the error for a response without pictures. `answer` completes the message "the server answered …".
     pub(super) fn unexpected_answer(&self, answer: impl Into<String>, advice: &'static str) -> Error {
         Error::UnexpectedAnswer { url: self.shown.clone(), answer: answer.into(), advice }
     }
 
-    /// Creates the error for a connection that failed.
+    /// Creates the error for a connection that failed. `problem` says why.
     pub(super) fn connection_error(&self, problem: impl Into<String>) -> Error {
         Error::Connection { url: self.shown.clone(), problem: problem.into() }
     }
 
-    /// Creates the error for a server that could be reached but delivered no picture this time.
+    /// Creates the error for a server that could be reached but delivered no picture this time. `problem` says why.
     pub(super) fn ended_early_error(&self, problem: impl Into<String>) -> Error {
         Error::EndedEarly { url: self.shown.clone(), problem: problem.into() }
     }
 
-    /// Creates the error for `awaited`, which did not arrive within the time `after`.
+    /// Creates the error for something that did not arrive within the time `after`. `awaited` names it, such as "the
+    /// first picture".
     pub(super) fn timeout_error(&self, awaited: &'static str, after: Duration) -> Error {
         Error::TimedOut { what: self.shown.clone(), awaited, after }
     }

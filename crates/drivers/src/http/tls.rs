@@ -24,18 +24,18 @@ pub(super) fn system_roots() -> RootCertStore {
     roots
 }
 
-/// Returns a configuration that trusts certificates that chain to one of `roots`.
+/// Returns a TLS configuration that trusts the certificates that chain to one of `roots`.
 pub(super) fn verified_by(roots: RootCertStore) -> ClientConfig {
     builder(Arc::new(ring::default_provider())).with_root_certificates(roots).with_no_client_auth()
 }
 
-/// Returns a TLS configuration that trusts the system's root certificates, as `https:` sources do, for other parts of
-/// the program that connect to servers.
+/// Returns a TLS configuration that trusts the system's root certificates, as `https:` sources do. It is for those
+/// parts of the program that connect to servers other than cameras.
 pub fn system_tls() -> ClientConfig {
     verified_by(system_roots())
 }
 
-/// Returns a configuration that trusts any certificate. The connection is encrypted, but the server is not
+/// Returns a TLS configuration that trusts any certificate. The connection is encrypted, but the server is not
 /// authenticated.
 pub(super) fn unverified() -> ClientConfig {
     let provider = Arc::new(ring::default_provider());

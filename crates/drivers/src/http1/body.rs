@@ -19,8 +19,8 @@ enum Framing {
 }
 
 impl Framing {
-    /// Returns the framing that `head` declares. Invalid or contradictory lengths are ignored. A length of zero for a
-    /// multipart stream is ignored too: some cameras send it because they do not know the length.
+    /// Returns what ends the body, as `head` declares it. Invalid or contradictory lengths are ignored. A length of
+    /// zero for a multipart stream is ignored too: some cameras send it because they do not know the length.
     fn of(head: &Head) -> Self {
         if matches!(head.status(), 100..200 | 204 | 304) {
             return Self::Empty;
@@ -50,8 +50,8 @@ fn is_multipart(head: &Head) -> bool {
 #[derive(Debug)]
 pub struct Body {
     state: BodyState,
-    /// Whether bytes after the declared length belong to the body, because the declared length of a stream is often
-    /// invented.
+    /// Whether this is the body of a multipart stream. Bytes after the declared length then belong to the body too,
+    /// because the length that a server declares for a stream is often invented.
     is_stream: bool,
 }
 
@@ -61,7 +61,8 @@ enum BodyState {
         left: u64,
     },
     Chunked(ChunkDecoder),
-    /// The head declares no length, and no byte of the body has arrived yet. The body may still be chunked.
+    /// The head declares no length, and no byte of the body has arrived yet. The first bytes show whether the body is
+    /// chunked although the head does not say so.
     Unknown,
     UntilClose,
 }
@@ -114,8 +115,8 @@ impl Body {
         (is_open && !buf.is_empty()).then(|| buf.split().freeze())
     }
 
-    /// Returns whether the whole body has arrived. Always false for a body that ends with its connection, and for a
-    /// stream that has reached its declared length.
+    /// Returns whether the whole body has arrived. The result is always false for a body that ends with its connection,
+    /// and for a stream that has reached its declared length.
     pub fn is_done(&self) -> bool {
         match &self.state {
             BodyState::Length { left } => *left == 0 && !self.is_stream,

@@ -4,13 +4,13 @@
 /// case.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Challenge {
-    /// The scheme in lower case: `digest`.
+    /// The scheme in lower case, such as `digest`.
     pub scheme: String,
     parameters: Vec<(String, String)>,
 }
 
 impl Challenge {
-    /// Returns the value of the first parameter called `name`, which must be in lower case.
+    /// Returns the value of the first parameter called `name`. `name` must be in lower case.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -54,7 +54,7 @@ fn items(header: &str) -> impl Iterator<Item = &str> {
         .filter(|item| !item.is_empty())
 }
 
-/// Returns the text of a quoted string without its quotes and escapes, or a token unchanged.
+/// Returns the text of a quoted string without quotes and escapes. If `value` is not quoted, returns it unchanged.
 fn unquote(value: &str) -> String {
     let Some(quoted) = value.strip_prefix('"') else { return value.to_owned() };
     let quoted = quoted.strip_suffix('"').unwrap_or(quoted);

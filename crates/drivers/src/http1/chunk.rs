@@ -31,7 +31,7 @@ enum ChunkState {
         read_bytes: usize,
     },
     Done,
-    /// The body has no chunks.
+    /// The body has no chunks, although its head announces them.
     Plain,
 }
 
@@ -71,12 +71,12 @@ impl ChunkDecoder {
         }
     }
 
-    /// Returns whether the last chunk and the trailer have arrived.
+    /// Returns whether the last chunk and the trailer (the headers after that chunk) have arrived.
     pub(super) fn is_done(&self) -> bool {
         self.state == ChunkState::Done
     }
 
-    /// Returns whether the body has chunks. True until the first bytes show that it has none.
+    /// Returns whether the body has chunks. The result is true until the first bytes show that the body has none.
     pub(super) fn is_chunked(&self) -> bool {
         self.state != ChunkState::Plain
     }
@@ -142,8 +142,9 @@ fn size(line: &[u8]) -> Option<u64> {
     u64::from_str_radix(text, 16).ok().filter(|_| is_clean)
 }
 
-/// Returns whether a body begins with a chunk that contains a picture or a multipart part, because some servers send
-/// chunks without declaring them. Returns `None` while more bytes are needed to decide.
+/// Returns whether the body that begins with `bytes` is chunked and contains a picture or a multipart stream. The head
+/// does not tell, because some servers send chunks without declaring them. Returns `None` while more bytes are needed
+/// to decide.
 pub(super) fn looks_chunked(bytes: &[u8]) -> Option<bool> {
     const MAX_SIZE_LINE: usize = 10;
     let digits = bytes.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();

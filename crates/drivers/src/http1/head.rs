@@ -1,5 +1,5 @@
-//! Parses the head of a response: the status line and headers (RFC 9112 §4 and §5), and the deviations that cameras
-//! send.
+//! Parses the head of a response: the status line and headers (RFC 9112 §4 and §5), including what cameras write in
+//! violation of the standard.
 
 use super::{Error, printable};
 
@@ -9,7 +9,7 @@ pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// The maximum number of headers.
 const MAX_HEADERS: usize = 256;
 
-/// The possible beginnings of a response: HTTP, or SHOUTcast, which some cameras imitate.
+/// The possible beginnings of a response: that of HTTP, or that of the SHOUTcast protocol, which some cameras imitate.
 const STATUS_LINE_STARTS: [&[u8]; 2] = [b"HTTP/", b"ICY "];
 
 /// The maximum number of line-end bytes before the status line. A response with more of them is not HTTP.
@@ -29,8 +29,8 @@ impl Head {
         self.status
     }
 
-    /// Returns the status for display: `404 Not Found`. The reason phrase is the standard one, because the server's own
-    /// phrase may repeat parts of the request.
+    /// Returns the status for display, such as `404 Not Found`. The reason phrase is the standard one, because the
+    /// server's own phrase may repeat parts of the request.
     pub fn status_line(&self) -> String {
         format!("{} {}", self.status, reason_phrase(self.status)).trim_end().to_owned()
     }
@@ -41,13 +41,13 @@ impl Head {
         self.is_http_1_0
     }
 
-    /// Returns the value of the first header called `name`, ignoring case, without surrounding blanks.
+    /// Returns the value of the first header called `name` (in upper or lower case), without surrounding blanks.
     pub fn get(&self, name: &str) -> Option<&str> {
         let is_called = |(known, _): &&(String, String)| known.eq_ignore_ascii_case(name);
         self.headers.iter().find(is_called).map(|(_, value)| value.as_str())
     }
 
-    /// Returns the values of all headers called `name`, ignoring case, in the order in which they arrived.
+    /// Returns the values of all headers called `name` (in upper or lower case), in the order in which they arrived.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let is_called = move |(known, _): &&(String, String)| known.eq_ignore_ascii_case(name);
         self.headers.iter().filter(is_called).map(|(_, value)| value.as_str())
@@ -68,8 +68,8 @@ pub struct HeadReader {
 }
 
 impl HeadReader {
-    /// Returns the head at the start of `bytes` and its length in bytes; `None` while more bytes are needed. `bytes`
-    /// must begin with the bytes of the previous call.
+    /// Returns the head at the start of `bytes`, together with the head's length in bytes; `None` while more bytes are
+    /// needed. `bytes` must begin with the bytes of the previous call.
     ///
     /// Header lines without a name are left out, and so are the bytes NUL and CR within a line; folded lines are
     /// joined. All other bytes stay unchanged, because a Digest login is computed from them. Bytes that are not UTF-8
@@ -97,7 +97,8 @@ impl HeadReader {
     }
 }
 
-/// Returns an error if `bytes` cannot be the beginning of an HTTP response.
+/// Returns an error if `bytes` cannot be the beginning of an HTTP response. `blanks` is the number of line-end bytes
+/// before `bytes`.
 fn check_start(bytes: &[u8], blanks: usize) -> Result<(), Error> {
     let may_begin = |start: &[u8]| {
         let len = start.len().min(bytes.len());
@@ -109,7 +110,8 @@ fn check_start(bytes: &[u8], blanks: usize) -> Result<(), Error> {
     Err(Error::NotHttp { start: printable(bytes) })
 }
 
-/// Returns the position after the blank line that ends a head. The search begins at `from`.
+/// Returns the position after the blank line that ends a head; `None` if there is no such line yet. The search begins
+/// at `from`.
 fn find_end(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     while let Some(feed) = bytes[at..].iter().position(|byte| *byte == b'\n') {
@@ -149,7 +151,7 @@ fn parse(bytes: &[u8]) -> Result<Head, Error> {
     Ok(head)
 }
 
-/// Parses `HTTP/1.1 200 OK`. The reason phrase may be missing, and there may be extra blanks.
+/// Parses a status line, such as `HTTP/1.1 200 OK`. The reason phrase may be missing, and there may be extra blanks.
 fn parse_status(line: &[u8]) -> Result<Head, Error> {
     let bad = || Error::BadStatus { line: printable(line) };
     let line_text = text(line);
@@ -165,7 +167,8 @@ fn parse_status(line: &[u8]) -> Result<Head, Error> {
     })
 }
 
-/// Returns the standard reason phrase of a status that cameras send (RFC 9110 §15); empty for any other status.
+/// Returns the standard reason phrase of a status that cameras send (RFC 9110 §15), or an empty text for any other
+/// status.
 fn reason_phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",

@@ -22,19 +22,19 @@ pub enum Error {
     /// The response does not begin like HTTP.
     #[error("the answer is not HTTP")]
     NotHttp {
-        /// The beginning of the response, in printable characters.
+        /// The beginning of the response, in printable characters. The message does not contain this text.
         start: String,
     },
     /// The status line has no status code.
     #[error("the status line of the answer has no status code")]
     BadStatus {
-        /// The status line, in printable characters.
+        /// The status line, in printable characters. The message does not contain this text.
         line: String,
     },
     /// The head exceeds the maximum length.
     #[error("the head of the answer is longer than {limit_bytes} bytes")]
     HeadTooLong {
-        /// The maximum length, in bytes.
+        /// The maximum length of a head, in bytes.
         limit_bytes: usize,
     },
     /// The head has too many headers.
@@ -43,16 +43,16 @@ pub enum Error {
         /// The maximum number of headers.
         limit: usize,
     },
-    /// A chunk whose size cannot be parsed.
+    /// The size of a chunk cannot be parsed.
     #[error("a chunk of the answer has no size")]
     BadChunk {
-        /// The chunk's first line, in printable characters.
+        /// The chunk's first line, in printable characters. The message does not contain this text.
         line: String,
     },
-    /// A chunk's first line exceeds the maximum length.
+    /// The first line of a chunk exceeds the maximum length.
     #[error("the first line of a chunk is longer than {limit_bytes} bytes")]
     ChunkLineTooLong {
-        /// The maximum length of that line, in bytes.
+        /// The maximum length of a chunk's first line, in bytes.
         limit_bytes: usize,
     },
 }

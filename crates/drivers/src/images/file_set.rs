@@ -11,12 +11,12 @@ use crate::{Error, masking, suggest};
 /// The maximum number of files in one loop: enough for one picture every ten seconds for four months.
 const MAX_FILES: usize = 1_000_000;
 
-/// The maximum number of files and folders that are searched for the newest picture below a folder without pictures.
-/// The search result is used only in a message.
+/// The maximum number of files and folders that are searched for the newest picture in the folders below a folder that
+/// itself has no pictures. The search result is used only in a message.
 const MAX_LOOKED_THROUGH: usize = 20_000;
 
-/// The time limit for searching the newest picture below a folder without pictures. The source opens only when this
-/// search has ended.
+/// The time limit for searching the newest picture in the folders below a folder that itself has no pictures. The
+/// source opens only when this search has ended.
 const SEARCH_TIME: Duration = Duration::from_secs(1);
 
 /// The files that the path of an `images:PATH` source names.
@@ -47,7 +47,7 @@ pub(super) struct FileEntry {
     pub(super) modified_at: SystemTime,
 }
 
-/// Checks a path without disk access: an empty path and a video file are errors.
+/// Checks a path without disk access. An empty path is an error, and so is the name of a video file.
 pub(super) fn check(path: &str) -> Result<(), String> {
     if path.is_empty() {
         return Err(
@@ -93,7 +93,7 @@ impl FileSet {
     }
 
     /// Returns whether the file at `path`, in or below [`folder`](Self::folder), belongs to this set. Only the path
-    /// decides.
+    /// decides, so the file need not exist.
     pub(super) fn matches(&self, path: &Path) -> bool {
         match self {
             Self::Folder(_) => is_jpeg(path) && !is_hidden(path),
@@ -133,7 +133,7 @@ impl FileSet {
         }
     }
 
-    /// Returns all files, in no particular order.
+    /// Returns all files of this set, in no particular order.
     fn files(&self) -> Result<Vec<FileEntry>, Error> {
         let mut entries = Vec::new();
         match self {
@@ -156,7 +156,7 @@ impl FileSet {
         Ok(entries)
     }
 
-    /// Returns all files in the given order. Blocks.
+    /// Returns all files of this set in the given order. Blocks.
     ///
     /// # Errors
     /// [`Error::File`] when the folder cannot be listed; [`Error::Unusable`] when there is no picture.
@@ -189,7 +189,7 @@ impl FileSet {
         }
     }
 
-    /// Returns the most recently changed file, or `None` if there are no files. Blocks.
+    /// Returns the most recently changed file of this set, or `None` if the set has no files. Blocks.
     pub(super) fn newest(&self) -> Result<Option<FileEntry>, Error> {
         Ok(self.files()?.into_iter().max_by(by_time))
     }
@@ -199,12 +199,14 @@ fn by_time(a: &FileEntry, b: &FileEntry) -> Ordering {
     a.modified_at.cmp(&b.modified_at).then_with(|| natural_order(&a.path, &b.path))
 }
 
-/// Returns whether `a` changed after `b`. If both changed at the same time, the order of their names decides.
+/// Returns whether `a` changed after `b`. If both changed at the same time, the one whose name sorts later counts as
+/// newer.
 pub(super) fn is_newer(a: &FileEntry, b: &FileEntry) -> bool {
     by_time(a, b).is_gt()
 }
 
-/// Returns the most recently changed JPEG file below `top`, as far as the search gets within its limits.
+/// Returns the most recently changed JPEG file below `top` that a search within [`MAX_LOOKED_THROUGH`] and
+/// [`SEARCH_TIME`] finds.
 fn find_newest_below(top: &Path) -> Option<FileEntry> {
     let (mut newest, mut looked_through) = (None::<FileEntry>, 0);
     let give_up_at = Instant::now() + SEARCH_TIME;
@@ -278,7 +280,8 @@ fn natural_order(a: &Path, b: &Path) -> Ordering {
     }
 }
 
-/// Splits off the digits at the start of `text`, without leading zeros (a single zero stays).
+/// Splits `text` after the digits at its start. Returns these digits without leading zeros (a single zero stays), and
+/// the rest of `text`.
 fn split_digits(text: &[u8]) -> (&[u8], &[u8]) {
     let len = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, rest) = text.split_at(len);

@@ -14,12 +14,12 @@ use tokio::sync::mpsc;
 use super::file_set::{FileEntry, FileSet, file_entry, is_newer};
 use crate::Error;
 
-/// The maximum number of queued events. Further events are dropped, and the source then searches for the newest file
-/// instead.
+/// The maximum number of queued events. Further events are dropped, and the source then searches the folders for the
+/// newest file instead.
 const MAX_QUEUED_EVENTS: usize = 1024;
 
-/// The maximum number of watched folders: enough for one folder a day for three years. Beyond that, the most recently
-/// changed folders are watched.
+/// The maximum number of watched folders: enough for one folder a day for almost three years. If there are more
+/// folders, the most recently changed ones are watched.
 const MAX_WATCHED: usize = 1024;
 
 /// The maximum number of folders that are walked when searching for folders to watch.
@@ -30,7 +30,7 @@ const MAX_WALKED: usize = 10_000;
 pub(super) enum FolderEvent {
     /// The file at this path may contain a new picture.
     File(PathBuf),
-    /// The folder at this path is new, and files below it may match.
+    /// The folder at this path is new, and may contain files that belong to the watched set.
     Folder(PathBuf),
     /// The file or folder at this path no longer exists.
     Gone(PathBuf),
@@ -39,16 +39,16 @@ pub(super) enum FolderEvent {
 /// The receiving end of the events of all watched folders.
 pub(super) struct FolderEvents {
     pub(super) receiver: mpsc::Receiver<FolderEvent>,
-    /// Whether events were dropped.
+    /// Whether events were dropped because the queue was full.
     pub(super) has_overflowed: Arc<AtomicBool>,
 }
 
-/// The set of watched folders. Adding and walking folders blocks.
+/// The set of watched folders. Methods that add or walk folders block.
 pub(super) struct FolderWatcher {
     file_set: Arc<FileSet>,
     base: PathBuf,
     watcher: RecommendedWatcher,
-    /// The watched folders. The value is the time of the folder's last change when the watch began.
+    /// The watched folders by path. The value is the time of the folder's last change when the watch began.
     watched: HashMap<PathBuf, SystemTime>,
 }
 
@@ -126,8 +126,8 @@ impl FolderWatcher {
         }
     }
 
-    /// Stops watching the folder whose last change is the oldest, if that change was not after `changed_at`. Returns
-    /// whether a folder was removed.
+    /// Stops watching the folder whose last change is the oldest, unless that change was after `changed_at`. Returns
+    /// whether a folder is no longer watched.
     fn evict_oldest(&mut self, changed_at: SystemTime) -> bool {
         let below = self.watched.iter().filter(|(path, _)| **path != self.base);
         let oldest = below.min_by_key(|(_, changed_at)| **changed_at);
@@ -155,7 +155,7 @@ impl FolderWatcher {
     }
 }
 
-/// Returns a handler that turns the system's events into [`FolderEvent`]s. It runs on the watcher's thread.
+/// Returns a handler that turns the system's events into [`FolderEvent`]s. The handler runs on the watcher's thread.
 fn event_handler(
     file_set: Arc<FileSet>,
     events: mpsc::Sender<FolderEvent>,
@@ -173,8 +173,8 @@ fn event_handler(
     }
 }
 
-/// Turns one system event into a [`FolderEvent`]; `None` if the event does not matter. Of the two names in a rename
-/// event, the new one is used.
+/// Turns one system event into a [`FolderEvent`], or returns `None` if the event does not matter for `file_set`. Of the
+/// two names in a rename event, the new one is used.
 fn folder_event(event: &notify::Event, file_set: &FileSet) -> Option<FolderEvent> {
     let path = event.paths.last()?;
     let may_be_folder = matches!(

@@ -1,8 +1,8 @@
 //! Tracks files that were incomplete when they were read: either still being written, or broken.
 //!
-//! Time decides which: a file that has not changed for two seconds is no longer being written, so it is broken. The
-//! caller reports which files it has read and when; this module says which to read again and which are broken. Nothing
-//! here accesses the disk.
+//! Time shows which of the two: a file that has not changed for two seconds is no longer being written, so it is
+//! broken. The caller reports which files it has read and when; this module says which to read again and which are
+//! broken. Nothing here accesses the disk.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ use tokio::time::Instant;
 /// the interval between two reads of the file.
 pub(super) const BROKEN_AFTER: Duration = Duration::from_secs(2);
 
-/// The minimum time between two reads of a growing file, if the system reports changes. There is a minimum because each
-/// read covers the whole file.
+/// The minimum time between two reads of a growing file, if the system reports the file's changes. There is a minimum
+/// because each read covers the whole file.
 pub(super) const RECHECK_DELAY: Duration = Duration::from_millis(100);
 
 /// The maximum number of tracked files, which is more than tools write at the same time.
@@ -26,7 +26,7 @@ const MAX_FILES: usize = 16;
 pub(super) enum Verdict {
     /// The file may still become complete.
     Wait,
-    /// The file is broken. This is returned only once for each state of the file.
+    /// The file is broken. This is returned only once as long as the file does not change.
     Broken,
 }
 
@@ -91,16 +91,16 @@ impl IncompleteFiles {
         }
     }
 
-    /// Returns whether the file at `path`, for which the system has reported a change, was incomplete before. If so,
-    /// schedules it to be read soon.
+    /// Returns whether the file at `path`, for which the system has reported a change, was incomplete when it was last
+    /// read. If so, schedules a read of the file soon.
     pub(super) fn recheck_soon(&mut self, path: &Path) -> bool {
         let Some(file) = self.0.get_mut(path) else { return false };
         file.recheck_at = file.recheck_at.min(file.read_at + RECHECK_DELAY);
         true
     }
 
-    /// Returns the length in bytes and the time of the last change of the file at `path`, if it counts as broken. As
-    /// long as both are the same, reading the file again is useless.
+    /// Returns the length in bytes and the time of the last change of the file at `path` if the file counts as broken;
+    /// otherwise `None`. As long as the file keeps this length and time, reading it again is useless.
     pub(super) fn broken(&self, path: &Path) -> Option<(usize, SystemTime)> {
         let file = self.0.get(path).filter(|file| file.is_reported)?;
         Some((file.len_bytes, file.modified_at))
@@ -111,7 +111,7 @@ impl IncompleteFiles {
         self.0.remove(path);
     }
 
-    /// Returns when the next file is due to be read; `None` if there are no incomplete files.
+    /// Returns when the next read of a file is due; `None` if there are no incomplete files.
     pub(super) fn due_at(&self) -> Option<Instant> {
         self.0.values().map(|file| file.recheck_at).min()
     }

@@ -14,12 +14,12 @@ use super::{read_file, run_blocking};
 use crate::interval_timer::IntervalTimer;
 use crate::{BoxFuture, Error, FrameBuilder, Source, SourceUrl, masking};
 
-/// The maximum total size of the files that are cached, in bytes. Up to this size, the loop reads each file only once
-/// and keeps it in memory.
+/// The maximum total size of the loop's files, in bytes, at which the files are cached. Up to this size, the loop reads
+/// each file only once and keeps it in memory.
 const MAX_CACHED_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The minimum time between two listings of the files. The loop lists them at the start of a round, to find added and
-/// removed files.
+/// The minimum time between two listings of the files. The loop lists its files at the start of a round, to find added
+/// and removed ones.
 const LIST_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A loop over files. Pictures are due at fixed times, counted from the opening. If reading falls behind, the loop
@@ -34,10 +34,10 @@ pub(super) struct LoopSource {
     listed_at: Instant,
     /// The index in `files` of the file that is due next.
     index: usize,
-    /// The number of the interval in which the file at `index` is due.
+    /// The number of the interval in which the file at `index` is due, counted from the opening of the source.
     tick: u64,
     began_at: Instant,
-    /// The number of files in a row that could not be read.
+    /// The number of files in a row, up to now, that could not be read.
     unreadable: usize,
     timer: IntervalTimer,
     builder: FrameBuilder,
@@ -46,7 +46,7 @@ pub(super) struct LoopSource {
 /// A file of the loop.
 struct LoopFile {
     entry: FileEntry,
-    /// The checked picture, if cached.
+    /// The frame made from this file, kept in memory; `None` if the file is not cached.
     cached: Option<Frame>,
     /// Whether an error of this file has already been logged.
     is_reported: bool,
@@ -89,7 +89,7 @@ impl LoopSource {
         Ok(source)
     }
 
-    /// Lists the files again. Keeps the state of the files that did not change.
+    /// Lists the files of the loop again. Keeps the [`LoopFile`]s of files that did not change.
     async fn list(&mut self) -> Result<(), Error> {
         let (file_set, order) = (Arc::clone(&self.file_set), self.order);
         let entries = run_blocking(move || file_set.list(order)).await?;
@@ -109,7 +109,7 @@ impl LoopSource {
         Ok(())
     }
 
-    /// Returns when the interval number `tick` begins.
+    /// Returns when the interval with the number `tick` begins.
     fn due_at(&self, tick: u64) -> Instant {
         let since = (self.interval.as_nanos() as u64).saturating_mul(tick);
         self.began_at + Duration::from_nanos(since)

@@ -75,7 +75,7 @@ fn order(options: &Options<'_>) -> Result<SortOrder, Error> {
 }
 
 /// Runs `read`, which may block (a disk can be slow, a network share can hang), outside the camera's thread. If the
-/// future is dropped, the closure still runs to its end, so it must only read.
+/// returned future is dropped, `read` still runs to its end, so it must have no effect other than reading.
 async fn run_blocking<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(read).await {
         Ok(read) => read,

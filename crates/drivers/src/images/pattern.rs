@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use glob::{MatchOptions, Pattern, PatternError};
 
-/// The matching rules, which are those of a shell.
+/// The options for matching names with a pattern, so that patterns mean what they mean in a shell.
 pub(super) const OPTIONS: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
@@ -53,12 +53,13 @@ impl PathPattern {
         &self.base
     }
 
-    /// Returns whether the file at `path` matches. `path` must begin with the base folder.
+    /// Returns whether the file at `path` matches the pattern. `path` must begin with the base folder.
     pub(super) fn matches(&self, path: &Path) -> bool {
         self.names(path).is_some_and(|names| matches_parts(&names, &self.parts, MatchTarget::File))
     }
 
-    /// Returns whether files below the folder at `path` may match. False for the base folder itself.
+    /// Returns whether files below the folder at `path` may match the pattern. The result is false if `path` is the
+    /// base folder itself.
     pub(super) fn may_contain_matches(&self, path: &Path) -> bool {
         self.names(path).is_some_and(|names| {
             !names.is_empty() && matches_parts(&names, &self.parts, MatchTarget::ParentFolder)

@@ -1,9 +1,10 @@
 //! Watches folders for new pictures: a single folder, or all folders that a pattern spans.
 //!
-//! The system reports files that are created, written, closed or renamed, and folders that appear or vanish. An
-//! incomplete file is read again after its next event, and the picture that was shown last is not shown again. Every
-//! two seconds the source itself checks the folders for changes that the system does not report: the top folder has
-//! vanished, or another machine has written into the folders, into the single watched file or into an incomplete file.
+//! The system reports files that are created, written, closed or renamed, and folders that appear or vanish. A file
+//! that was incomplete is read again after the system's next report about it. A file with the picture that was shown
+//! last is not shown again. Every two seconds the source itself checks the folders for changes that the system does not
+//! report: the top folder has vanished, or another machine has written into the folders, into the single watched file
+//! or into an incomplete file.
 
 use std::collections::VecDeque;
 use std::io;
@@ -27,8 +28,8 @@ use crate::{BoxFuture, Error, FrameBuilder, Source, SourceUrl, masking};
 /// The maximum length of the queue of files to read. When the queue is full, its oldest entry is dropped.
 const MAX_WAITING: usize = 256;
 
-/// The maximum length of the queue of new folders to watch. When the queue is full, the next check walks all folders
-/// instead.
+/// The maximum length of the queue of new folders to watch. When the queue is full, the next check of the folders walks
+/// all of them instead.
 const MAX_NEW_FOLDERS: usize = 1024;
 
 /// The interval between two checks of the folders by the source itself.
@@ -39,7 +40,8 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 struct FolderState {
     device_and_inode: (u64, u64),
     modified_at: Option<SystemTime>,
-    /// The time of the last change and the length in bytes, if a single file is watched.
+    /// The time of the last change and the length in bytes of the watched file; `None` if a folder or a pattern is
+    /// watched, or if the file does not exist.
     file: Option<(SystemTime, u64)>,
 }
 
@@ -60,9 +62,10 @@ pub(super) struct WatchSource {
     waiting: VecDeque<PathBuf>,
     new_folders: VecDeque<PathBuf>,
     incomplete: IncompleteFiles,
-    /// Whether to search for the newest file. The flag stays set if a caller cancels its wait during the search.
+    /// Whether the next check has to search the folders for the newest file. The flag stays set if a caller cancels its
+    /// wait during the search.
     needs_rescan: bool,
-    /// Whether the system has reported any event since the last check.
+    /// Whether the system has reported any event since the source last checked the folders.
     had_events: bool,
     check_at: Instant,
     last: Option<LastPicture>,
@@ -163,7 +166,7 @@ impl WatchSource {
         }
     }
 
-    /// Adds a file to the queue, unless it is already there.
+    /// Adds a file to the queue of files to read, unless it is already there.
     fn enqueue(&mut self, path: PathBuf) {
         if self.waiting.contains(&path) {
             return;
@@ -174,7 +177,7 @@ impl WatchSource {
         self.waiting.push_back(path);
     }
 
-    /// Adds the newest file to the queue, unless a newer one has already been shown.
+    /// Adds the newest file to the queue of files to read, unless the picture that was shown last is newer.
     fn enqueue_newest(&mut self, newest: Option<FileEntry>) {
         let shown_at = self.last.as_ref().map(|shown| shown.modified_at);
         if let Some(entry) =
@@ -184,7 +187,8 @@ impl WatchSource {
         }
     }
 
-    /// Returns the frame in a file; `None` if that frame has already been shown or the file is still being written.
+    /// Returns the picture `data` of the file at `path` as a frame; `None` if this picture was the last one shown, or
+    /// if the file is still being written.
     fn frame_if_new(
         &mut self,
         path: PathBuf,
@@ -266,7 +270,7 @@ async fn watch_tree(
     run_blocking(move || lock(&folders).watch_tree(&folder)).await
 }
 
-/// Returns the newest file of the whole set. For a pattern, also starts to watch new folders.
+/// Returns the newest file of `file_set`. For a pattern, also starts to watch the folders that are not watched yet.
 async fn find_newest(
     file_set: &Arc<FileSet>,
     folders: &Arc<Mutex<FolderWatcher>>,
@@ -288,7 +292,8 @@ async fn find_newest(
     }
 }
 
-/// Reads the state of the folders, and that of the file if a single one is watched.
+/// Reads the properties that show whether the watched folders have changed, and those of the file if a single one is
+/// watched.
 async fn folder_state(
     file_set: &Arc<FileSet>,
     folders: &Arc<Mutex<FolderWatcher>>,

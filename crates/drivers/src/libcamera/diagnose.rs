@@ -1,9 +1,9 @@
 //! Diagnoses a failure of `rpicam-vid` from the last lines of its error output and says what to do. The log contains
 //! the lines themselves, for people who search for them.
 //!
-//! The texts come from the source code of rpicam-apps (core/rpicam_app.cpp, core/options.cpp and apps/rpicam_vid.cpp in
-//! <https://github.com/raspberrypi/rpicam-apps>) and of libcamera (src/libcamera/camera.cpp); none was seen on a
-//! device.
+//! The known texts come from the source code of rpicam-apps (core/rpicam_app.cpp, core/options.cpp and
+//! apps/rpicam_vid.cpp in <https://github.com/raspberrypi/rpicam-apps>) and of libcamera (src/libcamera/camera.cpp).
+//! None of these texts was seen on a device.
 
 use super::request::CaptureRequest;
 use crate::Error;
@@ -53,7 +53,7 @@ const MEANINGS: [(&str, &str); 9] = [
 const IN_USE: &str = "cannot use the camera: another program uses it, and only one can at a time. Stop that program; \
                       `fuser /dev/media*` shows it";
 
-/// Returns the error for a `program` that ended after printing `lines`; `None` if these contain no known text.
+/// Returns the error for a `program` that ended after printing `lines`; `None` if `lines` contains no known text.
 pub(super) fn exit_error(request: &CaptureRequest, program: &str, lines: &[String]) -> Option<Error> {
     let (_, meaning) = MEANINGS.iter().find(|(text, _)| lines.iter().any(|line| line.contains(text)))?;
     Some(Error::Unusable {

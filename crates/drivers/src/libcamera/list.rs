@@ -5,8 +5,8 @@
 
 use crate::{Device, DeviceFormat, DeviceSize};
 
-/// The maximum number of cameras in the list, which is more than a Raspberry Pi can have. [`MAX_SIZES`] is the maximum
-/// number of sizes of a camera, which is more than any sensor has.
+/// The maximum number of cameras that are taken from the list, which is more than a Raspberry Pi can have.
+/// [`MAX_SIZES`] is the maximum number of sizes of a camera, which is more than any sensor has.
 const MAX_CAMERAS: usize = 32;
 const MAX_SIZES: usize = 64;
 
@@ -34,7 +34,8 @@ pub(super) fn parse_devices(answer: &str) -> Vec<Device> {
     devices
 }
 
-/// Parses a line like `0 : imx708_wide [4608x2592 10-bit RGGB] (/base/soc/i2c0mux/i2c@1/imx708@1a)`.
+/// Parses the camera in a line like `0 : imx708_wide [4608x2592 10-bit RGGB] (/base/soc/i2c0mux/i2c@1/imx708@1a)`;
+/// `None` for a line that does not begin a camera.
 fn device(line: &str) -> Option<Device> {
     let (number, rest) = line.split_once(" : ")?;
     let number: u8 = number.parse().ok()?;
@@ -80,7 +81,7 @@ fn size(word: &str) -> Option<(u32, u32)> {
     side(width).zip(side(height))
 }
 
-/// Parses the frame rate in `[56.03` or `(56.03`, the word before `fps`.
+/// Parses the frame rate in `word`, which is the word before `fps`: `[56.03` or `(56.03`.
 fn rate(word: &str) -> Option<f64> {
     let rate: f64 = word.strip_prefix(['[', '('])?.parse().ok()?;
     (rate.is_finite() && rate > 0.0).then_some(rate)

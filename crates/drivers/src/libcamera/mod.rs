@@ -3,8 +3,8 @@
 //!
 //! The source is `libcamera:?camera=1&size=1280x720&fps=30&hflip&vflip&quality=80&options=…`, or `pi:` for short.
 //! [`request`] turns the URL into the program's arguments, [`diagnose`] turns the program's messages into errors, and
-//! [`list`] turns its camera list into devices. The driver does not link libcamera itself, because the library's
-//! interface changes with each update of the system, while that of the program hardly does.
+//! [`list`] turns the program's list of cameras into devices. The driver does not link libcamera itself, because the
+//! library's interface changes with each update of the system, while that of the program hardly does.
 
 mod diagnose;
 mod list;
@@ -29,7 +29,8 @@ const PROGRAMS: [&str; 2] = ["rpicam-vid", "libcamera-vid"];
 /// The time limit for listing the cameras. It is long because the program configures each camera in each of its modes.
 const LIST_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// The driver for the scheme `libcamera:` or its short form `pi:`; there is one instance for each.
+/// The driver for the scheme `libcamera:` or its short form `pi:`. The driver table has one instance for each of the
+/// two schemes.
 pub(crate) struct Libcamera {
     scheme: &'static str,
     /// The folder of the program; `None` means that it is searched on PATH.
@@ -109,7 +110,7 @@ impl Driver for Libcamera {
 struct LibcameraSource {
     program: Program,
     request: CaptureRequest,
-    /// The width and height of the newest frame, in pixels.
+    /// The width and height of the newest frame, in pixels; `None` before the first frame.
     given: Option<(u32, u32)>,
 }
 

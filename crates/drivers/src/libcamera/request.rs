@@ -17,7 +17,8 @@ const SIDES_PX: (u32, u32) = (16, 16384);
 /// The highest camera number. It is above that of a Raspberry Pi 5 with a camera multiplexer board.
 const MAX_CAMERA: u8 = 31;
 
-/// Arguments that a URL must not set: they decide what the program outputs and where, or make the program end at once.
+/// The arguments of `rpicam-vid` that a URL must not set: they decide what the program outputs and where, or make the
+/// program end at once.
 const RESERVED: [&str; 14] = [
     "-o",
     "--output",
@@ -42,13 +43,13 @@ pub(super) struct CaptureRequest {
     pub(super) camera: u8,
     pub(super) size_px: (u32, u32),
     pub(super) fps: f64,
-    /// The size and frame rate that the URL requests; fields that it does not set are `None`.
+    /// The size and frame rate that the URL requests. A field is `None` if the URL does not set it.
     pub(super) asked: Mode,
     /// JPEG quality, from 1 to 100.
     quality: u8,
     is_hflipped: bool,
     is_vflipped: bool,
-    /// Further arguments, passed to the program unchanged.
+    /// The arguments in the URL's option `options`, which are passed to the program unchanged.
     rest: Vec<String>,
 }
 
@@ -93,8 +94,9 @@ impl CaptureRequest {
         })
     }
 
-    /// Returns the arguments of `rpicam-vid` for endless JPEG images on standard output, without a preview. They make
-    /// the program flush each image at once; otherwise the end of a picture would stay in a buffer until the next one.
+    /// Returns the arguments with which `rpicam-vid` writes JPEG images to standard output without end and shows no
+    /// preview. They also make the program flush each image at once; otherwise the end of a picture would stay in a
+    /// buffer until the next one.
     pub(super) fn arguments(&self) -> Vec<String> {
         let (width, height) = self.size_px;
         let mut arguments: Vec<String> =
@@ -115,8 +117,8 @@ impl CaptureRequest {
     }
 }
 
-/// Returns the argument in [`RESERVED`] that `word` sets, if any. `word` may include the argument's value
-/// (`--output=x`, `-ox`).
+/// Returns the argument in [`RESERVED`] that `word` sets, or `None` if it sets none of them. `word` may include the
+/// argument's value (`--output=x`, `-ox`).
 fn reserved(word: &str) -> Option<&'static str> {
     let name = word.split('=').next().unwrap_or_default();
     RESERVED.into_iter().find(|reserved| {

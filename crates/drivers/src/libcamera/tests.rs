@@ -1,4 +1,5 @@
-//! Tests the driver with a script in place of `rpicam-vid`, which replays its output and its errors.
+//! Tests the driver with a script in place of `rpicam-vid`. The script replays output and errors of the real
+//! program.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +11,8 @@ use crate::program::fake_program;
 
 const PICTURE: &[u8] = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
 
-/// A folder with a program in it, which writes its arguments to `arguments` and then does what its script says.
+/// A folder with a fake program, which writes its arguments to the file `arguments` and then runs the script of the
+/// test.
 struct FakeLibcamera {
     folder: TempDir,
     driver: Libcamera,
@@ -29,7 +31,8 @@ impl FakeLibcamera {
         self.driver.open(&SourceUrl::parse(url).unwrap()).await
     }
 
-    /// Returns the error of opening; if opening succeeds, the error of the first picture.
+    /// Returns the error with which opening `url` fails or, if opening succeeds, the error in place of the first
+    /// picture.
     async fn failure(&self, url: &str) -> String {
         let error = match self.open(url).await {
             Ok(mut source) => source.next_frame().await.unwrap_err(),
@@ -81,7 +84,7 @@ async fn a_missing_program_is_named_with_its_package() {
     }
 }
 
-/// The messages as users reported them from their devices (raspberrypi/rpicam-apps 244 and 496,
+/// Uses messages that users reported from their devices (raspberrypi/rpicam-apps 244 and 496,
 /// Gordon999/Pi_LIbCamera_GUI 4).
 #[tokio::test]
 async fn what_the_program_says_comes_with_what_to_do() {

@@ -1,9 +1,9 @@
 //! Runs other programs as child processes, for the drivers that get their pictures from a program.
 //!
 //! [`Program`] reads pictures from a program's standard output, as fast as the program writes. [`run_to_end`] runs a
-//! program to its end and returns its short output. Standard error goes to the log, without the secrets of the source.
-//! The program leads a process group of its own; dropping the [`Program`] ends the whole group. Each driver interprets
-//! the messages of its program itself.
+//! program to its end and returns its short output. Standard error goes to the log, after the secrets of the source
+//! were removed. The program leads a process group of its own; dropping the [`Program`] ends the whole group. Each
+//! driver interprets the messages of its program itself.
 
 #[cfg(test)]
 pub(crate) mod fake_program;
@@ -55,8 +55,8 @@ pub(crate) struct Launch {
     /// The program's name in errors and in the log, without the folder.
     name: String,
     arguments: Vec<String>,
-    /// The text for the program's standard input, which ends after it. Other users of the machine cannot see this text,
-    /// whereas they can see the arguments.
+    /// The text that is written to the program's standard input, which is then closed. Other users of the machine
+    /// cannot see this text, whereas they can see the arguments.
     input: Option<String>,
     /// The level at which the program's standard error is logged.
     level: Level,
@@ -70,7 +70,7 @@ impl Launch {
         Self { path: PathBuf::from(program), name, arguments, input: None, level: Level::INFO }
     }
 
-    /// Sets the folder in which the program is searched; `None` means PATH.
+    /// Sets the folder in which the program is searched. `None` means that it is searched on PATH.
     pub(crate) fn in_folder(mut self, folder: Option<&Path>) -> Self {
         if let Some(folder) = folder {
             self.path = folder.join(&self.name);
@@ -120,7 +120,8 @@ impl Launch {
         result
     }
 
-    /// Returns a redactor that removes from the program's output the secrets of the URLs in its input.
+    /// Returns a redactor that knows the secrets of the URLs in the program's input, to remove them from the program's
+    /// output.
     fn redactor(&self) -> Redactor {
         self.input.as_deref().map(Redactor::for_urls).unwrap_or_default()
     }
@@ -215,7 +216,7 @@ impl Program {
         })
     }
 
-    /// Returns the next picture; `None` when the program has ended with success after at least one picture. Cancel
+    /// Returns the next picture; `None` when the program has exited with success after at least one picture. Cancel
     /// safe: all bytes that were read are kept in `pictures`, and the program's exit status in `group`.
     ///
     /// # Errors
@@ -238,7 +239,7 @@ impl Program {
         self.pictures.has_yielded()
     }
 
-    /// Returns how many pictures so far were repaired.
+    /// Returns how many pictures so far lacked their end or had stray bytes around them, and were repaired.
     pub(crate) fn repaired_pictures(&self) -> u64 {
         self.pictures.repaired_frames()
     }
@@ -249,7 +250,8 @@ impl Program {
         self.stderr.last_lines().await
     }
 
-    /// Waits for bytes, for the end of the output or for the end of the program, whichever comes first.
+    /// Reads the next bytes of the program's output and passes them to the parser. Returns also at the end of the
+    /// output, and when the program ends.
     async fn fill(&mut self) -> Result<(), Error> {
         let Some(stdout) = &mut self.stdout else { return Ok(()) };
         tokio::select! {
@@ -268,7 +270,8 @@ impl Program {
     }
 
     /// Reads the bytes that a program left in the pipe when it exited. The program's own children may still hold the
-    /// writing end, so this does not wait for the end of the pipe, and stops after about as many bytes as a pipe holds.
+    /// writing end of the pipe. Therefore, this does not wait for the end of the pipe, and stops after about as many
+    /// bytes as a pipe holds.
     fn drain(&mut self) -> Result<(), Error> {
         let mut drained = 0;
         while let Some(stdout) = &self.stdout
@@ -293,7 +296,11 @@ impl Program {
         self.pictures.finish();
     }
 
-    /// Interprets the end of the output: either the normal end of the source (`None`), or a failure of the program.
+    /// Waits for the program's exit after the end of its output. Returns `None` if this is the normal end of the
+    /// source.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] if the program goes on running; [`Error::Exited`] if it failed or has written no picture.
     async fn end(&mut self) -> Result<Option<Frame>, Error> {
         let Ok(status) = tokio::time::timeout(EXIT_TIMEOUT, self.group.wait()).await else {
             let problem =
@@ -314,7 +321,7 @@ impl Program {
     }
 }
 
-/// Enlarges the pipe if possible. A smaller pipe works too, with more context switches between the two programs.
+/// Enlarges the pipe if possible. A smaller pipe works too, with more switches between the two processes.
 #[cfg(target_os = "linux")]
 fn enlarge_pipe(pipe: &impl AsFd) {
     rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES).ok();

@@ -6,7 +6,7 @@ use tokio::io::AsyncReadExt;
 
 use super::{Launch, StartedProgram};
 
-/// The maximum length of the output, in bytes. It is more than any list of cameras or codecs needs.
+/// The maximum number of bytes of standard output that are read. Any list of cameras or codecs is shorter.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024;
 
 /// The text that a program wrote before it ended.

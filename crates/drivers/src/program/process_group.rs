@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_pr
 use tokio::process::Child;
 use tracing::warn;
 
-/// How long the group has to end after SIGTERM, and again after SIGKILL.
+/// How long the processes of the group have to end after SIGTERM, and once more after SIGKILL.
 const TERMINATION_GRACE: Duration = Duration::from_millis(500);
 
 /// The maximum time between two checks whether the group has ended.
@@ -28,11 +28,11 @@ const DRAIN_BYTES: usize = 128 * 1024;
 pub(super) struct ProcessGroup {
     id: Pid,
     leader: Child,
-    /// The reading end of the group's standard error, once set. It is non-blocking.
+    /// The reading end of the group's standard error, which is non-blocking; `None` until it is set.
     stderr: Option<OwnedFd>,
     status: Option<ExitStatus>,
-    /// Whether no process of the group was left when the leader had ended. Another group may then already use the same
-    /// id.
+    /// Whether the leader was the last process of the group when it ended. If so, another group may already use the
+    /// same id, so no more signals are sent.
     is_gone: bool,
 }
 
@@ -50,8 +50,8 @@ impl ProcessGroup {
         }
     }
 
-    /// Sets the reading end of the group's standard error, which is read and discarded while the group ends. It must be
-    /// non-blocking.
+    /// Sets the reading end of the group's standard error, which is read and discarded while the group ends. `stderr`
+    /// must be non-blocking.
     pub(super) fn drain_while_ending(&mut self, stderr: OwnedFd) {
         self.stderr = Some(stderr);
     }
@@ -67,13 +67,13 @@ impl ProcessGroup {
         Ok(status)
     }
 
-    /// Sends `signal` to the group. Errors are ignored: they mean that the group has already ended.
+    /// Sends `signal` to all processes of the group. Ignores errors, which mean that the group has already ended.
     fn signal(&self, signal: Signal) {
         kill_process_group(self.id, signal).ok();
     }
 
-    /// Waits, for at most `limit`, until the leader has ended and no other process of the group runs; reaps the leader.
-    /// Returns whether all are gone.
+    /// Waits until the leader has ended and no other process of the group runs, but at most for the time `limit`; reaps
+    /// the leader. Returns whether all processes have ended.
     fn is_gone_within(&mut self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let mut pause = Duration::from_millis(1);
@@ -104,7 +104,7 @@ impl ProcessGroup {
     }
 
     /// Returns whether the group still has processes after its leader was reaped. If `look_closely` is true, zombies do
-    /// not count, because their parents may reap them late.
+    /// not count, because their parents might reap them late.
     fn has_members(&self, look_closely: bool) -> bool {
         // Orphans become child processes of Framecast if it is the first process of a container.
         while let Ok(Some(_)) = waitpgid(self.id, WaitOptions::NOHANG) {}
@@ -112,7 +112,8 @@ impl ProcessGroup {
     }
 }
 
-/// Returns whether all processes of the group are zombies. Also false if the system does not provide this information.
+/// Returns whether all processes of the group are zombies. Returns false if the system does not provide this
+/// information.
 fn has_only_zombies(group: Pid) -> bool {
     let Ok(processes) = std::fs::read_dir("/proc") else { return false };
     let mut zombies = 0;

@@ -14,12 +14,12 @@ use tracing::{Instrument, Level, debug, info};
 
 use crate::redact::Redactor;
 
-/// The maximum number of bytes of a line that are kept; [`MAX_LINE_CHARS`] limits the characters that are logged.
+/// The maximum number of bytes of a line that are kept. Of these, at most [`MAX_LINE_CHARS`] characters are logged.
 const MAX_LINE_BYTES: usize = 4096;
 const MAX_LINE_CHARS: usize = 400;
 
-/// The maximum number of last lines that are kept for the error. One is not enough: programs report the cause first,
-/// and then its consequences.
+/// The maximum number of last lines that are kept, for the error message of a failed program. One line is not enough:
+/// programs report the cause first, and then its consequences.
 const MAX_LAST_LINES: usize = 16;
 
 /// The maximum number of lines that are logged per second.
@@ -30,8 +30,8 @@ const LINES_PER_SECOND: u32 = 20;
 const READ_BYTES: usize = 8 * 1024;
 const FLOOD_PAUSE: Duration = Duration::from_millis(20);
 
-/// How long to wait for the last lines of an exited program. There is a limit because one of its own child processes
-/// may hold the pipe open.
+/// How long to wait for the last lines of an exited program. There is a limit because a child process that the program
+/// left behind may hold the pipe open.
 const STDERR_FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// The log of a program's standard error, written by a task. Dropping this value ends the task.
@@ -44,8 +44,8 @@ pub(super) struct StderrLog {
 type LastLines = Arc<Mutex<VecDeque<String>>>;
 
 impl StderrLog {
-    /// Starts a task that logs the lines of `pipe` as those of `program`, after `redactor` has removed secrets. The
-    /// task works in the caller's tracing span.
+    /// Starts a task that logs each line of `pipe`, after the name `program`. `redactor` removes secrets from the lines
+    /// first. The task works in the caller's tracing span.
     pub(super) fn spawn(
         program: String,
         level: Level,
@@ -58,7 +58,7 @@ impl StderrLog {
         Self { last_lines, task }
     }
 
-    /// Returns the last lines that are not empty. They may contain secrets: for parsing only, never to be shown. Call
+    /// Returns the last lines, without empty ones. They may contain secrets: for parsing only, never to be shown. Call
     /// this after the program has exited.
     pub(super) async fn last_lines(&mut self) -> Vec<String> {
         if !self.task.is_finished() {
@@ -124,7 +124,7 @@ async fn run(
     }
 }
 
-/// Returns a line in the form in which it is logged.
+/// Returns a line in the form in which it is logged: without secrets and control characters, and shortened.
 fn shown(line: &str, redactor: &Redactor) -> String {
     let is_cut = line.len() >= MAX_LINE_BYTES;
     escape(&if is_cut { redactor.redact_beginning(line) } else { redactor.redact(line) })
@@ -141,7 +141,7 @@ enum LineEnd {
 #[derive(Default)]
 struct LineSplitter {
     line: Vec<u8>,
-    /// Whether the last byte was CR, which ends the line. The next byte tells whether it is part of a CR LF line end.
+    /// Whether the last byte was CR. The next byte tells whether the CR alone ends the line or is part of CR LF.
     ends_in_cr: bool,
 }
 
@@ -165,8 +165,8 @@ impl LineSplitter {
         self.extend(bytes);
     }
 
-    /// Ends the line at a CR. If `next`, the bytes after the CR, begins with LF, this is a normal line end; the LF then
-    /// ends a second, empty line, which is skipped. If `next` begins with another byte, the line is a progress report.
+    /// Ends the line at a CR. `next` is the text after the CR. If it begins with LF, this is a normal line end; the LF
+    /// then ends a second, empty line, which is skipped. If it begins with another byte, the line is a progress report.
     fn end_at_cr(&mut self, next: &[u8], each: &mut impl FnMut(String, LineEnd)) {
         self.ends_in_cr = false;
         self.flush(if next.starts_with(b"\n") { LineEnd::LineFeed } else { LineEnd::CarriageReturn }, each);
@@ -193,8 +193,8 @@ impl LineSplitter {
     }
 }
 
-/// Returns the beginning of `text` with control characters made visible, because a program's output must not control
-/// the terminal that shows the log.
+/// Returns the first [`MAX_LINE_CHARS`] characters of `text` with control characters made visible, because a program's
+/// output must not control the terminal that shows the log.
 fn escape(text: &str) -> String {
     let mut shown = String::with_capacity(text.len().min(MAX_LINE_CHARS));
     for (index, c) in text.chars().enumerate() {

@@ -1,5 +1,5 @@
-//! Diagnoses a failure from ffmpeg's last lines and creates an error in Framecast's own words, which tells the user
-//! what to do.
+//! Diagnoses a failure from the last lines of ffmpeg's error output, and creates an error in Framecast's own words that
+//! tells the user what to do.
 //!
 //! The known lines are those of ffmpeg 5.1 to 7 at its log level `error`. No error quotes them, because they may repeat
 //! the camera's URL; the log contains them.
@@ -19,7 +19,7 @@ pub(super) struct FfmpegRun<'a> {
     /// The last lines of the program's standard error.
     pub(super) lines: &'a [String],
     pub(super) elapsed: Duration,
-    /// How long the camera could be silent before the program gave up; `None` if no limit was set.
+    /// How long the camera was allowed to be silent before the program gave up; `None` if no limit was set.
     pub(super) silence: Option<Duration>,
 }
 
@@ -40,9 +40,9 @@ impl FfmpegRun<'_> {
         self.lines.iter().any(|line| line.contains(words))
     }
 
-    /// Returns whether the camera responded but refused this transport: with the status for that (RFC 2326 §11.3.14),
-    /// with another status that servers send for an unknown `Transport` header, or by choosing a transport other than
-    /// the one that ffmpeg requested.
+    /// Returns whether the camera responded but refused the transport that ffmpeg requested (TCP or UDP). The camera
+    /// can do so with the status for an unsupported transport (RFC 2326 §11.3.14), with another status that servers
+    /// send for an unknown `Transport` header, or by choosing another transport.
     pub(super) fn is_transport_refused(&self) -> bool {
         let is_status = |refusal: RefusedRequest<'_>| {
             refusal.method == "SETUP" && matches!(refusal.code, 400 | 406 | 451 | 456 | 461 | 501 | 551)
@@ -54,7 +54,7 @@ impl FfmpegRun<'_> {
         self.has("Nonmatching transport")
     }
 
-    /// Creates the error for an ffprobe that wrote `output`, but found no video codec.
+    /// Creates the error for an ffprobe that wrote `output`, in which there is no video codec.
     pub(super) fn probe_error(&self, output: &str) -> Error {
         if output.contains("codec_type=") { no_video_error(self.target) } else { self.start_error() }
     }
@@ -103,7 +103,7 @@ impl FfmpegRun<'_> {
         }
         if self.has("Invalid data found") {
             return target.connection_error(
-                "no RTSP server answers there; check the port: 554 is usual, and 322 for rtsps://",
+                "no RTSP server answers at that port; check the port: 554 is usual, and 322 for rtsps://",
             );
         }
         exit_error(target, self.lines, "without a picture")
@@ -124,7 +124,7 @@ impl FfmpegRun<'_> {
         }
     }
 
-    /// Creates the error for a status with which the camera refused a request (RFC 2326 §7.1.1).
+    /// Creates the error for a camera that refused the request `refusal` with an RTSP status (RFC 2326 §7.1.1).
     fn refusal_error(&self, refusal: &RefusedRequest<'_>) -> Error {
         let target = self.target;
         let advice = match refusal.code {
@@ -158,7 +158,8 @@ impl FfmpegRun<'_> {
     }
 }
 
-/// Creates the error for a camera that responded and then sent nothing for the time `after`.
+/// Creates the error for a camera that responded and then sent nothing for the time `after`, while the driver was
+/// waiting for the first picture.
 pub(super) fn no_data_error(target: &RtspTarget, transport: Transport, after: Duration) -> Error {
     if transport == Transport::Tcp {
         return Error::TimedOut { what: target.shown.clone(), awaited: "the first picture", after };
@@ -170,7 +171,7 @@ pub(super) fn no_data_error(target: &RtspTarget, transport: Transport, after: Du
     ))
 }
 
-/// The texts that ffmpeg writes when a connection breaks. Its exit status is success all the same.
+/// The texts that ffmpeg writes when a connection breaks. They are needed because ffmpeg then still exits with success.
 const CONNECTION_LOST_LINES: &[&str] = &[
     "Connection reset",
     "Connection refused",
@@ -181,8 +182,8 @@ const CONNECTION_LOST_LINES: &[&str] = &[
     "Network is unreachable",
 ];
 
-/// Creates the error for an ffmpeg that ended after it had yielded pictures; `None` if its lines report no network
-/// problem.
+/// Creates the error for an ffmpeg that ended after it had yielded pictures. Returns `None` if `lines`, the last lines
+/// of its error output, report no network problem.
 pub(super) fn end_error(target: &RtspTarget, lines: &[String]) -> Option<Error> {
     let has = |words: &str| lines.iter().any(|line| line.contains(words));
     if has("timed out") {
@@ -213,7 +214,8 @@ fn find_refusal(lines: &[String]) -> Option<RefusedRequest<'_>> {
     })
 }
 
-/// Returns the standard reason phrase of a status (RFC 2326 §7.1.1), because the camera's own text may repeat its URL.
+/// Returns the standard reason phrase of a status (RFC 2326 §7.1.1). The camera's own phrase is not used, because it
+/// may repeat the camera's URL.
 fn reason_phrase(code: u16) -> &'static str {
     match code {
         400 => " Bad Request",
@@ -292,7 +294,7 @@ mod tests {
             ("Stream map '0:v:0' matches no streams.", "the camera sends no video"),
             ("Unrecognized option 'fps_mode'.", "`ffmpeg`: this version is too old"),
             ("[tls @ 0x1] An unexpected TLS packet was received.", "rtsp:// in place of rtsps://"),
-            ("pipe:0: Invalid data found when processing input", "no RTSP server answers there"),
+            ("pipe:0: Invalid data found when processing input", "no RTSP server answers at that port"),
             ("something new", "ffmpeg ended without a picture; its error output is in the log"),
             ("", "ffmpeg ended without a picture"),
         ] {

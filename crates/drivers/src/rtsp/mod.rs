@@ -2,13 +2,13 @@
 //!
 //! The source is `rtsp://user:password@host:554/path?query#options`. Path and query go to the camera unchanged.
 //! Framecast's own options are in the fragment, as for `http:`: `#fps=5`, `#size=1280x720`, `#transport=tcp` and
-//! `#timeout=4s` (the time limit until the camera responds, and between its pictures).
+//! `#timeout=4s`. The timeout limits the time until the camera responds, and the time between two pictures.
 //!
 //! ffmpeg copies a camera's MJPEG unchanged, and decodes and re-encodes its H.264 or H.265. At the first opening,
-//! ffprobe finds out the codec, and whether the camera sends over TCP or only over UDP. [`ProbeCache`] keeps that
-//! result until an opening fails. [`script`] creates the input of both programs; it is sent to standard input, so that
-//! no process list shows the password. [`diagnose`] turns the programs' messages into errors, and [`stream`] turns
-//! ffmpeg's output into frames.
+//! ffprobe finds out the codec, and whether the camera sends over TCP or only over UDP. [`ProbeCache`] keeps the result
+//! of ffprobe until an opening fails. [`script`] creates the arguments of ffmpeg and ffprobe. The camera's URL is not
+//! among the arguments but in a script for standard input, so that no process list shows the password. [`diagnose`]
+//! turns the programs' messages into errors, and [`stream`] turns ffmpeg's output into frames.
 
 mod diagnose;
 mod probe_cache;
@@ -33,7 +33,7 @@ use self::target::{RtspTarget, SLOW_ANSWER_TIMEOUT, Transport};
 use crate::program::{Launch, Program, run_to_end};
 use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
 
-/// The driver for the scheme `rtsp:` or `rtsps:`; there is one instance for each.
+/// The driver for the scheme `rtsp:` or `rtsps:`. The driver table has one instance for each of the two schemes.
 pub(crate) struct Rtsp {
     scheme: &'static str,
     /// The folder of `ffmpeg` and `ffprobe`; `None` means that they are searched on PATH.
@@ -58,7 +58,8 @@ impl Rtsp {
         Launch::new(program, arguments).in_folder(self.folder.as_deref())
     }
 
-    /// Finds out how to read the camera: probes the target's transports in order until the camera accepts one.
+    /// Finds out how to read the camera: tries the transports that `target` allows, in order, until the camera accepts
+    /// one. Returns that transport and the camera's codec.
     async fn probe_transports(&self, target: &RtspTarget) -> Result<ProbeResult, Error> {
         let mut refusal = None;
         for &transport in target.transports {
@@ -78,8 +79,8 @@ impl Rtsp {
         Err(refusal.expect("a target has a transport"))
     }
 
-    /// Probes the camera's codec over `transport`. If the camera accepts connections but does not respond in time, and
-    /// the URL sets no timeout, probes again with a longer timeout. A longer timeout from the start would delay the
+    /// Finds out the camera's codec over `transport`. If the camera accepts connections but does not respond in time,
+    /// and the URL sets no timeout, tries again with a longer timeout. A longer timeout from the start would delay the
     /// result for cameras that respond soon and then send nothing.
     async fn probe_with_retry(
         &self,

@@ -1,4 +1,5 @@
-//! Remembers how each camera was last read, so that the next opening need not probe it again.
+//! Remembers the codec and transport with which each camera was last read, so that the next opening need not probe the
+//! camera again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,7 @@ pub(super) struct ProbeResult {
     pub(super) transport: Transport,
 }
 
-/// The last probe results, by the camera's URL. All clones share the same results.
+/// The last probe result of each camera, by the camera's URL. Clones of this value share the results.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ProbeCache(Arc<Mutex<HashMap<String, ProbeResult>>>);
 
@@ -22,8 +23,8 @@ impl ProbeCache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the last probe result of the camera; `None` if there is none, or if its transport is not one that the
-    /// target allows.
+    /// Returns the last probe result of the camera. Returns `None` if there is none, or if the URL's options do not
+    /// allow the transport in the result.
     pub(super) fn get(&self, target: &RtspTarget) -> Option<ProbeResult> {
         self.lock().get(&target.address).filter(|known| target.transports.contains(&known.transport)).cloned()
     }

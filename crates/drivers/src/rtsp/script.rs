@@ -2,7 +2,7 @@
 //! camera's URL for standard input, which nobody else can read.
 //!
 //! The script is for ffmpeg's concat demuxer (<https://ffmpeg.org/ffmpeg-formats.html#concat>), and its only file is
-//! the camera. The demuxer adds no delay. Its options need ffmpeg 5.1.
+//! the camera. The demuxer adds no delay. The script sets options of the camera's stream, which needs ffmpeg 5.1.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use super::target::{RtspTarget, Transport};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Media {
     Video,
-    /// Pictures and sound. This distinguishes a camera without pictures from one that cannot be reached.
+    /// Pictures and sound. Requesting both makes it possible to tell a camera without pictures from one that cannot be
+    /// reached.
     All,
 }
 
@@ -20,7 +21,7 @@ pub(super) enum Media {
 const PROTOCOLS: &str = "pipe,rtsp,rtp,udp,tcp,tls";
 
 /// The quality of re-encoded pictures, on ffmpeg's scale from 2 (best) to 31. It corresponds to about 85 on the usual
-/// scale from 1 to 100.
+/// scale of JPEG quality, from 1 to 100.
 const QUALITY: &str = "4";
 
 /// The options for a quick start. With them, the programs read only the stream's description before they pass pictures
@@ -28,12 +29,12 @@ const QUALITY: &str = "4";
 const LOW_DELAY: [&str; 8] =
     ["-fflags", "nobuffer", "-flags", "low_delay", "-probesize", "32", "-analyzeduration", "0"];
 
-/// The longest silence that ffmpeg's `timeout` option allows, because the option counts microseconds in 31 bits. The
-/// supervisor, which keeps the camera open, never waits that long, so the supervisor's limit applies.
+/// The longest silence of a camera that ffmpeg's `timeout` option allows, because the option counts microseconds in 31
+/// bits. The supervisor, which keeps the camera open, ends a silent source earlier than that.
 const MAX_SILENCE: Duration = Duration::from_secs(2000);
 
-/// Returns the script for the standard input of ffmpeg and ffprobe. The programs then give up after `silence` without a
-/// byte from the camera.
+/// Returns the script for the standard input of ffmpeg and ffprobe. It makes the programs give up when no byte has come
+/// from the camera for the time `silence`.
 pub(super) fn concat_script(
     target: &RtspTarget,
     transport: Transport,
@@ -71,7 +72,7 @@ pub(super) fn video_codec(answer: &str) -> Option<String> {
     Some(name.to_owned())
 }
 
-/// Returns ffmpeg's arguments to read a camera with this codec and write JPEG images to standard output.
+/// Returns ffmpeg's arguments to read a camera that sends `codec`, and to write JPEG images to standard output.
 pub(super) fn read_arguments(target: &RtspTarget, codec: &str) -> Vec<String> {
     let mut arguments = vec!["-nostdin", "-hide_banner", "-v", "error"];
     arguments.extend(LOW_DELAY);
@@ -85,8 +86,9 @@ pub(super) fn read_arguments(target: &RtspTarget, codec: &str) -> Vec<String> {
     arguments
 }
 
-/// Returns ffmpeg's arguments to copy the camera's pictures and drop those that exceed the rate. Framecast does not use
-/// the timestamps, but ffmpeg complains if they do not increase, so the picture's number replaces each timestamp.
+/// Returns ffmpeg's arguments to copy the camera's pictures and, if the URL sets a maximum frame rate, drop those that
+/// exceed it. Framecast does not use the timestamps, but ffmpeg complains if they do not increase, so the picture's
+/// number replaces each timestamp.
 fn copy(target: &RtspTarget) -> Vec<String> {
     let count = "setts=ts=N".to_owned();
     let filters = match target.fps {
@@ -120,12 +122,12 @@ fn encode(target: &RtspTarget, codec: &str) -> Vec<String> {
     arguments.map(str::to_owned).into()
 }
 
-/// Returns an ffmpeg expression that selects frames so that at most `fps` a second remain. `time` is the expression for
-/// a frame's time.
+/// Returns an ffmpeg expression that selects frames so that at most `fps` a second remain. `time` is the ffmpeg
+/// expression for a frame's time.
 ///
 /// Variable 0 of the expression is the time when the next frame is due: one interval after the previous due time, so
-/// that 25 frames become ten and not eight. A frame can be early by a fifth of an interval, because cameras' clocks are
-/// uneven. If the camera's clock jumps, the due time follows it.
+/// that a rate of 10 leaves ten of 25 frames and not eight. A frame can be early by a fifth of an interval, because
+/// cameras' clocks are uneven. If the camera's clock jumps, the due time is set anew.
 fn is_due(time: &str, fps: f64) -> String {
     format!(
         "if(isnan({time})+gte({time}+0.2/{fps},ld(0))+lt({time}+2/{fps},ld(0)),\
@@ -133,9 +135,9 @@ fn is_due(time: &str, fps: f64) -> String {
     )
 }
 
-/// Returns an ffmpeg expression that is `condition` after the first keyframe, and false before it. After 300 frames
-/// without a keyframe it is `condition` too, because none will come. Variable 1 of the expression records whether a
-/// keyframe has come.
+/// Returns an ffmpeg expression that has the value of `condition` after the first keyframe, and is false before it.
+/// After 300 frames without a keyframe, it has the value of `condition` too, because no keyframe will come. Variable 1
+/// of the expression records whether a keyframe has come.
 fn after_keyframe(condition: &str) -> String {
     format!("if(st(1,max(ld(1),key))+gt(n,300),{condition},0)")
 }

@@ -1,9 +1,9 @@
 //! A source of frames from an ffmpeg process that reads a camera.
 //!
 //! The supervisor, which keeps the camera open, decides how long a camera can be silent. This driver itself reports two
-//! cases before the first picture, because only the driver can distinguish them. A camera that responded at an earlier
-//! opening and does not respond now is an error. A camera that responds, but has not sent any datagrams yet, is a
-//! warning.
+//! cases before the first picture, because only the driver can distinguish them. If a camera responded at an earlier
+//! opening and does not respond now, the driver returns an error. If a camera responds now but has not sent any
+//! datagrams yet, the driver logs a warning.
 
 use std::future::pending;
 use std::time::Duration;
@@ -19,8 +19,8 @@ use super::target::{RtspTarget, Transport};
 use crate::program::Program;
 use crate::{BoxFuture, Error, Source};
 
-/// How long after the opening a warning is logged if no picture has come over UDP. It is less than the 30 s that the
-/// supervisor allows a camera by default.
+/// The time after which a warning is logged, counted from the opening, if no picture has come over UDP. It is less than
+/// the 30 s that the supervisor, which keeps the camera open, allows for the first picture by default.
 const WARN_AFTER: Duration = Duration::from_secs(25);
 
 /// An open camera that ffmpeg reads.
@@ -29,8 +29,8 @@ pub(super) struct RtspStream {
     target: RtspTarget,
     transport: Transport,
     probe_cache: ProbeCache,
-    /// Whether this opening uses the result of an earlier probe. If so, it is unknown whether the camera still
-    /// responds.
+    /// Whether this opening uses a cached probe result (codec and transport) from an earlier opening. If so, it is
+    /// unknown whether the camera still responds.
     was_cached: bool,
     has_warned: bool,
     opened_at: Instant,
@@ -51,7 +51,8 @@ impl RtspStream {
         Self { program, target, transport, probe_cache, was_cached, has_warned, opened_at, last_picture_at }
     }
 
-    /// Returns the next frame; `None` at the normal end. Cancel safe, because this only reads from the program.
+    /// Returns the next frame, or `None` at the normal end of the stream. Cancel safe, because this only reads from the
+    /// program.
     async fn next(&mut self) -> Result<Option<Frame>, Error> {
         let is_first = !self.program.has_yielded();
         let look_at = self.opened_at + self.target.answer_timeout();
@@ -96,15 +97,15 @@ impl RtspStream {
         FfmpegRun { target, transport, lines, elapsed, silence: target.timeout }.start_error()
     }
 
-    /// Returns whether the camera has been silent for longer than the answer timeout, or from the start. If so, the
-    /// result of the earlier probe may be outdated.
+    /// Returns whether the camera has sent no picture at all, or none for longer than the time limit for its responses.
+    /// If so, the cached probe result (codec and transport) may be outdated.
     fn is_silent(&self) -> bool {
         self.last_picture_at.is_none_or(|at| at.elapsed() > self.target.answer_timeout())
     }
 }
 
-/// Checks at the time `look_at` whether the camera still accepts connections. Resolves with the error if it does not;
-/// otherwise never resolves.
+/// Waits until `look_at`, then checks whether the camera still accepts connections. Returns the error if it does not;
+/// otherwise never returns.
 async fn watch_reachability(target: &RtspTarget, look_at: Instant) -> Error {
     sleep_until(look_at).await;
     let (host, port) = &target.host_and_port;

@@ -9,12 +9,12 @@ use crate::{Error, Options, SourceUrl, server_url};
 
 const OPTIONS: &[&str] = &["fps", "size", "timeout", "transport"];
 
-/// The default time limit for the camera's response. A camera that has responded can take longer for its first picture,
-/// and a camera that accepts connections but does not respond gets [`SLOW_ANSWER_TIMEOUT`].
+/// The default time limit for the camera's response to a request. The first picture can take longer. A camera that
+/// accepts connections but does not respond within this limit is asked again with [`SLOW_ANSWER_TIMEOUT`].
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The time limit for the response of a camera that accepts connections. It is long because some cameras must wake up
-/// first.
+/// The time limit for the response to the second request, if a camera accepts connections but has not responded to the
+/// first one. It is long because some cameras must wake up first.
 pub(super) const SLOW_ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The default ports of `rtsp:` and `rtsps:`.
@@ -23,9 +23,9 @@ const PORTS: (u16, u16) = (554, 322);
 /// The transport over which a camera sends its packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transport {
-    /// The packets come within the RTSP connection.
+    /// The packets come within the RTSP connection itself.
     Tcp,
-    /// The packets come as separate datagrams.
+    /// The packets come as UDP datagrams, outside the RTSP connection.
     Udp,
 }
 
@@ -46,16 +46,17 @@ const SIDES_PX: (u32, u32) = (16, 8192);
 pub(super) struct RtspTarget {
     /// The URL for ffmpeg, with the password and without the fragment. It contains neither quotes nor white space.
     pub(super) address: String,
-    /// The camera as messages show it: scheme and host.
+    /// The text by which messages name the camera: scheme and host.
     pub(super) shown: String,
     pub(super) has_login: bool,
-    /// The maximum number of frames per second, if the URL sets one.
+    /// The maximum number of frames per second; `None` if the URL does not set it.
     pub(super) fps: Option<f64>,
-    /// The width and height in pixels, if the URL sets them.
+    /// The width and height of the re-encoded picture, in pixels; `None` if the URL does not set them.
     pub(super) size_px: Option<(u32, u32)>,
-    /// The transports to request, in this order.
+    /// The transports to try, the preferred one first.
     pub(super) transports: &'static [Transport],
-    /// The time limit for the camera's response, and for each pause of its stream; `None` if the URL does not set it.
+    /// The time limit for each response of the camera and for each pause of its stream; `None` if the URL does not set
+    /// it.
     pub(super) timeout: Option<Duration>,
     /// The host and port to connect to.
     pub(super) host_and_port: (String, u16),
@@ -101,7 +102,7 @@ impl RtspTarget {
         })
     }
 
-    /// Returns the time limit for the camera's response.
+    /// Returns the time limit for each response of the camera.
     pub(super) fn answer_timeout(&self) -> Duration {
         self.timeout.unwrap_or(ANSWER_TIMEOUT)
     }
@@ -127,7 +128,7 @@ impl RtspTarget {
     }
 }
 
-/// Returns the transports to try, in this order. Encrypted packets can be sent only over TCP.
+/// Returns the transports to try, the preferred one first. Encrypted packets can be sent only over TCP.
 fn transports(options: &Options<'_>, is_encrypted: bool) -> Result<&'static [Transport], Error> {
     match (options.get("transport"), is_encrypted) {
         (None | Some("auto"), false) => Ok(&[Transport::Tcp, Transport::Udp]),
@@ -150,8 +151,8 @@ fn host_and_port(url: &Url) -> (String, u16) {
     (host, url.port().unwrap_or(usual))
 }
 
-/// Returns the picture size in the query; `None` if it is missing or a side is outside [`SIDES_PX`]. The query belongs
-/// to the camera, so it can contain anything.
+/// Returns the picture size in the query parameter `size` of `url`; `None` if it is missing or a side is outside
+/// [`SIDES_PX`]. The query is meant for the camera, so it can contain anything, and an unusable size is not an error.
 fn size_of_query(url: &Url) -> Option<(u32, u32)> {
     let (_, value) = url.query_pairs().filter(|(name, _)| name == "size").last()?;
     let (width, height) = value.split_once('x')?;

@@ -1,4 +1,4 @@
-//! Tests the driver with scripts in place of ffmpeg and ffprobe. The real ones are in `e2e/`.
+//! Tests the driver with scripts in place of ffmpeg and ffprobe. The tests with the real programs are in `e2e/`.
 
 use std::fs;
 use std::io;
@@ -13,7 +13,8 @@ use crate::program::fake_program;
 const PICTURE: &[u8] = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
 const CAMERA: &str = "rtsp://me:s3cret@cam/1";
 
-/// A folder with programs. Each appends its arguments and its input to a file of its own name plus `.log`.
+/// A folder with a fake ffmpeg and a fake ffprobe. Each appends its arguments and its input to a log file, `ffmpeg.log`
+/// or `ffprobe.log`.
 struct FakeFfmpeg {
     folder: TempDir,
     driver: Rtsp,
@@ -43,7 +44,8 @@ impl FakeFfmpeg {
         self.driver.open(&SourceUrl::parse(url).unwrap()).await
     }
 
-    /// Returns the error of opening; if opening succeeds, the error of the first picture.
+    /// Returns the error with which opening `url` fails or, if opening succeeds, the error in place of the first
+    /// picture.
     async fn failure(&self, url: &str) -> String {
         let error = match self.open(url).await {
             Ok(mut source) => source.next_frame().await.unwrap_err(),
@@ -164,7 +166,8 @@ async fn a_missing_ffmpeg_is_named_with_its_package() {
     }
 }
 
-/// An ffprobe that finds a codec only over UDP; over TCP it prints `words` as the camera's refusal.
+/// Returns the script of an ffprobe that finds a codec only over UDP. Over TCP, it prints `words` as the camera's
+/// refusal.
 fn over_udp_alone(words: &str) -> String {
     format!(
         "tail -n 8 ffprobe.log | grep -q 'rtsp_transport udp' || {{ echo '{words}' >&2; exit 1; }}; {H264}"
@@ -239,7 +242,7 @@ async fn datagrams_that_do_not_come_are_told_in_the_log_and_awaited_as_long_as_t
     }
 }
 
-/// The log of a test.
+/// Collects the log of a test.
 #[derive(Clone, Default)]
 struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
@@ -254,7 +257,7 @@ impl io::Write for LogBuffer {
     }
 }
 
-/// An ffprobe that gives up unless its timeout is 20 s.
+/// The script of an ffprobe that finds a codec only if its timeout is 20 s.
 const SLOW: &str =
     "grep -q 'option timeout 20000000' ffprobe.log || { echo 'pipe:0: Connection timed out' >&2; exit 1; }
     echo 'codec_name=h264|codec_type=video'";

@@ -21,10 +21,10 @@ pub(super) struct SizeRange {
     pub(super) rates: FrameRates,
 }
 
-/// The supported frame rates, in frames per second.
+/// The frame rates that the device supports, in frames per second.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum FrameRates {
-    /// A list of rates; empty if the device does not list them.
+    /// Each of the listed rates. The list is empty if the device does not report its rates.
     Any(Vec<f64>),
     /// All rates from the first value to the second.
     Between(f64, f64),
@@ -35,7 +35,8 @@ impl SupportedFormat {
         Coding::of(self.fourcc)
     }
 
-    /// Returns the name for display: that of the coding, or the kernel's code if Framecast cannot show this format.
+    /// Returns the format's name for display: Framecast's name, or the kernel's code if Framecast cannot show this
+    /// format.
     pub(super) fn name(&self) -> String {
         self.coding().map_or_else(|| self.fourcc.to_string(), |coding| coding.name().to_owned())
     }
@@ -59,7 +60,7 @@ impl SizeRange {
     }
 }
 
-/// Queries all capabilities of `device`.
+/// Queries all formats of `device`, with their sizes and frame rates.
 pub(super) fn query(device: &Device) -> Result<Vec<SupportedFormat>, Error> {
     let mut formats: Vec<SupportedFormat> = Vec::new();
     for info in device.formats()? {
@@ -89,7 +90,7 @@ fn sizes(device: &Device, fourcc: FourCc) -> Result<Vec<SizeRange>, Error> {
     }
 }
 
-/// Queries the frame rates at one size, highest first.
+/// Returns the frame rates that the device reports for one format and picture size, highest first.
 pub(super) fn rates(device: &Device, fourcc: FourCc, size: (u32, u32)) -> Result<FrameRates, Error> {
     Ok(match device.intervals(fourcc, size.0, size.1)? {
         Intervals::Discrete(intervals) => {
@@ -105,7 +106,8 @@ pub(super) fn rates(device: &Device, fourcc: FourCc, size: (u32, u32)) -> Result
     })
 }
 
-/// Returns the capabilities for display, with the largest sizes first. Ranges are represented by their two ends.
+/// Returns `formats` in the form of the API, with the largest sizes first. A range of sizes or rates is represented by
+/// its two ends.
 pub(super) fn device_formats(formats: &[SupportedFormat]) -> Vec<DeviceFormat> {
     let format = |supported: &SupportedFormat| {
         let mut sizes: Vec<DeviceSize> = supported.sizes.iter().flat_map(device_sizes).collect();

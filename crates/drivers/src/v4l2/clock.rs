@@ -2,12 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
-/// The maximum plausible age of a captured frame. Frames stay in their buffer for a fraction of a second, so an older
-/// time is not from the monotonic clock.
+/// The maximum plausible age of a captured frame. Frames stay in their buffer for a fraction of a second. A time that
+/// makes a frame older was therefore not taken from the monotonic clock.
 const MAX_AGE: Duration = Duration::from_secs(5);
 
-/// Returns the wall-clock time of a capture that happened at `captured` on the monotonic clock. `monotonic_now` and
-/// `now` are the current times of the two clocks. If the driver's time is missing or implausible, returns `now`.
+/// Returns the wall-clock time of a capture. `captured` is the driver's time of the capture by the monotonic clock, and
+/// `monotonic_now` and `now` are the current times of the two clocks. If the driver's time is missing or implausible,
+/// returns `now`.
 pub(super) fn wall_clock_time(
     captured: Option<Duration>,
     monotonic_now: Duration,
@@ -35,7 +36,8 @@ pub(super) struct SequenceGaps {
 }
 
 impl SequenceGaps {
-    /// Records the sequence number of a frame. Repeated or decreasing numbers, which some drivers report, are ignored.
+    /// Records the sequence number of a frame, and counts the numbers that were skipped as lost frames. Repeated or
+    /// decreasing numbers, which some drivers report, do not count.
     pub(super) fn observe(&mut self, sequence: u32) {
         if let Some(last) = self.last.replace(sequence) {
             let step = sequence.wrapping_sub(last);
@@ -45,7 +47,7 @@ impl SequenceGaps {
         }
     }
 
-    /// Forgets the last sequence number, because the device restarts its numbering.
+    /// Forgets the last sequence number, because the device starts to number its frames anew.
     pub(super) fn restart(&mut self) {
         self.last = None;
     }

@@ -12,8 +12,8 @@ pub(super) enum Coding {
     Raw(PixelFormat),
 }
 
-/// The kernel's four-character codes for pixel formats, with their codings. In codes such as `NM12` and `YM12`, the M
-/// means that each plane is in a separate memory area.
+/// The kernel's four-character codes for pixel formats, each with the coding that it stands for. In codes such as
+/// `NM12` and `YM12`, the M means that each plane is in a separate memory area.
 const TABLE: [(&[u8; 4], Coding); 15] = [
     (b"MJPG", Coding::Jpeg),
     (b"JPEG", Coding::Jpeg),
@@ -33,12 +33,12 @@ const TABLE: [(&[u8; 4], Coding); 15] = [
 ];
 
 impl Coding {
-    /// Returns the coding for the kernel's code; `None` if Framecast cannot show it.
+    /// Returns the coding for the kernel's code `fourcc`; `None` if Framecast cannot show that format.
     pub(super) fn of(fourcc: FourCc) -> Option<Self> {
         TABLE.iter().find(|(letters, _)| FourCc::new(**letters) == fourcc).map(|(_, coding)| *coding)
     }
 
-    /// Returns the coding that has this name in URLs.
+    /// Returns the coding that has this name in URLs; `None` for an unknown name.
     pub(super) fn from_name(name: &str) -> Option<Self> {
         match name.to_ascii_lowercase().as_str() {
             "mjpeg" | "mjpg" | "jpeg" => Some(Self::Jpeg),
@@ -55,7 +55,8 @@ impl Coding {
     }
 
     /// Returns the coding's rank in the order of preference; the lowest is preferred. JPEG images come first, because
-    /// they need no work. Raw formats follow: first those with fewer bytes per picture, last the one without colour.
+    /// they need no encoding. Raw formats follow: first those with fewer bytes per picture, last the one without
+    /// colour.
     pub(super) fn cost(self) -> usize {
         match self {
             Self::Jpeg => 0,
@@ -66,8 +67,9 @@ impl Coding {
 }
 
 /// Returns the value range of the samples, as the driver reports it. If the driver does not report it, the kernel's
-/// rule applies (`V4L2_MAP_QUANTIZATION_DEFAULT`): luma with chroma has the limited range, unless the colour space is
-/// that of JPEG. Luma alone counts as full range, as the kernel's test driver vivid delivers it.
+/// rule applies (`V4L2_MAP_QUANTIZATION_DEFAULT`): formats with luma and chroma have the limited range, unless the
+/// colour space is that of JPEG. Formats with luma alone count as full range, as the kernel's test driver vivid
+/// delivers them.
 pub(super) fn range(format: PixelFormat, colour: Colour) -> ColorRange {
     const COLORSPACE_JPEG: u32 = 7;
     match colour.quantization {

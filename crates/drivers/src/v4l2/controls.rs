@@ -7,19 +7,20 @@ use framecast_v4l2::{ControlInfo, ControlType, Device, MenuItem, Value};
 use super::diagnose;
 use crate::{Control, ControlKind, ControlValue, Error, MenuEntry};
 
-/// A control, described once as in the API and once as the kernel describes it.
+/// A control, in the API's description and in the kernel's.
 struct DeviceControl {
     control: Control,
     info: ControlInfo,
 }
 
-/// Lists the controls of the device at `path`, without headings and disabled controls. Blocks.
+/// Lists the controls of the device at `path`, without disabled controls and without the headings that group them.
+/// Blocks.
 pub(super) fn list(path: &Path) -> Result<Vec<Control>, Error> {
     let device = open(path)?;
     Ok(query_controls(&device, path)?.into_iter().map(|entry| entry.control).collect())
 }
 
-/// Sets controls of the device at `path`, after checking all changes. Blocks.
+/// Sets controls of the device at `path`. Checks all `changes` before setting the first one. Blocks.
 pub(super) fn set(path: &Path, changes: &[(String, Option<ControlValue>)]) -> Result<(), Error> {
     let device = open(path)?;
     let entries = query_controls(&device, path)?;
@@ -51,7 +52,8 @@ fn refused(path: &Path, id: &str, error: framecast_v4l2::Error) -> Error {
     Error::BadControl { control: id.to_owned(), problem }
 }
 
-/// Returns the value to set, as the kernel expects it. A `value` of `None` stands for the control's default.
+/// Returns the value to set for the control named `id`, as the kernel expects it. A `value` of `None` stands for the
+/// control's default.
 ///
 /// # Errors
 /// [`Error::NoSuchControl`] lists the available controls; [`Error::BadControl`] says which values the control accepts.
@@ -105,7 +107,8 @@ fn query_controls(device: &Device, path: &Path) -> Result<Vec<DeviceControl>, Er
     Ok(entries)
 }
 
-/// Returns the id for a control with this name. A number is appended if another control already has the same id.
+/// Returns the id for a control whose display name is `name`. A number is appended if a control in `taken` already has
+/// the same id.
 fn unique_id(name: &str, taken: &[DeviceControl]) -> String {
     let id = id(name);
     let is_free = |id: &str| taken.iter().all(|entry| entry.control.id != id);
@@ -118,7 +121,7 @@ fn unique_id(name: &str, taken: &[DeviceControl]) -> String {
         .expect("there are more numbers than controls")
 }
 
-/// Returns the name in lower case, with its words joined by `_`: "White Balance, Automatic" becomes
+/// Returns the control's display name in lower case, with its words joined by `_`: "White Balance, Automatic" becomes
 /// `white_balance_automatic`.
 fn id(name: &str) -> String {
     let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());

@@ -1,4 +1,4 @@
-//! Creates the errors for devices that fail, which say what went wrong and what to do.
+//! Creates the errors for devices that fail. The errors say what went wrong and what to do.
 
 use std::fs;
 use std::io;
@@ -16,7 +16,7 @@ const ENODEV: i32 = 19;
 const ENXIO: i32 = 6;
 const EIO: i32 = 5;
 
-/// Creates the error for a node at `path` that cannot be opened.
+/// Creates the error for a device node at `path` that cannot be opened.
 pub(super) fn open_error(path: &Path, source: io::Error) -> Error {
     let device = path.display().to_string();
     let problem = |problem: String| Error::Device { device: device.clone(), problem };
@@ -53,7 +53,7 @@ pub(super) fn call_error(path: &Path, error: v4l2::Error) -> Error {
     Error::Device { device, problem }
 }
 
-/// Creates the error for the device at `path` if no buffer could be taken from its queue.
+/// Creates the error for the device at `path` if the kernel returned an error instead of a filled buffer.
 pub(super) fn dequeue_error(path: &Path, error: v4l2::Error) -> Error {
     match error.io().raw_os_error() {
         // A queue returns EIO after an error of the driver, which is permanent in most cases, although V4L2 documents
@@ -63,14 +63,14 @@ pub(super) fn dequeue_error(path: &Path, error: v4l2::Error) -> Error {
     }
 }
 
-/// Creates the error for the device at `path` if its driver has ended the stream.
+/// Creates the error for the device at `path` if its kernel driver has ended the stream.
 pub(super) fn stopped_error(path: &Path) -> Error {
     let problem = "the kernel's driver stopped the camera after an internal error".to_owned();
     Error::Device { device: path.display().to_string(), problem }
 }
 
-/// Returns the display name of the device at `path`: for one of udev's links, the maker, model and serial number in the
-/// link; otherwise the path.
+/// Returns the name of the device at `path` for messages. If `path` is udev's link by id, this is the maker, model
+/// and serial number in the link's name; otherwise it is the path.
 fn device_name(path: &Path) -> String {
     let link = path.to_str().and_then(|path| path.strip_prefix("/dev/v4l/by-id/"));
     let name = link.map(|link| link.strip_prefix("usb-").unwrap_or(link));
@@ -87,8 +87,8 @@ fn in_use_error(path: &Path) -> Error {
     Error::InUse { device: path.display().to_string(), by: (!by.is_empty()).then(|| by.join(", ")) }
 }
 
-/// Returns the programs that have the node at `path` open, as far as this account is allowed to see them: "ffmpeg
-/// (process 1234)". This process is included if it has the node open more than `own_opens` times.
+/// Returns the programs that have the device node at `path` open, as far as this account is allowed to see them:
+/// "ffmpeg (process 1234)". Framecast itself is included if it has the node open more than `own_opens` times.
 pub(super) fn users(proc: &Path, path: &Path, own_opens: usize) -> Vec<String> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let own = std::process::id();
@@ -114,7 +114,7 @@ pub(super) fn users(proc: &Path, path: &Path, own_opens: usize) -> Vec<String> {
     found
 }
 
-/// Returns advice on which group to join, for a node that this account is not allowed to open.
+/// Returns advice on which group to join, for a device node that this account is not allowed to open.
 pub(super) fn permission_advice(path: &Path) -> String {
     let Ok(node) = fs::metadata(path) else {
         return "this account is not allowed to open it".to_owned();
@@ -134,7 +134,7 @@ pub(super) fn permission_advice(path: &Path) -> String {
     )
 }
 
-/// Returns the name that belongs to `number` in a file like `/etc/group`.
+/// Returns the name that belongs to the id `number` in a file like `/etc/group`; `None` if the id is not in it.
 fn name_of_id(file: &str, number: u32) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
     text.lines().find_map(|line| {

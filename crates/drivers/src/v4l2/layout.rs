@@ -7,13 +7,14 @@ use framecast_media::PixelFormat;
 pub(super) struct Layout {
     pub(super) format: PixelFormat,
     pub(super) size: (u32, u32),
-    /// The distance between the starts of two rows in each memory area, in bytes. There is one area for all planes, or
-    /// one for each plane.
+    /// The distance between the starts of two rows, in bytes, for each memory area. There is one area for all planes,
+    /// or one for each plane.
     pub(super) row_bytes: Vec<u32>,
 }
 
 impl Layout {
-    /// Copies a picture out of the device's memory areas. `piece` returns the memory area with the given index.
+    /// Copies a picture out of the device's memory areas into rows without padding. `piece` returns the memory area
+    /// with the given index.
     ///
     /// # Errors
     /// The total number of bytes in the areas, if they are too small for a picture. In this case nothing is allocated.
@@ -34,7 +35,7 @@ impl Layout {
         Ok(data)
     }
 
-    /// Returns the rows of each plane; `None` when a memory area is too small for its rows.
+    /// Returns where the rows of each plane are in memory; `None` if a memory area is too small for its rows.
     fn rows<'a>(&self, piece: impl Fn(usize) -> &'a [u8]) -> Option<Vec<Rows<'a>>> {
         let planes = self.format.planes(self.size.0, self.size.1);
         let first_row_bytes = planes.first()?.row_bytes;
@@ -62,7 +63,7 @@ impl Layout {
     }
 }
 
-/// The rows of one plane.
+/// The rows of one plane, and their place in memory.
 struct Rows<'a> {
     bytes: &'a [u8],
     stride: usize,

@@ -1,10 +1,10 @@
 //! The driver for cameras that the Linux kernel supports: webcams, capture cards, and sensors with their own kernel
 //! driver.
 //!
-//! A URL names a device and a requested mode (`target`). The system's list of nodes tells which node the device has now
-//! (`node`). The device's capabilities (`capabilities`) and the request determine format, size and rate (`negotiate`),
-//! which are then set on the device (`setup`). Finally, `source` captures frames. The kernel's interface itself is in
-//! the crate `framecast-v4l2`.
+//! A URL names a device and a requested mode (`target`). The system's list of device nodes tells at which node the
+//! device is now (`node`). The formats, sizes and rates of the device (`capabilities`) and the request determine the
+//! mode to use (`negotiate`), which is then set on the device (`setup`). Finally, `source` captures frames. The
+//! kernel's interface itself is in the crate `framecast-v4l2`.
 
 mod capabilities;
 mod clock;
@@ -33,13 +33,13 @@ use crate::blocking::panic_message;
 use crate::{BoxFuture, Control, ControlValue, Device, Driver, Error, Source, SourceUrl};
 
 /// The driver for `v4l2:/dev/video0?size=1280x720&fps=30&format=mjpeg`. In place of the path, a URL can name a device
-/// in ways that stay valid when it is replugged.
+/// in ways that stay valid when the device is unplugged and plugged in again.
 pub(crate) struct V4l2;
 
-/// The interval at which the driver polls for a lost device. Polling four times a second while a camera is lost costs
-/// less than notifications, which would cover only half of the cases: nodes, udev's links and the kernel's list of
-/// devices appear one after the other, in folders that appear and vanish with the first device, and the kernel's list
-/// sends no notifications.
+/// The interval at which the driver looks for a lost device. Looking four times a second while a camera is lost costs
+/// less than being notified. Notifications would also cover only half of the cases: device nodes, udev's links and the
+/// kernel's list of devices appear one after the other, in folders that appear and vanish with the first device, and
+/// the kernel's list sends no notifications.
 const DEVICE_POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Driver for V4l2 {
@@ -103,14 +103,15 @@ impl Driver for V4l2 {
     }
 }
 
-/// Returns the identity of the node that `target` names now; `None` if there is no usable node.
+/// Returns the identity of the device node that `target` names now; `None` if there is none that this account can open.
 async fn current_node(target: &DeviceTarget) -> Option<NodeIdentity> {
     let target = target.clone();
     run_blocking(move || Ok(node_identity(&target))).await.ok().flatten()
 }
 
-/// Waits until `target` has a usable node other than `lost`. If `target` has no usable node for a while, the next one
-/// counts even if it is `lost`.
+/// Waits until `target` names a node other than `lost` that can be opened. `lost` is the node that the device had when
+/// the camera was lost. If, in the meantime, `target` names no node that can be opened, the next node counts, even if
+/// it is `lost` again.
 async fn wait_for_other_node(target: &DeviceTarget, mut lost: Option<NodeIdentity>) {
     loop {
         match current_node(target).await {
@@ -122,7 +123,7 @@ async fn wait_for_other_node(target: &DeviceTarget, mut lost: Option<NodeIdentit
     }
 }
 
-/// Runs blocking `work` outside the async runtime's worker threads.
+/// Runs `work`, which blocks, outside the async runtime's worker threads and returns its result.
 async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
@@ -137,7 +138,7 @@ async fn run_blocking<T: Send + 'static>(
     }
 }
 
-/// Returns the path of the node that `target` names now.
+/// Returns the path of the device node that `target` names now.
 fn resolve(target: &DeviceTarget, url: &SourceUrl) -> Result<PathBuf, Error> {
     let problem = |problem| Error::NoDevice { device: display_name(target, url), problem };
     let nodes = SystemPaths::system().nodes();
@@ -158,7 +159,7 @@ fn resolve(target: &DeviceTarget, url: &SourceUrl) -> Result<PathBuf, Error> {
     }
 }
 
-/// Returns the name of the device for messages: its own name, or the URL up to its options.
+/// Returns the name of the device for messages: the name in the URL, or the URL up to its options.
 fn display_name(target: &DeviceTarget, url: &SourceUrl) -> String {
     match target {
         DeviceTarget::First => "no camera".to_owned(),
@@ -177,8 +178,8 @@ fn can_open(path: &Path) -> bool {
     access(path, Access::READ_OK | Access::WRITE_OK).is_ok()
 }
 
-/// The identity of a node. A node that was removed and created again has a different identity, even if it has the same
-/// name.
+/// The identity of a device node. A node that was removed and created again has a different identity, even if it has
+/// the same path.
 #[derive(Debug, PartialEq, Eq)]
 struct NodeIdentity {
     path: PathBuf,
@@ -186,8 +187,8 @@ struct NodeIdentity {
     changed_at: (i64, i64),
 }
 
-/// Returns the identity of the node of `target`, if the node exists and this account is allowed to open it. udev grants
-/// the permission only a moment after the node appears.
+/// Returns the identity of the device node that `target` names; `None` if there is no node or this account is not
+/// allowed to open it. The permission can come a moment after the node, because udev grants it only then.
 fn node_identity(target: &DeviceTarget) -> Option<NodeIdentity> {
     let found = node::find(target, &SystemPaths::system().nodes()).ok()?;
     let path = found.into_iter().next().filter(|path| can_open(path))?;
@@ -205,7 +206,7 @@ fn devices() -> Vec<Device> {
     nodes.iter().filter_map(|node| describe_device(node, &nodes)).collect()
 }
 
-/// Describes the device behind a node; `None` for nodes that are not cameras.
+/// Describes the device of a node, as in the list of devices; `None` for nodes that are not cameras.
 fn describe_device(node: &Node, nodes: &[Node]) -> Option<Device> {
     let mut device = Device {
         name: node.name.clone(),

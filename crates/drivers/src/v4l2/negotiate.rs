@@ -2,8 +2,9 @@
 //! requested mode.
 //!
 //! JPEG images are preferred, because they are passed on unchanged. The second choice is the raw format with the fewest
-//! bytes per picture. If the device does not have the requested capability, the nearest one replaces it, with an
-//! [`UnmetRequest`] that is logged as a warning. If the URL has the option `strict`, an unmet request is an error.
+//! bytes per picture. If the device does not have the format, size or rate that the URL requests, the nearest one is
+//! used, and an [`UnmetRequest`] is logged as a warning. If the URL has the option `strict`, an unmet request is an
+//! error.
 
 use std::fmt;
 
@@ -13,13 +14,14 @@ use super::capabilities::{FrameRates, SupportedFormat};
 use super::coding::Coding;
 use super::target::RequestedMode;
 
-/// The default width and height of JPEG images, for a live page. Up to this size they are cheap to pass on.
+/// The width and height of JPEG images, in pixels, if the URL requests no size. They suit a live page, and images up to
+/// this size are cheap to pass on.
 const JPEG_SIZE: (u32, u32) = (1280, 720);
-/// The default width and height of raw pictures. It is small because raw pictures have to be encoded, and larger ones
-/// soon fill a USB 2.0 bus.
+/// The width and height of raw pictures, in pixels, if the URL requests no size. They are small because raw pictures
+/// have to be encoded, and larger ones soon fill a USB 2.0 bus.
 const RAW_SIZE: (u32, u32) = (640, 480);
 const FPS: f64 = 30.0;
-/// The maximum number of entries that a message lists.
+/// The maximum number of formats, sizes or rates that a message lists.
 const MAX_LISTED: usize = 24;
 
 /// The format and size to request from the device.
@@ -30,19 +32,19 @@ pub(super) struct ChosenFormat {
     pub(super) size: (u32, u32),
 }
 
-/// A part of the request that the device cannot fulfil.
+/// A format, size, rate or input that the URL requests and the device does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct UnmetRequest {
-    /// The requested capability: "size 800x600 in mjpeg".
+    /// What the URL requests: "size 800x600 in mjpeg".
     pub(super) wanted: String,
-    /// The capabilities that the device has instead.
+    /// What the device has of the requested kind: its formats, sizes, rates or inputs.
     pub(super) known: Vec<String>,
-    /// The capability that is used instead.
+    /// The format, size or rate that is used instead; empty for an input.
     pub(super) taken: String,
 }
 
 impl UnmetRequest {
-    /// Returns the capabilities of the device as a short text.
+    /// Returns a short text that lists what the device has instead: "it has 640x480, 1280x720".
     pub(super) fn has(&self) -> String {
         let mut listed = self.known.iter().take(MAX_LISTED).cloned().collect::<Vec<_>>().join(", ");
         if self.known.len() > MAX_LISTED {
@@ -62,7 +64,8 @@ impl fmt::Display for UnmetRequest {
     }
 }
 
-/// Chooses format and size. `input_size` is the size of the signal at a digital input, which is then the default size.
+/// Chooses format and size. `input_size` is the size of the signal at a digital input, which is used if the URL
+/// requests no size. Also returns the requests that cannot be met.
 ///
 /// # Errors
 /// The names of the device's formats, if Framecast can show none of them.
@@ -100,7 +103,7 @@ pub(super) fn choose_format(
     Ok((choice, unmet_requests))
 }
 
-/// A possible format and size with its rank. The candidate with the smallest rank is chosen.
+/// A possible format and size, with a rank. The candidate with the smallest rank is chosen.
 struct Candidate {
     rank: (u64, usize, bool, bool, u64),
     choice: ChosenFormat,
@@ -130,7 +133,7 @@ fn candidates(
     supported.sizes.iter().map(|range| candidate(range.nearest(wanted), Some(&range.rates))).collect()
 }
 
-/// Creates the unmet request for a size, listing the sizes of the chosen format.
+/// Creates the unmet request for the requested `size`. Lists the sizes that the device has in the format of `choice`.
 pub(super) fn unmet_size(
     formats: &[SupportedFormat],
     size: (u32, u32),
@@ -163,7 +166,7 @@ fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 impl FrameRates {
-    /// Returns whether the rates include one of `fps` or more. Also true if the rates are unknown.
+    /// Returns whether one of the rates is `fps` or more, or the rates are unknown.
     fn reach(&self, fps: f64) -> bool {
         match self {
             Self::Any(rates) => rates.is_empty() || rates.iter().any(|rate| *rate >= fps * 0.99),
@@ -173,7 +176,7 @@ impl FrameRates {
 }
 
 /// Chooses the frame rate from `rates`: the nearest to `asked`. Without `asked`, chooses 30 or the nearest rate below
-/// it, if there is one. Returns `None` to keep the device's current rate.
+/// 30 or, if there is none, the lowest rate. Returns `None` to keep the device's current rate.
 pub(super) fn choose_rate(rates: &FrameRates, asked: Option<f64>) -> Option<f64> {
     let wanted = asked.unwrap_or(FPS);
     match rates {
@@ -187,7 +190,8 @@ pub(super) fn choose_rate(rates: &FrameRates, asked: Option<f64>) -> Option<f64>
     }
 }
 
-/// Returns the unmet request for a rate, if the device set another rate.
+/// Returns the unmet request for the frame rate `asked`, if the device has set a clearly different rate `given`;
+/// otherwise `None`.
 pub(super) fn unmet_rate(
     rates: &FrameRates,
     asked: Option<f64>,
@@ -208,14 +212,14 @@ pub(super) fn unmet_rate(
     Some(UnmetRequest { wanted: format!("{} fps at {at}", shown_fps(asked)), known, taken: shown_fps(given) })
 }
 
-/// Formats a rate with at most two decimals.
+/// Formats a frame rate with at most two decimals.
 pub(super) fn shown_fps(fps: f64) -> String {
     let shown = format!("{fps:.2}");
     shown.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// Returns the frame interval in seconds for a rate, as drivers accept it: whole rates as 1/n, others in thousandths of
-/// a frame per second.
+/// Returns the frame interval for a rate, as a fraction of a second that drivers accept: 1/n for a whole rate n;
+/// otherwise 1000/m, where m is the rate in thousandths of a frame per second.
 pub(super) fn interval(fps: f64) -> Fraction {
     let whole = fps.round();
     if whole >= 1.0 && (fps - whole).abs() < 1e-6 {

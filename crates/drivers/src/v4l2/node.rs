@@ -1,5 +1,5 @@
-//! Lists the video nodes of the system without opening them: the device of each node, and names for each device that
-//! stay valid when the device is replugged.
+//! Lists the system's video device nodes without opening them: the device to which each node belongs, and names that
+//! stay valid when the device is unplugged and plugged in again.
 
 use std::collections::HashSet;
 use std::fs;
@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use super::target::DeviceTarget;
 
-/// The system folders from which nodes are read.
+/// The system folders that contain the device nodes and the kernel's data about them.
 #[derive(Debug, Clone)]
 pub(super) struct SystemPaths {
     dev: PathBuf,
     class: PathBuf,
 }
 
-/// A video node, `/dev/videoN`.
+/// A video device node, `/dev/videoN`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Node {
     number: u32,
@@ -76,8 +76,8 @@ impl SystemPaths {
         nodes
     }
 
-    /// Lists udev's links in the subfolder `folder` of `/dev/v4l`: the node to which each link leads, and the link's
-    /// name with the name of the folder.
+    /// Lists udev's links in the subfolder `folder` of `/dev/v4l`. Each entry is the node to which the link leads, and
+    /// the link's name after the name of the folder (`by-id/…`).
     fn links(&self, folder: &str) -> Vec<(PathBuf, String)> {
         let entries = fs::read_dir(self.dev.join("v4l").join(folder)).into_iter().flatten().flatten();
         let mut links: Vec<(PathBuf, String)> = entries
@@ -91,11 +91,11 @@ impl SystemPaths {
     }
 }
 
-/// Returns the nodes that match `target`. They all belong to one device, unless `target` is [`DeviceTarget::First`]. A
-/// path is used unchanged, even if it does not exist.
+/// Returns the paths of the nodes that match `target`. They all belong to one device, unless `target` is
+/// [`DeviceTarget::First`]. A path in `target` is returned unchanged, even if it does not exist.
 ///
 /// # Errors
-/// Why there is no such node, phrased to follow the device's name in a sentence.
+/// Why there is no such node, as the end of a sentence that begins with the device's name.
 pub(super) fn find(target: &DeviceTarget, nodes: &[Node]) -> Result<Vec<PathBuf>, String> {
     let paths = |nodes: &[&Node]| nodes.iter().map(|node| node.path.clone()).collect();
     let matching = match target {
@@ -130,7 +130,7 @@ pub(super) fn find(target: &DeviceTarget, nodes: &[Node]) -> Result<Vec<PathBuf>
     }
 }
 
-/// Returns the nodes with this name; if there are none, those whose name contains it.
+/// Returns the nodes whose name is `name`; if there are none, those whose name contains `name`. Ignores case.
 fn by_name<'a>(name: &str, nodes: &'a [Node]) -> Vec<&'a Node> {
     let name = without_repetition(name).to_lowercase();
     let exact: Vec<&Node> = nodes.iter().filter(|node| node.name.to_lowercase() == name).collect();
@@ -145,7 +145,7 @@ fn device_count(nodes: &[&Node]) -> usize {
     nodes.iter().map(|node| &node.device).collect::<HashSet<_>>().len()
 }
 
-/// Returns the text for an error about a missing device, which lists the available devices.
+/// Returns the end of an error message about a missing device, which lists the devices that are plugged in.
 pub(super) fn not_plugged_in(nodes: &[Node]) -> String {
     let firsts = nodes.iter().filter(|node| node.index == 0);
     let known: Vec<String> = firsts.map(|node| format!("{} ({})", node.path.display(), node.name)).collect();
@@ -155,7 +155,8 @@ pub(super) fn not_plugged_in(nodes: &[Node]) -> String {
     }
 }
 
-/// Returns the source URL for this node. It uses a name that stays valid when the device is replugged, if there is one.
+/// Returns the source URL for this node. If possible, the URL names the device in a way that stays valid when the
+/// device is unplugged and plugged in again.
 pub(super) fn stable_source(node: &Node, nodes: &[Node]) -> String {
     let is_alone = |is_meant: &dyn Fn(&Node) -> bool| {
         device_count(&nodes.iter().filter(|other| is_meant(other)).collect::<Vec<_>>()) == 1
@@ -195,7 +196,7 @@ pub(super) fn without_repetition(name: &str) -> String {
     }
 }
 
-/// Reads the kernel's data about the USB device to which the USB interface at the path `device` belongs.
+/// Reads the kernel's data about a USB device. `device` is the path of a USB interface of that device.
 fn usb(device: &Path) -> Option<Usb> {
     let number = |folder: &Path, file| u16::from_str_radix(&text(&folder.join(file))?, 16).ok();
     device.ancestors().take(3).find_map(|folder| {

@@ -17,21 +17,21 @@ use super::node;
 use super::target::{MAX_SIDE_PX, RequestedMode};
 use crate::{Capture, Error, Mode};
 
-/// The maximum plausible frame interval of a device. A nonsense value from a driver must not delay the stall timer of a
-/// camera by an hour.
+/// The maximum plausible frame interval of a device. A larger value from a driver is nonsense, and would delay the
+/// detection of a stalled camera.
 const MAX_FRAME_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The settings that a device accepted.
 #[derive(Debug)]
 pub(super) struct Setup {
-    /// The layout and value range of the samples; `None` for JPEG images.
+    /// The memory layout and value range of raw pictures; `None` for JPEG images.
     pub(super) raw: Option<(Layout, ColorRange)>,
     pub(super) capture: Capture,
     /// The time between two frames; zero if it is unknown.
     pub(super) interval: Duration,
 }
 
-/// Checks that the node at `path` is a camera.
+/// Checks that the device opened at `path` is a camera.
 pub(super) fn check_kind(device: &Device, path: &Path) -> Result<(), Error> {
     let capability = device.capability();
     let problem = if capability.capture_api().is_none() {
@@ -88,8 +88,8 @@ pub(super) fn set_up(device: &Device, path: &Path, requested: &RequestedMode) ->
     Ok(Setup { raw, capture, interval })
 }
 
-/// Selects the requested input. If the input is digital, sets the device to the incoming signal and returns the
-/// signal's width and height in pixels.
+/// Selects the requested input. If the input is digital, sets the device to the timings of the incoming signal and
+/// returns the signal's width and height in pixels; otherwise returns `None`.
 fn select_input(
     device: &Device,
     path: &Path,
@@ -137,7 +137,8 @@ fn unsupported_error(path: &Path, unmet: &UnmetRequest) -> Error {
     Error::Unsupported { device: path.display().to_string(), wanted: unmet.wanted.clone(), has: unmet.has() }
 }
 
-/// Logs a warning about an unmet request or, if the URL has the option `strict`, returns the request as an error.
+/// Logs a warning about a request that the device cannot meet. If the URL has the option `strict`, returns an error
+/// instead.
 fn warn_or_refuse(path: &Path, unmet: UnmetRequest, requested: &RequestedMode) -> Result<(), Error> {
     if requested.is_strict {
         return Err(unsupported_error(path, &unmet));
@@ -146,7 +147,8 @@ fn warn_or_refuse(path: &Path, unmet: UnmetRequest, requested: &RequestedMode) -
     Ok(())
 }
 
-/// Checks the format and size that the driver has set in response to the request.
+/// Checks the format and size that the driver has set in response to the request, and returns the coding of that
+/// format.
 fn check_format(
     format: &PictureFormat,
     formats: &[SupportedFormat],

@@ -1,4 +1,4 @@
-//! An open camera. It waits for frames, copies each once out of the device's memory, and returns the buffer to the
+//! An open camera. It waits for frames, copies each once out of the device's memory, and gives the buffer back to the
 //! device.
 
 use std::io;
@@ -26,13 +26,13 @@ const BUFFERS: u32 = 4;
 /// waiting readers when the device is unplugged.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A camera that is capturing.
+/// An open camera that is capturing.
 pub(super) struct V4l2Source {
     path: PathBuf,
     requested: RequestedMode,
     /// The stream of captured buffers; `None` after a failed restart.
     stream: Option<AsyncFd<CaptureStream>>,
-    /// Whether the device will deliver no more frames.
+    /// Whether the device has failed, so that it will deliver no more frames.
     has_failed: bool,
     setup: Setup,
     builder: FrameBuilder,
@@ -40,7 +40,7 @@ pub(super) struct V4l2Source {
     max_picture_bytes: usize,
 }
 
-/// The picture in a buffer.
+/// A picture that was copied out of a buffer, or the reason why it is broken.
 struct CapturedPicture {
     data: Result<Bytes, MediaError>,
     captured_at: SystemTime,
@@ -78,7 +78,7 @@ impl V4l2Source {
         Ok(None)
     }
 
-    /// Waits until a buffer or an event may be ready.
+    /// Waits until the device may have a filled buffer or an event.
     async fn wait(&mut self) -> Result<(), Error> {
         let Some(stream) = &self.stream else { return Ok(()) };
         let interest = Interest::READABLE | Interest::PRIORITY | Interest::ERROR;
@@ -110,7 +110,7 @@ impl V4l2Source {
         Err(failure.unwrap_or_else(|| diagnose::stopped_error(&self.path)))
     }
 
-    /// Returns whether the input signal has changed since the device was set up.
+    /// Returns whether the device reports that its input signal has changed since it was set up.
     fn has_source_changed(&mut self) -> Result<bool, Error> {
         let Some(stream) = &self.stream else { return Ok(false) };
         let mut has_changed = false;
@@ -136,8 +136,8 @@ impl V4l2Source {
         Ok(())
     }
 
-    /// Copies the picture out of the oldest filled buffer, if there is one, and returns the buffer to the device at
-    /// once.
+    /// Copies the picture out of the oldest filled buffer, if there is one, and gives the buffer back to the device at
+    /// once. Returns `None` if no buffer is filled.
     fn dequeue(&mut self) -> Result<Option<CapturedPicture>, Error> {
         let Some(stream) = &mut self.stream else { return Ok(None) };
         let taken = stream.get_mut().dequeue().map(|filled_buffer| {
@@ -199,7 +199,7 @@ impl Source for V4l2Source {
     }
 }
 
-/// Sets the device up and starts the stream.
+/// Sets the device up as requested and starts the stream.
 fn start(
     device: Device,
     path: &Path,
@@ -218,8 +218,8 @@ fn start(
     Ok((stream, setup))
 }
 
-/// Registers the stream with the async runtime. The stream must have started before, because a stopped device reports
-/// an error to every poll.
+/// Registers the stream with the async runtime. The stream must have started before, because a device that is not
+/// capturing reports an error to every poll.
 #[allow(
     deprecated,
     reason = "the requirement on the caller holds: a stream owns its file, and never another one"

@@ -1,4 +1,4 @@
-//! The device that a URL names, and the mode that it requests.
+//! The device that a URL names, and the mode that the URL requests.
 
 use framecast_media::{ColorRange, PixelFormat};
 
@@ -13,18 +13,17 @@ pub(super) const MAX_SIDE_PX: u32 = 16_384;
 /// The device that a URL names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DeviceTarget {
-    /// The first device that captures pictures.
+    /// The first device that captures pictures, for a URL that names no device.
     First,
-    /// The node at this path.
+    /// The device node at this path.
     Path(String),
-    /// A USB device, identified by its vendor and product numbers, and by its serial number if several devices share
-    /// those.
+    /// A USB device, identified by its vendor and product numbers and, if the URL states it, by its serial number.
     Usb { vendor: u16, product: u16, serial: Option<String> },
-    /// A device by its name.
+    /// A device whose name is, or contains, this text.
     Name(String),
 }
 
-/// The requested mode. A field that is `None` leaves the choice to Framecast.
+/// The mode that a URL requests. A field that is `None` leaves the choice to Framecast.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct RequestedMode {
     pub(super) coding: Option<Coding>,
@@ -32,15 +31,15 @@ pub(super) struct RequestedMode {
     pub(super) fps: Option<f64>,
     /// The value range of the samples, which overrides the range that the driver reports.
     pub(super) range: Option<ColorRange>,
-    /// The number of the capture card's input.
+    /// The number of the capture card's input to use.
     pub(super) input: Option<u32>,
-    /// Whether it is an error if the device cannot fulfil the request. If false, the nearest capability is used
+    /// Whether a request that the device cannot fulfil is an error. If false, the nearest format, size or rate is used
     /// instead.
     pub(super) is_strict: bool,
 }
 
 impl RequestedMode {
-    /// Returns the request as the API reports it.
+    /// Returns the requested mode in the form in which the API reports it.
     pub(super) fn mode(&self) -> Mode {
         Mode {
             format: self.coding.map(|coding| coding.name().to_owned()),

@@ -5,14 +5,14 @@
 
 use framecast::{SourceUrl, video_file_source};
 
-/// The device that the Flask app read by default.
+/// The device that the Flask app, which Framecast replaces, read by default.
 const FIRST_DEVICE: &str = "v4l2:/dev/video0";
 
-/// The short names that `CAMERA` accepts besides sources, for messages.
+/// The short names that the environment variable `CAMERA` accepts besides sources, as text for messages.
 pub(super) const NAMES: &str = "pi, pi2, v4l2 and opencv, as in the Flask app";
 
-/// Returns the source that `camera` stands for. `opencv_source` is the value of `OPENCV_CAMERA_SOURCE`, which is used
-/// only if `camera` is `opencv`.
+/// Returns the source that `camera`, the value of the environment variable `CAMERA`, stands for. `opencv_source` is the
+/// value of the variable `OPENCV_CAMERA_SOURCE`, which is used only if `camera` is `opencv`.
 pub(super) fn source(camera: &str, opencv_source: Option<&str>) -> String {
     match camera.to_ascii_lowercase().as_str() {
         // `pi2` is the same camera, read with a newer library.

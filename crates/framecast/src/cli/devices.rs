@@ -10,7 +10,7 @@ use super::{FAILED, OK, print, print_error, print_visible};
 /// The maximum total time for the responses of all devices.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The maximum number of sizes of one format in the text. The JSON output contains all sizes.
+/// The maximum number of picture sizes that the text output lists for one format. The JSON output lists all sizes.
 const MAX_SIZES: usize = 6;
 
 /// The width of the text output, in characters: that of a usual terminal.
@@ -91,7 +91,8 @@ fn describe(device: &Device) -> String {
     lines.join("\n")
 }
 
-/// Wraps `text` to the width of the terminal, as a column to the right of the labels.
+/// Wraps `text` so that each line ends within [`COLUMNS`] characters. All lines but the first are indented, because the
+/// text is a column to the right of the labels.
 fn wrap(text: &str) -> String {
     let indent = " ".repeat(2 + LABEL_WIDTH);
     let mut lines = vec![String::new()];
@@ -109,8 +110,8 @@ fn wrap(text: &str) -> String {
     lines.join(&format!("\n{indent}"))
 }
 
-/// Groups formats that have the same sizes and frame rates. Returns a label and a text for each group: the formats'
-/// names, and their sizes.
+/// Groups formats that have the same picture sizes and frame rates. Returns a label and a text for each group, which
+/// together contain the names of the formats and their sizes.
 fn group(formats: &[DeviceFormat]) -> Vec<(String, String)> {
     let mut groups: Vec<(Vec<&str>, String)> = Vec::new();
     for format in formats {
@@ -132,8 +133,8 @@ fn group(formats: &[DeviceFormat]) -> Vec<(String, String)> {
     lines.collect()
 }
 
-/// Formats sizes with their frame rates, as in `1280x720 at 30, 15 fps; 640x480 at 30 fps`. Neighbouring sizes with the
-/// same rates share one entry.
+/// Formats picture sizes with their frame rates, as in `1280x720 at 30, 15 fps; 640x480 at 30 fps`. Consecutive sizes
+/// with the same frame rates share one entry.
 fn sizes(sizes: &[DeviceSize]) -> String {
     if sizes.is_empty() {
         return "any size".to_owned();

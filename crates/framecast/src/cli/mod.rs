@@ -19,7 +19,7 @@ use crate::log::{self, Log, LogFormat};
 use help::{AFTER_CHECK_HELP, AFTER_DEVICES_HELP, AFTER_HELP};
 use plan::{Environment, Plan};
 
-/// Exit code: the server ended normally, after a signal, or the command found no error.
+/// Exit code: a signal ended the server normally. For commands other than `serve`: the command found no error.
 const OK: u8 = 0;
 /// Exit code: the server could not run, for example because another program uses the address, or because the system
 /// refused something.
@@ -34,7 +34,8 @@ const SHUTDOWN_BUDGET: Duration = Duration::from_millis(1950);
 /// How long the program waits for the log's last lines if the server ended without a signal.
 const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The minimum time for the log's last lines, even if closing the cameras took nearly all of [`SHUTDOWN_BUDGET`].
+/// The time that the log always gets for its last lines, even if closing the cameras took nearly all of
+/// [`SHUTDOWN_BUDGET`].
 const MIN_LOG_FLUSH: Duration = Duration::from_millis(40);
 
 /// Turns any camera into live pictures in any browser.
@@ -121,8 +122,8 @@ impl Cli {
 }
 
 impl Command {
-    /// Returns the command whose name is among the sources of `args`; if there is none, returns [`Command::Serve`].
-    /// clap parses a command after an option as a source.
+    /// Finds the command in a command line such as `--listen :80 check`, in which clap parses a command after an option
+    /// as a source. Returns [`Command::Serve`] if none of the sources in `args` is the name of a command.
     fn after_options(mut args: ServeArgs) -> Self {
         let sources = &mut args.plan.sources;
         match sources.iter().position(|source| source == "serve" || source == "check") {
@@ -155,7 +156,7 @@ fn check(args: &ServeArgs) -> u8 {
     }
 }
 
-/// Returns one sentence for each missing device, file, folder or program that a camera needs.
+/// Returns one sentence for each device, file, folder or program that a camera needs but that does not exist.
 fn missing(plan: &Plan, drivers: &Drivers) -> Vec<String> {
     match tokio::runtime::Builder::new_current_thread().enable_time().build() {
         Ok(runtime) => {
@@ -184,7 +185,8 @@ fn serve(args: &ServeArgs) -> u8 {
     code
 }
 
-/// The exit code of a server, and the time of the signal that ended the server; `None` if no signal did.
+/// How a server ended: its exit code, and the time of the signal that ended it. `signalled_at` is `None` if the server
+/// ended without a signal.
 struct ServeOutcome {
     code: u8,
     signalled_at: Option<Instant>,
@@ -266,7 +268,7 @@ async fn run(plan: Plan, drivers: Drivers, log: &Log) -> ServeOutcome {
     ServeOutcome { code: OK, signalled_at: Some(signalled_at) }
 }
 
-/// Logs the page's address, and how to open the server to the network.
+/// Logs the URL of the server's page, and how to make the server reachable from other machines.
 fn announce(app: &App, has_account: bool) {
     let address = match app.listens_on() {
         Listen::Tcp(address) => address,

@@ -14,7 +14,7 @@ use super::{PlanArgs, camera_env};
 /// The configuration file that the program reads if the option `--config` does not name another file.
 const DEFAULT_FILE: &str = "framecast.toml";
 
-/// The name of a camera that the command line adds without a name.
+/// The name of the camera if the command line names only its source.
 const DEFAULT_NAME: &str = "camera";
 
 /// The commands of the command line.
@@ -38,7 +38,7 @@ pub(super) struct Environment {
     history_password: Option<String>,
     /// The key that signs webhooks.
     webhook_secret: Option<String>,
-    /// The default folder for state on this system.
+    /// The default folder for data that must survive a restart, such as saved control values.
     state_dir: Option<PathBuf>,
 }
 
@@ -55,8 +55,9 @@ impl Environment {
     }
 }
 
-/// Returns the folder of systemd's `StateDirectory=` (the first folder, if there are several). If there is none,
-/// returns the user's own folder, according to the XDG base directory specification.
+/// Returns the default folder for data that must survive a restart: the folder of systemd's `StateDirectory=` (the
+/// first folder, if there are several). If there is none, returns the user's own folder, according to the XDG base
+/// directory specification. `variable` looks up an environment variable.
 fn state_dir(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let of_service = variable("STATE_DIRECTORY").and_then(|folders| env::split_paths(&folders).next());
     // The specification says to ignore relative paths.
@@ -79,8 +80,9 @@ fn variable(name: &str) -> anyhow::Result<Option<String>> {
 }
 
 impl Plan {
-    /// Creates the settings from the configuration file. The arguments override the file. If neither names a camera,
-    /// the environment variable `CAMERA` does. If `CAMERA` is not set either, the server shows the emulated camera.
+    /// Creates the settings from the configuration file. The arguments override the file. If neither the arguments nor
+    /// the file name a camera, the environment variable `CAMERA` does. If `CAMERA` is not set either, the server shows
+    /// the emulated camera.
     pub(super) fn new(args: &PlanArgs, environment: &Environment, drivers: &Drivers) -> anyhow::Result<Self> {
         let file = configuration(args, environment);
         let (mut settings, mut origin) = match file {
@@ -194,8 +196,9 @@ fn add_sources(settings: &mut Settings, sources: &[String], drivers: &Drivers) -
     Ok(())
 }
 
-/// Returns an error if `word` is a misspelt command, or a command after options that the command does not accept.
-/// Without this check, the program would take the word for a driver's name.
+/// Returns an error if `word`, an argument in the place of a source, is a misspelt command. Also returns an error if
+/// `word` is a command that stands after options of the server. Without this check, the program would take the word for
+/// a driver's name.
 fn check_command(word: &str, drivers: &Drivers) -> anyhow::Result<()> {
     if drivers.schemes().contains(&word) {
         return Ok(());
@@ -221,8 +224,8 @@ fn check_configuration(source: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Adds the default camera if the user named none: the camera of the environment variable `CAMERA` or, if that is not
-/// set, the emulated camera.
+/// Adds a camera if the user named none: the camera of the environment variable `CAMERA` or, if that is not set, the
+/// emulated camera.
 fn add_default(
     settings: &mut Settings,
     environment: &Environment,
@@ -258,7 +261,7 @@ fn add_default(
     Ok(())
 }
 
-/// Splits `front=SOURCE` into the name `front` and the source. Returns no name if the argument is a source alone.
+/// Splits `front=SOURCE` into the name `front` and the source. For a source alone, returns `None` in place of the name.
 fn split_name(argument: &str) -> (Option<&str>, &str) {
     match argument.split_once('=') {
         // In a URL or a path, a character that is not allowed in names stands before the first `=`.

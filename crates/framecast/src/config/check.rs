@@ -4,10 +4,11 @@ use axum::http::HeaderValue;
 
 use super::config_messages::redacted;
 
-/// The maximum length of a camera's or control's name, in characters, so that the name fits into URLs, logs and slates.
+/// The maximum length of a camera's or control's name, in characters, so that the name fits into URLs, logs, and the
+/// pictures that show a camera's status.
 const MAX_NAME_CHARS: usize = 64;
 
-/// Parses an origin in the form that browsers send, or `*`.
+/// Parses `text`, which is a web origin in the form that browsers send, such as `https://example.com`, or `*`.
 pub(super) fn parse_origin(text: &str) -> Result<HeaderValue, String> {
     // A pattern would match no origin, because the server compares the browser's origin literally.
     let is_one = is_origin(text) && (text == "*" || !text.contains('*'));
@@ -20,7 +21,7 @@ pub(super) fn parse_origin(text: &str) -> Result<HeaderValue, String> {
     })
 }
 
-/// Returns whether `text` is an origin as browsers send it, or `*`.
+/// Returns whether `text` is a web origin in the form that browsers send, such as `https://example.com`, or `*`.
 pub(super) fn is_origin(text: &str) -> bool {
     text == "*"
         || text.split_once("://").is_some_and(|(scheme, host)| {
@@ -47,7 +48,7 @@ pub fn check_camera_name(name: &str) -> Result<(), String> {
     ))
 }
 
-/// Checks the form of `id`, the name of a control. Only the device can tell whether the control exists.
+/// Checks that `id` can be the name of a control. Only the device can tell whether the control exists.
 pub(super) fn check_control_id(id: &str) -> Result<(), String> {
     let is_good = (1..=MAX_NAME_CHARS).contains(&id.chars().count()) && !id.contains(char::is_control);
     is_good.then_some(()).ok_or_else(|| {
@@ -59,7 +60,7 @@ pub(super) fn check_control_id(id: &str) -> Result<(), String> {
     })
 }
 
-/// Parses a host name, with or without a port. Returns it in lower case.
+/// Parses a host name, with or without a port. Returns the host name and the port, if there is one, in lower case.
 pub(super) fn parse_host(text: &str) -> Result<String, String> {
     let text = text.strip_suffix('.').unwrap_or(text);
     let (name, port) = text.split_once(':').unwrap_or((text, "0"));

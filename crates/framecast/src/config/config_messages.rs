@@ -56,7 +56,7 @@ enum ConfigTable {
 }
 
 impl ConfigTable {
-    /// Returns the kind of table that has these keys.
+    /// Returns the kind of table whose known keys are `keys`.
     fn with(keys: &[&str]) -> Self {
         if keys.contains(&"source") {
             Self::Camera
@@ -72,14 +72,15 @@ impl ConfigTable {
 /// key.
 const MIN_SIMILARITY: f64 = 0.7;
 
-/// Returns `text` escaped for a message, or `***` if the text might be a URL or contain a login.
+/// Returns `text` with hidden characters escaped, so that it can be part of a message; returns `***` if the text might
+/// be a URL or contain a login.
 pub(super) fn redacted(text: &str) -> String {
     let may_be_secret = text.contains("://") || text.contains('@');
     if may_be_secret { "***".to_owned() } else { text.escape_debug().to_string() }
 }
 
-/// Rewords a `message` of the deserialiser in words that help the user. For an unknown key, the result suggests the
-/// most similar known key.
+/// Rewords `message`, an error of the TOML deserialiser, so that it helps the user. For an unknown key, the result
+/// suggests the most similar known key.
 pub(super) fn explain(message: &str) -> String {
     if let Some(rest) = message.strip_prefix("unknown field ") {
         return unknown_key(rest).unwrap_or_else(|| message.to_owned());
@@ -108,8 +109,8 @@ pub(super) fn explain(message: &str) -> String {
     }
 }
 
-/// Adds the name of the affected key to `message`, an error about the bytes `at` of `text`. These bytes are a value or,
-/// if a key is set twice, the second occurrence of that key.
+/// Returns `message`, an error about the bytes `at` of `text`, with the name of the affected key. These bytes are a
+/// value or, if a key is set twice, the second occurrence of that key.
 pub(super) fn with_key(text: &str, at: Range<usize>, message: String) -> String {
     let Some(before) = text.get(..at.start) else { return message };
     if message == "duplicate key" {
@@ -142,8 +143,8 @@ pub(super) fn is_syntax_error(message: &str) -> bool {
     .any(|begin| message.starts_with(begin))
 }
 
-/// Returns a suggestion if the value around byte `at` of `text` is text without quotes. The parser's own message
-/// depends only on the value's first character.
+/// Returns the advice to add quotes if the value around byte `at` of `text` is a text without quotes, otherwise `None`.
+/// The TOML parser's own message does not say that quotes are missing.
 pub(super) fn unquoted(text: &str, at: usize) -> Option<String> {
     let begin = text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
     let (key, value) = text.get(begin..)?.lines().next()?.split_once('=')?;
@@ -154,8 +155,8 @@ pub(super) fn unquoted(text: &str, at: usize) -> Option<String> {
     is_text.then(|| format!("text needs quotes: {} = \"{value}\"", key.trim()))
 }
 
-/// Returns the message for an unknown key. `rest` contains the unknown key and then the known keys of the table, each
-/// in back quotes.
+/// Returns the message for an unknown key. `rest` is the end of the deserialiser's message: the unknown key and then
+/// the known keys of the table, each in back quotes. Returns `None` if `rest` contains no key.
 fn unknown_key(rest: &str) -> Option<String> {
     let mut names = rest.split('`').skip(1).step_by(2);
     let unknown = names.next()?;
@@ -183,13 +184,13 @@ fn unknown_key(rest: &str) -> Option<String> {
     })
 }
 
-/// Returns today's name of a key if `key` is an old one.
+/// Returns the current name of a key if `key` is its name in earlier releases, otherwise `None`.
 fn current_name(key: &str) -> Option<&'static str> {
     OLD_KEYS.iter().find(|(old, _)| *old == key).map(|(_, name)| *name)
 }
 
-/// Returns a hint if users often look for a setting under the key `unknown` of `table`. The hint says where the setting
-/// really is.
+/// Returns where a setting really is, if users often look for that setting under the key `unknown` of `table`. Returns
+/// `None` for any other key.
 fn hint_for(unknown: &str, table: ConfigTable) -> Option<&'static str> {
     Some(match (unknown, table) {
         ("fps", ConfigTable::Camera) => {
@@ -230,8 +231,8 @@ fn hint_for(unknown: &str, table: ConfigTable) -> Option<&'static str> {
     })
 }
 
-/// Returns `found` with its quoted text replaced by `***` if that text might be a URL in the wrong place, because a URL
-/// can contain a login.
+/// Returns `found`, a message that quotes the value in the file. Replaces the quoted value by `***` if it might be a
+/// URL in the wrong place, because a URL can contain a login.
 fn without_url(found: &str) -> String {
     let quoted = found.split_once("string \"").and_then(|(before, rest)| {
         let (text, behind) = rest.rsplit_once("\", expected")?;

@@ -20,13 +20,13 @@ impl ConfigError {
         Self { file: None, position: None, message: message.into() }
     }
 
-    /// Creates an error at the bytes `span` of `text`.
+    /// Creates an error at the bytes `span` of `text`, the whole file.
     pub(crate) fn at(text: &str, span: Option<Range<usize>>, message: impl Into<String>) -> Self {
         let position = span.map(|span| line_and_column(text, span.start));
         Self { file: None, position, message: message.into() }
     }
 
-    /// Returns the same error with the path of the file in which it occurred.
+    /// Returns this error with the path of the file in which the error occurred.
     #[must_use]
     pub fn in_file(mut self, file: impl Into<String>) -> Self {
         self.file = Some(file.into());

@@ -31,11 +31,12 @@ pub(super) struct File {
     pub(super) max_connections: Option<Spanned<usize>>,
     /// The maximum number of open connections from one address.
     pub(super) max_connections_per_address: Option<Spanned<usize>>,
-    /// The reverse proxies whose headers the server trusts for a client's address.
+    /// The reverse proxies that the server trusts to report a client's address in a header.
     pub(super) trusted_proxies: Option<Vec<Spanned<String>>>,
-    /// Origins whose pages can show the server's pages in a frame.
+    /// Web origins whose pages can embed the server's pages in an `<iframe>`.
     pub(super) frame_ancestors: Option<Vec<Spanned<String>>>,
-    /// The maximum number of marks (events that clients add to the history) per minute from one address; 0 for none.
+    /// The maximum number of marks (events that clients add to the history) per minute from one address; 0 allows no
+    /// marks.
     pub(super) marks_per_minute: Option<u32>,
     /// The maximum number of viewers at once.
     pub(super) max_viewers: Option<Spanned<usize>>,
@@ -50,9 +51,9 @@ pub(super) struct File {
     pub(super) writer_threads: Option<Spanned<usize>>,
     /// The old name of `writer_threads`.
     writers: Option<Spanned<usize>>,
-    /// Whether the server also serves paths of other programs, such as uStreamer's `/stream`.
+    /// Whether the server also responds at the URL paths of other camera servers, such as uStreamer's `/stream`.
     pub(super) drop_in: Option<bool>,
-    /// The folder for state that must survive a restart.
+    /// The folder for data that must survive a restart, such as saved control values.
     pub(super) state_dir: Option<Spanned<String>>,
     /// The place where the history stores events.
     pub(super) history: Option<Spanned<String>>,
@@ -60,10 +61,10 @@ pub(super) struct File {
     pub(super) history_max_age: Option<Spanned<AgeValue>>,
     /// The maximum number of events in the history.
     pub(super) history_max_rows: Option<Spanned<u64>>,
-    /// The cameras. The first camera is the default.
+    /// The cameras. Requests that name no camera get the first one.
     #[serde(default)]
     pub(super) camera: Vec<Spanned<CameraFile>>,
-    /// The webhooks.
+    /// The `[[webhook]]` tables: URLs that receive events.
     #[serde(default)]
     pub(super) webhook: Vec<WebhookFile>,
 }
@@ -72,7 +73,7 @@ pub(super) struct File {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CameraFile {
-    /// The camera's name, as it appears in URLs.
+    /// The camera's name, which is part of its URLs.
     pub(super) name: Spanned<String>,
     /// The source of the camera's pictures.
     pub(super) source: Spanned<String>,
@@ -115,8 +116,8 @@ impl File {
         })
     }
 
-    /// Moves the values of keys with old names to the keys with the current names. Returns a warning for each old name,
-    /// with line and column.
+    /// Moves the values of keys that have an old name to the fields with the current names. Returns a warning for each
+    /// old name, with line and column.
     ///
     /// # Errors
     /// The file contains a key under both names.

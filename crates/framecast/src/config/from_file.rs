@@ -135,7 +135,7 @@ impl Settings {
     }
 }
 
-/// The error that stands first in the file, whatever the order in which the checks find errors.
+/// The error that stands first in the file, although the checks can find errors in any order.
 #[derive(Default)]
 struct FirstError(Option<ConfigError>);
 

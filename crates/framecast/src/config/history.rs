@@ -26,9 +26,9 @@ pub struct HistorySettings {
 /// Where the history stores events.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HistoryStorage {
-    /// Stores events in the file `framecast.db` in the state directory, and in memory while that file cannot be
-    /// written. If there is no state directory, or another server uses the file, the events are lost when the server
-    /// ends.
+    /// Stores events in the file `framecast.db` in the state directory. While the server cannot write to that file, it
+    /// keeps events in memory. If there is no state directory, or another server uses the file, the server stores
+    /// events temporarily, and they are lost when it ends.
     Default,
     /// Stores events in this SQLite file. A relative path is relative to the state directory.
     File(PathBuf),
@@ -80,8 +80,8 @@ impl HistoryStorage {
         Ok(Self::File(path))
     }
 
-    /// Returns the location of a permanent history, with `state_dir` as the state directory. Returns `None` for a
-    /// temporary history.
+    /// Returns where a permanent history stores its events, with `state_dir` as the state directory. Returns `None` for
+    /// a temporary history.
     ///
     /// # Errors
     /// The path is relative, but there is no state directory.

@@ -1,5 +1,5 @@
-//! The proxies in front of the server, and the sites that can show its pages in a frame: `trusted_proxies`,
-//! `frame_ancestors`.
+//! The reverse proxies in front of the server (`trusted_proxies`), and the sites that can embed its pages in an
+//! `<iframe>` (`frame_ancestors`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::check::is_origin;
 
-/// The reverse proxies whose headers the server trusts for a client's address.
+/// The reverse proxies that the server trusts to report a client's address in a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustedProxies {
     /// The addresses of the trusted proxies.
@@ -17,7 +17,8 @@ pub struct TrustedProxies {
 }
 
 impl Default for TrustedProxies {
-    /// Creates the default, which trusts proxies on this machine. They connect over loopback or over a UNIX socket.
+    /// Creates the default, which trusts proxies on this machine: those that connect over loopback or over a UNIX
+    /// socket.
     fn default() -> Self {
         Self { networks: loopback().into(), unix: true }
     }
@@ -68,15 +69,15 @@ fn loopback() -> [IpNet; 2] {
 }
 
 /// Parses one entry of `frame_ancestors` into the syntax of the header `Content-Security-Policy`. `is_alone` says
-/// whether it is the only entry.
+/// whether `text` is the only entry of the list.
 ///
 /// # Errors
 /// The text is not a valid entry. The message says what to write instead.
 pub(super) fn parse_frame_ancestor(text: &str, is_alone: bool) -> Result<String, String> {
     match text {
         "none" if !is_alone => {
-            Err("`none` cannot stand beside other sources in frame_ancestors: remove `none`, or remove the \
-                 other sources"
+            Err("`none` cannot stand beside other values in frame_ancestors: remove `none`, or remove the \
+                 other values"
                 .to_owned())
         }
         "self" | "none" => Ok(format!("'{text}'")),

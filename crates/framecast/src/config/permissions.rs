@@ -11,7 +11,7 @@ use super::Settings;
 /// The permission bit that lets other users read a file: users who are neither its owner nor in its group.
 const READ_BY_OTHERS: u32 = 0o004;
 
-/// The minimum length, in characters, of a part of a webhook's path that counts as a possible secret.
+/// The minimum length, in characters, of a path segment in a webhook's URL that counts as a possible secret.
 const TOKEN_CHARS: usize = 12;
 
 /// Names of parameters, options and headers whose values are logins.
@@ -74,8 +74,8 @@ fn has_login(source: &str) -> bool {
     has_user || names.any(|name| LOGIN_NAMES.contains(&&*name.to_ascii_lowercase()))
 }
 
-/// Returns whether a webhook's URL might contain a secret: a user name, query parameters, or a part of the path that
-/// looks like a token.
+/// Returns whether a webhook's URL might contain a secret: a user name, query parameters, or a path segment that looks
+/// like a token.
 fn is_secret(url: &Url) -> bool {
     let is_token = |part: &str| part.len() >= TOKEN_CHARS && part.contains(|c: char| c.is_ascii_digit());
     !url.username().is_empty()

@@ -21,8 +21,8 @@ const DEFAULT_LISTEN: Listen = Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::
 /// The range of `max_fps`. The limits keep the time between two pictures above zero and finite.
 const MAX_FPS: RangeInclusive<f64> = 0.01..=10_000.0;
 
-/// The range of `latency_budget`. A writer thread serves its viewers in turns, and cannot keep a budget shorter than
-/// one turn. A budget above the range would not limit anything in practice.
+/// The range of `latency_budget`. A writer thread sends to its viewers in turns, so it cannot keep a budget that is
+/// shorter than one turn. A budget above the range would not limit anything in practice.
 const LATENCY_BUDGET: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
 
 /// The range of `writer_threads`. More threads than cores only add overhead.
@@ -51,12 +51,12 @@ pub struct Settings {
     /// The maximum number of open connections from one address. IPv6 addresses with the same /64 prefix count as one
     /// address. `None` means a quarter of `max_connections`, and no limit for loopback addresses.
     pub max_connections_per_address: Option<usize>,
-    /// The reverse proxies whose headers the server trusts for a client's address.
+    /// The reverse proxies that the server trusts to report a client's address in a header.
     pub trusted_proxies: TrustedProxies,
-    /// Sites that can show the server's pages in a frame, in the syntax of the header `Content-Security-Policy`.
+    /// Sites that can embed the server's pages in an `<iframe>`, in the syntax of the header `Content-Security-Policy`.
     pub frame_ancestors: Vec<String>,
-    /// The maximum number of marks (events that clients add to the history) per minute from one address; 0 for none.
-    /// The same number is allowed in one burst.
+    /// The maximum number of marks (events that clients add to the history) per minute from one address; 0 allows no
+    /// marks. A client can add the marks of one minute all at once.
     pub marks_per_minute: u32,
     /// The maximum number of viewers at once; `None` for no limit.
     pub max_viewers: Option<usize>,
@@ -67,18 +67,18 @@ pub struct Settings {
     pub latency_budget: Duration,
     /// The number of threads that write to viewers; `None` for one thread per core.
     pub writer_threads: Option<usize>,
-    /// Whether the server also serves paths of other programs, such as uStreamer's `/stream`.
+    /// Whether the server also responds at the URL paths of other camera servers, such as uStreamer's `/stream`.
     pub drop_in: bool,
-    /// The folder for state that must survive a restart, such as the control values that requests asked to save.
-    /// Without a folder, the server refuses such requests.
+    /// The folder for data that must survive a restart, such as the control values that requests asked to save. If
+    /// there is no folder, the server refuses such requests.
     pub state_dir: Option<PathBuf>,
     /// Where the history stores events, and for how long.
     pub history: HistorySettings,
-    /// The webhooks, which receive events.
+    /// The webhooks: URLs to which the server sends events.
     pub webhooks: Vec<WebhookSettings>,
     /// The key with which the server signs the requests of webhooks; `None` to send them unsigned.
     pub webhook_secret: Option<Secret>,
-    /// The cameras. The first camera is the default.
+    /// The cameras. Requests that name no camera get the first one.
     pub cameras: Vec<CameraSettings>,
     /// A warning for each key that has an old name in the file.
     pub old_key_warnings: Vec<ConfigError>,
@@ -88,7 +88,7 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct CameraSettings {
-    /// The camera's name, as it appears in URLs.
+    /// The camera's name, which is part of its URLs.
     pub name: String,
     /// The source of the camera's pictures.
     pub source: SourceUrl,
@@ -100,7 +100,8 @@ pub struct CameraSettings {
     pub stall_timeout: Option<Duration>,
     /// The maximum number of frames per second that the server accepts from the camera.
     pub max_fps: f64,
-    /// The JPEG quality at which the server encodes the camera's raw pictures and renditions: 1 to 100.
+    /// The JPEG quality, from 1 to 100, at which the server encodes the camera's raw pictures, and its renditions:
+    /// versions of the pictures in another size, quality or frame rate.
     pub quality: u8,
     /// The maximum number of the camera's viewers at once; `None` for no limit.
     pub max_viewers: Option<usize>,
@@ -202,8 +203,8 @@ impl Settings {
         Ok(())
     }
 
-    /// Checks the values again, because code can set values that the parser of the file would refuse: values out of
-    /// range, bad names, and bad sources as in [`check_sources`](Self::check_sources).
+    /// Checks all values. Code can set values that the parser of the file would refuse: values out of range, bad names,
+    /// and bad sources as in [`check_sources`](Self::check_sources).
     ///
     /// # Errors
     /// A value is not valid. The error is about the first such value; for a camera's value, it names the camera.
@@ -253,8 +254,8 @@ impl Settings {
         Self::from_toml_with_password(text, drivers, None)
     }
 
-    /// Like [`from_toml`](Self::from_toml), with the password of the account that the file names. If the file names no
-    /// account, the password is ignored.
+    /// Parses `text` like [`from_toml`](Self::from_toml), with the password of the account that the file names. If the
+    /// file names no account, the password is ignored.
     ///
     /// # Errors
     /// The first error, with line and column. A `user` without a password is also an error.
@@ -333,8 +334,8 @@ pub(super) fn check_writer_threads(threads: usize) -> Result<usize, String> {
     WRITER_THREADS.contains(&threads).then_some(threads).ok_or_else(message)
 }
 
-/// Checks `timeout`, the value of `key`. Returns an error if it is zero, or so long that adding it to the current time
-/// could overflow.
+/// Returns `timeout`, the value of the configuration key `key`. Returns an error if the timeout is zero, or so long
+/// that adding it to the current time could overflow.
 pub(super) fn check_timeout(key: &str, timeout: Duration) -> Result<Duration, String> {
     if timeout.is_zero() {
         return Err(format!("{key} must be longer than 0 s"));

@@ -9,18 +9,19 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-/// Parses `text`, the value of `state_dir`, and checks that the server can write the folder. A `~` at the start of the
-/// text stands for `home`.
+/// Parses `text`, the value of `state_dir`, and checks that the server can create files in the folder. A `~` at the
+/// start of the text stands for `home`.
 ///
 /// # Errors
-/// The text names no folder, or the server could not create or write the folder.
+/// The text names no folder, or the server could not create the folder or files in it.
 pub(super) fn parse(text: &str, home: Option<OsString>) -> Result<PathBuf, String> {
     let folder = below_home("state_dir", text, home)?;
     check(&folder)?;
     Ok(folder)
 }
 
-/// Parses the path in `text`, the value of `key`. A `~` at the start of the path stands for `home`.
+/// Parses the path in `text`, the value of the configuration key `key`. A `~` at the start of the path stands for
+/// `home`.
 ///
 /// # Errors
 /// The text is empty, or it begins with `~` and is not a path below `home`, or `home` is missing.
@@ -41,7 +42,7 @@ pub(super) fn below_home(key: &str, text: &str, home: Option<OsString>) -> Resul
     }
 }
 
-/// Checks that the server can write `folder`, or create it if it does not exist.
+/// Checks that the server can create files in `folder`, or create the folder if it does not exist.
 fn check(folder: &Path) -> Result<(), String> {
     let shown = folder.display();
     // The ancestors of a relative path end with the empty path, which means the current folder.

@@ -81,7 +81,8 @@ fn duration(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok().filter(|duration| *duration <= MAX_DURATION)
 }
 
-/// A visitor that parses a value from text. For a value of another type, the error says what was expected.
+/// A Serde visitor that parses a value from text. If the value in the file is not text, the error says what was
+/// expected.
 struct Text<P> {
     expected: &'static str,
     parse: P,

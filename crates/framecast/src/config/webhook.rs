@@ -57,7 +57,7 @@ pub struct WebhookSettings {
     pub cameras: Vec<String>,
 }
 
-/// Of the URL, the output contains only the host, because paths and parameters of webhook URLs are often secrets.
+/// Formats the settings with only the host of the URL, because paths and parameters of webhook URLs are often secrets.
 impl fmt::Debug for WebhookSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { url, kinds, cameras } = self;

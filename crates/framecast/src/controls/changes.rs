@@ -7,8 +7,8 @@ use framecast_drivers::ControlValue;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Values to set, each with the id of its control; `None` resets a control to its default. Each control occurs once.
-/// The JSON form is an object in which the order of the controls matters.
+/// Values to set, each with the id of its control. The value `None` resets the control to its default. Each control
+/// occurs once. The JSON form is an object in which the order of the controls matters.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Changes(Vec<(String, Option<ControlValue>)>);
 
@@ -50,7 +50,7 @@ impl Changes {
     }
 }
 
-/// Writes the values for people: `brightness 128, gain default`.
+/// Formats the values for people: `brightness 128, gain default`.
 impl fmt::Display for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, (id, value)) in self.0.iter().enumerate() {

@@ -1,5 +1,5 @@
 //! The values that the server sets on a camera's controls each time it opens the camera. Saved values override the
-//! values of the configuration, and values set since the start override both.
+//! values of the configuration. Values that requests have set since the server's start override both.
 //!
 //! The driver decides which values a control can have. `http/controls.rs` parses requests.
 
@@ -26,8 +26,9 @@ const APPLY_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(crate) struct Controls {
     wanted: Mutex<Changes>,
-    /// The lock that must be held to set the device's controls, so that at most one call can hang. The lock also keeps
-    /// a camera's opening, which has read earlier values, from overwriting the values of a newer request.
+    /// The lock that must be held to set the device's controls, so that at most one call to the driver can hang. The
+    /// lock also keeps values in order: an opening of the camera cannot overwrite the values of a newer request with
+    /// the values that it read earlier.
     device_lock: Arc<tokio::sync::Mutex<()>>,
     /// The last error of each control, so that the log does not repeat an error each time the camera is opened.
     reported: Mutex<BTreeMap<String, String>>,
@@ -48,7 +49,7 @@ impl Controls {
         Arc::clone(&self.device_lock).lock_owned().await
     }
 
-    /// Stores the values of `changes`, which the server sets at the next openings of the camera.
+    /// Keeps the values of `changes` in memory, so that the server sets them each time it opens the camera from now on.
     pub(crate) fn remember(&self, changes: &Changes) {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).merge(changes);
     }
@@ -57,9 +58,9 @@ impl Controls {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Sets all stored values on a device that was just opened. Tries each failed value once more at the end, because
-    /// one control can depend on another (the exposure time on manual exposure). Logs the values that fail again. Gives
-    /// up after [`APPLY_TIMEOUT`].
+    /// Sets all values that this object keeps on a device that was just opened. Tries each failed value once more at
+    /// the end, because one control can depend on another (the exposure time on manual exposure). Logs the values that
+    /// fail again. Gives up after [`APPLY_TIMEOUT`].
     pub(crate) async fn apply(&self, driver: &dyn Driver, source: &SourceUrl) {
         if self.wanted().is_empty() {
             return;
@@ -81,7 +82,8 @@ impl Controls {
         }
     }
 
-    /// Sets one value after the other. Returns the values that failed, with their errors.
+    /// Sets the values of `changes` on the device, one after the other. Returns the values that failed, with their
+    /// errors.
     async fn set_each<'c>(
         &self,
         driver: &dyn Driver,
@@ -97,7 +99,7 @@ impl Controls {
         failed
     }
 
-    /// Logs the values that could not be set: a new error as a warning, a repeated error at debug level.
+    /// Logs the values in `failed`, which could not be set: a new error as a warning, a repeated error at debug level.
     fn log_failures(&self, failed: &[(&Change, Error)]) {
         let now: BTreeMap<String, String> =
             failed.iter().map(|((id, _), error)| (id.clone(), error.to_string())).collect();

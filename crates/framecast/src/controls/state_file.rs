@@ -2,8 +2,8 @@
 //!
 //! The file is a JSON object with one entry per camera. Each entry is an object with one value per control. The server
 //! replaces the file as a whole, so that a crash leaves either the old file or the new file. The server keeps the
-//! entries of cameras that are not in its configuration. It moves a damaged file aside and never overwrites it. It
-//! creates files that only this account can read; an existing file keeps its permissions. One state directory belongs
+//! entries of cameras that are not in its configuration. It renames a damaged file and never overwrites it. Only the
+//! user account of the server can read a new file; an existing file keeps its permissions. One state directory belongs
 //! to one server: two servers would overwrite each other's last change.
 
 use std::collections::BTreeMap;
@@ -23,16 +23,16 @@ const FILE_NAME: &str = "controls.json";
 /// The maximum size of the file, in bytes: enough for a thousand cameras with twenty controls each.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// The maximum number of damaged files that the server moves aside. After that, the user must remove some of these
-/// files.
+/// The maximum number of damaged files that the server renames and keeps. After that, the user must remove some of
+/// these files.
 const MAX_QUARANTINED: usize = 100;
 
 /// The file `controls.json` of a running server.
 #[derive(Debug)]
 pub(crate) struct StateFile {
     path: PathBuf,
-    /// Why the server does not write the file: it could neither read the existing file nor move that file aside. `None`
-    /// if the server can write.
+    /// Why the server never writes the file: it could neither read the existing file nor rename it. `None` if the
+    /// server can write the file.
     read_only_reason: Option<String>,
     writing: Mutex<()>,
 }
@@ -58,15 +58,15 @@ pub(crate) enum StateError {
 }
 
 impl SavedControls {
-    /// Returns the saved values of the camera called `name`; empty if there are none.
+    /// Returns the values that are saved for the camera called `name`; an empty list if there are none.
     pub(crate) fn of_camera(&self, name: &str) -> Changes {
         self.cameras.get(name).cloned().unwrap_or_default()
     }
 }
 
 impl StateFile {
-    /// Reads the file in `folder`. If the file does not exist, there are no saved values. Moves a damaged file aside,
-    /// and logs what is wrong with the file and where it is now.
+    /// Reads `controls.json` in `folder`. If the file does not exist, there are no saved values. If the file is
+    /// damaged, renames it, and logs the damage and the new name. Returns the file and the saved values.
     pub(crate) fn open(folder: &Path) -> (Self, SavedControls) {
         let path = folder.join(FILE_NAME);
         let (read_only_reason, saved) = match read(&path) {
@@ -76,8 +76,8 @@ impl StateFile {
         (Self { path, read_only_reason, writing: Mutex::default() }, saved)
     }
 
-    /// Reads the saved values of the camera called `name`, which the server sets after its next start. Blocks on the
-    /// disk.
+    /// Reads the saved values of the camera called `name`, which the server will use after its next start. Blocks on
+    /// the disk.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -88,7 +88,7 @@ impl StateFile {
     /// Saves `changes` for the camera called `name`. Blocks on the disk.
     ///
     /// # Errors
-    /// The file cannot be read or written; it is then unchanged.
+    /// The server cannot read or write the file. The file is then unchanged.
     pub(crate) fn save(&self, name: &str, changes: &Changes) -> Result<(), StateError> {
         self.edit(|saved| {
             saved.cameras.entry(name.to_owned()).or_default().merge(changes);
@@ -99,7 +99,7 @@ impl StateFile {
     /// Deletes the saved values of the camera called `name`. Blocks on the disk.
     ///
     /// # Errors
-    /// The file cannot be read or written; it is then unchanged.
+    /// The server cannot read or write the file. The file is then unchanged.
     pub(crate) fn forget(&self, name: &str) -> Result<(), StateError> {
         self.edit(|saved| saved.cameras.remove(name).is_some())
     }
@@ -149,7 +149,7 @@ impl StateFile {
     }
 }
 
-/// Writes a file that only this account can read, and waits until the file is on the disk.
+/// Writes `bytes` to a file that only the server's own user account can read, and waits until the file is on the disk.
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
@@ -171,11 +171,11 @@ fn read(path: &Path) -> Result<SavedControls, StateError> {
     serde_json::from_slice(&bytes).map_err(|source| StateError::Damaged { path: path.to_owned(), source })
 }
 
-/// Renames a damaged file. Returns an error if the file cannot be renamed, or could not even be read. The error says
-/// why the server saves no controls from now on.
+/// Renames the file at `path`, in which `problem` was found. Returns an error if the file cannot be renamed, or could
+/// not even be read. The error says why the server saves no controls from now on.
 fn quarantine(path: &Path, problem: &StateError) -> Result<(), String> {
     if matches!(problem, StateError::System { .. }) {
-        error!("{problem}; the server does not set the saved controls, and saves no new ones");
+        error!("{problem}; the server does not apply the saved controls, and saves no new controls");
         return Err(problem.to_string());
     }
     let names =
@@ -187,14 +187,14 @@ fn quarantine(path: &Path, problem: &StateError) -> Result<(), String> {
     match moved {
         Ok(aside) => {
             error!(
-                "{problem}; the server renamed it to {} and does not set the controls in it",
+                "{problem}; the server renamed the file to {} and does not apply its controls to the camera",
                 aside.display()
             );
             Ok(())
         }
         Err(reason) => {
             let refusal =
-                format!("{problem}; the server cannot rename it ({reason}), so it saves no controls");
+                format!("{problem}; the server cannot rename the file ({reason}), so it saves no controls");
             error!("{refusal}");
             Err(refusal)
         }

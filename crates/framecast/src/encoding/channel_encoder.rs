@@ -1,4 +1,5 @@
-//! The encoder task of one channel: of a camera's main channel, or of a rendition.
+//! The encoder task of one channel. A channel is a stream of a camera's pictures that viewers can subscribe to: the
+//! main channel, or a rendition in another size, quality or frame rate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +22,8 @@ pub(super) struct ChannelEncoder {
     failures: Arc<Failures>,
 }
 
-/// How often the task checks whether a camera's frames still need no encoder. A custom source can switch to raw
-/// pictures while it is open.
+/// The interval at which the task checks whether a camera whose frames needed no encoder now delivers raw pictures. A
+/// custom source can change to raw pictures while it is open.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl ChannelEncoder {
@@ -30,7 +31,8 @@ impl ChannelEncoder {
         Self { camera, pool, rendition, channel, failures: Arc::default() }
     }
 
-    /// Encodes pictures for the main channel whenever the channel has viewers, until the camera's frames end for good.
+    /// Encodes pictures for the main channel whenever the channel has viewers, until no more frames of the camera can
+    /// follow.
     pub(super) async fn run_forever(self) {
         let mut viewers = self.channel.demand();
         while viewers.wait_for(|count| *count > 0).await.is_ok() {
@@ -40,7 +42,7 @@ impl ChannelEncoder {
         }
     }
 
-    /// Encodes pictures for a rendition until it has no viewers any more, and then closes the rendition.
+    /// Encodes pictures for a rendition until its last viewer has left, and then closes the rendition.
     pub(super) async fn run_while_watched(self) {
         loop {
             if self.run_once().await == StopReason::Camera || self.camera.feed.close_rendition(self.rendition)
@@ -50,7 +52,7 @@ impl ChannelEncoder {
         }
     }
 
-    /// Encodes pictures for the channel while it has viewers. Returns why the task stopped.
+    /// Encodes pictures for the channel while the channel has viewers. Returns why the task stopped.
     async fn run_once(&self) -> StopReason {
         let mut source = self.camera.feed.source_channel().subscribe(Delivery::Latest);
         let mut viewers = self.channel.demand();
@@ -102,14 +104,14 @@ impl ChannelEncoder {
         FramePacer::new(interval.unwrap_or_default())
     }
 
-    /// Returns whether this frame needs no encoder, because the feed itself publishes the frame in the channel. This is
-    /// so for JPEG in the main channel.
+    /// Returns whether the frame of `update` needs no encoder, because viewers get it as the camera delivered it. This
+    /// is so for JPEG in the main channel.
     fn is_passthrough(&self, update: &Update) -> bool {
         self.rendition.is_original() && update.frame.format.codec == Codec::Jpeg
     }
 
-    /// Waits until the source might deliver frames that need an encoder, or until the last viewer leaves. Frames that
-    /// need no encoder must not wake this task one by one.
+    /// Waits until the source might deliver frames that need an encoder, or until the last viewer leaves. Without this
+    /// wait, each frame that needs no encoder would wake the task.
     async fn wait_while_passthrough(
         &self,
         viewers: &mut tokio::sync::watch::Receiver<usize>,
@@ -126,8 +128,10 @@ impl ChannelEncoder {
         }
     }
 
-    /// Encodes the frame of `update` in this channel's format and publishes it. A frame that already has this format
-    /// goes through the same queue unchanged, so that a slate and a frame cannot overtake each other.
+    /// Encodes the frame of `update` in this channel's format and publishes it to the channel's viewers. A frame that
+    /// already has this format goes through the same queue unchanged, so that all pictures stay in order. `generation`
+    /// is the channel's generation when the frame was taken; if it has changed since, the frame is out of date and is
+    /// not published.
     fn publish(&self, queue: &OutputQueue, update: Update, generation: u64) {
         let (channel, camera) = (self.channel.clone(), Arc::clone(&self.camera));
         let (failures, rendition) = (Arc::clone(&self.failures), self.rendition);
@@ -156,7 +160,8 @@ impl ChannelEncoder {
         });
     }
 
-    /// Adds the encoding time and the dropped frames since the last call to the camera's statistics.
+    /// Adds the encoding time and the dropped frames of `queue` to the camera's statistics. `counted` contains what
+    /// earlier calls have already added.
     fn count(&self, queue: &OutputQueue, counted: &mut QueueStats) {
         let now = queue.stats();
         self.camera
@@ -166,8 +171,8 @@ impl ChannelEncoder {
     }
 }
 
-/// Waits until the pacer allows a frame, and returns the newest frame that was not encoded yet. Returns `None` when the
-/// source has ended.
+/// Waits until `pacer`, which limits the frame rate, allows a frame. Returns the newest frame that was not encoded yet,
+/// or `None` when the source has ended.
 async fn next(source: &mut Subscriber, pacer: &FramePacer) -> Option<Update> {
     let mut update = source.next_update().await?;
     while let (Some(ready_at), Some(until)) = (pacer.ready_at(), pacer.hold_until()) {
@@ -182,7 +187,7 @@ async fn next(source: &mut Subscriber, pacer: &FramePacer) -> Option<Update> {
     Some(update)
 }
 
-/// The reason why the task stopped.
+/// The reason why an encoder task stopped.
 #[derive(Debug, PartialEq, Eq)]
 enum StopReason {
     Unwatched,

@@ -1,5 +1,5 @@
 //! Handles pictures that cannot be encoded. Viewers must not wait forever, and must not mistake the last good picture
-//! for a live picture, so they get a slate after a while.
+//! for a live picture. So after a while they get a slate: a picture with a text that says what is wrong.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -13,22 +13,24 @@ use tracing::warn;
 use crate::camera::Camera;
 use crate::supervisor::DEFAULT_STALL_TIMEOUT;
 
-/// The time between two slates that report the failure.
+/// The time between two slates (pictures with a text) that report that pictures cannot be encoded.
 const SLATE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The maximum width and height of a slate that reports the failure.
+/// The maximum width and height of a slate, the picture with a text that reports that pictures cannot be encoded.
 const MAX_SIDE_PX: u32 = 1280;
 
 const QUALITY: u8 = 75;
 
-/// The current streak of pictures of one channel that could not be encoded, if there is one.
+/// The streak of failures of one channel: all its pictures since a certain time could not be encoded. `None` if the
+/// last picture was encoded.
 #[derive(Debug, Default)]
 pub(super) struct Failures(Mutex<Option<FailureStreak>>);
 
 #[derive(Debug, Clone, Copy)]
 struct FailureStreak {
     since: Instant,
-    /// When viewers last got a slate in this streak; `None` before the first slate.
+    /// When viewers last got a slate (a picture with a text) about this streak of failures; `None` before the first
+    /// slate.
     slate_at: Option<Instant>,
 }
 
@@ -39,7 +41,8 @@ impl Failures {
     }
 
     /// Records one more failure. Logs the first failure of a streak. When a streak has lasted for half the camera's
-    /// `stall_timeout`, returns a slate for the viewers, at most once a second; otherwise returns `None`.
+    /// `stall_timeout`, returns a slate (a picture with the error) for the viewers, at most once a second. Otherwise
+    /// returns `None`.
     pub(super) fn record(
         &self,
         camera: &Camera,
@@ -71,7 +74,8 @@ impl Failures {
     }
 }
 
-/// Draws a slate that says why the camera has no picture. Returns `None` if the slate cannot be encoded.
+/// Draws a slate, a picture with a text, that shows the `error` for which the camera has no picture. Returns `None` if
+/// the slate cannot be encoded.
 fn draw_slate(camera: &str, format: &Format, error: &Error) -> Option<Frame> {
     let reason = error.to_string();
     let picture = draw::slate(&draw::Slate {

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The maximum time that an early frame waits for a newer frame to replace it, counted from the time at which a frame
-/// is due.
+/// The maximum time that an early frame waits for a newer frame to replace it, counted from the time at which the next
+/// frame is due.
 const MAX_HOLD: Duration = Duration::from_millis(250);
 
-/// A pacer that allows one frame per interval on average. Two frames can follow each other immediately.
+/// A pacer that allows one frame per interval on average. After a late frame, the next frame can follow at once.
 #[derive(Debug)]
 pub(super) struct FramePacer {
     interval: Duration,
@@ -26,7 +26,7 @@ impl FramePacer {
         Self { interval, ready_at: None }
     }
 
-    /// Returns the time from which a frame is encoded as soon as it arrives; `None` before the first frame.
+    /// Returns the time from which the next frame is encoded as soon as it arrives; `None` before the first frame.
     pub(super) fn ready_at(&self) -> Option<Instant> {
         self.ready_at
     }

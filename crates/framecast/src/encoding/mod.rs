@@ -1,8 +1,11 @@
-//! Encodes JPEG for a camera's viewers: raw frames for the main channel, and all frames for the renditions.
+//! Encodes JPEG for a camera's viewers. The viewers of a camera watch its main channel or its renditions, which are
+//! versions of the pictures in another size, quality or frame rate. For the main channel, this module encodes raw
+//! frames; for the renditions, all frames.
 //!
-//! Each channel with viewers has one task. The task takes the newest frame of the camera's source channel, passes it to
-//! the pool of encoder threads, and publishes the result. So each picture is encoded once for all viewers of a channel,
-//! and never without a viewer. The hub decides which renditions exist, and the pool how to encode pictures.
+//! Each channel with viewers has one task. The task takes the newest frame of the camera, passes it to the pool of
+//! encoder threads, and publishes the result to the viewers. So each picture is encoded once for all viewers of a
+//! channel, and never without a viewer. The hub, which distributes the frames, decides which renditions exist. The pool
+//! decides how to encode pictures.
 
 mod channel_encoder;
 mod failure;

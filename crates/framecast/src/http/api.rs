@@ -1,4 +1,4 @@
-//! The JSON API for the state of the cameras (`/api/cameras`) and the connected devices (`/api/devices`).
+//! The JSON API that describes the cameras (`/api/cameras`) and the connected camera devices (`/api/devices`).
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,10 +20,11 @@ use tokio::time::{Instant, timeout};
 
 use super::Context;
 
-/// The time limit for one probe of all devices together. A USB device can hang.
+/// The time limit for one probe, which opens all camera devices to list them. A time limit is necessary because a USB
+/// device can hang.
 const DEVICES_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the server reuses the result of a probe before it probes the devices again.
+/// How long the server reuses the list of camera devices before it opens all devices again to renew the list.
 const DEVICES_MAX_AGE: Duration = Duration::from_secs(10);
 
 /// The content type of the API's responses.
@@ -43,22 +44,23 @@ struct DeviceList<'a> {
     devices: &'a [Device],
 }
 
-/// The connected devices as found by the last probe, and the time of that probe; `None` before the first probe.
+/// The connected camera devices, as the last probe (a search that opens all devices) found them, and the time of the
+/// probe. `None` before the first probe.
 #[derive(Debug, Default)]
 pub(crate) struct DeviceCache(Option<(Instant, Arc<Vec<Device>>)>);
 
 impl DeviceCache {
-    /// Returns the devices if the last probe was less than [`DEVICES_MAX_AGE`] ago. The result is reused because each
-    /// probe opens all devices.
+    /// Returns the devices that the last probe found, or `None` if the probe was more than [`DEVICES_MAX_AGE`] before
+    /// `now` and must be repeated. The result is reused because each probe opens all devices.
     fn fresh(&self, now: Instant) -> Option<Arc<Vec<Device>>> {
         let (at, devices) = self.0.as_ref()?;
         (now.saturating_duration_since(*at) < DEVICES_MAX_AGE).then(|| Arc::clone(devices))
     }
 }
 
-/// Handles `/api/devices`: lists the connected devices. Only one request at a time probes the devices. A probe opens
-/// all devices, and when one device hangs, further requests must not hang in it, too. The probe continues even if its
-/// client disconnects. HEAD causes no probe.
+/// Handles `/api/devices`: lists the connected camera devices. For this the server opens all devices, unless it has a
+/// recent list. Only one request at a time opens the devices, so that only one can hang if a device hangs. Opening the
+/// devices continues even if the client disconnects. A HEAD request opens no device.
 async fn devices(State(context): State<Context>, method: Method) -> Result<Response, HttpError> {
     if method == Method::HEAD {
         return Ok(without_length(JSON));
@@ -93,10 +95,10 @@ async fn devices(State(context): State<Context>, method: Method) -> Result<Respo
 #[derive(Serialize)]
 struct ServerView {
     version: &'static str,
-    /// The JPEG codec that the server uses, and what another codec would improve, as a sentence.
+    /// A sentence that names the JPEG codec that the server uses, and says what another codec would improve.
     codec: String,
     started_at: String,
-    /// Whether clients can set marks.
+    /// Whether clients can set marks, which are events that clients add to the history.
     marks: bool,
 }
 
@@ -115,7 +117,8 @@ struct SingleCamera {
     camera: CameraView,
 }
 
-/// One camera. It contains the driver's name instead of the source's URL, because the URL can contain secrets.
+/// The description of one camera in the API. It contains the name of the camera's driver instead of the URL of the
+/// camera's source, because the URL can contain secrets.
 #[derive(Serialize)]
 struct CameraView {
     name: String,
@@ -139,7 +142,8 @@ struct CameraView {
     encoded: u64,
     encode_skipped: u64,
     encode_ms: u64,
-    /// What the device delivered when the camera was last opened, and what the server had requested from the device.
+    /// The settings that the server requested from the device when the camera was last opened, and the settings that
+    /// the device then used. `None` before the first opening, and for a source that does not report its settings.
     capture: Option<Capture>,
     renditions: Vec<WatchedRendition>,
     opened: u64,
@@ -149,13 +153,13 @@ struct CameraView {
     page: String,
 }
 
-/// A rendition that has viewers.
+/// A rendition (a version of a camera's pictures at another size, quality or rate) that someone watches.
 #[derive(Serialize)]
 struct WatchedRendition {
-    /// The rendition's parameters, as in a URL.
+    /// The rendition's size, quality and rate as parameters of a URL, such as `width=640`.
     query: String,
     viewers: usize,
-    /// The actual width in pixels; like the height, `None` before the first picture.
+    /// The width of the rendition's pictures, in pixels; `None` before the first picture.
     width: Option<u32>,
     height: Option<u32>,
 }
@@ -230,8 +234,9 @@ fn describe(camera: &crate::camera::Camera, is_default: bool, now: SystemTime) -
     }
 }
 
-/// Returns whether the frame rate `fps` is out of date. `age` is the time since the newest picture was captured. The
-/// rate is out of date if `age` exceeds three seconds plus three frame intervals.
+/// Returns whether the measured frame rate `fps` is out of date, because the camera has delivered no picture for too
+/// long. `age` is the time since the newest picture was captured. The limit is three seconds plus the time of three
+/// pictures at the rate `fps`.
 fn is_stale(fps: f64, age: Option<Duration>) -> bool {
     age.is_some_and(|age| age.as_secs_f64() > 3.0 + 3.0 / fps)
 }
@@ -245,21 +250,22 @@ fn server(context: &Context) -> ServerView {
     }
 }
 
-/// Returns a response with `body` as JSON, in which characters that are invisible or reorder text are escaped.
+/// Returns a response whose content is `body` as JSON. In the JSON, characters that are invisible or reorder text are
+/// escaped.
 pub(super) fn json(body: impl Serialize) -> Response {
     let text = serde_json::to_string(&body).expect("plain structures have a JSON form");
     let head = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     (head, escape_hidden_json(&text).into_owned()).into_response()
 }
 
-/// Returns a response to HEAD without `Content-Length`, for routes whose GET must access a device before the length is
-/// known.
+/// Returns a response to a HEAD request, without `Content-Length`. For routes on which only a GET, which accesses a
+/// device, could find out the length.
 pub(super) fn without_length(content_type: &'static str) -> Response {
     let headers = [(header::CACHE_CONTROL, "no-store"), (header::CONTENT_TYPE, content_type)];
     (headers, Body::from_stream(stream::empty::<Result<Bytes, Infallible>>())).into_response()
 }
 
-/// Formats `time` in UTC with milliseconds, as in `2026-11-23T14:03:22.250Z`.
+/// Formats `time` in UTC with milliseconds (RFC 3339), such as `2026-11-23T14:03:22.250Z`.
 pub(super) fn rfc3339(time: SystemTime) -> String {
     match jiff::Timestamp::try_from(time) {
         Ok(timestamp) => format!("{timestamp:.3}"),

@@ -17,7 +17,7 @@ use super::forwarded::{ForwardedBy, is_forwarded};
 use super::login_throttle::{ConnectionLogin, LoginOutcome, LoginThrottle};
 use crate::config::Account;
 
-/// HTTP Basic authentication against the server's account.
+/// HTTP Basic authentication with the server's single account.
 pub(crate) struct BasicAuth {
     expected: Credentials,
 }
@@ -37,7 +37,8 @@ fn credentials(headers: &HeaderMap) -> Option<Vec<u8>> {
     scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(token.trim()).ok()).flatten()
 }
 
-/// Passes a request on only if it has the account's name and password. The [`LoginThrottle`] limits wrong passwords.
+/// Passes a request on only if the request contains the account's user name and password. The [`LoginThrottle`] limits
+/// the number of wrong passwords.
 pub(crate) async fn check(
     State((auth, login_throttle)): State<(Arc<BasicAuth>, Arc<LoginThrottle>)>,
     request: Request,
@@ -66,6 +67,6 @@ fn challenge(message: &str) -> Response {
 
 fn too_many(wait: Duration) -> Response {
     let message = "too many wrong passwords: the server did not check this one. Try again in a second. If all clients \
-                   come through one proxy, let it set X-Forwarded-For, and name it in trusted_proxies";
+                   come through one proxy, let the proxy set X-Forwarded-For, and name the proxy in trusted_proxies";
     HttpError::too_many_requests(message.to_owned(), wait)
 }

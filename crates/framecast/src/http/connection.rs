@@ -1,4 +1,5 @@
-//! A client's connection with a bounded send queue. The connection fails if the client does not read for too long.
+//! A client's connection, in which few bytes queue for sending. The connection fails if the client does not read for
+//! too long.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -14,11 +15,13 @@ use tracing::debug;
 
 use super::traffic::Traffic;
 
-/// The maximum number of unsent bytes in the kernel. The sender chooses the next picture only when the previous one has
-/// been sent almost entirely, so that a slow viewer gets the newest picture and not a queue of old ones.
+/// The number of unsent bytes in the kernel up to which a socket takes more. A low value means that the server chooses
+/// the next picture only when the previous picture has been sent almost entirely. So a slow viewer gets the newest
+/// picture and not a queue of old pictures.
 const UNSENT_BYTES: u32 = 16 * 1024;
 
-/// Sets the options of a TCP socket for live pictures. A UNIX socket does not have these options.
+/// Sets the options of a TCP socket that live pictures need. A UNIX socket does not have these options, and stays
+/// unchanged.
 pub(crate) fn configure(socket: &Socket) {
     let Socket::Tcp(stream) = socket else { return };
     let socket = socket2::SockRef::from(stream);
@@ -33,13 +36,13 @@ pub(crate) fn configure(socket: &Socket) {
 }
 
 /// A byte stream with limits. A write fails if the peer accepts no bytes for `write_timeout`. A read fails once the
-/// head of a request is too long.
+/// head of a request (request line and headers) is too long.
 #[derive(Debug)]
 pub(crate) struct Connection<S> {
     stream: S,
     write_timeout: Duration,
     traffic: Arc<Traffic>,
-    /// The time at which the pending write fails; `None` if no write is pending.
+    /// The timer after which the pending write fails; `None` if no write is pending.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
@@ -53,7 +56,8 @@ impl<S> Connection<S> {
         self.stream
     }
 
-    /// Returns `poll` unchanged, or an error once consecutive writes have been pending for `write_timeout`.
+    /// Returns `poll`, the result of a write. If writes have made no progress for `write_timeout`, returns an error
+    /// instead.
     fn with_deadline<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if poll.is_ready() {
             self.deadline = None;

@@ -1,29 +1,31 @@
-//! Counts connections by outcome since the start of the server.
+//! Counts the connections since the start of the server, by their outcome.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The outcome of a connection. An accepted connection has a second outcome if it fails later.
+/// The outcome of a connection: accepted, or a reason for a failure. A connection that was accepted and fails later
+/// counts with both outcomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConnectionOutcome {
-    /// The connection got a permit.
+    /// The server accepted the connection, because no limit on the number of connections was reached.
     Accepted,
-    /// All permits of the server were in use, or the process had no file descriptor left for the connection.
+    /// The server refused the connection, because the server already had its maximum number of connections, or because
+    /// the process had no file descriptor left.
     Refused,
-    /// The server refused a connection, or a request that a proxy forwarded, because all permits of the client's
-    /// address were in use.
+    /// The server refused the connection, or a request that a proxy forwarded on it, because the client's address
+    /// already had its maximum number of connections.
     RefusedAddress,
-    /// The client never sent a request.
+    /// The client never sent a request on the connection.
     Silent,
-    /// The head of a request did not arrive in time.
+    /// The head of a request (request line and headers) began to arrive, but was not complete in time.
     LateHead,
-    /// The client sent something other than HTTP, or a head that was too long.
+    /// The client sent something other than HTTP, or a request head (request line and headers) that was too long.
     BadRequest,
     /// The connection was interrupted, or the client did not read a response in time.
     BrokenOff,
 }
 
-/// The number of connections with each outcome. Cheap to clone; all clones share the counts.
+/// The number of connections with each outcome, such as accepted or refused. All clones share the counts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ConnectionCounts(Arc<[AtomicU64; 7]>);
 
@@ -32,12 +34,12 @@ impl ConnectionCounts {
         self.0[outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Returns the number of connections that got a permit.
+    /// Returns the number of connections that the server accepted.
     pub(crate) fn accepted(&self) -> u64 {
         self.of(ConnectionOutcome::Accepted)
     }
 
-    /// Returns the number of failed connections for each reason.
+    /// Returns pairs of a reason for a failure, and the number of connections that failed for this reason.
     pub(crate) fn failed(&self) -> [(&'static str, u64); 6] {
         [
             ("refused", self.of(ConnectionOutcome::Refused)),

@@ -1,9 +1,9 @@
-//! Limits the number of simultaneous connections of each address.
+//! Limits the number of simultaneous connections of each client address.
 //!
-//! A connection holds a permit until it closes, even after another part of the server has taken over its socket. A
-//! trusted proxy's connection carries the requests of many clients. On such a connection, each request holds a permit
-//! of its client's address until the response is sent. The accept loop, not this module, limits the total number of
-//! connections.
+//! A connection holds a permit of the client's address until the connection closes, even after another module has taken
+//! over the socket. A trusted proxy's connection transports the requests of many clients. So on a proxy's connection,
+//! each request holds a permit of the requesting client's address until the response is sent. The accept loop, not this
+//! module, limits the total number of connections.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -26,19 +26,20 @@ use super::forwarded::ForwardedBy;
 use super::lock;
 use crate::config::Settings;
 
-/// The divisor for the default limit of an address: one address can have a quarter of all connections.
+/// The divisor by which the default limit of an address follows from the total limit: one address can have a quarter of
+/// all connections.
 const ADDRESS_SHARE: usize = 4;
 
-/// The divisor for a second limit of a trusted proxy's address, which allows half of all connections. The limit applies
-/// to connections that exceed the address's first limit and have not sent a request so far.
+/// The divisor for an additional limit of a trusted proxy's address. Beyond the limit that applies to each address, a
+/// proxy can have connections that have not sent a request so far, up to half of the server's connections.
 const IDLE_SHARE: usize = 2;
 
-/// The message for a client whose address has no permit left.
+/// The error message for a client whose address already has its maximum number of connections.
 pub(super) const ADDRESS_FULL: &str = "connection limit of this address reached: close some connections, or raise \
-                               max_connections_per_address. If all clients come through one proxy, let it set \
-                               X-Forwarded-For, and name it in trusted_proxies";
+                               max_connections_per_address. If all clients come through one proxy, let the proxy set \
+                               X-Forwarded-For, and name the proxy in trusted_proxies";
 
-/// The limits on the connections of each address, with the current counts. Cheap to clone.
+/// The limits on the connections of each address, with the current counts. Clones share the counts.
 #[derive(Debug, Clone)]
 pub(super) struct AddressLimits(Arc<Inner>);
 
@@ -48,8 +49,8 @@ struct Inner {
     counts: ConnectionCounts,
     warning: RateLimitedLog,
     in_use: Mutex<HashMap<IpAddr, usize>>,
-    /// For each trusted proxy, the number of connections beyond the limit of the proxy's address that have not sent a
-    /// request so far.
+    /// For each trusted proxy's address, the number of connections beyond the limit that applies to each address. A
+    /// proxy can have such connections until their first request.
     idle: Mutex<HashMap<IpAddr, usize>>,
 }
 
@@ -68,10 +69,10 @@ impl AddressLimits {
         }))
     }
 
-    /// Acquires the permits for a connection from `peer`.
+    /// Acquires the permits for a new connection from the address `peer`.
     ///
     /// # Errors
-    /// The address has no permit left. The refusal is counted.
+    /// The address already has its maximum number of connections. The refusal is counted and logged.
     pub(super) fn acquire(&self, peer: Option<IpAddr>) -> Result<AddressPermits, AddressLimitReached> {
         // The client of a proxy's connection is known only with its first request.
         let is_proxy = self.0.settings.trusted_proxies.contains(peer);
@@ -99,8 +100,9 @@ impl AddressLimits {
         self.acquire_in(|inner| &inner.in_use, address, most)
     }
 
-    /// Acquires a permit for a proxy's connection until its first request. These connections are limited, because the
-    /// configuration can trust a whole network although not every address in it is a proxy.
+    /// Acquires a permit for a connection of `proxy` beyond the limit that applies to each address. A trusted proxy can
+    /// have such connections until their first request. Their number is limited, too, because the configuration can
+    /// trust a whole network in which not every address is a proxy. Returns `None` if no permit is left.
     fn acquire_idle(&self, proxy: Option<IpAddr>) -> Option<AddressPermit> {
         let Some(proxy) = proxy else { return Some(AddressPermit(None)) };
         let most = (self.0.settings.max_connections / IDLE_SHARE).max(1);
@@ -119,26 +121,27 @@ impl AddressLimits {
         Some(AddressPermit(Some((self.clone(), counts_of, key))))
     }
 
-    /// Counts and logs the refusal of `what` (a connection, or one request that a proxy forwarded), and returns the
-    /// error.
+    /// Counts and logs that the server refuses `what`, which is `a connection` or `a request`, from `address`. Returns
+    /// the error.
     fn refuse(&self, what: &'static str, address: Option<IpAddr>) -> AddressLimitReached {
         self.0.counts.count(ConnectionOutcome::RefusedAddress);
-        debug!(?address, "refused {what}: connection limit of the client's address reached");
+        debug!(?address, "refused {what}: the client's address has all the connections that it may have");
         if let (Some(address), Some(times)) = (address, self.0.warning.should_log()) {
             warn!(
                 %address, times,
-                "refused {what}: connection limit of this address reached (max_connections_per_address). If \
-                 that is the address of your proxy, let it set X-Forwarded-For, and name it in trusted_proxies"
+                "refused {what}: connection limit of this address reached (max_connections_per_address). If this is \
+                 the address of your proxy, let the proxy set X-Forwarded-For, and add the address to trusted_proxies"
             );
         }
         AddressLimitReached
     }
 }
 
-/// A function that selects one of the two tables of counts in [`Inner`].
+/// A function that returns one of the two tables of counts in [`Inner`]: `in_use` or `idle`.
 type CountTable = fn(&Inner) -> &Mutex<HashMap<IpAddr, usize>>;
 
-/// A permit of one address. Dropping this value returns the permit.
+/// A permit for one connection or request of an address, which counts towards the limit of the address until this value
+/// is dropped.
 #[derive(Debug)]
 struct AddressPermit(Option<(AddressLimits, CountTable, IpAddr)>);
 
@@ -155,8 +158,8 @@ impl Drop for AddressPermit {
     }
 }
 
-/// The permits of one connection. The value that owns the socket holds a clone, and so do the extensions of each
-/// request.
+/// The permits that one connection holds. Clones share the permits: the owner of the socket has a clone, and so do the
+/// extensions of each request.
 #[derive(Debug, Clone)]
 pub(super) struct AddressPermits {
     limits: AddressLimits,
@@ -165,17 +168,21 @@ pub(super) struct AddressPermits {
 
 #[derive(Debug, Default)]
 struct HeldPermits {
-    /// The permit of the peer's address.
+    /// The permit for the connection itself, under the address of the peer. `None` on a proxy's connection after its
+    /// first forwarded request.
     own: Option<AddressPermit>,
-    /// The permit of a proxy's connection until its first request.
+    /// The permit for a trusted proxy's connection beyond the limit that applies to each address, held until the
+    /// connection's first request; `None` for any other connection.
     _idle: Option<AddressPermit>,
-    /// The permit of the client whose request hijacked (took over) the socket.
+    /// The permit for a forwarded request whose handler hijacked (took over) the socket; `None` if there is no such
+    /// request.
     _request: Option<AddressPermit>,
 }
 
 impl AddressPermits {
-    /// Begins a request of `client`. `is_forwarded` is set if a proxy forwarded the request. Returns the permit to hold
-    /// until the response is sent, or `None` if the connection's own permit covers the request.
+    /// Acquires the permit for a request of `client`. `is_forwarded` is the trusted proxy that forwarded the request;
+    /// `None` if no proxy did. Returns the permit to hold until the response is sent, or `None` if the connection's own
+    /// permit covers the request.
     fn begin_request(
         &self,
         client: Option<IpAddr>,
@@ -201,7 +208,8 @@ impl AddressPermits {
     }
 }
 
-/// Passes a request on if its client's address has a permit left, and holds this permit until the response is sent.
+/// Passes `request` on if the client's address has not reached its limit. The request counts towards the limit until
+/// the response is sent. Otherwise responds with an error.
 pub(super) async fn limit_requests(request: Request, next: Next) -> Response {
     let extensions = request.extensions();
     let Some(permits) = extensions.get::<AddressPermits>().cloned() else { return next.run(request).await };
@@ -223,7 +231,7 @@ pub(super) async fn limit_requests(request: Request, next: Next) -> Response {
     response.map(|body| Body::new(PermittedBody { body, _permit: permit }))
 }
 
-/// The body of a response. It holds the permit of its request.
+/// The body of a response, together with the permit of the request, which is held until the body is sent.
 struct PermittedBody {
     body: Body,
     _permit: AddressPermit,

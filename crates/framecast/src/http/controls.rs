@@ -1,8 +1,9 @@
-//! `/api/cameras/{name}/controls`: lists and sets the controls of a camera's device.
+//! The route `/api/cameras/{name}/controls`, which lists and sets the controls of a camera's device, such as the
+//! brightness.
 //!
-//! Each call to a device runs in its own task, one at a time for each camera. A request waits only a limited time for
-//! such a call, because a USB device can hang. The driver decides which values a control accepts, and `controls/`
-//! stores the values.
+//! Each call to a device's driver runs in its own task, one at a time for each camera. A request waits only a limited
+//! time for the driver, because a USB device can hang. The driver decides which values a control accepts, and the
+//! module `controls` stores the values.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -25,10 +26,10 @@ use super::api::{JSON, json, without_length};
 use crate::camera::Camera;
 use crate::controls::{Changes, StateError, StateFile};
 
-/// The time limit for a device to list or set its controls.
+/// How long a request waits for a device to list or set the device's controls.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The time limit for a client to send its changes.
+/// The time limit for a client to send the body of a request, which contains the changes to the controls.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The maximum size of a request body, in bytes. This is far more than the controls of any device need.
@@ -51,7 +52,7 @@ async fn options_of_kept() -> impl IntoResponse {
 
 #[derive(Serialize)]
 struct ControlsAnswer {
-    /// Whether the server can save changes across restarts.
+    /// Whether the server can save changes of controls so that they outlive a restart.
     can_persist: bool,
     controls: Vec<ListedControl>,
 }
@@ -60,13 +61,14 @@ struct ControlsAnswer {
 struct ListedControl {
     #[serde(flatten)]
     control: Control,
-    /// The saved value, which the control gets after a restart. `Some(None)` stands for the control's default value;
-    /// `None` means that no value is saved.
+    /// The saved value, to which the server sets the control after a restart. `None` means that no value is saved.
+    /// `Some(None)` means that the control's default value is saved.
     #[serde(skip_serializing_if = "Option::is_none")]
     kept: Option<Option<ControlValue>>,
 }
 
-/// Returns a response that lists `controls`, the controls of the camera called `name`, each with its saved value.
+/// Returns a response that lists `controls`, the controls of the camera called `name`, each with the value that is
+/// saved for the next start.
 async fn answer(context: &Context, name: String, controls: Vec<Control>) -> Response {
     let kept = match context.state.clone() {
         Some(state) => run_blocking(move || state.saved_for(&name)).await.unwrap_or_else(|problem| {
@@ -112,7 +114,8 @@ async fn change(
     Ok(answer(&context, name, controls).await)
 }
 
-/// Deletes the camera's saved values. The current values stay, and the device is not accessed.
+/// Deletes the control values that are saved for the camera called `name`. The device is not accessed, so its current
+/// values stay.
 async fn forget(State(context): State<Context>, Path(name): Path<String>) -> Result<StatusCode, HttpError> {
     context.camera(&name)?;
     let state = context.state.clone().ok_or_else(cannot_persist)?;
@@ -125,7 +128,7 @@ async fn forget(State(context): State<Context>, Path(name): Path<String>) -> Res
     }
 }
 
-/// Runs `work`, which blocks on disk I/O, on a thread for blocking tasks.
+/// Runs `work`, which blocks on disk I/O, on a thread for blocking tasks, and returns its result.
 async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StateError> + Send + 'static,
 ) -> Result<T, String> {
@@ -140,7 +143,7 @@ fn cannot_persist() -> HttpError {
     HttpError { status: StatusCode::NOT_IMPLEMENTED, message }
 }
 
-/// Parses the changes in a request's body.
+/// Parses `body`, a request's body with changes to controls.
 async fn read(body: Body) -> Result<Changes, HttpError> {
     let refusal = |status, message: String| HttpError { status, message };
     let bytes = match timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await {
@@ -167,7 +170,7 @@ fn is_too_long(error: &axum::Error) -> bool {
     std::error::Error::source(error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
 }
 
-/// The controls of a camera's device, for one call to the device.
+/// Access to the controls of a camera's device, for one call to the device.
 pub(super) struct DeviceControls {
     camera: Arc<Camera>,
     driver: Arc<dyn Driver>,
@@ -179,18 +182,20 @@ impl DeviceControls {
         Ok(Self { camera: Arc::clone(camera), driver })
     }
 
-    /// Lists the controls. First waits for the lock on the device.
+    /// Returns the controls of the device. First waits until no other call uses the device.
     pub(super) async fn controls(self) -> Result<Vec<Control>, HttpError> {
         self.call(|device| async move { device.list().await }).await
     }
 
-    /// Sets `changes`, which apply until the server ends. First waits for the lock on the device.
+    /// Sets controls to the values in `changes`, which apply until the server ends. First waits until no other call
+    /// uses the device.
     pub(super) async fn set(self, changes: Changes) -> Result<(), HttpError> {
         self.call(|device| async move { device.change(changes, None).await.map(drop) }).await
     }
 
-    /// Runs `work` with the lock on the device. The work continues even if the caller stops waiting for it. So a device
-    /// that hangs stays locked, and further calls cannot hang in it, too.
+    /// Runs `work` with the device locked, so that no other call uses the device. `work` continues even after the time
+    /// limit, at which this function returns an error. So a device that hangs stays locked, and no further calls can
+    /// hang in its driver.
     async fn call<T, F>(self, work: impl FnOnce(Self) -> F) -> Result<T, HttpError>
     where
         T: Send + 'static,
@@ -224,9 +229,9 @@ impl DeviceControls {
         self.driver.controls(&self.camera.settings.source).await.map_err(|error| driver_error(&error))
     }
 
-    /// Sets `changes`, and keeps them for the camera's next openings. If there is a state file, also saves them for the
-    /// server's next start. Returns the controls after the changes. If the device fails after some of the changes,
-    /// these stay set, and the error names them.
+    /// Sets controls to the values in `changes`, and sets them again whenever the server opens the camera. If `state`
+    /// is a file, also saves the values there for the server's next start. Returns the controls after the changes. If
+    /// the device fails after some of the changes, these stay set, and the error names them.
     async fn change(
         &self,
         changes: Changes,
@@ -274,15 +279,16 @@ impl DeviceControls {
     }
 }
 
-/// Returns whether the control `id` changed to `value` between the lists `before` and `after`. A `value` of `None`
-/// stands for the control's default.
+/// Returns whether the value of the control `id` differs between the lists `before` and `after`, and is `value` in the
+/// latter. A `value` of `None` stands for the control's default value.
 fn was_applied(before: &[Control], after: &[Control], id: &str, value: &Option<ControlValue>) -> bool {
     let find = |list: &[Control]| list.iter().find(|control| control.id == id).cloned();
     let (Some(before), Some(after)) = (find(before), find(after)) else { return false };
     after.value != before.value && after.value == value.clone().or(after.default)
 }
 
-/// Maps a driver's error about controls to an HTTP error: status 422 for the client's fault, 503 for the device's.
+/// Converts a driver's error about controls to an HTTP error. The status is 422 if the client caused the error, by a
+/// wrong control or value, and 503 otherwise.
 fn driver_error(error: &Error) -> HttpError {
     let status = match error {
         Error::NoSuchControl { .. } | Error::BadControl { .. } => StatusCode::UNPROCESSABLE_ENTITY,

@@ -1,6 +1,6 @@
-//! CORS (WHATWG Fetch §3.2): what scripts of other sites are allowed to do. Scripts of every origin that matches
-//! `cors_origins` can read responses. Scripts of an origin that `cors_origins` lists by name can also set marks and
-//! controls. The entry `*` only permits reading, because it names no site.
+//! CORS (WHATWG Fetch §3.2): what scripts of other sites are allowed to do. The configuration lists these sites in
+//! `cors_origins`, by name or as `*` for all sites. Scripts of all listed sites can read responses. Scripts of a site
+//! that is listed by name can also change something: they can set marks (events that clients add) and camera controls.
 
 use std::sync::Arc;
 
@@ -15,14 +15,15 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 const ANY: &str = "*";
 
-/// The response headers that CORS exposes to scripts. `Retry-After` says when a client can set a mark again.
+/// The response headers that scripts of other sites can read. `X-Timestamp` is the time of a picture, and `Retry-After`
+/// the time until a refused client can try again.
 const EXPOSED_HEADERS: [HeaderName; 2] = [HeaderName::from_static("x-timestamp"), header::RETRY_AFTER];
 
-/// The other sites that `cors_origins` allows.
+/// The other sites that the configuration's `cors_origins` allows.
 #[derive(Debug)]
 pub(super) struct Origins {
     allowed: Vec<HeaderValue>,
-    /// Rate-limited warnings about refused requests of other sites' pages.
+    /// The rate-limited warning about refused requests that came from other sites' pages.
     pub(super) refused: RateLimitedLog,
 }
 
@@ -31,12 +32,13 @@ impl Origins {
         Self { allowed: allowed.to_vec(), refused: RateLimitedLog::default() }
     }
 
-    /// Returns whether the page that sent these headers is allowed to read responses.
+    /// Returns whether the page from which a request with these headers comes is allowed to read responses.
     pub(super) fn may_read(&self, headers: &HeaderMap) -> bool {
         origin(headers).is_some_and(|origin| self.has(ANY) || self.allowed.contains(origin))
     }
 
-    /// Returns whether the page that sent these headers is allowed to make changes, such as setting controls.
+    /// Returns whether the page from which a request with these headers comes is allowed to change something, such as a
+    /// camera control.
     pub(super) fn may_change(&self, headers: &HeaderMap) -> bool {
         origin(headers).is_some_and(|origin| origin != ANY && self.allowed.contains(origin))
     }
@@ -46,22 +48,22 @@ impl Origins {
     }
 }
 
-/// Returns the request's origin; `None` unless the request has exactly one.
+/// Returns the value of the header `Origin`; `None` if there is no such header, or more than one.
 fn origin(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut given = headers.get_all(header::ORIGIN).iter();
     given.next().filter(|_| given.next().is_none())
 }
 
-/// The routers among which [`route_by_origin`] chooses, and the origins by which it chooses.
+/// The routers among which [`route_by_origin`] chooses for a request, and the origins on which the choice depends.
 struct CorsRouters {
     origins: Origins,
     plain: Router,
-    /// The router for the origins that `cors_origins` lists by name. `None` if `cors_origins` does not contain `*`,
-    /// because then the default router serves these origins.
+    /// The router for requests from the origins that `cors_origins` lists by name. `None` if `cors_origins` does not
+    /// contain `*`, because the default router then serves these requests.
     named: Option<Router>,
 }
 
-/// Adds CORS layers to `router`, so that scripts of `origins` can read its responses.
+/// Returns `router` with CORS layers added, so that scripts of `origins` can read the router's responses.
 pub(super) fn allow(router: Router, origins: &[HeaderValue]) -> Router {
     if origins.is_empty() {
         return router;
@@ -78,8 +80,8 @@ pub(super) fn allow(router: Router, origins: &[HeaderValue]) -> Router {
     ))
 }
 
-/// Returns the CORS layer for origins that `cors_origins` lists by name. It allows all request headers, because a
-/// preflight lists every header that the page's script sets, such as `Last-Event-ID`.
+/// Returns the CORS layer for `origins`, which `cors_origins` lists by name. The layer allows all request headers,
+/// because the browser asks in advance about every header that the page's script sets, such as `Last-Event-ID`.
 fn for_named(origins: AllowOrigin) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(origins)
@@ -96,9 +98,12 @@ fn for_all() -> CorsLayer {
         .expose_headers(EXPOSED_HEADERS)
 }
 
-/// Chooses the router for a request. An OPTIONS request that is not a preflight gets the router without CORS, because a
-/// CORS layer would answer the request itself. If `cors_origins` contains `*`, a request from an origin that
-/// `cors_origins` also lists by name gets the router `named`. All other requests go to the default router (`next`).
+/// Passes `request` to one of three routers:
+/// - An OPTIONS request that is not a CORS preflight goes to the router without CORS, because a CORS layer would
+///   respond to the request itself.
+/// - If `cors_origins` contains `*`, a request from an origin that `cors_origins` also lists by name goes to the router
+///   `named`.
+/// - All other requests go to the default router, `next`.
 async fn route_by_origin(State(routers): State<Arc<CorsRouters>>, request: Request, next: Next) -> Response {
     let is_preflight = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let router = match &routers.named {

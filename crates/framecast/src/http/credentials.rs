@@ -1,20 +1,20 @@
-//! Compares the user and password that a client sent, as bytes, with those of the account.
+//! Compares the user name and password that a client sent with those of the server's account, as bytes.
 //!
 //! Clients encode letters beyond ASCII in different ways. Browsers and curl use UTF-8, as in RFC 7617. Python's
 //! requests and aiohttp use Latin-1, as in RFC 2617. Some keyboards send `ü` as two characters, others as one. All of
-//! these forms count as the same password. Limits on guesses do not belong here.
+//! these forms count as the same password. The module `login_throttle` limits guesses.
 
 use subtle::ConstantTimeEq;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::config::Account;
 
-/// The account's credentials, in each encoding in which a client can send them.
+/// The account's user name and password, in each encoding in which a client can send them.
 pub(super) struct Credentials {
-    /// `user:password` in UTF-8, in composed form (NFC).
+    /// The account's `user:password` in UTF-8, in composed Unicode form (NFC).
     composed: Vec<u8>,
-    /// `user:password` in Latin-1 (ISO 8859-1). `None` if all characters are ASCII, so that Latin-1 is the same as
-    /// UTF-8. Also `None` if Latin-1 lacks one of the characters.
+    /// The account's `user:password` in Latin-1 (ISO 8859-1). `None` if all characters are ASCII, because the Latin-1
+    /// form is then the same as the UTF-8 form. Also `None` if Latin-1 lacks one of the characters.
     latin_1: Option<Vec<u8>>,
 }
 
@@ -25,8 +25,8 @@ impl Credentials {
         Self { latin_1: latin_1.filter(|_| !composed.is_ascii()), composed: composed.into_bytes() }
     }
 
-    /// Returns whether `given`, the `user:password` of a client, matches the account's. The time depends only on the
-    /// length of `given`, because all forms are compared to their ends.
+    /// Returns whether `given`, the `user:password` of a client, equals the account's in one of the encodings. The time
+    /// of the comparison depends only on the length of `given`, so that it reveals nothing about the password.
     pub(super) fn matches(&self, given: &[u8]) -> bool {
         // Bytes that are not UTF-8 are compared unchanged, because they cannot be composed.
         let composed = std::str::from_utf8(given).map(|given| given.nfc().collect::<String>().into_bytes());

@@ -1,8 +1,8 @@
 //! Refuses connections when the process has no file descriptor left to accept them.
 //!
-//! The server holds one descriptor in reserve. When no other is left, the server closes the reserve, accepts the next
-//! connection with the freed descriptor, responds with 503, and opens the reserve again. So clients get a response
-//! instead of waiting in the kernel's accept queue.
+//! The server keeps one descriptor in reserve. When no other descriptor is left, the server closes the reserved one,
+//! accepts the next connection with the freed descriptor, responds with 503, and reserves a descriptor again. So
+//! clients get a response instead of waiting in the kernel's accept queue.
 
 use std::fs::File;
 use std::io;
@@ -19,14 +19,15 @@ use tracing::warn;
 use super::listener::ConnectionListener;
 use crate::error_chain::remedy;
 
-/// The pause after a connection could not be accepted even with the reserve. It avoids a busy loop.
+/// The pause after a connection could not be accepted even with the reserved file descriptor. The pause prevents a busy
+/// loop.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// How long the server waits for the client's request before it sends the refusal. A request that arrived after the
 /// refusal would reset the connection, and the client would lose the refusal.
 const REQUEST_WAIT: Duration = Duration::from_millis(50);
 
-/// The complete HTTP response that refuses a connection.
+/// The complete HTTP response that refuses a connection when the process has no file descriptor left.
 const NO_DESCRIPTOR: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
 Content-Length: 70\r\nRetry-After: 5\r\nConnection: close\r\n\r\n\
 {\"error\":\"the server has no file descriptor left; wait and try again\"}";
@@ -36,7 +37,7 @@ pub(super) fn is_exhausted(error: &io::Error) -> bool {
     remedy(error).is_some()
 }
 
-/// The file descriptor in reserve, which is freed to refuse one connection at a time.
+/// The file descriptor that the server keeps in reserve, to be freed for the refusal of one connection at a time.
 #[derive(Debug)]
 pub(super) struct SpareDescriptor {
     file: Option<File>,
@@ -48,8 +49,9 @@ impl SpareDescriptor {
         Self { file: open(), warning: RateLimitedLog::default() }
     }
 
-    /// Refuses the next connection with 503, and logs a warning at most once a minute. Returns whether there was a
-    /// connection to refuse. If there was none, the function pauses before it returns.
+    /// Accepts the next connection with the reserved file descriptor, and refuses this connection with status 503. Logs
+    /// a warning at most once a minute. Returns true if there was a connection to refuse. Otherwise pauses and returns
+    /// false.
     pub(super) async fn refuse_one(
         &mut self,
         listener: &ConnectionListener,
@@ -77,12 +79,13 @@ impl SpareDescriptor {
     }
 }
 
-/// Opens a file that occupies the reserved descriptor. Returns `None` if this fails; the next attempt might succeed.
+/// Reserves a file descriptor by opening a file. Returns `None` if the file cannot be opened; a later call might
+/// succeed.
 fn open() -> Option<File> {
     File::open("/dev/null").ok()
 }
 
-/// Describes why connections cannot be accepted, and what the user can do about it.
+/// Returns a log message that says why connections cannot be accepted, and what the user can do about this.
 fn describe(error: &io::Error, max_connections: usize) -> String {
     let remedy = remedy(error).unwrap_or_default();
     if Errno::from_io_error(error) == Some(Errno::NFILE) {

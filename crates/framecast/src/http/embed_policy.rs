@@ -1,6 +1,7 @@
-//! Decides which sites can show our pages in a frame. A hostile page could put a frame with our controls under its own
-//! buttons, so that a visitor's click acts on a control (clickjacking). So only the sites in `frame_ancestors` can
-//! frame pages that have controls. Any site can frame a page that only shows pictures.
+//! Decides which sites can embed our pages in an `<iframe>`. A hostile page could hide our page with the camera
+//! controls under its own buttons, so that a visitor's click acts on a control (clickjacking). So only the sites that
+//! the configuration lists in `frame_ancestors` can embed pages that have controls. Any site can embed a page that only
+//! shows pictures.
 
 use std::sync::Arc;
 
@@ -9,22 +10,23 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-/// A marker in the extensions of a response: the page only shows pictures, so any site can frame it.
+/// A marker in the extensions of a response: the page only shows pictures, so any site can embed the page in an
+/// `<iframe>`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EmbeddableAnywhere;
 
-/// The headers that decide which sites can frame our pages: CSP (CSP 3, §6.4.2), and `X-Frame-Options` (RFC 7034) for
-/// browsers without CSP.
+/// The response headers that tell browsers which sites can embed our pages in an `<iframe>`: `Content-Security-Policy`
+/// (CSP 3, §6.4.2), and `X-Frame-Options` (RFC 7034) for browsers without CSP.
 #[derive(Debug)]
 pub(super) struct EmbedPolicy {
     ancestors: String,
-    /// The value of `X-Frame-Options`; `None` if this older header cannot express the same policy.
+    /// The value of `X-Frame-Options`; `None` if this older header cannot express the policy.
     options: Option<HeaderValue>,
 }
 
 impl EmbedPolicy {
-    /// Creates the policy from `ancestors`, which are in the form of the header `Content-Security-Policy`. Without
-    /// ancestors, no site can frame the pages.
+    /// Creates the policy from `ancestors`, the sites that can embed our pages, written as in
+    /// `Content-Security-Policy`. If `ancestors` is empty, no site can embed the pages.
     pub(super) fn new(ancestors: &[String]) -> Self {
         let ancestors = if ancestors.is_empty() { "'none'".to_owned() } else { ancestors.join(" ") };
         let options = match ancestors.as_str() {
@@ -36,7 +38,7 @@ impl EmbedPolicy {
     }
 }
 
-/// Adds to each HTML page the headers that say which sites can frame the page.
+/// Adds to each HTML response the headers that say which sites can embed the page in an `<iframe>`.
 pub(super) async fn set_headers(
     State(policy): State<Arc<EmbedPolicy>>,
     request: Request,

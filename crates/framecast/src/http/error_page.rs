@@ -1,7 +1,8 @@
-//! The HTML page for a user whose request was refused, for example for a wrong address: the error message, with a link
-//! to the start page.
+//! The HTML page that a person sees in place of an error response, for example for a wrong address. The page has the
+//! error message and a link to the start page.
 //!
-//! Programs get the same error as JSON. The request's headers decide between the two. This module only formats errors.
+//! Programs get the same error message as JSON. The request's headers decide between HTML and JSON. This module only
+//! formats errors.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -29,8 +30,8 @@ pub(super) async fn show(request: Request, next: Next) -> Response {
     Response::from_parts(head, page.into())
 }
 
-/// Returns whether a browser opens this address as a page. Programs accept any type, or list the types that they can
-/// read.
+/// Returns whether a browser sent `request` to open a page, so that an error is to be shown as HTML. Programs either
+/// accept any content type, or list the types that they can read.
 fn wants_html(request: &Request) -> bool {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     is_read && accepts_html(request.headers())
@@ -41,9 +42,9 @@ fn accepts_html(headers: &HeaderMap) -> bool {
     accept.split(',').any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/html"))
 }
 
-/// Returns the relative address of the start page, as seen from the page at `path`. The address is relative because the
-/// browser's path can begin with a prefix that this server does not see. A proxy, or a program that mounts our router,
-/// strips such a prefix.
+/// Returns the relative URL of the start page, as seen from the page at `path`. The URL is relative because the path in
+/// the browser can begin with a prefix that this server does not see, because a proxy, or another program that embeds
+/// this server, has removed the prefix.
 fn path_to_start(path: &str) -> String {
     match path.matches('/').count() {
         0 | 1 => "./".to_owned(),
@@ -63,7 +64,7 @@ fn page(refusal: &HttpError, start: &str) -> String {
     page.replace("{sentence}", &escaped(&escape_hidden(&refusal.message)))
 }
 
-/// Returns `text` escaped for use between HTML tags.
+/// Returns `text` with the special characters of HTML escaped, for use between HTML tags.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

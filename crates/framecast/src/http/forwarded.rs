@@ -1,9 +1,10 @@
 //! Finds the client of a request that a proxy forwarded. The proxy names the client in `X-Forwarded-For` or `Forwarded`
 //! (RFC 7239).
 //!
-//! Any client can write these headers, so they count only if they come from a trusted proxy. A proxy that sets neither
-//! header itself, and passes on these headers from its client, must not be in `trusted_proxies`. After this layer each
-//! request has one address, that of its client ([`Peer`]), whether or not a proxy forwarded the request.
+//! Any client can write these headers, so this module reads them only if a trusted proxy sent them. The configuration
+//! lists these proxies in `trusted_proxies`. A proxy that passes these headers on from its clients, and does not set
+//! them itself, must not be in this list. For all later layers and handlers, the address of a request ([`Peer`]) is the
+//! client's, even if a trusted proxy forwarded the request.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::config::{Settings, TrustedProxies};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The headers in which a proxy names a client.
+/// The headers in which a proxy names the client of a forwarded request.
 const CLIENT_HEADERS: [HeaderName; 2] = [X_FORWARDED_FOR, header::FORWARDED];
 
 /// Headers that show that a proxy forwarded a request.
@@ -33,11 +34,11 @@ pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
 /// The trusted proxy that forwarded a request and named its client. This value is in the request's extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ForwardedBy {
-    /// The proxy's own address; `None` over a UNIX socket.
+    /// The proxy's own address; `None` if the proxy is connected over a UNIX socket.
     pub(crate) by: Option<IpAddr>,
 }
 
-/// The trusted proxies, and the rate-limited warning about untrusted ones.
+/// The proxies that the configuration trusts, and the rate-limited warning about other proxies.
 #[derive(Debug)]
 pub(crate) struct ProxyTrust {
     settings: Arc<Settings>,
@@ -49,20 +50,22 @@ impl ProxyTrust {
         Self { settings, warning: RateLimitedLog::default() }
     }
 
-    /// Warns that the server ignores the forwarding headers of the peer `connected`. Without the warning, nobody would
-    /// notice that all clients of that proxy count as one.
+    /// Logs a warning that the server ignores the headers in which `connected`, an untrusted proxy, names its clients.
+    /// Without the warning, the user would not notice that all clients of this proxy count as one client.
     fn warn(&self, connected: Option<IpAddr>) {
         let Some(times) = self.warning.should_log() else { return };
         let from = connected.map_or_else(|| "unix".to_owned(), |address| address.to_canonical().to_string());
         warn!(
             times,
-            "ignored X-Forwarded-For or Forwarded from {from}: it is not in trusted_proxies, so all its clients count \
-             as one. If that is your proxy, add {from} to trusted_proxies"
+            "ignored the header X-Forwarded-For or Forwarded in requests from {from}, because trusted_proxies does not \
+             name {from}. All clients behind {from} count as one client. If {from} is your proxy, add {from} to \
+             trusted_proxies"
         );
     }
 }
 
-/// If a trusted proxy forwarded the request, replaces the proxy's address with the client's address.
+/// If a trusted proxy forwarded `request`, replaces the proxy's address in the request with the client's. Then passes
+/// the request on.
 pub(crate) async fn resolve(
     State(proxies): State<Arc<ProxyTrust>>,
     mut request: Request,
@@ -80,14 +83,14 @@ pub(crate) async fn resolve(
     next.run(request).await
 }
 
-/// Returns whether the peer `connected` names a client in `headers` but is not trusted.
+/// Returns whether the peer `connected` names another client in `headers`, although it is not a trusted proxy.
 fn is_untrusted_claim(trusted: &TrustedProxies, connected: Option<IpAddr>, headers: &HeaderMap) -> bool {
     !trusted.contains(connected) && CLIENT_HEADERS.iter().any(|name| headers.contains_key(name))
 }
 
 /// Returns the address of the client for which the peer `connected` forwarded a request. This is the right-most address
-/// in the headers that is not trusted itself, or the left-most address if all are trusted. Returns `None` if
-/// `connected` forwarded nothing, or is not trusted.
+/// in `headers` that is not a trusted proxy's, or the left-most address if all are trusted proxies. Returns `None` if
+/// `connected` is not a trusted proxy or names no client.
 fn client(trusted: &TrustedProxies, connected: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
     if !trusted.contains(connected) {
         return None;
@@ -104,9 +107,10 @@ fn client(trusted: &TrustedProxies, connected: Option<IpAddr>, headers: &HeaderM
     client
 }
 
-/// Returns the addresses in the forwarding headers, the nearest first. `None` stands for an entry that is not an
-/// address. If a request has both headers, only `X-Forwarded-For` counts, because most proxies write this header and
-/// pass on `Forwarded` unread.
+/// Returns the addresses in `X-Forwarded-For` or `Forwarded`, from right to left, that is from the proxy nearest to
+/// this server to the client. An item of `None` stands for an entry that is not an address. If a request has both
+/// headers, returns only the addresses in `X-Forwarded-For`, because most proxies write this header and pass
+/// `Forwarded` on unread.
 fn addresses(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
     let name = if headers.contains_key(X_FORWARDED_FOR) { X_FORWARDED_FOR } else { header::FORWARDED };
     let is_plain = name == X_FORWARDED_FOR;
@@ -118,7 +122,8 @@ fn addresses(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
     )
 }
 
-/// Returns the value of `for=` in one element of the header `Forwarded`.
+/// Returns the value of the parameter `for=` in `element`, one of the comma-separated elements of the header
+/// `Forwarded`; `None` if the element has no such parameter.
 fn for_parameter(element: &str) -> Option<&str> {
     element.split(';').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
@@ -126,7 +131,8 @@ fn for_parameter(element: &str) -> Option<&str> {
     })
 }
 
-/// Parses an address with or without a port, such as `192.0.2.1`, `192.0.2.1:81`, `2001:db8::1` or `[2001:db8::1]:81`.
+/// Parses an IP address with or without a port, such as `192.0.2.1`, `192.0.2.1:81`, `2001:db8::1` or
+/// `[2001:db8::1]:81`. Returns only the address.
 fn parse(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let address = bare.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));

@@ -1,17 +1,17 @@
-//! The OpenMetrics type `gaugehistogram`, a distribution of current values. Its counts can fall, unlike those of a
+//! The OpenMetrics type `gaugehistogram`, a distribution of current values. The counts can fall, unlike the counts of a
 //! histogram, so Prometheus must not treat them as counters.
 //!
-//! The metrics library lacks this type, so this module writes the metric's text itself, in the format of the
+//! The metrics library does not support this type, so this module writes the text itself, in the format of the
 //! OpenMetrics specification.
 
 use std::fmt::{self, Write};
 
-/// A distribution of current values: the number of values up to each bound.
+/// A distribution of current values, stored as the number of values up to each bound.
 #[derive(Debug)]
 pub(super) struct GaugeHistogram<'b> {
     /// The upper bounds of the buckets, in ascending order.
     bounds: &'b [f64],
-    /// For each bound, the number of values that do not exceed it.
+    /// For each bound, the number of values that do not exceed the bound.
     counts: Vec<u64>,
     count: u64,
     sum: f64,
@@ -29,7 +29,8 @@ impl<'b> GaugeHistogram<'b> {
         histogram
     }
 
-    /// Writes the complete metric family `name`.
+    /// Writes the distribution to `out` as a complete OpenMetrics metric family called `name`, with the description
+    /// `help`.
     pub(super) fn write(&self, out: &mut String, name: &str, help: &str) -> fmt::Result {
         writeln!(out, "# HELP {name} {help}.\n# TYPE {name} gaugehistogram")?;
         for (bound, count) in self.bounds.iter().zip(&self.counts) {

@@ -1,9 +1,11 @@
-//! Protects users from hostile pages in their own browser: from DNS rebinding and from cross-site requests.
+//! Protects users against hostile pages in their own browser, which can attack by DNS rebinding and by cross-site
+//! requests.
 //!
-//! In DNS rebinding, a hostile page makes a name of its own resolve to this server's address. The browser then lets the
-//! page read this server's responses. The `Host` header of such a request contains the hostile name, and
-//! [`AllowedHosts`] decides which names cannot be hostile. Against cross-site requests, a request that changes
-//! something must come from our own pages, from an origin that `cors_origins` lists by name, or from a program.
+//! In DNS rebinding, a hostile page makes a domain name that its owner controls resolve to this server's address. The
+//! browser then lets the page read this server's responses. The `Host` header of the page's requests contains the
+//! hostile name, so this module refuses all names except those that [`AllowedHosts`] accepts. Against cross-site
+//! requests, this module refuses a request that changes something, unless the request comes from our own pages, from a
+//! site that the configuration's `cors_origins` lists by name, or from a program other than a browser.
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -21,38 +23,41 @@ use super::host::{AllowedHosts, is_at_host, is_name, without_port};
 use super::lock;
 use crate::config::Settings;
 
-/// The host names under which clients can use this server, and the other sites whose pages can make changes.
+/// The checks of a request's host name and origin: which host names clients can use for this server, and which other
+/// sites can change something.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    /// The allowed host names. `None` allows all names. This is the case if clients need an account, because a hostile
-    /// page then gains nothing by its name.
+    /// The host names that clients can use for this server. `None` if clients need an account: then all names are
+    /// allowed, because a hostile page has no password and gains nothing by its name.
     hosts: Option<AllowedHosts>,
     refused: RefusedHosts,
-    /// The other sites whose pages are allowed to make changes.
+    /// The other sites whose pages are allowed to change something, such as a control of a camera.
     origins: Origins,
-    /// The error picture for an `<img>` whose address has a refused host name. It quotes nothing of the request, so it
-    /// is drawn only once. The inner `None` means that it could not be drawn.
+    /// The picture with an error message, sent if an `<img>` loads from this server under a refused host name. The
+    /// picture is the same for all requests, so it is drawn only once. The inner `None` means that the picture could
+    /// not be drawn.
     picture: OnceLock<Option<Bytes>>,
 }
 
-/// The files that the error page loads. Any client can read them, under any host name.
+/// The paths of the files that the HTML error page loads. Clients can read these files under any host name.
 const ERROR_PAGE_FILES: [&str; 2] = ["/static/icon.svg", "/static/style.css"];
 
 /// The minimum time between two log lines about the same refused host name.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How many different names the log reports within [`LOG_INTERVAL`]. The limit keeps the log short when a client tries
-/// many names, but is high enough that the log usually also reports a name that the user has set up for the server.
+/// The maximum number of different refused host names that the log reports within [`LOG_INTERVAL`]. The limit keeps the
+/// log short when an attacker tries many names. But it is high enough that the log usually still reports a name that
+/// the user has set up for this server and forgotten to allow.
 const MAX_HOSTS: usize = 16;
 
-/// The host names that were refused recently.
+/// The host names under which requests were refused recently.
 #[derive(Debug, Default)]
 struct RefusedHosts(Mutex<RefusedHostTable>);
 
 #[derive(Debug, Default)]
 struct RefusedHostTable {
     names: Vec<RefusedHost>,
-    /// The number of refused requests under names that are not in `names`, since the last log line.
+    /// The number of requests refused under host names that are not in `names`, since the last log line about any name.
     others: u64,
 }
 
@@ -60,22 +65,23 @@ struct RefusedHostTable {
 struct RefusedHost {
     name: String,
     logged_at: Instant,
-    /// The number of requests under this name since the last log line about it.
+    /// The number of requests refused under this host name since the last log line about this name.
     unreported: u64,
 }
 
-/// The numbers for a log line about a refused name.
+/// The numbers in a log line about a host name under which requests were refused.
 #[derive(Debug, PartialEq, Eq)]
 struct RefusalReport {
-    /// The number of refusals of this name since the last log line about it, including the current refusal.
+    /// The number of requests refused under this host name since the last log line about this name, including the
+    /// current request.
     times: u64,
-    /// The number of refusals of other names that no log line has reported.
+    /// The number of requests refused under other host names that no log line has reported.
     others: u64,
 }
 
 impl RefusedHosts {
-    /// Records the refusal of `name`. Returns the numbers for the log line about this refusal; `None` if no log line is
-    /// due.
+    /// Records that a request under the host name `name` was refused. Returns the numbers for a log line to write now;
+    /// `None` if no log line about this name is due.
     fn record(&self, name: &str, now: Instant) -> Option<RefusalReport> {
         let mut refused = lock(&self.0);
         let RefusedHostTable { names, others } = &mut *refused;
@@ -114,7 +120,7 @@ impl Guard {
         self.hosts.as_ref().is_none_or(|hosts| hosts.contains(host))
     }
 
-    /// Logs the refusal of a request under the host name `host`, which is not allowed, and returns the response.
+    /// Logs that a request under the host name `host` is refused, and returns the error response.
     fn refuse_host(&self, host: &str, headers: &HeaderMap) -> Response {
         let shown: String = host.chars().take(100).flat_map(char::escape_debug).collect();
         // Users paste the option of this message into a shell, so the option contains only a valid name. An allowed
@@ -124,8 +130,8 @@ impl Guard {
             warn!(
                 times,
                 others,
-                "refused a request for `{shown}`: this server does not answer to that name. To allow it, add it to \
-                 allowed_hosts in the configuration, or start with --allowed-host {name}"
+                "refused a request for `{shown}`: this server does not answer to that name. To allow the name, \
+                 add it to allowed_hosts in the configuration, or start with --allowed-host {name}"
             );
         }
         let status = StatusCode::MISDIRECTED_REQUEST;
@@ -141,14 +147,15 @@ impl Guard {
             }
         }
         let message = format!(
-            "this server does not answer to the name `{shown}`. To allow it, add it to allowed_hosts in the \
+            "this server does not answer to the name `{shown}`. To allow the name, add it to allowed_hosts in the \
              configuration, or start with --allowed-host {name}"
         );
         HttpError { status, message }.into_response()
     }
 }
 
-/// Refuses requests under host names that are not allowed, and changes that pages of other sites request.
+/// Refuses a request under a host name that is not allowed, and a request by which a page of another site wants to
+/// change something. Passes other requests on.
 pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     if let Some(message) = bad_host(&request) {
         return HttpError { status: StatusCode::BAD_REQUEST, message: message.to_owned() }.into_response();
@@ -170,20 +177,20 @@ pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
                 origin,
                 host,
                 times,
-                "refused a change by a page of another site. To allow it, name its origin in cors_origins. A proxy in \
-                 front must pass on the Host that the browser sent"
+                "refused a change by a page of another site. To allow changes by that page, add the page's origin to \
+                 cors_origins. If the page is this server's own, a proxy must pass on the Host that the browser sent"
             );
         }
         let message = "only this server's own pages, and pages of the origins that cors_origins names, may change \
-                       something. A proxy in front must pass on the Host that the browser sent";
+                       something. A proxy in front of this server must pass on the Host that the browser sent";
         return HttpError { status: StatusCode::FORBIDDEN, message: message.to_owned() }.into_response();
     }
     next.run(request).await
 }
 
-/// Refuses WebSockets to pages of other sites, unless their origin is in `origins`. Browsers let any page open a
-/// WebSocket and read it, whatever CORS says. So the check belongs to the routes, and also works if another program
-/// mounts them.
+/// Refuses a WebSocket that a page of another site opens, unless the site is in `origins`. Browsers do not apply CORS
+/// to WebSockets: any page could open and read one. This check is part of the routes, so it also protects another
+/// program that mounts the routes in its own server.
 pub(crate) async fn check_websocket(
     State(origins): State<Arc<Origins>>,
     request: Request,
@@ -198,18 +205,19 @@ pub(crate) async fn check_websocket(
                 origin,
                 host,
                 times,
-                "refused a WebSocket from a page of another site. To allow it, add its origin to \
-                 cors_origins. A proxy in front must pass on the Host that the browser sent"
+                "refused a WebSocket from a page of another site. To allow WebSockets from that page, add the page's \
+                 origin to cors_origins. If the page is this server's own, a proxy must pass on the Host that the \
+                 browser sent"
             );
         }
         let message = "only this server's own pages, and pages of the origins in cors_origins, may open a WebSocket. A \
-                       proxy in front must pass on the Host that the browser sent";
+                       proxy in front of this server must pass on the Host that the browser sent";
         return HttpError { status: StatusCode::FORBIDDEN, message: message.to_owned() }.into_response();
     }
     next.run(request).await
 }
 
-/// Returns a header's value as text, shortened for a log line.
+/// Returns the value of a header as text for a log line, shortened if it is long.
 fn shown(value: &HeaderValue) -> String {
     truncated(&String::from_utf8_lossy(value.as_bytes()))
 }
@@ -219,8 +227,8 @@ fn truncated(text: &str) -> String {
 }
 
 /// Returns the error message for an HTTP/1.1 request without the header `Host`, or for any request with more than one
-/// `Host` header (RFC 9112 §3.2). Of two such headers, a proxy in front of this server might have read a different one
-/// than this server.
+/// `Host` header (RFC 9112 §3.2). If a request has two, a proxy in front of this server might have checked one and this
+/// server the other.
 fn bad_host(request: &Request) -> Option<&'static str> {
     match request.headers().get_all(header::HOST).iter().count() {
         0 if request.version() >= Version::HTTP_11 => Some("an HTTP/1.1 request needs a Host header"),
@@ -229,7 +237,8 @@ fn bad_host(request: &Request) -> Option<&'static str> {
     }
 }
 
-/// Returns the host that the client asked for; `None` if an HTTP/1.0 client omitted it.
+/// Returns the host name in a request, with a port if the client wrote one; `None` if an HTTP/1.0 client sent no host
+/// name.
 pub(super) fn host_of(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     match uri.authority() {
         Some(authority) => Some(authority.as_str().to_owned()),
@@ -241,12 +250,13 @@ fn is_change(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
-/// Returns whether a GET is allowed to change something. The request must come from our own pages, from an origin that
-/// `cors_origins` lists by name, or from a program.
+/// Returns whether a GET is allowed to change something. The request must come from our own pages, from a site that the
+/// configuration's `cors_origins` lists by name, or from a program other than a browser.
 ///
-/// An `<img>` on any page sends a GET. Over plain HTTP a browser names the page only in `Referer`, which the page can
-/// suppress. So a browser's request must show that it comes from our own pages. A browser is recognised by its user
-/// agent or its languages. A request from the address bar over plain HTTP cannot show its source, and is refused.
+/// Any page on the web can contain an `<img>`, for which a browser sends a GET. Over plain HTTP the browser names the
+/// page only in the header `Referer`, which the page can suppress. So a browser's GET is refused unless a header shows
+/// that it comes from one of the allowed pages. This also refuses a GET from the address bar over plain HTTP, which has
+/// no such header.
 pub(super) fn may_change(request: &Request, origins: &Origins) -> bool {
     let headers = request.headers();
     let host = host_of(request.uri(), headers);
@@ -264,17 +274,18 @@ pub(super) fn may_change(request: &Request, origins: &Origins) -> bool {
     }
 }
 
-/// Returns whether a request comes from a browser. For compatibility, browsers send a user agent that begins with
-/// `Mozilla/`. Browsers without this user agent send the user's languages. Programs that send languages at all (Node's
-/// `fetch`) send `*`.
+/// Returns whether a request with these headers comes from a browser: the user agent begins with `Mozilla/`, or the
+/// headers contain the languages of the user. Browsers send at least one of the two. Other programs send neither, or
+/// `*` as the languages, like Node's `fetch`.
 fn is_browser(headers: &HeaderMap) -> bool {
     let name = headers.get(header::USER_AGENT).map(|name| name.as_bytes()).unwrap_or_default();
     let has_languages = headers.get(header::ACCEPT_LANGUAGE).is_some_and(|languages| languages != "*");
     name.starts_with(b"Mozilla/") || has_languages
 }
 
-/// Returns whether a browser sent the request from another site's page. Programs send neither `Sec-Fetch-Site` nor
-/// `Origin`, so their requests do not count as cross-site.
+/// Returns whether a browser sent the request on behalf of another site's page. `host` is the host name in the request.
+/// A program other than a browser sends neither `Sec-Fetch-Site` nor `Origin`, so its requests do not count as
+/// cross-site.
 fn is_cross_site(headers: &HeaderMap, host: Option<&str>) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(site) = text(header::HeaderName::from_static("sec-fetch-site")) {

@@ -1,35 +1,36 @@
-//! The host names under which this server can be reached, and a check of whether a page's address belongs to a host
+//! Decides under which host names clients can use this server, and whether the address of a web page is at a given host
 //! name.
 //!
 //! A hostile page can make a domain name that its owner controls resolve to this server's address. Nobody can own a
-//! name that is not in the public DNS, so such names are allowed, as are IP addresses and this machine's own names. The
-//! configuration must list every other name.
+//! name that is not in the public DNS, so all such names are allowed. IP addresses and this machine's own names are
+//! allowed, too. The configuration must list every other name.
 
 use std::fs::File;
 use std::io::Read;
 use std::net::IpAddr;
 
-/// Domains that the public DNS does not delegate: for multicast DNS (RFC 6762), home networks (RFC 8375), private use
-/// (ICANN, 2024) and the local machine (RFC 6761). No standard reserves `.lan`, but most home routers use this domain
-/// for their network.
+/// Domains that do not exist in the public DNS: `.local` for multicast DNS (RFC 6762), `.home.arpa` for home networks
+/// (RFC 8375), `.internal` for private use (ICANN, 2024) and `.localhost` for the local machine (RFC 6761). No standard
+/// reserves `.lan`, but most home routers use this domain for their network.
 const PRIVATE_DOMAINS: [&str; 5] = [".local", ".lan", ".home.arpa", ".internal", ".localhost"];
 
 /// The maximum number of bytes that the server reads of a file with this machine's names, such as `/etc/hosts`.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
-/// The host names that the configuration allows, in addition to those that are always allowed.
+/// The host names that the configuration allows, in addition to the names that are always allowed.
 #[derive(Debug)]
 pub(super) struct AllowedHosts {
     allowed: Vec<String>,
 }
 
 impl AllowedHosts {
-    /// Creates the list from `allowed`, whose entries are in lower case, with or without a port.
+    /// Creates the list from `allowed`, the host names in the configuration. They are in lower case, with or without a
+    /// port.
     pub(super) fn new(allowed: &[String]) -> Self {
         Self { allowed: allowed.to_vec() }
     }
 
-    /// Returns whether `host`, as a client wrote it, is an allowed name of this server.
+    /// Returns whether clients can use this server under the name `host`, which is given as the client wrote it.
     pub(super) fn contains(&self, host: &str) -> bool {
         let host = host.to_ascii_lowercase();
         let name = without_port(&host).trim_end_matches('.');
@@ -40,9 +41,9 @@ impl AllowedHosts {
     }
 }
 
-/// Returns whether the entry `allowed` of the configuration covers `host`. `host` is in lower case, and `name` is
-/// `host` without its port. Browsers omit the default port of a scheme, so an entry with port 80 or 443 also covers a
-/// host without a port.
+/// Returns whether the configuration's entry `allowed` allows the client's `host`. `host` is in lower case, and `name`
+/// is `host` without the port. Browsers omit the default port of a scheme, so an entry with port 80 or 443 also allows
+/// a `host` without a port.
 fn matches_entry(allowed: &str, name: &str, host: &str) -> bool {
     let has_no_port = without_port(host).len() == host.len();
     let by_scheme = || [":80", ":443"].iter().any(|port| allowed.strip_suffix(port) == Some(name));
@@ -61,7 +62,7 @@ fn address(name: &str) -> Option<IpAddr> {
     bare.parse().ok()
 }
 
-/// Returns whether `host` is a valid name, with or without a port.
+/// Returns whether `host` consists only of characters that a host name can have, with or without a port.
 pub(super) fn is_name(host: &str) -> bool {
     let name = without_port(host);
     has_name_characters(name) && host[name.len()..].bytes().all(|byte| byte == b':' || byte.is_ascii_digit())
@@ -71,7 +72,8 @@ fn has_name_characters(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
-/// Returns whether `name` cannot be in the public DNS. In the public DNS, a name without a dot has no address.
+/// Returns whether `name` cannot be in the public DNS: because the name has no dot, or ends in one of
+/// [`PRIVATE_DOMAINS`].
 fn is_private(name: &str) -> bool {
     has_name_characters(name)
         && (!name.contains('.')
@@ -91,9 +93,9 @@ fn is_own_name(name: &str) -> bool {
             && is_alias(name, &own, &read_bounded("/etc/hosts"), &read_bounded("/etc/resolv.conf")))
 }
 
-/// Returns whether `name` is another name of a machine whose host name is `own`. This is so if a line of `hosts`, the
-/// text of `/etc/hosts`, has both names, or if `name` is the first label of `own` followed by a search domain of
-/// `resolv_conf`, the text of `/etc/resolv.conf`.
+/// Returns whether `name` is another name of the machine whose host name is `own`. This is so in two cases:
+/// - A line of `hosts`, the text of `/etc/hosts`, contains both names.
+/// - `name` is the first label of `own`, followed by a search domain in `resolv_conf`, the text of `/etc/resolv.conf`.
 fn is_alias(name: &str, own: &str, hosts: &str, resolv_conf: &str) -> bool {
     let words = |line: &str| {
         let line = line.split('#').next().unwrap_or_default().to_ascii_lowercase();
@@ -114,7 +116,7 @@ fn is_alias(name: &str, own: &str, hosts: &str, resolv_conf: &str) -> bool {
         })
 }
 
-/// Returns the first label of a name, which is the part before the first dot.
+/// Returns the first label of `name`, which is the text before the first dot.
 fn first_label(name: &str) -> &str {
     name.split('.').next().unwrap_or_default()
 }
@@ -126,7 +128,7 @@ fn read_bounded(path: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Returns whether `url`, which is an origin or the address of a page, is at `host`. Each of the two can omit the
+/// Returns whether `url`, an origin or the address of a page, has the host `host`. Both `url` and `host` can omit the
 /// default port of the scheme: browsers omit this port, but a proxy might write it.
 pub(super) fn is_at_host(url: &str, host: &str) -> bool {
     let Some((scheme, rest)) = url.split_once("://") else { return false };

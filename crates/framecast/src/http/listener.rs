@@ -1,4 +1,4 @@
-//! A TCP port or a UNIX socket that accepts connections.
+//! The listening sockets, TCP or UNIX, on which the server accepts connections.
 
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -11,28 +11,29 @@ use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use crate::config::Listen;
 
 /// The length of the accept queue, in connections. When many browsers open a page again at the same time, their
-/// connections arrive in a burst. A connection that finds the queue full is delayed by a second. The system might limit
-/// the queue further.
+/// connections arrive in a burst. A connection that arrives when the queue is full is delayed by a second. The system
+/// might make the queue shorter.
 const BACKLOG: u32 = 4096;
 
-/// A listening socket.
+/// A listening TCP or UNIX socket.
 #[derive(Debug)]
 pub(crate) enum ConnectionListener {
     Tcp(TcpListener),
     Unix(UnixListener, SocketFile),
 }
 
-/// The file of a UNIX socket. Dropping this value removes the file.
+/// The file of a listening UNIX socket. Dropping this value removes the file, unless another server has replaced it.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
-    /// The device and inode number of the file; `None` if they could not be read. They show whether another server has
-    /// replaced the file since.
+    /// The device and inode number of the socket file, which show whether another server has replaced the file since.
+    /// `None` if the numbers could not be read.
     id: Option<(u64, u64)>,
 }
 
 impl ConnectionListener {
-    /// Binds and listens. If the file of a UNIX socket exists but no program listens on it any more, replaces the file.
+    /// Opens a listening socket at the address `listen`. If this is a UNIX socket whose file exists, but no program
+    /// listens there any more, replaces the file.
     ///
     /// # Errors
     /// The system's error. [`ErrorKind::AddrInUse`] if a program already listens on the UNIX socket, and
@@ -58,7 +59,8 @@ impl ConnectionListener {
         }
     }
 
-    /// Returns the address of the listener, with the actual port if the configured port was 0.
+    /// Returns the address at which this socket listens. If the configured port was 0, the address has the port that
+    /// the system chose.
     pub(crate) fn listens_on(&self) -> io::Result<Listen> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(Listen::Tcp),
@@ -66,7 +68,7 @@ impl ConnectionListener {
         }
     }
 
-    /// Accepts the next connection. Cancel safe.
+    /// Accepts the next connection, and returns its socket and the client's address. Cancel safe.
     pub(crate) async fn accept(&self) -> io::Result<(Socket, Peer)> {
         match self {
             Self::Tcp(listener) => {
@@ -95,7 +97,8 @@ fn id_of(path: &Path) -> Option<(u64, u64)> {
     std::fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
-/// Removes the socket file of a server that has ended. A server that is killed leaves its file behind.
+/// Removes the UNIX socket file at `path` if no program listens there any more. A server that was killed leaves such a
+/// file behind.
 fn remove_stale(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),

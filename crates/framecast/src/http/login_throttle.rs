@@ -1,9 +1,11 @@
-//! Limits password guesses: how many wrong passwords the server compares in a second, and how it reports them.
+//! Limits password guesses, that is the number of wrong passwords that the server compares in a second. Also reports
+//! wrong passwords, in the log and as events.
 //!
-//! There is a limit for each address, and a limit for all unknown addresses together. Only wrong passwords count. While
-//! a limit is reached, the server compares no password, not even a correct one. The limit for unknown addresses does
-//! not apply to an address that logged in recently, so that attackers at other addresses cannot lock out its user. No
-//! limit applies on a connection on which the client has already logged in. The comparison itself does not belong here.
+//! One limit applies to each address. Another limit applies to all unknown addresses together, which are those that
+//! have not logged in recently. So attackers at unknown addresses cannot lock out a user at a known address. Only wrong
+//! passwords count. While a limit is reached, the server rejects requests without comparing the password, even if it is
+//! correct. No limit applies to a client on a connection on which this client has already logged in. The module
+//! `credentials` compares passwords.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -22,31 +24,33 @@ use tracing::warn;
 use super::clients::{Client, Clients, Rate, SlidingWindow, TokenBucket};
 use super::lock;
 
-/// How many wrong passwords from one address the server compares in a second.
+/// The maximum number of wrong passwords from one address that the server compares in a second.
 const MAX_PER_ADDRESS: usize = 5;
 
-/// How many wrong passwords the server compares in a second from all unknown addresses together. An address is unknown
-/// if it has not logged in within [`KNOWN_FOR`].
+/// The maximum number of wrong passwords from all unknown addresses together that the server compares in a second. An
+/// address is unknown if it has not logged in within the last [`KNOWN_FOR`].
 const MAX_OF_UNKNOWN: usize = 50;
 
-/// How long an address counts as known after a login.
+/// How long an address counts as known after a successful login.
 const KNOWN_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The minimum time between two log lines about one address.
+/// The minimum time between two log lines about wrong passwords from the same address.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The minimum time between two events about one address.
+/// The minimum time between two events about wrong passwords from the same address.
 const EVENT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The rate limit on events about wrong passwords, from all addresses together: ten at once, and then ten a minute.
+/// The rate limit on events about wrong passwords: for all addresses together, ten events at once, and then ten events
+/// a minute.
 const EVENT_RATE: Rate = Rate { burst: 10, interval: Duration::from_secs(6) };
 
-/// The delay before a wrong password is reported as an event, and also in the log if it was not logged at once. The
-/// delay combines guesses that arrive at about the same time into one report.
+/// How long the server waits before it reports wrong passwords that it has not reported at once. So it can report
+/// passwords that arrive at about the same time together.
 const REPORT_DELAY: Duration = Duration::from_secs(1);
 
-/// The client that last logged in on a connection. The value is in the extensions of the connection's requests. The
-/// client is stored because a proxy's connection carries the requests of many clients.
+/// The client that last logged in on a connection; `None` if none did. All requests of the connection share this value
+/// through their extensions. A connection can have several clients, because a proxy forwards the requests of many
+/// clients on one connection.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ConnectionLogin(Arc<Mutex<Option<Client>>>);
 
@@ -60,37 +64,38 @@ impl ConnectionLogin {
     }
 }
 
-/// The result of a request with a password.
+/// The result of a login attempt, that is a request that contains a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LoginOutcome {
     Accepted,
     Rejected,
-    /// The server did not compare this password, because too many earlier ones were wrong. The client can retry after
-    /// this time.
+    /// The server did not compare the password, because too many earlier passwords were wrong. The client can retry
+    /// after this time.
     Throttled(Duration),
 }
 
-/// The limits on password guesses, and the counts of wrong passwords. Each server has one value of this type.
+/// The limits on password guesses of one server, with the counts of wrong passwords.
 #[derive(Debug, Default)]
 pub(crate) struct LoginThrottle {
     state: Mutex<ThrottleState>,
     wrong: AtomicU64,
     throttled: AtomicU64,
     warning: RateLimitedLog,
-    /// Wakes the task that reports wrong passwords.
+    /// Notifies the task that reports wrong passwords of a new wrong password.
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct ThrottleState {
-    /// The clients that logged in. This table is separate, so that clients without the password cannot evict an entry.
+    /// The clients that logged in. A full table evicts its oldest entry. This table is separate from `failed_logins`,
+    /// so that clients without the password cannot evict a client that logged in.
     logins: Clients<()>,
-    /// The clients that sent a wrong password.
+    /// The wrong passwords of each client that sent any.
     failed_logins: Clients<FailedLogins>,
     unknown_clients: SlidingWindow<MAX_OF_UNKNOWN>,
     events: TokenBucket,
-    /// The number of clients that were evicted from `failed_logins` with unreported guesses, and the number of these
-    /// guesses.
+    /// The clients that were evicted from the full table `failed_logins` before an event reported all their wrong
+    /// passwords: the number of these clients, and of their unreported wrong passwords.
     evicted: EvictedCounts,
 }
 
@@ -100,17 +105,19 @@ struct EvictedCounts {
     unreported: u64,
 }
 
-/// The wrong passwords of one client.
+/// The wrong passwords of one client: their recent times, and what is still to be reported.
 #[derive(Debug, Default)]
 struct FailedLogins {
     wrong: SlidingWindow<MAX_PER_ADDRESS>,
-    /// The client's most recent address. An IPv6 client can use several addresses of its network.
+    /// The address from which the client last sent a wrong password; `None` for a UNIX socket. An IPv6 client, which
+    /// stands for a whole /64 network, can have several addresses.
     address: Option<IpAddr>,
     log: ReportState,
     event: ReportState,
 }
 
-/// The number of unreported guesses, and the time of the last report.
+/// The number of wrong passwords that are still to be reported, in the log or as an event, and the time of the last
+/// report.
 #[derive(Debug, Default)]
 struct ReportState {
     unreported: u64,
@@ -122,7 +129,7 @@ impl ReportState {
         self.unreported > 0 && self.at.is_none_or(|at| now.saturating_duration_since(at) >= pause)
     }
 
-    /// Marks the guesses as reported, and returns their number.
+    /// Marks the unreported wrong passwords as reported at `now`, and returns their number.
     fn take(&mut self, now: Instant) -> u64 {
         self.at = Some(now);
         std::mem::take(&mut self.unreported)
@@ -130,8 +137,8 @@ impl ReportState {
 }
 
 impl LoginThrottle {
-    /// Handles a request with a password. The request comes from `client` at `address`, on a connection whose last
-    /// login is `login`. `is_right` compares the password with the account's, and is called only if the limits allow a
+    /// Handles a login attempt of `client` at `address`. `login` is the last login on the client's connection. The
+    /// function `is_right` compares the client's password with the account's; it is called only if the limits allow a
     /// comparison.
     pub(crate) fn attempt(
         &self,
@@ -152,8 +159,8 @@ impl LoginThrottle {
                     address = %DisplayAddress(address),
                     times,
                     "refused requests without checking their passwords, because there were too many wrong \
-                     passwords. If that is the address of your proxy, let it set X-Forwarded-For, and name \
-                     it in trusted_proxies"
+                     passwords. If this is the address of your proxy, let the proxy set X-Forwarded-For, \
+                     and add the address to trusted_proxies"
                 );
             }
             return LoginOutcome::Throttled(wait);
@@ -176,17 +183,18 @@ impl LoginThrottle {
         LoginOutcome::Rejected
     }
 
-    /// Returns the number of wrong passwords since the server's start.
+    /// Returns the number of wrong passwords that the server has compared since its start.
     pub(crate) fn wrong(&self) -> u64 {
         self.wrong.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of passwords that the server did not compare because too many earlier ones were wrong.
+    /// Returns the number of passwords that the server did not compare because too many earlier passwords were wrong.
     pub(crate) fn throttled(&self) -> u64 {
         self.throttled.load(Ordering::Relaxed)
     }
 
-    /// Reports wrong passwords to `events` and the log until `shutdown`, and then reports the remaining ones.
+    /// Reports wrong passwords as events to `events`, and in the log, until `shutdown`. Then reports all that are still
+    /// unreported, and returns.
     pub(crate) async fn run(self: Arc<Self>, events: Events, shutdown: CancellationToken) {
         let reporting = async {
             loop {
@@ -208,7 +216,7 @@ impl LoginThrottle {
     }
 }
 
-/// Logs `lines`, and sends an event to `events` for each entry of `denied`.
+/// Writes `lines` to the log, and sends an event to `events` for each entry of `denied`.
 fn report(events: &Events, lines: Vec<LogLine>, denied: Vec<DeniedEvent>) {
     for (address, times) in lines {
         log(address, times);
@@ -219,29 +227,30 @@ fn report(events: &Events, lines: Vec<LogLine>, denied: Vec<DeniedEvent>) {
     }
 }
 
-/// Logs that the client at `address` sent `times` wrong passwords. If the client has a whole IPv6 network, the line
-/// contains the network too, for programs that ban clients by the log.
+/// Logs that the client at `address` sent `times` wrong passwords. For an IPv6 address the log line also contains the
+/// client's network, for programs that read the log to ban clients.
 fn log(address: Option<IpAddr>, times: u64) {
     let network = address.and_then(client_network).map(display);
     warn!(address = %DisplayAddress(address), network, times, "wrong password");
 }
 
-/// An address and the number of its wrong passwords, for one log line.
+/// The content of one log line: an address, and the number of wrong passwords from this address.
 type LogLine = (Option<IpAddr>, u64);
 
-/// The text of an event, and the number of wrong passwords that the event covers.
+/// The content of an event: the text, and the number of wrong passwords that the event reports.
 type DeniedEvent = (String, u64);
 
 impl ThrottleState {
-    /// Returns how long `client` must wait until the server compares the client's next password; `None` if no wait is
-    /// needed.
+    /// Returns how long `client` must wait until the server compares another password of this client; `None` if no wait
+    /// is needed.
     fn wait(&self, client: Client, now: Instant) -> Option<Duration> {
         let own = self.failed_logins.get(client).and_then(|failed_logins| failed_logins.wrong.wait(now));
         own.or_else(|| if self.is_known(client, now) { None } else { self.unknown_clients.wait(now) })
     }
 
-    /// Returns whether `client` logged in within [`KNOWN_FOR`], so that the common limit for unknown clients does not
-    /// apply. This machine always counts as known, so that its user can log in during an attack.
+    /// Returns whether `client` counts as known, because the client logged in within the last [`KNOWN_FOR`]. The common
+    /// limit for unknown clients does not apply to a known client. A client on this machine always counts as known, so
+    /// that the machine's user can log in during an attack.
     fn is_known(&self, client: Client, now: Instant) -> bool {
         if client.is_local() {
             return true;
@@ -250,7 +259,8 @@ impl ThrottleState {
         login.is_some_and(|at| now.saturating_duration_since(at) < KNOWN_FOR)
     }
 
-    /// Records a wrong password. Returns the number of wrong passwords to log now; `None` if no log line is due.
+    /// Records a wrong password of `client` at `address`. Returns the number of wrong passwords for a log line to write
+    /// now; `None` if the last line about this client is too recent.
     fn wrong(&mut self, client: Client, address: Option<IpAddr>, now: Instant) -> Option<u64> {
         if !self.is_known(client, now) {
             self.unknown_clients.add(now);
@@ -277,27 +287,28 @@ impl ThrottleState {
                 .any(|failed_logins| failed_logins.event.unreported > 0 || failed_logins.log.unreported > 0)
     }
 
-    /// Takes the log lines and the events that are due now.
+    /// Returns the log lines and events about wrong passwords that are due now, and marks these passwords as reported.
     fn take_due(&mut self, now: Instant) -> (Vec<LogLine>, Vec<DeniedEvent>) {
         (self.take_lines(LOG_INTERVAL, now), self.take_events(EVENT_INTERVAL, 0, now))
     }
 
-    /// Takes everything that is unreported, however recent the last report was, so that the shutdown omits no wrong
-    /// password.
+    /// Returns log lines and events about all unreported wrong passwords, however recent the last report was, and marks
+    /// these passwords as reported. For the shutdown.
     fn take_all(&mut self, now: Instant) -> (Vec<LogLine>, Vec<DeniedEvent>) {
         (self.take_lines(Duration::ZERO, now), self.take_events(Duration::ZERO, 1, now))
     }
 
-    /// Takes the due log lines. `pause` is the minimum time between two lines about one address.
+    /// Returns the log lines that are due now, and marks their wrong passwords as logged. `pause` is the minimum time
+    /// between two lines about the same address.
     fn take_lines(&mut self, pause: Duration, now: Instant) -> Vec<LogLine> {
         let due =
             self.failed_logins.values_mut().filter(|failed_logins| failed_logins.log.is_due(pause, now));
         due.map(|failed_logins| (failed_logins.address, failed_logins.log.take(now))).collect()
     }
 
-    /// Takes the due events. `pause` is the minimum time between two events about one address. `least` is the number of
-    /// events that are sent even beyond the rate limit. If the rate limit allows fewer events than there are addresses,
-    /// the last event covers all remaining addresses.
+    /// Returns the events that are due now, and marks their wrong passwords as reported. `pause` is the minimum time
+    /// between two events about the same address. `least` is the number of events to return even if the rate limit
+    /// allows none. If there are more addresses than events, the last event covers all remaining addresses.
     fn take_events(&mut self, pause: Duration, least: usize, now: Instant) -> Vec<DeniedEvent> {
         let mut due: Vec<&mut FailedLogins> = self
             .failed_logins
@@ -324,7 +335,8 @@ impl ThrottleState {
     }
 }
 
-/// Returns the text of an event about wrong passwords from `addresses`, and from `more` other addresses.
+/// Returns the text of an event about wrong passwords from `addresses`, and from `more` further addresses, which are no
+/// longer stored.
 fn event_text(addresses: &[Option<IpAddr>], more: u64) -> String {
     let others = |count: u64| match count {
         1 => "1 other address".to_owned(),
@@ -343,7 +355,7 @@ fn event_text(addresses: &[Option<IpAddr>], more: u64) -> String {
     }
 }
 
-/// Displays an address, or the word `unix` for a client on a UNIX socket.
+/// Formats a client's address for display; `None` as the word `unix`, for a client on a UNIX socket.
 struct DisplayAddress(Option<IpAddr>);
 
 impl fmt::Display for DisplayAddress {

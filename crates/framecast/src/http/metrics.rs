@@ -1,7 +1,8 @@
 //! `/metrics`: the OpenMetrics text that Prometheus collects.
 //!
-//! This module counts nothing itself: each scrape reads the existing counters of cameras and viewers. Metric names
-//! follow <https://prometheus.io/docs/practices/naming/>: base units, and plurals for things that are counted.
+//! This module counts nothing itself. Each request for the metrics (scrape) reads the existing counters of cameras and
+//! viewers. Metric names follow <https://prometheus.io/docs/practices/naming/>: base units, and plurals for things that
+//! are counted.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,14 +26,15 @@ use super::gauge_histogram::GaugeHistogram;
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Histogram bounds for the bytes on their way to one viewer, from none to far more than any live view has.
+/// Histogram bounds for the number of bytes that are on their way to one viewer, from 0 to far more than a live stream
+/// ever has.
 const QUEUE_BOUNDS_BYTES: [f64; 8] =
     [0.0, 16_384.0, 65_536.0, 131_072.0, 262_144.0, 524_288.0, 1_048_576.0, 4_194_304.0];
 
 /// Histogram bounds for the throughput of a viewer's connection, in bytes per second: from a modem to gigabit Ethernet.
 const THROUGHPUT_BOUNDS: [f64; 8] = [16e3, 64e3, 256e3, 1e6, 4e6, 16e6, 64e6, 125e6];
 
-/// Histogram bounds for the share of frames that a viewer skipped because newer frames had arrived.
+/// Histogram bounds for the share of frames that a viewer skipped because it was too slow, from 0 to 1.
 const SKIPPED_SHARE_BOUNDS: [f64; 7] = [0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.9];
 
 /// Returns the route `/metrics`.
@@ -50,7 +52,7 @@ async fn metrics(State(context): State<Context>) -> Response {
     ([(header::CONTENT_TYPE, CONTENT_TYPE), (header::CACHE_CONTROL, "no-store")], body).into_response()
 }
 
-/// The collector of one scrape. It reads the counters when the scrape is encoded.
+/// The collector for one request for the metrics. The counters are read when the response is encoded.
 #[derive(Debug)]
 struct Scrape(Context);
 
@@ -212,7 +214,7 @@ impl Scrape {
         family(encoder, "live_endings", "Connections of /api/live that ended, by reason", endings)
     }
 
-    /// Writes the histograms of the values of all current viewers.
+    /// Writes the histograms, such as of throughput, over all current viewers to `out`.
     fn histograms(&self, out: &mut String) -> fmt::Result {
         let records = self.0.viewers.list();
         let mut histogram =
@@ -235,7 +237,7 @@ impl Scrape {
     }
 }
 
-/// Writes a metric family with one value for each set of labels.
+/// Writes a metric family that has one value for each set of labels.
 fn family<const N: usize, M: EncodeMetric>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,

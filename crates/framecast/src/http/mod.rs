@@ -1,4 +1,4 @@
-//! The HTTP side of the server: its routes, and the layers (middleware) that every request passes through.
+//! The HTTP side of the server: the routes, and the layers (middleware) that every request passes through.
 
 mod api;
 mod auth;
@@ -53,45 +53,47 @@ pub(crate) use listener::ConnectionListener;
 pub(crate) use login_throttle::LoginThrottle;
 pub(crate) use serve::Server;
 
-/// The state that the routes share.
+/// The state that the handlers of all routes share.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
     pub(crate) hub: Hub,
-    /// The stored events.
+    /// The handle by which the routes read and add stored events.
     pub(crate) history: Arc<HistoryHandle>,
     pub(crate) cameras: Arc<[Arc<Camera>]>,
     pub(crate) drivers: Drivers,
     pub(crate) settings: Arc<Settings>,
-    /// The current viewers.
+    /// The list of the current viewers.
     pub(crate) viewers: Viewers,
-    /// The number of connections with each outcome.
+    /// The counts of connections by outcome, such as accepted or refused.
     pub(crate) connections: ConnectionCounts,
-    /// The limits on password guesses.
+    /// The limits on wrong passwords, with the counts so far.
     pub(crate) login_throttle: Arc<LoginThrottle>,
-    /// The rate limits on marks, which are events that clients set.
+    /// The rate limits on marks, which are events that clients add to the history.
     pub(crate) mark_limiter: Arc<history::MarkLimiter>,
-    /// The number of ended connections of `/api/live`, by the reason for their end.
+    /// The number of ended connections of the WebSocket `/api/live`, which sends pictures, by the reason for their end.
     pub(crate) live_counts: live::CloseCounts,
     /// The JPEG codec that encodes pictures.
     pub(crate) codec: Backend,
-    /// The file for saved controls, if there is a state directory.
+    /// The file that stores saved camera controls; `None` if the server has no state directory.
     pub(crate) state: Option<Arc<StateFile>>,
-    /// The connected devices, as found by the last probe. A probe holds the lock while it runs.
+    /// The connected camera devices, as the last probe (a search that opens all devices) found them. The lock is held
+    /// during a probe.
     pub(crate) device_cache: Arc<tokio::sync::Mutex<api::DeviceCache>>,
-    /// The number of lost log lines, if the program that writes the log provides this number.
+    /// The number of log lines that were lost. Unset if the program around this server does not provide this number.
     pub(crate) lost_lines: Arc<OnceLock<LostLines>>,
     pub(crate) started_at: SystemTime,
 }
 
 impl Context {
-    /// Returns the camera called `name`.
+    /// Returns the camera called `name`. The error, if there is no such camera, is the response for the client.
     pub(crate) fn camera(&self, name: &str) -> Result<&Arc<Camera>, HttpError> {
         let camera = self.cameras.iter().find(|camera| camera.feed.name() == name);
         camera.ok_or_else(|| HttpError::no_such_camera(name, &self.hub))
     }
 }
 
-/// Returns all routes without the guards, for another program that mounts them in its own server.
+/// Returns all routes without the checks of account, host name and origin. For another program that mounts the routes
+/// in its own server.
 pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router {
     let settings = &context.settings;
     let config = mjpeg::Config {
@@ -130,19 +132,19 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
         .layer(middleware::from_fn(error_page::show))
 }
 
-/// Locks `mutex`, even after a panic of a thread that held the lock. This is safe because no change under such a lock
-/// can stop half-way.
+/// Locks `mutex`, even if another thread panicked while it held the lock. This is safe because no panic in this module
+/// can leave the data under a lock half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Answers OPTIONS on paths that support only GET and HEAD.
+/// Responds to OPTIONS on a path that supports only GET and HEAD.
 async fn options() -> impl IntoResponse {
     (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, OPTIONS")])
 }
 
-/// Returns the router for unknown paths. If such a path contains the number of a camera that does not exist, the
-/// response says so.
+/// Returns the router that responds to unknown paths with an error. If an unknown path contains the number of a camera
+/// that does not exist, the error says so.
 fn fallback(context: &Context) -> Router {
     let cameras = context.settings.drop_in.then_some(context.cameras.len());
     let missing = move |uri: Uri| async move {
@@ -160,7 +162,7 @@ async fn nothing_here(uri: Uri) -> HttpError {
     HttpError { status: StatusCode::NOT_FOUND, message: format!("there is nothing at {path}") }
 }
 
-/// Returns all routes behind the guards, which check the account, the host name and the origin of a request.
+/// Returns all routes behind layers that check each request's account, host name and origin.
 pub(crate) fn guarded(context: &Context, shutdown: &CancellationToken) -> Router {
     let settings = &context.settings;
     let guard = Arc::new(guard::Guard::new(settings));

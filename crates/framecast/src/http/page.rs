@@ -1,4 +1,4 @@
-//! The web pages and the files that they load, embedded in the program.
+//! The web pages and the files that these pages load. All are compiled into the program.
 
 use axum::Router;
 use axum::extract::{OriginalUri, Path, RawQuery, State};
@@ -10,8 +10,8 @@ use framecast_outputs::{HttpError, percent_encode, query_flag};
 
 use super::embed_policy::EmbeddableAnywhere;
 
-/// The content security policy of our pages. All their files come from this server, so a page is not allowed to load
-/// any from elsewhere.
+/// The content security policy (CSP) of our pages. All files that our pages need come from this server, so a page is
+/// not allowed to load files from elsewhere.
 const CONTENT_SECURITY_POLICY: &str =
     "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'";
 
@@ -68,7 +68,8 @@ const ASSETS: &[Asset] = assets! {
     "timeline.js": "text/javascript; charset=utf-8",
 };
 
-/// Returns the routes `/` and `/cameras/{name}`, both also with `?embed`, `/static/…` and `/favicon.ico`.
+/// Returns the routes `/` and `/cameras/{name}`, which also accept the parameter `?embed`, and the routes `/static/…`
+/// and `/favicon.ico`.
 pub(crate) fn routes(hub: Hub) -> Router {
     Router::new()
         .route("/", get(index).options(super::options))
@@ -78,9 +79,9 @@ pub(crate) fn routes(hub: Hub) -> Router {
         .with_state(hub)
 }
 
-/// Returns the page of all cameras. URLs in the page are relative to its folder. Another program can mount the router
-/// under a prefix. If a browser then requests this prefix without the final slash, it is redirected to the address with
-/// the slash.
+/// Handles `/`: responds with the page that shows all cameras. URLs in the page are relative. So, if another program
+/// mounts the router under a prefix and a browser requests this prefix without the final slash, redirects the browser
+/// to the URL with the slash.
 async fn index(OriginalUri(uri): OriginalUri) -> Result<Response, HttpError> {
     match uri.path().rsplit('/').next() {
         None | Some("") if is_embedded(uri.query())? => Ok(embedded("", "video_feed")),
@@ -117,7 +118,8 @@ async fn file(OriginalUri(uri): OriginalUri, Path(name): Path<String>) -> Result
     }
 }
 
-/// Returns whether `query` asks for the page that only shows pictures, as `embed` or `embed=1`.
+/// Returns whether `query` contains `embed` or `embed=1`, with which a client asks for the page that only shows
+/// pictures.
 fn is_embedded(query: Option<&str>) -> Result<bool, HttpError> {
     Ok(query_flag(query.unwrap_or_default(), "embed")?.unwrap_or_default())
 }
@@ -135,7 +137,7 @@ fn respond(content_type: &'static str, content: &'static [u8]) -> Response {
     response
 }
 
-/// Sets the headers that all pages and their files have in common.
+/// Sets the response headers that all pages, and the files that pages load, have in common.
 pub(super) fn set_head(headers: &mut HeaderMap, content_type: &'static str) {
     for (name, value) in [
         (header::CONTENT_TYPE, content_type),

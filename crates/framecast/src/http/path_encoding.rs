@@ -1,4 +1,4 @@
-//! Checks every request path: its bytes must be UTF-8 after percent-decoding.
+//! Checks the path of every request: after percent-decoding, the bytes of the path must be UTF-8.
 
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -6,7 +6,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use framecast_outputs::HttpError;
 
-/// Refuses a path whose decoded bytes are not UTF-8, before the router matches the path.
+/// Refuses a request if its path, after percent-decoding, is not UTF-8. To be run before the router matches the path.
 pub(super) async fn check(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if std::str::from_utf8(&decoded(path)).is_ok() {
@@ -17,8 +17,8 @@ pub(super) async fn check(request: Request, next: Next) -> Response {
     HttpError { status: StatusCode::BAD_REQUEST, message }.into_response()
 }
 
-/// Decodes the percent-encoding of `path` to bytes. A `%` that is not followed by two hexadecimal digits stays as it
-/// is.
+/// Returns the bytes of `path` after percent-decoding. A `%` that is not followed by two hexadecimal digits stays
+/// unchanged.
 pub(super) fn decoded(path: &str) -> Vec<u8> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let (mut bytes, mut rest) = (Vec::with_capacity(path.len()), path.as_bytes());

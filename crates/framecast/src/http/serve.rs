@@ -1,5 +1,5 @@
-//! The accept loop. hyper serves each connection, with limits on the number of connections, the size of request heads,
-//! and the time that a client can take.
+//! The accept loop, and the tasks that serve the accepted connections by the library hyper. This module limits the
+//! number of connections, the size of request heads (request line and headers), and the time that a client can take.
 
 use std::future::poll_fn;
 use std::io::{self, Read};
@@ -40,43 +40,43 @@ use crate::memory::ConnectionTracker;
 /// The maximum number of headers in a request. No browser sends more.
 const MAX_HEADERS: usize = 64;
 
-/// The pause after an error of the listener. It prevents a busy loop if the error persists.
+/// The pause after the listener could not accept a connection. The pause prevents a busy loop if the error persists.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long the server waits for a refused client to read its refusal.
+/// How long the server waits for a client to read the response with which the server refuses or closes the connection.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How many refused connections can wait at the same time for their clients to read the refusal. Beyond this number, a
-/// connection is closed right after the refusal is sent.
+/// The maximum number of refused connections that stay open at the same time until their clients have read the refusal.
+/// Any further refused connection is closed right after the refusal is sent.
 const MAX_REFUSALS: usize = 256;
 
-/// How long connections have at shutdown to end by themselves. This is less than the two seconds for the whole
-/// shutdown.
+/// How long the server waits at shutdown for its connections to end by themselves. This is less than the two seconds
+/// that the whole shutdown can take.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(1800);
 
-/// The complete response to a request whose head does not arrive in time.
+/// The complete HTTP response to a request whose head (request line and headers) does not arrive in time.
 const HEAD_TIMEOUT_RESPONSE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\n\
 Content-Length: 56\r\nConnection: close\r\n\r\n{\"error\":\"the request's headers did not arrive in time\"}";
 
-/// The complete response to a request whose head is too long.
+/// The complete HTTP response to a request whose head (request line and headers) is too long.
 const HEAD_TOO_LARGE_RESPONSE: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/json\r\n\
 Content-Length: 200\r\nConnection: close\r\n\r\n{\"error\":\"the request's headers have more than 16 KiB, mostly \
 cookies from other programs on this host. Delete this host's cookies in the browser, or reach this server by another \
 name or its address\"}";
 
-/// The message for a client when all connections are in use.
+/// The error message for a client that connects while the server already has its maximum number of connections.
 const SERVER_FULL: &str = "all connections are in use; wait, or raise max_connections";
 
-/// A listener, and the routes that the server offers on it.
+/// The server: a listening socket, and the routes that are served on it.
 #[derive(Debug)]
 pub(crate) struct Server {
     listener: ConnectionListener,
     router: Router,
     settings: Arc<Settings>,
     counts: ConnectionCounts,
-    /// The permits for connections, which all addresses share.
+    /// The permits that limit the total number of connections, whatever their address.
     capacity: Arc<Semaphore>,
-    /// The limits on the connections of each address.
+    /// The limits on the number of connections of each client address.
     limits: AddressLimits,
     refusals: Arc<Semaphore>,
     warning: RateLimitedLog,
@@ -108,8 +108,8 @@ impl Server {
         }
     }
 
-    /// Accepts connections until `shutdown`. Then waits for the open connections to end, and drops those that have not
-    /// ended within [`DRAIN_TIMEOUT`].
+    /// Accepts connections until `shutdown`. Then waits for the open connections to end, and drops the connections that
+    /// have not ended within [`DRAIN_TIMEOUT`].
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let mut spare = SpareDescriptor::new();
         loop {
@@ -167,7 +167,7 @@ impl Server {
         self.connections.spawn(serving);
     }
 
-    /// Refuses a connection that gets no permit. `sentence` tells the client the reason.
+    /// Refuses a connection because of a limit on the number of connections. `sentence` tells the client the reason.
     fn refuse(&self, socket: Socket, sentence: &str) {
         match Arc::clone(&self.refusals).try_acquire_owned() {
             Ok(refusal) => drop(self.connections.spawn(refuse(socket, unavailable(sentence), refusal))),
@@ -176,7 +176,8 @@ impl Server {
     }
 }
 
-/// Returns the complete response to a connection that gets no permit. `sentence` is the reason.
+/// Returns the complete HTTP response that refuses a connection because of a limit on their number. `sentence` tells
+/// the client the reason.
 fn unavailable(sentence: &str) -> Bytes {
     let body = serde_json::json!({ "error": sentence }).to_string();
     let head = format!(
@@ -187,14 +188,15 @@ fn unavailable(sentence: &str) -> Bytes {
     (head + &body).into()
 }
 
-/// The state that the tasks of connections share: the settings, the counts of outcomes, and a rate-limited warning.
+/// The state that the tasks of all connections share: the settings, the counts of connections by outcome, and a
+/// rate-limited warning.
 struct ConnectionContext {
     settings: Arc<Settings>,
     counts: ConnectionCounts,
     long_heads: Arc<RateLimitedLog>,
 }
 
-/// Returns hyper's HTTP/1 configuration for these settings.
+/// Returns the configuration of hyper's HTTP/1 server that follows from `settings`.
 fn http(settings: &Settings) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -207,7 +209,7 @@ fn http(settings: &Settings) -> http1::Builder {
     http
 }
 
-/// Returns the extensions that all requests of a connection get.
+/// Returns the extensions that are added to every request of a connection.
 fn extensions(peer: Peer, permits: AddressPermits, hijack: &Hijack) -> Extensions {
     let mut extensions = Extensions::new();
     extensions.insert(peer);
@@ -268,8 +270,8 @@ async fn serve(
     }
 }
 
-/// Ends a connection that no handler has hijacked. `late` is the outcome to count if the head of a request did not
-/// arrive in time.
+/// Closes a connection after hyper has finished with it, and counts how it ended. `late` is the outcome to count if the
+/// reason was a request head (request line and headers) that did not arrive in time.
 async fn end(
     socket: Connection<Socket>,
     peer: Peer,
@@ -290,9 +292,10 @@ async fn end(
     }
 }
 
-/// Returns the outcome to count if the head of a request did not arrive in time: [`ConnectionOutcome::LateHead`] if a
-/// part of the head arrived, [`ConnectionOutcome::Silent`] if the client never sent a request, and `None` if the
-/// connection was idle after earlier requests.
+/// Returns the outcome to count if the head of a request (request line and headers) did not arrive in time:
+/// [`ConnectionOutcome::LateHead`] if `read`, the bytes that arrived, is a piece of a head;
+/// [`ConnectionOutcome::Silent`] if the client never sent a request; `None` if the connection was idle after earlier
+/// requests.
 fn late_outcome(read: &[u8], had_request: bool) -> Option<ConnectionOutcome> {
     match read.is_empty() {
         false => Some(ConnectionOutcome::LateHead),
@@ -301,7 +304,8 @@ fn late_outcome(read: &[u8], had_request: bool) -> Option<ConnectionOutcome> {
     }
 }
 
-/// Resets a connection whose HTTP/1.0 response was interrupted.
+/// Resets a connection (TCP RST) whose HTTP/1.0 response was interrupted, because a normal close would look like the
+/// end of a complete response.
 fn reset(socket: Socket, counts: &ConnectionCounts) {
     debug!("reset a connection: its HTTP/1.0 answer broke off");
     counts.count(ConnectionOutcome::BrokenOff);
@@ -309,15 +313,16 @@ fn reset(socket: Socket, counts: &ConnectionCounts) {
     socket.reset().ok();
 }
 
-/// Waits for the shutdown, and then for [`DRAIN_TIMEOUT`].
+/// Waits until the server shuts down, and then [`DRAIN_TIMEOUT`] longer, when the remaining connections are dropped.
 async fn drain_deadline(shutdown: &CancellationToken) {
     shutdown.cancelled().await;
     sleep(DRAIN_TIMEOUT).await;
     debug!("closed a connection: at shutdown, its client did not finish in time");
 }
 
-/// Closes a connection. `late` is the outcome to count if the head of a request did not arrive in time. If a part of
-/// the head arrived, first sends the client a response.
+/// Closes a connection, and counts its outcome if hyper's result `served` is an error. If this error is that the head
+/// of a request (request line and headers) did not arrive in time, the outcome is `late`. If some bytes of the head
+/// arrived, first sends the client a response.
 async fn finish(
     mut socket: Connection<Socket>,
     served: hyper::Result<()>,
@@ -340,27 +345,30 @@ async fn finish(
     socket.shutdown().await
 }
 
-/// Refuses a request whose head is too long.
+/// Refuses a request whose head (request line and headers) is too long, and closes the connection.
 async fn refuse_head(socket: Socket, peer: Peer, context: &ConnectionContext) {
     context.counts.count(ConnectionOutcome::BadRequest);
     if let Some(times) = context.long_heads.should_log() {
         warn!(
             ?peer,
             times,
-            "refused a request whose headers have more than {} KiB. If they are cookies from other programs on \
-             this host, delete them in the browser, or reach this server by another name or its address",
+            "refused a request whose headers have more than {} KiB. If these are cookies from other programs \
+             on this host, delete the cookies in the browser, or open this server by another host name or by its IP \
+             address",
             MAX_HEAD_BYTES >> 10
         );
     }
     send_and_drain(socket, HEAD_TOO_LARGE_RESPONSE).await;
 }
 
-/// Sends the refusal `unavailable` to a client that gets no permit, and waits for the client to read it.
+/// Sends the response `unavailable` to a client whose connection exceeds a limit, and waits for the client to read the
+/// response.
 async fn refuse(stream: Socket, unavailable: Bytes, _refusal: OwnedSemaphorePermit) {
     send_and_drain(stream, &unavailable).await;
 }
 
-/// Sends `answer`, the last response of a connection, and waits up to [`REFUSAL_TIMEOUT`] for the client to read it.
+/// Sends `answer`, the last response on a connection, and waits up to [`REFUSAL_TIMEOUT`] for the client to read this
+/// response.
 async fn send_and_drain(mut stream: Socket, answer: &[u8]) {
     let sending = async {
         stream.write_all(answer).await?;
@@ -374,9 +382,9 @@ async fn send_and_drain(mut stream: Socket, answer: &[u8]) {
     let _told = timeout(REFUSAL_TIMEOUT, sending).await;
 }
 
-/// Sends the refusal `unavailable` to a client that gets no permit, without waiting for the client to read it. If the
-/// client's request arrives later, the request resets the connection, and on some systems the client then loses the
-/// refusal.
+/// Sends the response `unavailable` to a client whose connection exceeds a limit, without waiting for the client to
+/// read the response. If the client's request arrives later, the kernel resets the connection, and on some systems the
+/// client then loses the response.
 fn refuse_without_waiting(socket: &Socket, unavailable: &[u8]) {
     let socket = match socket {
         Socket::Tcp(stream) => SockRef::from(stream),
@@ -386,7 +394,8 @@ fn refuse_without_waiting(socket: &Socket, unavailable: &[u8]) {
     let (_read, _told) = ((&*socket).read(&mut [0; 1024]), socket.send(unavailable));
 }
 
-/// Returns whether an error of `accept` concerns only one incoming connection, and not the listener.
+/// Returns whether `error`, returned by `accept`, concerns only the one incoming connection, so that the listener can
+/// go on.
 fn is_connection_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)

@@ -1,7 +1,7 @@
-//! Limits the bytes on one connection, in addition to the limits of hyper. hyper has one common limit for what it reads
-//! and for what it queues for sending. But the head of a request can be longer than the part of a response that is
-//! allowed to queue in the program. So this module limits the queue of the response itself. It also counts the bytes of
-//! each head, so that the server can refuse a long head with its own message.
+//! Limits the bytes on one connection, in addition to the limits of the HTTP library hyper. hyper has one common limit
+//! for what it reads and for what it queues for sending. But a request's head (request line and headers) should be
+//! allowed more bytes than the queue of a response. So this module limits the queue of the response itself. This module
+//! also counts the bytes of each head, so that the server can refuse a long head with an error message of its own.
 
 use std::io::IoSlice;
 use std::pin::Pin;
@@ -15,36 +15,37 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-/// The maximum size of a request's head, in bytes. A head can be long because a browser sends the cookies of all
-/// programs on the same host.
+/// The maximum size of a request's head (request line and headers), in bytes. A head can be long because a browser also
+/// sends the cookies of other programs on the same host.
 pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// The number of queued bytes at which the program takes no more of a response's body. So the next picture, or the next
-/// row of a table, is chosen as late as possible.
+/// The number of bytes in a connection's send queue at which the program reads no more of a response's body. So the
+/// next picture, or the next row of a table, is chosen as late as possible.
 const MAX_UNSENT_BYTES: usize = 8 * 1024;
 
-/// The value of `Traffic::head` while the body of a request arrives. The bytes of a body are not counted.
+/// The value of `Traffic::head` while the body of a request is arriving, because the bytes of a body are not counted.
 const IN_BODY: usize = usize::MAX;
 
-/// The state of a connection that its socket and its handlers share.
+/// The state of a connection that the connection's socket and its response bodies share.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
-    /// The number of bytes received since the last request, or [`IN_BODY`].
+    /// The number of bytes received of the next request's head (request line and headers), or [`IN_BODY`] while a
+    /// request's body arrives.
     head: AtomicUsize,
     is_head_too_long: AtomicBool,
-    /// Whether the client has sent a request.
+    /// Whether the client has sent a request on this connection.
     has_request: AtomicBool,
     /// Whether the last request was HTTP/1.0.
     is_http_1_0: AtomicBool,
-    /// The number of bytes that were taken from bodies and are not yet written to the socket.
+    /// The number of bytes in the send queue: read from response bodies, but not yet written to the socket.
     unsent: AtomicUsize,
-    /// The waker of the body that pauses until fewer bytes are unsent.
+    /// The waker of the response body that pauses until fewer bytes are in the send queue.
     waiting: AtomicWaker,
 }
 
 impl Traffic {
-    /// Counts `bytes` received from the client. Returns whether they belong to a head that is too long and still
-    /// incomplete.
+    /// Counts `bytes`, which were received from the client. Returns whether they belong to a request's head (request
+    /// line and headers) that is too long and still incomplete.
     pub(super) fn record_read(&self, bytes: &[u8]) -> bool {
         let before = self.head.load(Ordering::Relaxed);
         if before == IN_BODY {
@@ -60,15 +61,15 @@ impl Traffic {
         is_too_long
     }
 
-    /// Records that the head of `request` is complete. If the request has a body, the next bytes do not belong to a
-    /// head.
+    /// Records that the head of `request` has arrived completely. If `request` has a body, the next bytes from the
+    /// client are not counted as a head.
     pub(super) fn begin_request<B: HttpBody>(&self, request: &Request<B>) {
         self.has_request.store(true, Ordering::Relaxed);
         self.is_http_1_0.store(request.version() < Version::HTTP_11, Ordering::Relaxed);
         self.head.store(if request.body().is_end_stream() { 0 } else { IN_BODY }, Ordering::Relaxed);
     }
 
-    /// Returns whether the client has sent a request.
+    /// Returns whether the client has sent a request on this connection.
     pub(super) fn has_request(&self) -> bool {
         self.has_request.load(Ordering::Relaxed)
     }
@@ -78,13 +79,13 @@ impl Traffic {
         self.is_http_1_0.load(Ordering::Relaxed)
     }
 
-    /// Returns whether the connection ended because a head was too long.
+    /// Returns whether the connection failed because the head of a request (request line and headers) was too long.
     pub(super) fn is_head_too_long(&self) -> bool {
         self.is_head_too_long.load(Ordering::Relaxed)
     }
 
-    /// Records that the first `written` bytes of `bufs` were written to the socket. `bufs` are all bytes that were
-    /// queued.
+    /// Records that the first `written` bytes of `bufs` were written to the socket. `bufs` is the whole send queue
+    /// before this.
     pub(super) fn record_written(&self, bufs: &[IoSlice<'_>], written: usize) {
         let waiting: usize = bufs.iter().map(|buf| buf.len()).sum();
         let unsent = waiting.saturating_sub(written);
@@ -99,7 +100,7 @@ impl Traffic {
     }
 }
 
-/// A response body that pauses while too many of its bytes are queued.
+/// A response body that pauses while too many bytes are in the connection's send queue.
 #[derive(Debug)]
 pub(crate) struct BackpressureBody {
     body: Body,

@@ -1,4 +1,4 @@
-//! `/api/viewers`: the current viewers, with their rates and delays.
+//! The route `/api/viewers`, which lists the current viewers with their rates and delays.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -27,14 +27,15 @@ struct ViewerList {
     viewers: Vec<ViewerView>,
 }
 
-/// The viewer limits of the whole server and of each address. The limits of cameras are in the configuration.
+/// The maximum numbers of viewers of the whole server and of each client address; `None` for no limit. The limits of
+/// cameras are not listed here.
 #[derive(Serialize)]
 struct LimitsView {
     server: Option<usize>,
     address: Option<usize>,
 }
 
-/// The number of viewers refused since the start, by the limit that was reached.
+/// The number of viewers that the server has refused since its start, by the limit that was reached.
 #[derive(Serialize)]
 struct RefusedViewers {
     server: u64,
@@ -46,11 +47,12 @@ struct RefusedViewers {
 struct ViewerView {
     id: u64,
     camera: String,
-    /// The viewer's address. `null` for a viewer on a UNIX socket. Also `null` if the client that requests the list is
-    /// not allowed to see addresses.
+    /// The viewer's address. `None` (in JSON `null`) for a viewer on a UNIX socket. Also `None` if the client that
+    /// requests the list is not allowed to see addresses.
     address: Option<IpAddr>,
     via: &'static str,
-    /// The viewer's rendition, as parameters of a URL; empty for the original pictures.
+    /// The size, quality and rate that the viewer requested, as parameters of a URL, such as `width=640`; empty for the
+    /// camera's own pictures.
     rendition: String,
     since: String,
     /// The number of the writer thread that sends to the viewer; `None` if the viewer has a task of its own.
@@ -77,12 +79,12 @@ async fn viewers(State(context): State<Context>, request: Request) -> Response {
     })
 }
 
-/// Returns whether the request comes from this machine, and no proxy here forwarded it. Only then can a client of a
-/// server without an account see the addresses of other viewers.
+/// Returns whether `request` comes from a client on this machine, not from a proxy here that forwards requests of
+/// others. On a server without an account, only such a client can see the addresses of viewers.
 ///
-/// The host name of the request reveals a proxy that adds no header: the proxy sends its own name for this server, or
-/// the name that its client typed. The client that a proxy names does not count, because the proxy might pass on a
-/// forged header.
+/// A proxy that adds no header is recognised by the host name in the request: this is the proxy's name for this server,
+/// or the name that the proxy's client typed, and not `localhost`. A request that a proxy forwarded never counts, even
+/// if the proxy names a client on this machine, because the proxy might pass on a forged header.
 fn is_from_here(request: &Request) -> bool {
     let (uri, headers) = (request.uri(), request.headers());
     if forwarded::is_forwarded(headers)
@@ -116,7 +118,7 @@ fn describe(stats: &ViewerStats, shows_addresses: bool) -> ViewerView {
     }
 }
 
-/// Returns `time` in milliseconds, with three decimals.
+/// Returns `time` in milliseconds, cut off after three decimals.
 fn millis(time: Duration) -> f64 {
     time.as_micros() as f64 / 1000.0
 }

@@ -10,7 +10,8 @@ use super::LogFormat;
 
 /// The escape sequences with which the log formatter sets its colours (ECMA-48 §8.3.117): all attributes off, bold,
 /// faint, italic, and the colours of the levels. The formatter escapes control sequences in messages but not in fields.
-/// So [`escape`] lets only these sequences pass, and a field that contains one of them can only change the colour.
+/// So [`escape`] leaves only these sequences unchanged, and a field that contains some of them can only change the
+/// colour.
 const COLOURS: [&str; 9] = [
     "\u{1b}[0m",
     "\u{1b}[1m",

@@ -49,8 +49,8 @@ fn is_level(word: &str) -> bool {
     word.parse::<LevelFilter>().is_ok()
 }
 
-/// Returns an error if `part` is probably a misspelt name from [`CRATES`]. Accepts other names, because they might be
-/// modules of other crates.
+/// Returns an error if `part`, a name in the log filter `filter`, is probably a misspelt name from [`CRATES`]. Accepts
+/// other names, because they might be modules of other crates.
 fn check_crate(filter: &str, part: &str) -> anyhow::Result<()> {
     let name = part.split([':', '[']).next().unwrap_or_default();
     let nearest = CRATES.iter().min_by_key(|known| strsim::damerau_levenshtein(name, known));
@@ -76,13 +76,13 @@ impl Log {
         &self.lost
     }
 
-    /// Waits until all lines are written, but not beyond `deadline`.
+    /// Waits until all lines are written to standard error, but not beyond `deadline`.
     pub(crate) fn finish(self, deadline: Instant) {
         self.queue_end.wait_until(deadline);
     }
 }
 
-/// If the main thread panics, dropping the log waits until the panic is written.
+/// If the main thread panics, dropping the log waits until the message of the panic is written to standard error.
 impl Drop for Log {
     fn drop(&mut self) {
         if std::thread::panicking() {

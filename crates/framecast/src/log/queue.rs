@@ -1,8 +1,9 @@
 //! The queue between the tasks that log and standard error. No task waits for standard error.
 //!
-//! A line goes into a queue, which is bounded in lines and bytes, and a separate thread writes the line. If standard
-//! error accepts nothing (a paused terminal, a pipe that nobody reads), the queue fills up; further lines are lost and
-//! counted. Only the thread can block. At its end, the program waits for the thread, but only for a bounded time.
+//! A log line goes into a queue, which is bounded in lines and bytes. A separate thread takes lines from the queue and
+//! writes them. If standard error accepts nothing (a paused terminal, a pipe that nobody reads), the queue fills up;
+//! further lines are lost and counted. Only the thread can block. At its end, the program waits for the thread, but
+//! only for a bounded time.
 
 use std::io::{self, ErrorKind, Write};
 use std::mem::ManuallyDrop;
@@ -49,12 +50,12 @@ pub(super) struct QueueFlush {
 #[derive(Debug, Default)]
 struct Shared {
     waiting: Mutex<Backlog>,
-    /// Signalled when the thread has written a line or has failed to write it.
+    /// Signalled when the thread has written a line to standard error, or has failed to write it.
     written: Condvar,
     lost: LostLines,
 }
 
-/// The number and total size of the queued lines that are not written yet.
+/// The number and total size of the lines in the queue, which are not written to standard error yet.
 #[derive(Debug, Default)]
 struct Backlog {
     lines: usize,
@@ -124,8 +125,8 @@ impl<'a> MakeWriter<'a> for Queue {
 }
 
 impl QueueFlush {
-    /// Waits until all queued lines are written, but not beyond `deadline`. Gives up earlier if standard error accepts
-    /// no line for [`STALL_TIMEOUT`]. Lines that are logged after this call can be lost.
+    /// Waits until all queued lines are written to standard error, but not beyond `deadline`. Gives up earlier if
+    /// standard error accepts no line for [`STALL_TIMEOUT`]. Lines that are logged after this call can be lost.
     pub(super) fn wait_until(&self, deadline: Instant) {
         let mut waiting = self.shared.waiting();
         let (mut left, mut gives_up_at) = (waiting.lines, Instant::now() + STALL_TIMEOUT);
@@ -148,14 +149,14 @@ struct StderrWriter {
     shared: Arc<Shared>,
     /// How many lost lines the log has already reported.
     told: u64,
-    /// Whether the last line was written. After a failed write, the log does not report lost lines, because probably
-    /// nobody reads standard error any more.
+    /// Whether standard error accepted the last line. If it did not, the log does not report lost lines, because
+    /// probably nobody reads standard error any more.
     is_taken: bool,
 }
 
 impl Write for StderrWriter {
-    /// Writes a whole line. If that fails, because nobody reads standard error any more or a disk is full, the line is
-    /// lost.
+    /// Writes a whole line to standard error. If that fails, because nobody reads standard error any more or a disk is
+    /// full, the line is lost.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.is_taken = RawStderr.write_all(line).is_ok();
         if !self.is_taken {
@@ -168,8 +169,8 @@ impl Write for StderrWriter {
         Ok(line.len())
     }
 
-    /// Logs how many lines were lost since the last report. The thread calls this when the queue is empty, so the
-    /// report appears where the lines are missing.
+    /// Logs how many lines were lost since the last report about lost lines. The thread calls this function when the
+    /// queue is empty, so the report appears where the lines are missing.
     fn flush(&mut self) -> io::Result<()> {
         let lost = self.shared.lost.count();
         if self.is_taken && lost > self.told {

@@ -19,40 +19,43 @@ use crate::config::CameraSettings;
 /// The minimum time between two openings of a source, however high its frame rate is.
 const REOPENING_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The minimum time between two openings after a failure that does not make the camera lost. A network needs a moment
-/// to recover, and a busy server a moment to become free.
+/// The minimum time between two openings of a source, if the source failed but the supervisor does not report the
+/// camera as lost. A network needs a moment to recover, and a busy server a moment to become free.
 const EXCUSED_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// How long after the program resumed an arriving frame does not prove that the connection works: the frame might have
-/// waited in a socket whose peer is gone.
+/// The time after a suspension of the program during which an arriving frame does not prove that the connection works:
+/// the frame might have waited in a socket whose peer is gone.
 const RESUME_GRACE: Duration = Duration::from_secs(1);
 
-/// One attempt of the supervisor to open and read the camera.
+/// One attempt of the supervisor to open and read the camera. It can include several openings of the camera's source.
 pub(super) struct Attempt {
     pub(super) live_since: Option<Instant>,
-    /// The time of the last activity: the source opened or delivered a frame, or the program resumed.
+    /// The time from which the supervisor counts how long the camera has delivered no picture: the time at which the
+    /// source opened, the last frame arrived, or the program last resumed, whichever was latest.
     last_activity: Instant,
     pub(super) stall_policy: StallPolicy,
-    /// The intervals between the camera's pictures until the current source was opened.
+    /// The intervals between the camera's pictures that arrived before the current source was opened.
     intervals: FrameIntervals,
     unwatched_since: Option<Instant>,
-    /// Whether viewers get slates: no frame has arrived yet, or the last frame arrived a while ago.
+    /// Whether viewers get slates (pictures with a text) instead of the camera's pictures: no frame has arrived yet, or
+    /// the last frame arrived a while ago.
     pub(super) is_silent: bool,
-    /// The number of broken pictures that the camera delivered before this attempt.
+    /// The number of broken pictures that the camera had delivered when this attempt to open and read it began.
     broken_before: u64,
-    /// When this attempt began.
+    /// When this attempt to open and read the camera began.
     started_at: Instant,
     /// When the supervisor last began to open a source.
     source_began_at: Instant,
-    /// Whether this attempt has opened a source.
+    /// Whether the camera's source was opened at least once in this attempt.
     was_opened: bool,
-    /// Whether this attempt had already opened a source before the current source.
+    /// Whether the current source is at least the second one that this attempt opens.
     pub(super) is_reopened: bool,
-    /// Whether the camera is excused for delivering no picture until the next source begins.
+    /// Whether the supervisor has forgiven the time without a picture. That time then counts from zero when the next
+    /// source begins.
     is_silence_excused: bool,
-    /// Why the previous source delivered no picture, if that source gave a reason.
+    /// Why the previous source ended without a picture, if the reason is known.
     last_problem: Option<String>,
-    /// Whether the log already says that pictures are broken.
+    /// Whether the log already says that the camera's pictures are broken.
     pub(super) has_logged_broken: Arc<AtomicBool>,
     /// Whether the log already says that the source ends repeatedly.
     has_logged_end: bool,
@@ -80,7 +83,8 @@ impl Attempt {
         }
     }
 
-    /// Records that the supervisor begins to open a source. Returns the intervals between the camera's pictures so far.
+    /// Records that the supervisor begins to open a source. Returns the intervals between all pictures of the camera so
+    /// far.
     pub(super) fn begin_source(&mut self) -> FrameIntervals {
         self.source_began_at = Instant::now();
         self.is_reopened = self.was_opened;
@@ -91,7 +95,7 @@ impl Attempt {
         self.intervals
     }
 
-    /// Records that the source is open. `max_frame_gap` is the longest normal time between two of its pictures.
+    /// Records that the source is open. `max_frame_gap` is the longest normal time between two pictures of the source.
     pub(super) fn record_opened(&mut self, max_frame_gap: Duration) {
         self.stall_policy.set_max_frame_gap(max_frame_gap);
         // For a reopened source, the time without a picture counts from the last picture.
@@ -101,7 +105,7 @@ impl Attempt {
         self.was_opened = true;
     }
 
-    /// Records a frame that the supervisor published.
+    /// Records that the supervisor published a frame to the viewers at the time `now`.
     pub(super) fn record_frame(&mut self, now: Instant) {
         self.last_activity = now;
     }
@@ -110,24 +114,26 @@ impl Attempt {
         self.unwatched_since = update_unwatched_since(self.unwatched_since, viewers, had_viewer, now);
     }
 
-    /// Records when the last frame took the [`FastPath`]; `None` if no frame has taken it.
+    /// Records when the last frame went through the [`FastPath`], directly to the viewers. `last_frame_at` is `None` if
+    /// no frame has taken this path.
     pub(super) fn record_fast_path(&mut self, last_frame_at: Option<Instant>) {
         self.last_activity =
             last_frame_at.map_or(self.last_activity, |last_frame_at| last_frame_at.max(self.last_activity));
     }
 
-    /// Records when the program last resumed after a suspension. The time without a picture counts from then. Returns
-    /// whether this changed the time of the last activity.
+    /// Records when the program last resumed after a suspension. The time without a picture then counts from
+    /// `resumed_at` at the earliest. Returns whether the time from which it counts has changed.
     pub(super) fn record_resume(&mut self, resumed_at: Option<Instant>) -> bool {
         let before = self.last_activity;
         self.last_activity = resumed_at.map_or(before, |resumed_at| resumed_at.max(before));
         self.last_activity > before
     }
 
-    /// Excuses the camera's silence, the time without a frame, if no frame has arrived since the program resumed at
-    /// `resumed_at`. The peer might have vanished during the suspension without closing the connection. Excusing the
-    /// silence ends the source and stores its `intervals`. Silence then counts from the beginning of the next source,
-    /// and is not excused again. Returns whether the silence was excused.
+    /// Forgives the camera the time without a picture if the program was suspended and has received no frame since it
+    /// resumed, except within [`RESUME_GRACE`] after `resumed_at`. The peer might have vanished during the suspension
+    /// without closing the connection. If the time is forgiven, ends the source, keeps its picture `intervals`, and
+    /// lets the time without a picture count from zero when the next source begins. Returns whether the time was
+    /// forgiven.
     pub(super) fn excuse_silence(&mut self, resumed_at: Option<Instant>, intervals: FrameIntervals) -> bool {
         if resumed_at.is_none_or(|resumed_at| self.last_activity > resumed_at + RESUME_GRACE) {
             return false;
@@ -138,13 +144,14 @@ impl Attempt {
         true
     }
 
-    /// Records why the source that has ended delivered no picture.
+    /// Records the reason for which the source that has ended delivered no picture.
     pub(super) fn record_problem(&mut self, reason: String) {
         self.last_problem = Some(reason);
     }
 
-    /// Returns whether a frame has taken the fast path, directly to the viewers, since the last activity. If not,
-    /// closes the fast path, because the caller then handles a camera that delivers no picture.
+    /// Returns whether a frame has gone through `fast_path`, directly to the viewers, since the last frame that the
+    /// attempt has recorded. If there is none, closes the fast path, because the caller then handles a camera that
+    /// delivers no picture.
     pub(super) fn has_new_frame(&mut self, fast_path: &FastPath) -> bool {
         let before = self.last_activity;
         fast_path.close();
@@ -161,7 +168,8 @@ impl Attempt {
         self.is_reopened.then(|| self.started_at.into_std())
     }
 
-    /// Stores the picture intervals at the end of a source. Returns whether this source delivered any pictures.
+    /// Records the picture intervals of the camera at the end of a source. Returns whether this source delivered any
+    /// pictures.
     pub(super) fn end_source(&mut self, intervals: FrameIntervals) -> bool {
         let new = intervals.pictures() - self.intervals.pictures();
         self.intervals = intervals;
@@ -169,7 +177,8 @@ impl Attempt {
         new > 0
     }
 
-    /// Returns when to open the source again after it ended without a known fault: when its next picture would be due.
+    /// Returns when to open the source again after it ended without a known fault: when its next picture would be due
+    /// according to its frame rate and to `max_fps`.
     pub(super) fn reopen_at(&self, max_fps: f64) -> Instant {
         let usual = self.intervals.interval_while_open().unwrap_or(REOPENING_INTERVAL);
         let usual = usual.max(Duration::from_secs_f64(1.0 / max_fps));
@@ -177,12 +186,13 @@ impl Attempt {
         due_at.max(self.source_began_at + REOPENING_INTERVAL)
     }
 
-    /// Returns when to open the source again after a failure that does not make the camera lost.
+    /// Returns when to open the source again after it failed but the supervisor does not report the camera as lost.
     pub(super) fn retry_at(&self) -> Instant {
         Instant::now().max(self.source_began_at + EXCUSED_RETRY_DELAY)
     }
 
-    /// Returns whether to log that the source ended: true only for the first call.
+    /// Returns whether to log that the source ended: true only in the first call, because the source can end
+    /// repeatedly.
     pub(super) fn should_log_end(&mut self) -> bool {
         !std::mem::replace(&mut self.has_logged_end, true)
     }
@@ -191,14 +201,15 @@ impl Attempt {
         settings.idle_timeout.zip(self.unwatched_since).map(|(timeout, since)| since + timeout)
     }
 
-    /// Returns when the camera counts as stalled, given its picture intervals. Returns `None` if only outside events
-    /// decide when a picture arrives, as in a watched folder.
+    /// Returns when the camera counts as stalled if no picture arrives, given its picture `intervals` so far. Returns
+    /// `None` if only outside events decide when a picture arrives, as in a watched folder.
     pub(super) fn stalled_at(&self, intervals: &FrameIntervals) -> Option<Instant> {
         self.last_activity.checked_add(self.stall_policy.lost_after(intervals)?)
     }
 
-    /// Returns when viewers get a slate: early enough that they do not mistake the last picture for a live picture.
-    /// Returns `None` in the same case as [`stalled_at`](Self::stalled_at).
+    /// Returns when viewers get a slate (a picture with a text) if no picture arrives: early enough that they do not
+    /// mistake the last picture for a live picture. Returns `None` if only outside events decide when a picture
+    /// arrives, as in a watched folder.
     pub(super) fn slate_at(&self) -> Option<Instant> {
         self.last_activity.checked_add(self.stall_policy.slate_after()?)
     }
@@ -222,7 +233,7 @@ impl Attempt {
         }
     }
 
-    /// Returns the picture intervals until the current source was opened.
+    /// Returns the intervals between the camera's pictures that arrived before the current source was opened.
     pub(super) fn intervals(&self) -> FrameIntervals {
         self.intervals
     }
@@ -232,9 +243,9 @@ impl Attempt {
     }
 }
 
-/// Returns since when the camera has had no viewer; `None` if it has one now. `had_viewer` says whether a viewer has
-/// connected since the last call. A viewer that connected and left in between, such as a request for one picture,
-/// counts as if it had stayed until now.
+/// Returns since when the camera has had no viewer; `None` if the camera has a viewer now. `since` is the result of the
+/// last call. `had_viewer` says whether a viewer has connected since the last call. If that viewer has left again, as
+/// after a request for one picture, it counts as if it had stayed until `now`.
 pub(super) fn update_unwatched_since(
     since: Option<Instant>,
     viewers: usize,

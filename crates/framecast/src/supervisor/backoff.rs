@@ -5,7 +5,8 @@ use std::time::Duration;
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const MAX_DELAY: Duration = Duration::from_secs(30);
 
-/// How long a camera must be live before its next failure counts as the first failure again.
+/// How long a camera must be live before its next failure is treated like a first failure, with the shortest retry
+/// delay.
 const RESET_AFTER: Duration = Duration::from_secs(10);
 
 /// Retry delays that double from one second to thirty seconds. The random jitter keeps many cameras behind one switch
@@ -16,15 +17,15 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// Records that the camera was live for `live_for`. If that was at least [`RESET_AFTER`], the delays start again
-    /// with the first delay.
+    /// Records that the camera was live for `live_for`. If that was at least [`RESET_AFTER`], the next delay is the
+    /// shortest one again.
     pub(crate) fn succeeded_for(&mut self, live_for: Duration) {
         if live_for >= RESET_AFTER {
             self.failures = 0;
         }
     }
 
-    /// Returns the delay after a failure that only a change of the configuration can fix.
+    /// Returns the longest delay, for a failure that only a change of the configuration can fix.
     pub(crate) fn max_delay() -> Duration {
         MAX_DELAY
     }

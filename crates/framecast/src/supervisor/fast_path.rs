@@ -12,29 +12,31 @@ use tokio::time::Instant;
 
 use super::frame_intervals::FrameIntervals;
 
-/// The fast path of one source, on which frames go directly to the viewers. It is closed at first.
+/// The fast path of one source, on which frames go directly to the viewers. While it is closed, as at first, frames go
+/// to the supervisor instead.
 #[derive(Debug, Default)]
 pub(crate) struct FastPath(Mutex<FastPathState>);
 
 #[derive(Debug, Default)]
 struct FastPathState {
     is_open: bool,
-    /// The number of frames that were returned to the caller and are not published yet. Later frames must not overtake
-    /// them.
+    /// The number of frames that [`publish`](FastPath::publish) returned and that its caller has not published yet.
+    /// Later frames must not overtake these frames.
     returned_frames: usize,
     last_frame_at: Option<Instant>,
     intervals: FrameIntervals,
 }
 
 impl FastPath {
-    /// Creates a closed fast path. `intervals` are the intervals between the camera's pictures so far.
+    /// Creates a closed fast path, on which no frame goes directly to the viewers yet. `intervals` are the intervals
+    /// between the camera's pictures so far.
     pub(crate) fn new(intervals: FrameIntervals) -> Self {
         Self(Mutex::new(FastPathState { intervals, ..FastPathState::default() }))
     }
 
-    /// Publishes `frame` and returns `None`. Returns the frame instead if the fast path is closed, or if an earlier
-    /// returned frame is not published yet. The caller must then publish the frame itself and call
-    /// [`frame_published`](Self::frame_published).
+    /// Publishes `frame` directly to the viewers and returns `None`. Returns the frame instead if the fast path is
+    /// closed, or if the caller has not yet published a frame that an earlier call returned. The caller must then
+    /// publish the returned frame itself and call [`frame_published`](Self::frame_published).
     pub(crate) fn publish(&self, feed: &Feed, frame: Frame) -> Option<Frame> {
         let mut state = self.lock();
         let now = Instant::now();
@@ -49,7 +51,7 @@ impl FastPath {
         None
     }
 
-    /// Records that the caller published a returned frame.
+    /// Records that the caller published a frame that [`publish`](Self::publish) had returned.
     pub(crate) fn frame_published(&self) {
         let mut state = self.lock();
         state.returned_frames = state.returned_frames.saturating_sub(1);
@@ -64,13 +66,13 @@ impl FastPath {
         self.lock().is_open = false;
     }
 
-    /// Returns when the last frame took the fast path.
+    /// Returns when the last frame went through the fast path, directly to the viewers; `None` if there was none.
     pub(crate) fn last_frame_at(&self) -> Option<Instant> {
         self.lock().last_frame_at
     }
 
-    /// Returns the intervals between all pictures so far, whether they took the fast path or were returned to the
-    /// caller.
+    /// Returns the intervals between all pictures so far, including those that [`publish`](Self::publish) returned to
+    /// its caller.
     pub(crate) fn intervals(&self) -> FrameIntervals {
         self.lock().intervals
     }

@@ -16,9 +16,9 @@ const RING_LEN: usize = 8;
 pub(crate) struct FrameIntervals {
     pictures: u64,
     last_at: Option<Instant>,
-    /// Whether the source was reopened since the last picture.
+    /// Whether the supervisor has reopened the source since the last picture.
     was_reopened: bool,
-    /// All intervals, whether the source was reopened in between or not.
+    /// All intervals, including those in which the supervisor reopened the source.
     all: IntervalRing,
     /// The intervals during which the source stayed open. All other intervals include the server's own wait before it
     /// reopened the source.
@@ -40,7 +40,7 @@ impl FrameIntervals {
         self.pictures += 1;
     }
 
-    /// Records that the supervisor reopens the source.
+    /// Records that the supervisor reopens the source, so that the current interval includes the server's own wait.
     pub(crate) fn mark_reopened(&mut self) {
         self.was_reopened = true;
     }
@@ -70,7 +70,7 @@ impl FrameIntervals {
 #[derive(Debug, Clone, Copy, Default)]
 struct IntervalRing {
     intervals: [Duration; RING_LEN],
-    /// The number of intervals pushed so far, including overwritten intervals.
+    /// The number of intervals recorded so far, including those that newer intervals have overwritten.
     count: usize,
 }
 
@@ -80,8 +80,8 @@ impl IntervalRing {
         self.count += 1;
     }
 
-    /// Returns the median. For an even number of intervals, returns the larger of the two middle values, because a
-    /// camera that sends each picture twice is as slow as its longer intervals.
+    /// Returns the median of the intervals. For an even number of intervals, returns the larger of the two middle
+    /// values: a camera that sends each picture twice is as slow as its longer intervals.
     fn median(&self) -> Option<Duration> {
         let len = self.count.min(RING_LEN);
         let mut sorted = self.intervals;

@@ -1,4 +1,4 @@
-//! Reports a lost camera, and waits for the next attempt to open it.
+//! Reports a camera that failed, which is called lost, and waits for the next attempt to open it.
 
 use std::future::pending;
 use std::pin::pin;
@@ -16,7 +16,7 @@ use super::{Supervisor, sleep_until_or_forever};
 use crate::camera::Camera;
 
 impl Supervisor {
-    /// Reports to viewers, the log and the history that the camera is lost.
+    /// Reports to viewers, the log and the history that the camera is lost: it failed, for `reason`.
     pub(super) fn mark_lost(&mut self, reason: &str) {
         let earlier = self.feed.status();
         if earlier.reason.as_deref() == Some(reason) {
@@ -32,15 +32,16 @@ impl Supervisor {
         self.slates.begin();
     }
 
-    /// Waits until the next attempt is due or the device is replugged, and sends slates to viewers meanwhile. Returns
-    /// false if the supervisor should make the camera idle instead, because it has no viewer.
+    /// Waits until the next attempt is due after `delay`, or until the device is plugged in again. Sends slates
+    /// (pictures with `reason` as their text) to viewers meanwhile. Returns true to make the attempt, and false to make
+    /// the camera idle instead, because it has no viewer.
     pub(super) async fn wait_for_retry(
         &mut self,
         reason: String,
         delay: Duration,
         backoff: &mut Backoff,
     ) -> bool {
-        debug!(retry_in = ?delay, "waiting until the next attempt");
+        debug!(retry_in = ?delay, "waiting until the next attempt to open the lost camera");
         let retry_at = Some(SystemTime::now() + delay);
         let status = CameraStatus { reason: Some(reason), retry_at, ..self.feed.status() };
         self.feed.set_status(status.clone());
@@ -60,7 +61,7 @@ impl Supervisor {
                     return true;
                 }
                 () = &mut wait_for_device => {
-                    info!("the device is back");
+                    info!("the lost camera's device is back");
                     *backoff = Backoff::default();
                     self.feed.set_status(CameraStatus { retry_at: None, ..status });
                     // Without a viewer, the camera is no longer lost but idle.
@@ -75,8 +76,8 @@ impl Supervisor {
     }
 }
 
-/// Waits, in a separate task, until a lost camera's device is replugged. If the driver panics in that task, this
-/// function never returns.
+/// Waits, in a separate task, until the device of a lost camera is plugged in again. If the driver panics in that task,
+/// this function never returns.
 async fn wait_for_device(camera: Arc<Camera>) {
     let waiting = AbortOnDropHandle::new(tokio::spawn(async move {
         match camera.drivers.find(&camera.settings.source) {

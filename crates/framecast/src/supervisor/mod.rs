@@ -1,9 +1,9 @@
 //! The life of a camera: idle → opening → live → lost → live, and idle again when its viewers have left.
 //!
-//! [`Supervisor::run`] contains the only retry policy. `run_once` makes one attempt, which can span several
-//! connections. [`read_loop`] publishes the frames and detects that a camera delivers none; [`lost`] waits for the next
-//! attempt. Driver code runs on the [`reader`]'s thread, never here, so that a driver that blocks or panics affects no
-//! other camera.
+//! [`Supervisor::run`] contains the only retry policy. `run_once` makes one attempt to open and read the camera, which
+//! can include several openings of its source. [`read_loop`] publishes the frames and detects that a camera delivers
+//! none; [`lost`] waits for the next attempt. Driver code runs on the [`reader`]'s thread, never here, so that a driver
+//! that blocks or panics affects no other camera.
 
 mod attempt;
 mod backoff;
@@ -40,8 +40,8 @@ pub(crate) use stall_policy::DEFAULT_STALL_TIMEOUT;
 /// How long the supervisor waits for a driver to close its device before it continues without waiting.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// The maximum number of threads of one camera that hang in a driver. The supervisor starts no further thread for a
-/// camera that has this many.
+/// The maximum number of one camera's threads that hang in a driver. While a camera has this many, the supervisor
+/// starts no further thread for the camera.
 const MAX_STUCK_READERS: usize = 4;
 
 /// The task that keeps one camera open while it has viewers.
@@ -52,12 +52,12 @@ pub(crate) struct Supervisor {
     shutdown: CancellationToken,
     demand: watch::Receiver<usize>,
     slates: SlateRenderer,
-    /// Readers whose driver did not close its device in time.
+    /// The threads whose driver did not close its device within [`CLOSE_TIMEOUT`].
     stuck: Vec<Reader>,
     suspend_monitor: SuspendMonitor,
 }
 
-/// How one attempt ended.
+/// How one attempt to open and read the camera ended.
 enum AttemptOutcome {
     /// The camera had no viewer for `idle_timeout`, after it had been live for `live_for`.
     Unwatched { live_for: Duration },
@@ -80,7 +80,7 @@ impl Supervisor {
         Self { camera, feed, settings, shutdown, demand, slates, stuck: Vec::new(), suspend_monitor }
     }
 
-    /// Supervises the camera until shutdown.
+    /// Keeps the camera open while it has viewers, and retries after failures, until shutdown.
     pub(crate) async fn run(mut self) {
         let span = info_span!("camera", id = self.feed.name());
         async {
@@ -111,7 +111,8 @@ impl Supervisor {
         .await;
     }
 
-    /// Waits until the camera has a viewer; does not wait if the camera never becomes idle. Returns false at shutdown.
+    /// Waits until the camera has a viewer. If the camera has no `idle_timeout`, it stays open without viewers, and
+    /// this function does not wait. Returns true to open the camera, false at shutdown.
     async fn wait_for_viewer(&mut self) -> bool {
         if self.settings.idle_timeout.is_none() {
             return !self.shutdown.is_cancelled();
@@ -151,8 +152,8 @@ impl Supervisor {
         }
     }
 
-    /// Returns the current number of viewers, and whether any viewer has connected since the last call, even for one
-    /// picture.
+    /// Returns the current number of viewers, and whether any viewer has connected since the last call, even if the
+    /// viewer has left again after one picture.
     fn viewers(&mut self) -> (usize, bool) {
         let had_viewer = self.demand.has_changed().unwrap_or(false);
         (*self.demand.borrow_and_update(), had_viewer)

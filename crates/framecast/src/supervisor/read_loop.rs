@@ -16,7 +16,8 @@ use super::reader::{Reader, Report};
 use super::{AttemptOutcome, CLOSE_TIMEOUT, MAX_STUCK_READERS, Supervisor, sleep_until_or_forever};
 use crate::error_chain::one_line;
 
-/// What the supervisor of an open camera waits for.
+/// What the supervisor of an open camera waits for: the reports of the thread that reads the source or, between two
+/// openings of the source, the time of the next opening.
 enum Wait<'a> {
     /// The reports of the thread that reads the camera's source.
     Reports(&'a mut Reader),
@@ -28,14 +29,14 @@ enum Wait<'a> {
 /// again, or `Break` if the supervisor's attempt to open and read the camera has ended.
 type NextStep = ControlFlow<AttemptOutcome, Instant>;
 
-/// The result of [`Wait::next`].
+/// The result of [`Wait::next`]: what the supervisor waited for has happened.
 enum WaitOutcome {
     Report(Option<Report>),
     Due,
 }
 
 impl Wait<'_> {
-    /// Waits for the next report, or for the time to open the source again. Cancel safe.
+    /// Waits for the next report of the reader thread, or for the time to open the source again. Cancel safe.
     async fn next(&mut self) -> WaitOutcome {
         match self {
             Self::Reports(reader) => WaitOutcome::Report(reader.next().await),
@@ -54,7 +55,8 @@ impl Wait<'_> {
         }
     }
 
-    /// Returns whether a frame has taken the fast path since the last activity; see [`Attempt::has_new_frame`].
+    /// Returns whether a frame has gone through the fast path, directly to the viewers, since the last frame that
+    /// `attempt` has recorded; see [`Attempt::has_new_frame`].
     fn has_new_frame(&self, attempt: &mut Attempt) -> bool {
         match self {
             Self::Reports(reader) => attempt.has_new_frame(reader.fast_path()),
@@ -64,7 +66,7 @@ impl Wait<'_> {
 }
 
 impl Supervisor {
-    /// Opens the camera's source, reads it until it ends, and closes it.
+    /// Opens the camera's source, reads it until it ends, and closes it. Returns what the supervisor does next.
     pub(super) async fn read_once(&mut self, attempt: &mut Attempt) -> NextStep {
         let mut reader = match self.spawn_reader(attempt) {
             Ok(reader) => reader,
@@ -82,14 +84,15 @@ impl Supervisor {
         next
     }
 
-    /// Waits until `due_at`, when the source is due to be opened again.
+    /// Waits until `due_at`, when the source is due to be opened again. Returns what the supervisor does next: open the
+    /// source, or end the attempt, for instance because the last viewer has left.
     pub(super) async fn wait_for_next_source(&mut self, attempt: &mut Attempt, due_at: Instant) -> NextStep {
         let next = self.wait_and_publish(attempt, Wait::Reopening(due_at)).await;
         self.mark_failed(&next);
         next
     }
 
-    /// Starts a thread that reads the camera. If no thread can be started, the error says why.
+    /// Starts a thread that opens and reads the camera's source. If no thread can be started, the error says why.
     fn spawn_reader(&mut self, attempt: &mut Attempt) -> Result<Reader, String> {
         self.stuck.retain_mut(|reader| !reader.has_ended());
         let hangs = self.stuck.len();
@@ -110,7 +113,9 @@ impl Supervisor {
         }
     }
 
-    /// Publishes frames until the source ends, its reopening is due, the camera fails, or its last viewer has left.
+    /// While the source is open, publishes its frames until the source ends. While the source is closed, waits until
+    /// its next opening is due. Returns earlier if the camera fails, its last viewer has left, or the server shuts
+    /// down. The return value says what the supervisor does next.
     async fn wait_and_publish(&mut self, attempt: &mut Attempt, mut awaited: Wait<'_>) -> NextStep {
         loop {
             let (viewers, had_viewer) = self.viewers();
@@ -150,8 +155,8 @@ impl Supervisor {
         }
     }
 
-    /// Handles a camera that has delivered no picture for too long. Returns `None` if nothing is to be done, because a
-    /// frame has taken the fast path or the program was suspended meanwhile.
+    /// Handles a camera that has delivered no picture for too long. Returns `None` if the camera did deliver a picture,
+    /// directly to the viewers, or if the program was suspended; otherwise returns what the supervisor does next.
     fn handle_stall(
         &mut self,
         attempt: &mut Attempt,
@@ -174,8 +179,8 @@ impl Supervisor {
         Some(failed(reason, attempt))
     }
 
-    /// Starts the slates for a camera that delivers no picture, unless a frame has taken the fast path or the program
-    /// was suspended meanwhile.
+    /// Shows viewers slates (pictures with a text) instead of the pictures of a camera that delivers none. Does nothing
+    /// if the camera did deliver a picture, directly to the viewers, or if the program was suspended.
     fn handle_silence(&mut self, attempt: &mut Attempt, awaited: &Wait<'_>) {
         if awaited.has_new_frame(attempt) || attempt.record_resume(self.suspend_monitor.resumed_at()) {
             return;
@@ -184,7 +189,8 @@ impl Supervisor {
         self.slates.begin();
     }
 
-    /// Tells viewers and the log what an open source waits for, if it waits for something.
+    /// Tells viewers and the log what an open source waits for before its first picture. `awaited` is `None` if the
+    /// source waits for nothing.
     fn show_awaited(&self, awaited: Option<String>) {
         if let Some(awaited) = awaited {
             info!("{awaited}");
@@ -193,8 +199,8 @@ impl Supervisor {
         }
     }
 
-    /// Handles one report of the reader. Returns the next step if this was the last report of the source, otherwise
-    /// `None`.
+    /// Handles one report of the reader thread. Returns what the supervisor does next if this was the last report of
+    /// the source, otherwise `None`.
     fn handle_report(
         &mut self,
         report: Option<Report>,
@@ -236,7 +242,7 @@ impl Supervisor {
     }
 
     /// Decides what the supervisor does after a source has ended: it opens the source again, or it ends its attempt to
-    /// open and read the camera. `intervals` are the camera's picture intervals so far.
+    /// open and read the camera. `intervals` are the intervals between the camera's pictures so far.
     fn handle_end(
         &mut self,
         result: Result<(), Error>,
@@ -249,8 +255,8 @@ impl Supervisor {
             if attempt.should_log_end() {
                 info!(
                     pictures,
-                    "the source ended without an error; the server reopens the source, now and at each \
-                     further end"
+                    "the source ended without an error; the server reopens the source, now and whenever \
+                     the source ends again"
                 );
             } else {
                 debug!(pictures, "the source ended without an error");
@@ -306,7 +312,7 @@ impl Supervisor {
         }
     }
 
-    /// Ends the reader, and waits up to [`CLOSE_TIMEOUT`] for its driver to close the device.
+    /// Asks the reader thread to end, and waits up to [`CLOSE_TIMEOUT`] for its driver to close the device.
     async fn close(&mut self, mut reader: Reader) {
         let was_opened = reader.was_opened();
         reader.cancel();
@@ -320,12 +326,14 @@ impl Supervisor {
     }
 }
 
-/// Returns the step that ends an attempt with a failure that a retry might fix.
+/// Returns the next step for a failure that a retry might fix: the supervisor ends its attempt to open and read the
+/// camera.
 fn failed(reason: String, attempt: &Attempt) -> NextStep {
     ControlFlow::Break(AttemptOutcome::Failed { reason, live_for: attempt.live_for(), is_transient: true })
 }
 
-/// Logs what the device delivers, and what the server requested if that differs.
+/// Logs the format, picture size and frame rate that the device delivers, and what the server requested if that
+/// differs.
 fn log_capture(capture: &Capture) {
     let Capture { device, given, asked } = capture;
     if given.differs_from(asked) {

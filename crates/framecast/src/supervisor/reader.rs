@@ -24,17 +24,19 @@ use super::throttle::Throttle;
 use crate::camera::Camera;
 use crate::error_chain::one_line;
 
-/// A message from the reader to its supervisor.
+/// A message from the thread that reads a camera's source to the camera's supervisor.
 #[derive(Debug)]
 pub(crate) enum Report {
     /// The device is open. `max_frame_gap` is the longest normal time between two pictures. `awaited` says what the
     /// source waits for, if it has no picture yet.
     Opened { max_frame_gap: Duration, awaited: Option<String> },
-    /// What the device delivers from now on, and what the server requested from the device.
+    /// The format, picture size and frame rate that the device delivers from now on, and those that the server
+    /// requested.
     Capture(Capture),
-    /// The next frame. It could not go directly to the viewers, because the fast path is closed.
+    /// The next frame, which the supervisor must publish. The thread could not send the frame directly to the viewers,
+    /// because its direct path to the viewers is closed.
     Frame(Frame),
-    /// The source has ended or failed. No report follows.
+    /// The source has ended or failed. The thread sends no further report.
     Ended(Result<(), Error>),
 }
 
@@ -49,10 +51,13 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Starts a thread that opens and reads `camera`. `intervals` are the intervals between the camera's pictures so
-    /// far. `reopened_since` is `None` for the first source of an attempt, otherwise the time at which the attempt
-    /// began. If it is a time, the rate limit allows no burst, and the frames' timestamps count from that time.
-    /// `has_logged_broken` says whether the log already reports that the camera's pictures are broken.
+    /// Starts a thread that opens the source of `camera` and reads it. `intervals` are the intervals between the
+    /// camera's pictures so far. `has_logged_broken` says whether the log already reports that the camera's pictures
+    /// are broken.
+    ///
+    /// `reopened_since` is `None` for the first source of the supervisor's attempt to open and read the camera. For
+    /// each later source, it is the time at which the attempt began. The frames' timestamps then count from that time,
+    /// and the rate limit allows no burst.
     pub(crate) fn spawn(
         camera: &Arc<Camera>,
         intervals: FrameIntervals,
@@ -83,7 +88,7 @@ impl Reader {
         Ok(Self { reports, cancel, fast_path, ended, was_opened: false })
     }
 
-    /// Waits for the next report. Returns `None` when the thread has ended. Cancel safe.
+    /// Waits for the next report of the thread. Returns `None` when the thread has ended. Cancel safe.
     pub(crate) async fn next(&mut self) -> Option<Report> {
         let report = self.reports.recv().await;
         self.was_opened |= matches!(report, Some(Report::Opened { .. }));
@@ -94,7 +99,7 @@ impl Reader {
         self.was_opened
     }
 
-    /// Returns the fast path, on which frames go to the viewers without a report.
+    /// Returns the fast path, on which frames go directly to the viewers instead of to the supervisor.
     pub(crate) fn fast_path(&self) -> &FastPath {
         &self.fast_path
     }
@@ -156,7 +161,7 @@ impl ReaderThread {
     }
 
     /// Opens the source and reads it until it ends. Returns how the source ended, or `None` if the supervisor no longer
-    /// receives reports. The driver counts media time from the opening of its source. So for a reopened source, this
+    /// receives reports. The driver's timestamps count from the opening of its source. So for a reopened source, this
     /// function adds the time from `reopened_since` to the opening.
     async fn read(&self) -> Option<Result<(), Error>> {
         let Camera { feed, drivers, settings, controls, .. } = &*self.camera;
@@ -214,18 +219,17 @@ impl ReaderThread {
     }
 }
 
-/// Returns the minimum time between two pictures under a rate limit of less than one frame per second; zero for a
-/// higher limit.
+/// Returns the minimum time between two pictures if `max_fps` is less than one frame per second, otherwise zero.
 fn min_interval(max_fps: f64) -> Duration {
     if max_fps < 1.0 { Duration::from_secs_f64(1.0 / max_fps) } else { Duration::ZERO }
 }
 
-/// The values of an open source that the reader has already reported.
+/// The values of an open source that the thread has already reported to the supervisor.
 #[derive(Default)]
 struct Reported {
     dropped_frames: u64,
     repaired_frames: u64,
-    /// The format of the pictures when the capture was last reported.
+    /// The format of the pictures when the thread last reported what the device delivers.
     format: Option<Arc<Format>>,
 }
 
@@ -242,8 +246,8 @@ impl Reported {
         self.repaired_frames.saturating_sub(before)
     }
 
-    /// Returns what the device delivers if `frame` is the first frame or its format differs from that of the previous
-    /// frame; otherwise `None`.
+    /// Returns what the device delivers, and what the server requested, if `frame` is the first frame or has another
+    /// format than the frame before; otherwise `None`.
     fn new_capture(&mut self, source: &dyn Source, frame: &Frame) -> Option<Capture> {
         if self.format.as_ref().is_some_and(|format| Arc::ptr_eq(format, &frame.format)) {
             return None;
@@ -253,13 +257,14 @@ impl Reported {
     }
 }
 
-/// A source with a rate limit. If pictures arrive too fast, the newest picture is held until the limit allows it, so
-/// that viewers see the last picture of a burst.
+/// A source with a rate limit. If pictures arrive too fast, this object holds the newest picture until the limit allows
+/// it, so that viewers see the last picture of a burst.
 struct ThrottledSource {
     source: Box<dyn Source>,
     throttle: Throttle,
     held: Option<Frame>,
-    /// The source's end, which [`next`](Self::next) reports after the held picture; `None` if the source has not ended.
+    /// How the source ended; `None` if it has not ended. [`next`](Self::next) reports the end after the picture that
+    /// the rate limit still holds.
     end: Option<Result<(), Error>>,
 }
 
@@ -268,7 +273,7 @@ impl ThrottledSource {
         Self { source, throttle, held: None, end: None }
     }
 
-    /// Waits for the next frame that the rate limit allows. Cancel safe if the source is.
+    /// Waits for the next frame that the rate limit allows. Cancel safe if the source's `next_frame` is cancel safe.
     async fn next(&mut self, feed: &Feed) -> Result<Option<Frame>, Error> {
         loop {
             // The rate limit also applies to the last picture of a source that ended cleanly.

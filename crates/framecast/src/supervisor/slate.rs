@@ -13,33 +13,34 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-/// The time between two slates. Each slate shows a countdown in seconds.
+/// The time between two slates (pictures with a text) of a camera. Each slate shows a countdown in seconds.
 const SLATE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The age up to which the last picture counts as live when a viewer connects.
+/// The age up to which the camera's last picture counts as live when a viewer connects.
 const LIVE_AGE: Duration = Duration::from_secs(1);
 
-/// The maximum width of a slate. A slate contains only text and is drawn each second, so a larger slate would only cost
-/// more.
+/// The maximum width of a slate (a picture with a text). A slate is drawn each second, and its text gains nothing from
+/// a larger size.
 const MAX_WIDTH_PX: u32 = 1280;
 const MAX_HEIGHT_PX: u32 = 960;
 const DEFAULT_SIZE_PX: (u32, u32) = (640, 480);
 const MIN_SIZE_PX: (u32, u32) = (320, 180);
 
-/// The maximum number of pixels of a picture that is decoded as a slate's background. No camera delivers pictures with
-/// more pixels. A decoder needs three bytes per pixel.
+/// The maximum number of pixels of a camera picture that is decoded as the background of a slate (a picture with a
+/// text). No camera delivers pictures with more pixels. A decoder needs three bytes per pixel.
 const MAX_DECODED_PIXELS: usize = 64 * 1024 * 1024;
 
 const QUALITY: u8 = 75;
 
-/// How long a camera can take to open before viewers get a slate about the opening.
+/// How long a camera can take to open before viewers get a slate: a picture with the text that the camera is being
+/// opened.
 const OPENING_GRACE: Duration = Duration::from_millis(100);
 
-/// The renderer of one camera's slates.
+/// The renderer of one camera's slates: pictures with a text, which viewers see while the camera is not live.
 pub(crate) struct SlateRenderer {
     feed: Arc<Feed>,
     due_at: Instant,
-    /// The last good picture, decoded once for all slates that have it as their background.
+    /// The camera's last good picture, decoded once for all slates that have it as their background.
     background: Option<Background>,
     /// The slate that is being drawn, on a thread for blocking work. Drawing takes about ten milliseconds, which is too
     /// long for a thread that sends streams.
@@ -57,15 +58,15 @@ impl SlateRenderer {
         Self { feed, due_at: Instant::now(), background: None, drawing: None }
     }
 
-    /// Starts the slates at once, because the camera is not live.
+    /// Makes the first slate (a picture with a text) due at once, because the camera is not live.
     pub(crate) fn begin(&mut self) {
         self.due_at = Instant::now();
         // A slate that is still being drawn shows the previous state.
         self.drawing = None;
     }
 
-    /// Starts the slates for a camera that is being opened. The first slate is drawn after [`OPENING_GRACE`]. If the
-    /// last picture is younger than [`LIVE_AGE`], the first slate is drawn later by [`LIVE_AGE`].
+    /// Makes the first slate about the opening of a camera due after [`OPENING_GRACE`]. If the camera's last picture is
+    /// younger than [`LIVE_AGE`], viewers get that picture at first, and the slate is due later by [`LIVE_AGE`].
     pub(crate) fn begin_attempt(&mut self) {
         self.due_at = Instant::now() + OPENING_GRACE;
         let newest = self.feed.source_channel().newest();
@@ -77,14 +78,15 @@ impl SlateRenderer {
         }
     }
 
-    /// Stops the slates: the camera is live, and a slate that is still being drawn is out of date.
+    /// Discards the slate (a picture with a text) that is being drawn, and its background, because the camera is live
+    /// again or idle.
     pub(crate) fn end(&mut self) {
         self.drawing = None;
         self.background = None;
     }
 
-    /// Waits until the next slate is due, draws it and publishes it. Cancel safe: the next call continues with the same
-    /// slate.
+    /// Waits until the next slate (a picture with the text of `status`) is due, draws it and publishes it to the
+    /// viewers. Cancel safe: the next call continues with the same slate.
     pub(crate) async fn show(&mut self, status: &CameraStatus) {
         if self.drawing.is_none() {
             sleep_until(self.due_at).await;
@@ -126,7 +128,7 @@ fn age(frame: &Frame, now: SystemTime) -> Duration {
     now.duration_since(frame.captured_at).unwrap_or_default()
 }
 
-/// The data that one slate is drawn from.
+/// The data from which one slate (a picture with a text) is drawn.
 struct SlateInput {
     camera: String,
     status: CameraStatus,
@@ -164,8 +166,8 @@ impl SlateInput {
         (frame, self.background)
     }
 
-    /// Returns the width and height of the slate: the size of the camera's pictures, adjusted to the limits for slates,
-    /// so that a page keeps its layout.
+    /// Returns the width and height of the slate in pixels: the size of the camera's pictures, so that a page keeps its
+    /// layout, but within the minimum and maximum size of a slate.
     fn size(&self) -> (u32, u32) {
         let Some(background) = &self.background else { return DEFAULT_SIZE_PX };
         let (width, height) = (background.picture.width_px(), background.picture.height_px());
@@ -199,7 +201,7 @@ impl SlateInput {
     }
 }
 
-/// Decodes the picture of a frame, coded or raw. Returns `None` if that fails.
+/// Decodes the picture of a frame, which is compressed or raw. Returns `None` if that fails.
 fn decode_frame(frame: &Frame) -> Option<RgbImage> {
     let coded = match frame.format.codec {
         Codec::Jpeg => frame.data.clone(),

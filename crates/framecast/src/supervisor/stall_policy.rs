@@ -22,10 +22,10 @@ const FIRST_PICTURE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The number of pictures after which a camera's frame rate counts as known.
 const MIN_PICTURES: u64 = 3;
 
-/// How long a camera can deliver no picture, as a multiple of its usual picture interval.
+/// The number of a camera's usual picture intervals that can pass without a picture before the camera counts as lost.
 const ALLOWED_INTERVALS: u32 = 4;
 
-/// The maximum time without a picture that is allowed as a multiple of the usual picture interval.
+/// The longest time without a picture that a camera is allowed because its pictures usually arrive at long intervals.
 const MAX_SILENCE: Duration = Duration::from_secs(600);
 
 /// The number of steps in an opening: a connection, a login, perhaps a redirect, and the picture. Each step can take as
@@ -35,7 +35,7 @@ const OPENING_STEPS: u32 = 4;
 /// The limits on how long one camera can deliver no picture.
 #[derive(Debug, Clone)]
 pub(crate) struct StallPolicy {
-    /// The camera's configured `stall_timeout`; `None` if it is not configured.
+    /// The value of `stall_timeout` in the camera's configuration; `None` if the configuration does not set it.
     configured: Option<Duration>,
     /// The `#timeout` option in the source's URL; `None` if the URL does not contain it.
     url_timeout: Option<Duration>,
@@ -68,9 +68,9 @@ impl StallPolicy {
         Some(if self.configured.is_some() { allowed } else { allowed.max(self.measured_limit(intervals)) })
     }
 
-    /// Returns how long the camera can deliver no picture before viewers get a slate: short enough that they do not
-    /// mistake the last picture for a live picture. Returns `None` in the same case as
-    /// [`lost_after`](Self::lost_after).
+    /// Returns how long the camera can deliver no picture before viewers get a slate (a picture with a text): short
+    /// enough that they do not mistake the last picture for a live picture. Returns `None` if only outside events
+    /// decide when a picture arrives, as in a watched folder.
     pub(crate) fn slate_after(&self) -> Option<Duration> {
         self.max_frame_gap.checked_add(self.configured.unwrap_or(DEFAULT_STALL_TIMEOUT) / 2)
     }
@@ -83,7 +83,7 @@ impl StallPolicy {
         }
     }
 
-    /// Returns the message about a camera that delivered no picture for too long.
+    /// Returns the message that the camera delivered no picture for too long, and what the user can do.
     pub(crate) fn reason(&self, intervals: &FrameIntervals) -> String {
         let allowed = self.lost_after(intervals).unwrap_or(Duration::MAX);
         let (silence, advice) = (format!("no picture for {}", rounded(allowed)), self.advice(allowed));
@@ -98,7 +98,7 @@ impl StallPolicy {
         }
     }
 
-    /// Returns advice for the user of a camera that needs more time than `allowed`.
+    /// Returns advice for the user of a camera that needs more time for a picture than `allowed`.
     pub(crate) fn advice(&self, allowed: Duration) -> String {
         let more = rounded(allowed.saturating_mul(2));
         if self.has_url_silence && self.configured.is_none() {
@@ -114,8 +114,8 @@ impl StallPolicy {
     }
 }
 
-/// Returns the duration that the option called `option` has in a network source's URL, after the `#`. Returns `None` if
-/// the URL does not contain the option.
+/// Returns the value of the option called `option`, which stands after the `#` in a network source's URL. Returns
+/// `None` if the URL does not contain the option.
 fn url_option(source: &SourceUrl, option: &str) -> Option<Duration> {
     let address = source.rest().strip_prefix("//")?;
     let (_, fragment) = address.split_once('#')?;
@@ -125,7 +125,7 @@ fn url_option(source: &SourceUrl, option: &str) -> Option<Duration> {
     humantime::parse_duration(value).ok()
 }
 
-/// Formats a duration as in the configuration file, rounded to meaningful digits.
+/// Formats a duration as it is written in the configuration file, rounded to meaningful digits.
 pub(super) fn rounded(duration: Duration) -> String {
     let rounded = if duration >= Duration::from_secs(10) {
         Duration::from_secs((duration + Duration::from_millis(500)).as_secs())

@@ -1,4 +1,4 @@
-//! A rate limit on a source.
+//! A limit on the number of frames per second that the server accepts from a camera's source.
 
 use std::time::{Duration, Instant};
 
@@ -19,12 +19,12 @@ impl Throttle {
         Self { per_second, credit: BURST, refilled_at: now }
     }
 
-    /// Returns the limit for a reopened source, which is allowed no second burst.
+    /// Returns this limit without the initial burst, for a source that was reopened and may not burst again.
     pub(crate) fn without_burst(self) -> Self {
         Self { credit: 1.0, ..self }
     }
 
-    /// Returns whether the limit allows a frame that arrives at `now`, and counts an allowed frame.
+    /// Returns whether the limit allows a frame that arrives at `now`. If so, counts the frame.
     pub(crate) fn admits(&mut self, now: Instant) -> bool {
         let elapsed: Duration = now.saturating_duration_since(self.refilled_at);
         self.refilled_at = now;
@@ -36,7 +36,8 @@ impl Throttle {
         true
     }
 
-    /// Returns when the limit allows the next frame, as of the last call of [`admits`](Self::admits).
+    /// Returns the time from which the limit allows the next frame, computed from the last call of
+    /// [`admits`](Self::admits).
     pub(crate) fn ready_at(&self) -> Instant {
         let missing = (1.0 - self.credit).max(0.0);
         self.refilled_at + Duration::from_secs_f64(missing / self.per_second)

@@ -71,7 +71,7 @@ fn a_head_that_is_too_long_is_told_in_the_log_with_what_to_do() {
     let (_, lines) = program.terminate();
     let refusals: Vec<_> = lines.iter().filter(|line| line.contains("more than 16 KiB")).collect();
     assert_eq!(refusals.len(), 1, "once a minute: {lines:#?}");
-    assert!(refusals[0].contains("cookies") && refusals[0].contains("delete them"), "{refusals:?}");
+    assert!(refusals[0].contains("cookies") && refusals[0].contains("delete the cookies"), "{refusals:?}");
 }
 
 #[test]

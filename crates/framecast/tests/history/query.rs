@@ -17,7 +17,11 @@ async fn what_cannot_be_asked_is_named_with_an_example() {
     let page = server.json("/api/events?kind=mark&limit=1").await;
     let cursor = format!("kind=lost&cursor={}", page["next"].as_str().unwrap());
     for (query, told, example) in [
-        ("from=2026-11-23T15:00:00Z&to=2026-11-23T14:00:00Z", "from=2026-11-23T15:00:00Z: ", "like this: from="),
+        (
+            "from=2026-11-23T15:00:00Z&to=2026-11-23T14:00:00Z",
+            "from=2026-11-23T15:00:00Z: ",
+            "like this: from=",
+        ),
         ("from=2026-11-23T14:00:00", "from=2026-11-23T14:00:00: ", "2026-"),
         ("to=yesterday", "to=yesterday: ", "2026-"),
         ("from=0000-01-01T00:00:00Z", "from=0000-01-01T00:00:00Z: ", "1970"),

@@ -15,7 +15,10 @@ fn a_camera_that_its_origin_has_lost_is_lost_at_the_relay_with_that_reason() {
     relay.wait_for("front", "state", "lost");
     let camera = relay.json("/api/cameras/front");
     let reason = camera["reason"].as_str().unwrap();
-    assert!(reason.ends_with("the other Framecast has no picture of this camera"), "{camera}");
+    assert!(
+        reason.ends_with("the source is another Framecast, which has no picture of this camera"),
+        "{camera}"
+    );
     assert_eq!(camera["frames"], 0, "{camera}");
     // Viewers see the relay's own slate, marked for a further relay.
     assert_eq!(stream.next().unwrap().header("x-framecast-notice"), Some("1"));

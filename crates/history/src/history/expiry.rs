@@ -1,8 +1,9 @@
-//! When events can be removed for their age, and how many of them.
+//! Decides when events can be removed because they are too old, and how many of them.
 //!
 //! A wall clock can be wrong by a year for a second, but a removed event is gone for good. So age counts only if nobody
-//! has set the clock for a while and the clock agrees with the last trusted time. Even then, only a few events are
-//! removed in an hour, so that somebody can notice. Pure: the time comes as an argument.
+//! has set the clock for a while, and the clock is not far ahead of the last time at which the server trusted it. Even
+//! then, only a few events are removed in an hour, so that somebody can notice. The code reads no clock itself: the
+//! time comes as an argument.
 
 use std::collections::VecDeque;
 
@@ -10,42 +11,45 @@ use super::{HOUR_MS, timeline::Timeline};
 use crate::clock::ClockReading;
 use crate::index::Aged;
 
-/// The wall clock is not trusted if it is this far ahead of the last trusted time, in milliseconds. A server is rarely
-/// off for longer.
+/// If the wall clock is this far ahead of the last time at which the server trusted it, in milliseconds, no event is
+/// removed for its age: the clock might be wrong, since a server is rarely off for longer.
 const FAR_MS: i64 = 30 * DAY_MS;
 
-/// How long a clock that is not trusted must run without being set before it is trusted, in milliseconds.
+/// How long a wall clock that might be wrong must run without being set before the server trusts it, in milliseconds.
 const FAR_HOLD_MS: i64 = DAY_MS;
 
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// A minute in milliseconds: removed events are counted by the minute.
+/// A minute in milliseconds. The events that were removed in the last hour are counted for each minute.
 const MINUTE_MS: i64 = 60_000;
 
-/// What this run of the server needs to judge the age of events.
+/// Judges which events are too old, during one run of the server.
 #[derive(Debug)]
 pub(super) struct Expiry {
     max_age_ms: i64,
-    /// When this run of the server started, on the boot clock.
+    /// When this run of the server started, in milliseconds on the boot clock (since the machine started).
     started_ms: i64,
-    /// The last id that an earlier run of the server assigned.
+    /// The last event id that an earlier run of the server assigned.
     last_before: i64,
-    /// The last trusted time of the wall clock, in milliseconds since 1970: as stored by an earlier run, or the start
-    /// of this run by the current wall clock. The times of stored events cannot replace it, since a wrong clock stamps
-    /// events too.
+    /// The last time at which the server trusted the wall clock, in milliseconds since 1970: a time that an earlier run
+    /// stored, or the start of this run as the current wall clock shows it. The time of the newest event would not do,
+    /// since a wrong clock stamps events too.
     trusted_ms: Option<i64>,
-    /// When the wall clock was first found far ahead of the last trusted time, on the boot clock. `None` if it is not
-    /// far ahead.
+    /// When the wall clock was first found more than `FAR_MS` ahead of `trusted_ms`, in milliseconds on the boot clock.
+    /// `None` if the wall clock is not that far ahead.
     far_since_ms: Option<i64>,
-    /// When the log last reported that the wall clock is far ahead, on the boot clock.
+    /// When the log last reported that the wall clock is more than `FAR_MS` ahead of `trusted_ms`, in milliseconds on
+    /// the boot clock.
     far_reported_ms: Option<i64>,
-    /// The removals of the last hour, by the minute: the minute's end on the boot clock, and the number of removals.
+    /// How many events were removed for their age in each minute of the last hour: the end of the minute, in
+    /// milliseconds on the boot clock, and the number of events.
     removed: VecDeque<(i64, u64)>,
 }
 
 impl Expiry {
-    /// Creates the state for a run of the server that begins at `now`. Earlier runs assigned ids up to `last_before`,
-    /// and `trusted_ms` is the last trusted time of the wall clock.
+    /// Creates the state for a run of the server that begins at `now`. Earlier runs assigned event ids up to
+    /// `last_before`. `trusted_ms` is the last time at which the server trusted the wall clock, in milliseconds since
+    /// 1970.
     pub(super) fn new(max_age_ms: i64, now: ClockReading, last_before: i64, trusted_ms: Option<i64>) -> Self {
         Self {
             max_age_ms,
@@ -58,16 +62,17 @@ impl Expiry {
         }
     }
 
-    /// Continues this run of the server with another index. Earlier runs assigned ids up to `last_before` there, and
-    /// `trusted_ms` is the last trusted time there. The start of this run and the removals of the last hour are kept.
+    /// Continues this run of the server with another database, to which the history has moved. Earlier runs assigned
+    /// event ids up to `last_before` in that database, and stored `trusted_ms` in it: the last time at which the server
+    /// trusted the wall clock. Keeps the start of this run and the removals of the last hour.
     pub(super) fn continue_with(&mut self, last_before: i64, trusted_ms: Option<i64>) {
         (self.last_before, self.trusted_ms) = (last_before, trusted_ms);
         (self.far_since_ms, self.far_reported_ms) = (None, None);
     }
 
-    /// Returns which events are too old. Returns `None` while no event can be removed for age: in the first hour of
-    /// this run of the server, in the hour after the clock was set, while time corrections are pending, and while the
-    /// clock is far ahead of the last trusted time.
+    /// Returns which events are too old. Returns `None` while no event can be removed for its age: in the first hour of
+    /// this run of the server, in the hour after somebody set the clock, while the times of events are waiting to be
+    /// corrected, and while the clock is more than `FAR_MS` ahead of the last time at which the server trusted it.
     pub(super) fn aged(&mut self, now: ClockReading, timeline: &Timeline) -> Option<Aged> {
         let is_doubted = self.is_far(now);
         if is_doubted || !timeline.has_held(now) || !timeline.is_settled() {
@@ -86,9 +91,10 @@ impl Expiry {
         })
     }
 
-    /// Returns whether the current clock can be trusted, and if so, updates the last trusted time. A clock that is
-    /// behind the last trusted time must first run for a day without being set. Such a clock removes too few events,
-    /// and its machine might still be waiting for NTP.
+    /// Returns whether the server can trust the wall clock now. If so, also updates `trusted_ms`, the last time at
+    /// which the server trusted the wall clock. A clock that is behind that time must first run for a day without being
+    /// set, because its machine might still be waiting for NTP. Meanwhile such a clock only makes events look younger,
+    /// so that too few are removed.
     fn trust(&mut self, now: ClockReading, timeline: &Timeline) -> bool {
         let started_ms = self.started_wall_ms(now);
         let is_behind = self.trusted_ms.is_some_and(|trusted_ms| started_ms < trusted_ms);
@@ -99,14 +105,15 @@ impl Expiry {
         is_trusted
     }
 
-    /// Returns when this run of the server began, as the current wall clock would have shown it. The boot clock tells
-    /// how long ago that was.
+    /// Returns when this run of the server began, in milliseconds since 1970: the current time of the wall clock minus
+    /// the time that has passed on the boot clock.
     fn started_wall_ms(&self, now: ClockReading) -> i64 {
         now.wall_ms.saturating_sub(now.boot_ms.saturating_sub(self.started_ms))
     }
 
-    /// Returns whether the clock was far ahead of the last trusted time at the start of this run of the server, and has
-    /// not yet run for a day since then.
+    /// Returns whether the wall clock might be wrong: at the start of this run of the server, the clock was more than
+    /// `FAR_MS` ahead of the last time at which the server trusted it, and the run has not lasted a day since that was
+    /// found.
     fn is_far(&mut self, now: ClockReading) -> bool {
         let started_ms = self.started_wall_ms(now);
         let is_far = self.trusted_ms.is_some_and(|trusted_ms| started_ms.saturating_sub(trusted_ms) > FAR_MS);
@@ -118,8 +125,9 @@ impl Expiry {
         now.boot_ms.saturating_sub(since_ms) < FAR_HOLD_MS
     }
 
-    /// Returns how far the clock is ahead of the last trusted time, in milliseconds, if that is why no event is
-    /// removed. Returns the value only once a day, for the log.
+    /// Returns how far the wall clock is ahead of the last time at which the server trusted it, in milliseconds, if
+    /// that is why no event is removed. Otherwise returns `None`. Also returns `None` for a day after each report, so
+    /// that the log reports the distance once a day.
     pub(super) fn far_to_report(&mut self, now: ClockReading) -> Option<i64> {
         let was_told = self
             .far_reported_ms
@@ -131,7 +139,7 @@ impl Expiry {
         Some(self.started_wall_ms(now).saturating_sub(self.trusted_ms?))
     }
 
-    /// Counts `count` more events that were removed for their age.
+    /// Adds `count` to the number of events that were removed for their age in the last hour.
     pub(super) fn record_removed(&mut self, now: ClockReading, count: u64) {
         // The events stay in the count for a whole hour after the end of their minute.
         let until_ms = now.boot_ms.saturating_add(MINUTE_MS - now.boot_ms.rem_euclid(MINUTE_MS));
@@ -143,11 +151,12 @@ impl Expiry {
     }
 }
 
-/// Counts the removals for age that no event has reported yet. One event a day reports the count.
+/// Counts events that were removed for their age, until the history records an event that reports their number. It
+/// records one such event a day.
 #[derive(Debug)]
 pub(super) struct UnreportedRemovals {
     count: u64,
-    /// The time of the last report, in milliseconds since 1970.
+    /// The time of the last event that reported removals, in milliseconds since 1970.
     reported_ms: Option<i64>,
 }
 
@@ -160,13 +169,14 @@ impl UnreportedRemovals {
         self.count += count;
     }
 
-    /// Returns the number of unreported removals.
+    /// Returns how many events were removed for their age and not reported yet.
     pub(super) fn count(&self) -> u64 {
         self.count
     }
 
-    /// Takes the number of removals to report, if a report is due. If somebody sets the clock, the next report can come
-    /// earlier or later than a day after the last one.
+    /// Returns the number of removed events to report now, and begins to count from 0 again. Returns `None` if there is
+    /// nothing to report, or if the last report is less than a day old by the wall clock. If somebody sets the clock,
+    /// the next report can come earlier or later.
     pub(super) fn take(&mut self, now: ClockReading) -> Option<u64> {
         let is_due =
             self.reported_ms.is_none_or(|reported_ms| !(0..DAY_MS).contains(&(now.wall_ms - reported_ms)));

@@ -1,4 +1,5 @@
-//! A pass of maintenance notes the time, corrects the times of events, and removes old events.
+//! Maintenance of the stored events, in passes. Each pass reads the clock, corrects the times of events, and removes
+//! old events.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -13,22 +14,23 @@ use crate::clock::ClockReading;
 use crate::index::{IndexState, Retention};
 use crate::revision::Change;
 
-/// The state of maintenance between its passes.
+/// What maintenance remembers from one pass to the next.
 #[derive(Debug)]
 pub(super) struct Maintenance {
     max_age: Option<Duration>,
     max_rows: Option<u64>,
     expiry: Expiry,
     unreported: UnreportedRemovals,
-    /// The ongoing change of the order of events, if times are being corrected. New tables wait for its end.
+    /// While this is `Some`, the times of stored events, and so their order, are being changed. A table that a client
+    /// requests meanwhile waits for the end of the change.
     change: Option<Change>,
-    /// The number of events whose times have been corrected in this change.
+    /// The number of events whose times have been corrected since the current change of the order began.
     moved: u64,
 }
 
 impl Maintenance {
-    /// Creates the state for a run of the server that begins at `now`. `index_state` is the state of the index when it
-    /// was opened.
+    /// Creates the state for a run of the server that begins at `now`. `index_state` is what the database contained
+    /// when it was opened.
     pub(super) fn new(config: &super::Config, index_state: &IndexState, now: ClockReading) -> Self {
         // Without a limit no event is ever too old. The run still notes which clock it trusts, for a later run.
         let max_age = config.max_age.unwrap_or(Duration::MAX);
@@ -44,7 +46,8 @@ impl Maintenance {
         }
     }
 
-    /// Continues with another index, whose state is `index_state`.
+    /// Continues with another database, to which the history has moved. `index_state` is what that database contained
+    /// when it was opened.
     pub(super) fn continue_with(&mut self, index_state: &IndexState) {
         self.expiry.continue_with(index_state.reserved, index_state.trusted_ms);
         self.unreported = UnreportedRemovals::new(
@@ -53,12 +56,12 @@ impl Maintenance {
         );
     }
 
-    /// Returns the number of removals for age that no event has reported yet.
+    /// Returns how many events were removed for their age and not reported yet by an event of the history.
     pub(super) fn unreported(&self) -> u64 {
         self.unreported.count()
     }
 
-    /// Applies the rest of the time corrections that are in progress.
+    /// Completes the corrections of event times that the database has begun to apply.
     pub(super) async fn finish(&mut self, shared: &Shared) -> Result<(), Error> {
         while shared.lock().timeline.is_applying() {
             self.correct_times(shared, shared.clock.now()).await?;
@@ -66,8 +69,9 @@ impl Maintenance {
         Ok(())
     }
 
-    /// Does one pass, and returns true if there is more to do at once. Changes nothing while the events are being moved
-    /// from memory to the database (`is_relocating`), because a change in one place would be missing in the other.
+    /// Does one pass, and returns true if there is more to do at once. If `is_relocating` is true, events are being
+    /// moved from memory to the database. The pass then changes no event, because a change in one of the two places
+    /// would be missing in the other.
     pub(super) async fn run_once(&mut self, shared: &Shared, is_relocating: bool) -> bool {
         let now = shared.clock.now();
         self.report_clock(shared, now);
@@ -83,13 +87,14 @@ impl Maintenance {
         corrected || pruned
     }
 
-    /// Lets new tables start before all times are corrected. Called when the database is unavailable, perhaps for
-    /// long.
+    /// Lets tables that clients requested begin, although not all event times are corrected yet. Called when the
+    /// database is unavailable, because the corrections might then take long.
     pub(super) fn release_tables(&mut self) {
         self.change = None;
     }
 
-    /// Notes the time. If the clock was set or is far ahead, logs that no event is removed for age.
+    /// Passes the current time to the history's timeline, which notices when the clock was set. If the clock was set,
+    /// or is far ahead of the last time at which the server trusted it, logs that no event is removed for its age.
     fn report_clock(&mut self, shared: &Shared, now: ClockReading) {
         let step = {
             let mut state = shared.lock();
@@ -112,14 +117,14 @@ impl Maintenance {
         if let Some(far_ms) = self.max_age.and_then(|_| self.expiry.far_to_report(now)) {
             warn!(
                 "the machine's clock is {} ahead of its last reliable time: the server removes no events \
-                 because of their age (history_max_age) until it has run for 24 hours with this clock, \
-                 without a restart. If the clock is wrong, correct it before that",
+                 because of their age (history_max_age) until the server has run for 24 hours with \
+                 this clock, without a restart. If the clock is wrong, set it right within these 24 hours",
                 shown(far_ms)
             );
         }
     }
 
-    /// Corrects some times. Returns true if there are more to correct.
+    /// Does the next step of correcting the times of stored events. Returns true if there are more steps to do.
     async fn correct_times(&mut self, shared: &Shared, now: ClockReading) -> Result<bool, Error> {
         let correction = {
             let mut state = shared.lock();
@@ -157,7 +162,7 @@ impl Maintenance {
         }
     }
 
-    /// Removes some old events. Returns true if there are more to remove.
+    /// Removes some of the events that are too old or too many. Returns true if there are more to remove.
     async fn prune(&mut self, shared: &Shared, now: ClockReading) -> Result<bool, Error> {
         let aged = self.expiry.aged(now, &shared.lock().timeline);
         let retention = Retention { aged, max_rows: self.max_rows };
@@ -175,7 +180,7 @@ impl Maintenance {
         Ok(pruned.has_more)
     }
 
-    /// Records an event with the number of removals for age, once a day.
+    /// Records an event that tells how many events were removed for their age, at most once a day.
     fn report_pruned(&mut self, shared: &Shared, now: ClockReading) {
         let Some(max_age) = self.max_age else { return };
         // Removals in memory are reported once the database can be opened.
@@ -200,7 +205,7 @@ fn report_failure(shared: &Shared, error: &Error) -> bool {
     false
 }
 
-/// Returns a duration as text, in the largest unit that fits: days, hours or minutes.
+/// Returns a duration as text, such as `2 hours`, in the largest unit that fits: days, hours or minutes.
 fn shown(ms: i64) -> String {
     let ms = ms.saturating_abs();
     let units = [(24 * HOUR_MS, "day"), (HOUR_MS, "hour"), (60_000, "minute")];

@@ -1,11 +1,11 @@
 //! Receives events: assigns each event an id, keeps the newest events in memory for listeners, and lets one task write
-//! the events to the index. That task also removes old events (`expiry.rs` decides which are too old) and corrects the
-//! times that a wrong clock stamped (`timeline.rs` decides which).
+//! the events to the index, which is the database. That task also removes old events (`expiry.rs` decides which are too
+//! old) and corrects the times that a wrong clock stamped (`timeline.rs` decides which).
 //!
-//! [`History::record`] never waits: events are put into a bounded queue until they are written. Events that do not fit
-//! are dropped and counted, and a separate event reports the count. While the database is unavailable, events stay in
-//! the queue, and the task retries to write them in order. If the database cannot be opened yet, a history can begin in
-//! memory.
+//! [`History::record`] never waits: each event goes into a bounded queue, where it stays until it is in the database.
+//! Events that do not fit into the queue are dropped and counted, and a separate event reports the count. While the
+//! database is unavailable, the task retries to write the queued events in order. If the database cannot be opened when
+//! the server starts, a history can begin in memory.
 
 mod expiry;
 mod maintenance;
@@ -42,26 +42,28 @@ pub(crate) const MAX_QUEUED: usize = 10_000;
 /// The maximum size of the events in the queue for the database, in bytes.
 const MAX_QUEUED_BYTES: usize = 8 << 20;
 
-/// The queue accepts marks, the events that people and programs set, only while it has fewer events than this, and
-/// fewer bytes than `MARK_QUEUE_LIMIT_BYTES`.
+/// The queue for the database accepts an event that a person or a program set (a mark) only while it has fewer events
+/// than this, and fewer bytes than `MARK_QUEUE_LIMIT_BYTES`. The rest of the queue is for the cameras' events.
 const MARK_QUEUE_LIMIT: usize = MAX_QUEUED / 4 * 3;
 const MARK_QUEUE_LIMIT_BYTES: usize = MAX_QUEUED_BYTES / 4 * 3;
 
-/// The maximum number of written events that stay in memory for listeners; `MAX_RECENT_BYTES` limits their size.
+/// The maximum number of events that stay in memory for listeners after they were written to the database.
+/// `MAX_RECENT_BYTES` is the maximum size of these events.
 const MAX_RECENT: usize = 1_000;
 const MAX_RECENT_BYTES: usize = 1 << 20;
 
-/// The maximum size of the events to write, or to move from one index to another, in one step, in bytes.
+/// The maximum size of the events to write in one step, or to move in one step from memory to the database, in bytes.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// A page of events ends at this size in bytes, but has at least one event.
+/// A page, the events that one call reads, ends when it reaches this size in bytes. It has at least one event.
 const PAGE_BYTES: usize = 512 << 10;
 
-/// An hour in milliseconds. No event is removed for age in the first hour of a run, and in the hour after the clock was
-/// set.
+/// An hour in milliseconds. No event is removed for its age in the first hour of a run of the server, or in the hour
+/// after somebody set the clock.
 const HOUR_MS: i64 = 3_600_000;
 
-/// The number of ids to reserve at once: more than can be assigned before the next batch is written.
+/// The number of event ids to reserve in the database at once: more than can be assigned before the next write reserves
+/// more.
 const ID_BLOCK: i64 = 4 * MAX_QUEUED as i64;
 
 /// Where events are stored, and for how long.
@@ -85,11 +87,11 @@ pub(crate) struct Shared {
     clock: Arc<dyn Clock>,
     revisions: Revisions,
     state: Mutex<State>,
-    /// Notifies the writer that there is something to write.
+    /// Wakes the task that writes to the database when there is something to write.
     work: Notify,
-    /// The id of the newest event; notifies listeners of new events.
+    /// The id of the newest event. A change of this value wakes the listeners that wait for new events.
     newest: watch::Sender<i64>,
-    /// Notifies waiting callers that all events are written.
+    /// Wakes the callers that wait until all events are in the database.
     idle: Notify,
     counts: Counters,
 }
@@ -105,7 +107,7 @@ struct Counters {
 /// Why the history did not record an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// The queue for the database is full.
+    /// The queue for the database has no room for the event.
     #[error("the history's database is unavailable, and the queue of waiting events is full")]
     Full,
     /// The history is closed.
@@ -113,42 +115,44 @@ pub enum RecordError {
     Closed,
 }
 
-/// The history's counts since its start, and whether its database is available.
+/// The history's counts since the server started, and whether the history's database is available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct HistoryStats {
-    /// The number of events that were recorded.
+    /// The number of events that got an id, plus those that were dropped because the queue for the database was full.
     pub recorded: u64,
     /// The number of events that were written to the database.
     pub written: u64,
-    /// The number of events that were lost because there was no room for them.
+    /// The number of events that were lost because there was no room for them in a queue or in memory.
     pub dropped: u64,
-    /// The number of failed attempts to write.
+    /// The number of failed attempts to write to the database.
     pub failures: u64,
-    /// The number of events in the queue, plus the events kept in memory because their database cannot be opened yet.
+    /// The number of events that are not in the database yet: those in the queue, and those kept in memory because the
+    /// database cannot be opened yet.
     pub waiting: u64,
-    /// Whether the database is unavailable.
+    /// Whether the history's database is unavailable.
     pub is_unavailable: bool,
 }
 
-/// A recorded event, and a way to wait until it is written.
+/// A recorded event, and a way to wait until the event is in the database.
 #[derive(Debug)]
 pub struct RecordedEvent {
-    /// The event.
+    /// The recorded event with its id.
     pub stored: Arc<StoredEvent>,
     written: oneshot::Receiver<()>,
 }
 
 impl RecordedEvent {
-    /// Waits until the event is in the index. Returns false if it will never be there. Cancel safe.
+    /// Waits until the event is in the database, or in memory if the database cannot be opened yet. Returns false if
+    /// the event will never be there. Cancel safe.
     pub async fn written(&mut self) -> bool {
         (&mut self.written).await.is_ok()
     }
 }
 
 impl History {
-    /// Opens the index, and records the events that `events` receives from now on. Must be called within a Tokio
-    /// runtime.
+    /// Opens the database of `config`, and records the events that `events` receives from now on. Must be called within
+    /// a Tokio runtime.
     ///
     /// # Errors
     /// An error that says what is wrong with the database, and what to do about it.
@@ -169,9 +173,9 @@ impl History {
         Ok(Self::start(&config, events, clock, opened, None))
     }
 
-    /// Keeps events in memory until the database of `config` can be opened, and then moves the events to the database.
-    /// The first attempt is after 1 s. The delay doubles after each failed attempt, up to 30 s. Must be called within a
-    /// Tokio runtime.
+    /// Starts a history that keeps events in memory until the database of `config` can be opened, and then moves the
+    /// events to the database. Tries to open the database for the first time after 1 s. The delay doubles after each
+    /// failed attempt, up to 30 s. Must be called within a Tokio runtime.
     ///
     /// # Errors
     /// An error if a thread for the events in memory could not be started.
@@ -227,7 +231,8 @@ impl History {
         (history, tasks)
     }
 
-    /// Records the server's events until the history is told to stop and has recorded all earlier events.
+    /// Records the events that `events` receives, until `stopped` is signalled and all events received before that are
+    /// recorded.
     async fn read(self, mut events: EventReader, mut stopped: oneshot::Receiver<()>) {
         loop {
             let received = tokio::select! {
@@ -244,18 +249,19 @@ impl History {
         }
     }
 
-    /// Assigns an id to `event` and puts the event into the queue. Never waits.
+    /// Assigns an id to `event` and puts the event into the queue for the database. Never waits.
     ///
     /// # Errors
     /// [`RecordError`] if the queue has no room for the event, or if the history is closed. The event then counts as
-    /// dropped. Marks, the events that people and programs set, cannot use the last quarter of the queue, which is for
-    /// events of the cameras. A mark that is refused does not count as dropped, because its sender gets the error.
+    /// dropped. An exception is a mark, which is an event that a person or a program set. Marks cannot use the last
+    /// quarter of the queue, which is for events of the cameras. A refused mark does not count as dropped, because its
+    /// sender gets the error.
     pub fn record(&self, event: Event) -> Result<RecordedEvent, RecordError> {
         self.0.record(event)
     }
 
-    /// Returns all events of `query` in `writer`'s format, as pieces of a response body. The export creates each piece
-    /// when the client takes it.
+    /// Returns all events that `query` selects, written by `writer`, as a stream of pieces of a response body. Each
+    /// piece is created only when the client takes it.
     pub fn export<P>(&self, query: Query, writer: crate::table::Writer<P>) -> Export<P>
     where
         P: for<'a> crate::table::HtmlPage<crate::Row<'a>> + Send + 'static,
@@ -263,8 +269,9 @@ impl History {
         Export::new(self.index(), self.0.revisions.clone(), query, writer)
     }
 
-    /// Returns at most `limit` events of `query` after the position `after`. If there are more events, also returns the
-    /// position after which they come. A page ends at 512 KiB, but has at least one event.
+    /// Returns at most `limit` of the events that `query` selects, beginning after the position `after`. If more events
+    /// follow, also returns the position of the last returned event, from which the next call can continue. Stops at a
+    /// total size of 512 KiB, but returns at least one event if there is one.
     ///
     /// # Errors
     /// The error of the database.
@@ -280,8 +287,9 @@ impl History {
         Ok((buffer.unwrap_or_default().entries, page_end.last.filter(|_| !page_end.is_end)))
     }
 
-    /// Returns a listener for live events after the id `after`. Without an id, the listener begins with the next event.
-    /// The same holds for an id that this history has not assigned, because such an id must come from another history.
+    /// Returns a listener for live events whose ids are higher than `after`. If `after` is `None`, the listener begins
+    /// with the next event. It also does so if this history has not assigned the id `after` yet, because that id must
+    /// come from another history.
     pub fn listen(&self, filter: crate::Filter, after: Option<i64>) -> Listener {
         let newest = self.0.newest.subscribe();
         let (last, id_offset, raised) = {
@@ -318,7 +326,7 @@ impl History {
         self.0.lock().is_in_memory
     }
 
-    /// Waits until all recorded events are written, or the history is closed.
+    /// Waits until the queue of events to write is empty, or the history is closed.
     pub async fn flushed(&self) {
         loop {
             let idle = self.0.idle.notified();
@@ -336,8 +344,10 @@ impl History {
         self.0.index()
     }
 
-    /// Returns where to read the next events after `position`: at most `limit` events, or fewer if they reach
-    /// `max_bytes`. If ids have been raised since the last call, raises the position too.
+    /// Returns the source of the next events after `position`: the events themselves if they are in memory, otherwise
+    /// the database. Returns at most `limit` events, and stops when their total size reaches `max_bytes`. Event ids are
+    /// raised when events move to a database that has assigned ids as high before. If that happened since the last
+    /// call, raises `position` by as much.
     pub(crate) fn find(&self, position: &mut Position, limit: usize, max_bytes: usize) -> PageSource {
         let state = self.0.lock();
         position.follow(state.id_offset);
@@ -350,7 +360,7 @@ impl History {
         PageSource::Memory(up_to(max_bytes, state.recent.range(begin..).take(limit)).cloned().collect())
     }
 
-    /// Returns the highest id of the removed events.
+    /// Returns the highest id of all events that were removed from the history.
     pub(crate) fn pruned(&self) -> i64 {
         self.0.lock().pruned
     }
@@ -366,8 +376,8 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Closes the history after all events are written, or as soon as the database does not accept more events. Later
-    /// events are not stored.
+    /// Closes the history once all recorded events are in the database, or once the database refuses to store an event.
+    /// Events that are recorded later are not stored.
     pub async fn close(mut self) {
         self.stop = None;
         // The panic of a task has been logged already.
@@ -392,7 +402,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// See [`History::record`].
+    /// Does the work of [`History::record`].
     fn record(&self, event: Event) -> Result<RecordedEvent, RecordError> {
         let is_mark = event.kind == EventKind::Mark;
         let now = self.clock.now();
@@ -413,8 +423,8 @@ impl Shared {
         recorded
     }
 
-    /// Gives `event` the current time if its time is in the future. The server sends its events at once, so a clock
-    /// that was ahead for a moment must have stamped such an event.
+    /// Returns `event`, with the current time if its own time is a minute or more in the future. The server records its
+    /// events as soon as they happen, so a clock that was ahead for a moment must have stamped such an event.
     fn clamp_to_now(&self, mut event: Event) -> Event {
         let wall_ms = self.clock.now().wall_ms;
         if millis(event.at).saturating_sub(wall_ms) >= STEP_MS {
@@ -427,8 +437,8 @@ impl Shared {
         self.index.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Continues in the index of `destination`, which has all events now and has stored the time corrections `planned`.
-    /// For `unused` see [`State::raise`].
+    /// Makes the database of `destination` the history's database. It already has all events that were in memory, and
+    /// the time corrections `planned`, which are still to be applied to events. For `unused` see [`State::raise`].
     fn continue_in(&self, destination: Destination, planned: &[TimeCorrection], unused: i64) {
         let Destination { index, index_state, id_offset, count, .. } = destination;
         let now = self.clock.now();
@@ -450,8 +460,8 @@ impl Shared {
         self.notify(newest);
     }
 
-    /// Notes that the first `count` events of the queue are in the index, and that the index evicted the events of
-    /// `evicted` to make room.
+    /// Updates the state after the first `count` events of the queue were written to the index. An index in memory
+    /// might have removed the events of `evicted` to make room.
     fn written(&self, count: usize, evicted: Evicted) {
         let mut state = self.lock();
         state.written(count);
@@ -466,7 +476,7 @@ impl Shared {
         }
     }
 
-    /// Notifies the listeners and the writer of the new event with the id `id`.
+    /// Tells the listeners, and the task that writes to the database, about the new event with the id `id`.
     fn notify(&self, id: i64) {
         self.newest.send_if_modified(|newest| {
             let is_newer = id > *newest;
@@ -482,14 +492,14 @@ impl Shared {
         self.idle.notify_waiters();
     }
 
-    /// Counts events that were lost before the history received them.
+    /// Adds to the count of dropped events those that were lost before the history received them.
     fn count_dropped(&self, count: u64) {
         self.counts.dropped.fetch_add(count, Ordering::Relaxed);
         self.lock().unreported += count;
         self.report_dropped();
     }
 
-    /// Records an event with the number of dropped events, if the queue has room.
+    /// Records an event that tells how many events were dropped, if the queue has room.
     fn report_dropped(&self) {
         let now = self.clock.now();
         let dropped_id = self.lock().record_dropped(now);

@@ -1,7 +1,7 @@
-//! Moves events from memory to the database that should store them, once the database can be opened.
+//! Moves events from memory to the database that should store them, once that database can be opened.
 //!
-//! Events keep their ids, unless the database has assigned ids as high before. In that case, all events in memory, and
-//! all events in the queue, get higher ids in the same order.
+//! The events keep their ids, unless earlier runs of the server have already assigned the same ids in the database. In
+//! that case, all events in memory, and all events in the queue, get higher ids in the same order.
 
 use std::sync::Arc;
 
@@ -14,17 +14,17 @@ use crate::clock::ClockReading;
 use crate::entry::Entry;
 use crate::index::{IdClaim, Index, IndexState, Location, TimeCorrection};
 
-/// The first and the longest delay between two attempts, in milliseconds.
+/// The first and the longest delay between two attempts to open the database, in milliseconds.
 const RETRY_DELAYS_MS: (i64, i64) = (1_000, 30_000);
 
-/// The maximum number of events to move at once.
+/// The maximum number of events to move to the database in one step.
 const ROWS: usize = 1_000;
 
-/// The database to move the events to, and the progress so far.
+/// The database to which the events in memory are moved, and how far the move has come.
 #[derive(Debug)]
 pub(super) struct Relocation {
     location: Location,
-    /// The time of the next attempt on the boot clock, in milliseconds.
+    /// When to try next to open the database, in milliseconds on the boot clock (since the machine started).
     pub(super) at_ms: i64,
     pause_ms: i64,
     destination: Option<Destination>,
@@ -34,11 +34,11 @@ pub(super) struct Relocation {
 pub(super) struct Destination {
     pub(super) index: Index,
     pub(super) index_state: IndexState,
-    /// How much higher the ids are in the database than in memory.
+    /// How much higher the id of an event is in the database than in memory.
     pub(super) id_offset: i64,
-    /// The last event that was moved, by its id in memory.
+    /// The id, as in memory, of the last event that was moved to the database.
     relocated_up_to: i64,
-    /// The number of moved events.
+    /// The number of events that were moved to the database.
     pub(super) count: u64,
 }
 
@@ -52,13 +52,13 @@ impl Relocation {
         }
     }
 
-    /// Returns whether some of the events are in the database, but not all.
+    /// Returns whether the move has begun: some of the events in memory have been copied to the database.
     pub(super) fn has_relocated(&self) -> bool {
         self.destination.as_ref().is_some_and(|destination| destination.relocated_up_to > 0)
     }
 
-    /// Moves the events from memory to the database, if the database can be opened. Returns true once all events are in
-    /// the database and the history continues there.
+    /// Tries to open the database and to move all events from memory to it. Returns true once all events are in the
+    /// database and the history continues there.
     pub(super) async fn try_relocate(&mut self, shared: &Shared, maintenance: &mut Maintenance) -> bool {
         match self.relocate_once(shared, maintenance).await {
             Ok(count) => {
@@ -106,14 +106,15 @@ impl Relocation {
 }
 
 impl Destination {
-    /// Returns the pending time corrections for the database, including those that an earlier run left there.
+    /// Returns the time corrections that are still to be applied to events in the database: those that an earlier run
+    /// of the server left there, and those of this run.
     fn waiting(&self, shared: &Shared) -> Vec<TimeCorrection> {
         let mut timeline = shared.lock().timeline.clone();
         timeline.continue_with(self.index_state.shifts.clone(), self.id_offset);
         timeline.waiting()
     }
 
-    /// Moves the events of `memory` that are not moved yet.
+    /// Copies the events of `memory` that are not in the database yet.
     async fn relocate(&mut self, shared: &Shared, memory: &Index) -> Result<(), Error> {
         loop {
             let (entries, last) = memory.after_id(self.relocated_up_to, ROWS, BATCH_BYTES).await?;

@@ -1,5 +1,5 @@
-//! What a history holds in memory: the newest events, including those that are not written yet, and the state of ids
-//! and clocks.
+//! What a history holds in memory: the newest events, including those that are not in the database yet, and the state
+//! of event ids and clocks.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
@@ -22,47 +22,53 @@ use crate::index::{IndexState, TimeCorrection};
 
 #[derive(Debug)]
 pub(super) struct State {
-    /// The id of the next event.
+    /// The id that the next event will get.
     pub(super) next_id: i64,
-    /// The newest events; the last `waiting` of them are not written yet.
+    /// The newest events, oldest first. The last `waiting` of them are not written to the index yet: they form the
+    /// queue.
     pub(super) recent: VecDeque<Arc<StoredEvent>>,
     pub(super) waiting: usize,
     /// The size of all events in `recent`, in bytes; `waiting_bytes` is the size of the last `waiting` of these events.
     pub(super) recent_bytes: usize,
     pub(super) waiting_bytes: usize,
-    /// The number of events in memory that are to be moved to the database.
+    /// The number of events that are stored in memory because the database cannot be opened yet, and that are still to
+    /// be moved to the database.
     pub(super) in_memory_count: u64,
     pub(super) is_in_memory: bool,
-    /// All events in memory up to this id are also in the database.
+    /// Of the events that are stored in memory until the database can be opened, those up to this id are already in the
+    /// database too.
     pub(super) relocated_up_to: i64,
-    /// The first id of this run of the server.
+    /// The first id that this run of the server could assign to an event.
     pub(super) first_id: i64,
-    /// By how much the ids have been raised since they were first assigned.
+    /// By how much the event ids of this run have been raised, because the database to which the events moved already
+    /// used the ids.
     pub(super) id_offset: i64,
-    /// The original ids of events whose ids were raised later. Clients might remember these ids, and no other run of
-    /// the server has assigned them.
+    /// The ids that events of this run had before the ids were raised. Clients might still send these ids, which no
+    /// other run of the server has assigned.
     pub(super) raised: Range<i64>,
-    /// The id before the first event in `recent`. Events up to this id are only in the index.
+    /// The id of the last event that is no longer in `recent`. Events up to this id are only in the index (the
+    /// database).
     pub(super) before_recent: i64,
-    /// The number of dropped events that no event has reported yet.
+    /// The number of dropped events that are not yet reported by an event of the history.
     pub(super) unreported: u64,
-    /// The callers that wait until an event is written, with the event's id.
+    /// The callers that wait until an event is written to the index, each with the id of that event.
     pub(super) acks: VecDeque<(i64, oneshot::Sender<()>)>,
     pub(super) cameras: BTreeSet<String>,
     pub(super) timeline: Timeline,
-    /// The highest id of the removed events.
+    /// The highest id of all events that were removed from the history.
     pub(super) pruned: i64,
     pub(super) is_unavailable: bool,
-    /// When the log last reported that the database is unavailable; `must_log_recovery` tells whether to log its
-    /// recovery.
+    /// When the log last reported that the database is unavailable. `must_log_recovery` is true if the log should also
+    /// report when the database is available again.
     pub(super) unavailable_logged_at: Option<Instant>,
     pub(super) must_log_recovery: bool,
     pub(super) is_closed: bool,
 }
 
 impl State {
-    /// Creates the state of a run of the server that begins at `now`. `index_state` is the state of the index when it
-    /// was opened. `is_in_memory` tells whether events are kept in memory because their database cannot be opened yet.
+    /// Creates the state of a run of the server that begins at `now`. `index_state` is what the index (the database)
+    /// contained when it was opened. `is_in_memory` is true if events are kept in memory because their database cannot
+    /// be opened yet.
     pub(super) fn new(index_state: IndexState, now: ClockReading, is_in_memory: bool) -> Self {
         Self {
             next_id: index_state.reserved + 1,
@@ -111,9 +117,9 @@ impl State {
         Ok(RecordedEvent { stored, written })
     }
 
-    /// Records an event with the number of dropped events, and returns the event's id. Returns `None` if no event was
-    /// dropped, if the queue is full, or if the history is in memory. A closed history still writes this event with the
-    /// rest of the queue.
+    /// Records an event that tells how many events were dropped, and returns the id of that event. Records nothing and
+    /// returns `None` if no event was dropped, if the queue for the database is full, or if events are kept in memory.
+    /// A closed history still writes this event with the rest of the queue.
     pub(super) fn record_dropped(&mut self, now: ClockReading) -> Option<i64> {
         // A history in memory might evict more events; a later report counts all of them.
         if self.unreported == 0 || self.is_full() || self.is_in_memory {
@@ -125,7 +131,7 @@ impl State {
         Some(self.push(event, now).entry.id)
     }
 
-    /// Returns whether the queue is full.
+    /// Returns whether the queue for the database is full, by the number of its events or by their size.
     pub(super) fn is_full(&self) -> bool {
         self.waiting >= MAX_QUEUED || self.waiting_bytes >= MAX_QUEUED_BYTES
     }
@@ -149,18 +155,20 @@ impl State {
         stored
     }
 
-    /// Updates the timeline to the clock reading `now`, which is that of the next event's clock.
+    /// Updates the timeline, which notices when somebody sets the wall clock, to the clock reading `now`. The next
+    /// event belongs to the clock as it is now.
     pub(super) fn observe(&mut self, now: ClockReading) {
         self.timeline.observe(now, self.next_id);
     }
 
-    /// Returns the id up to which all events are in the index.
+    /// Returns the highest id up to which all events are written to the index (the database).
     pub(super) fn last_written(&self) -> i64 {
         let first = self.recent.len() - self.waiting;
         self.recent.get(first).map_or(self.next_id, |stored| stored.entry.id) - 1
     }
 
-    /// Corrects the times of the events in memory, as the index has corrected the times of its events.
+    /// Applies the time corrections `shifts` to the events in memory, after the index has applied them to the stored
+    /// events.
     pub(super) fn shift_times(&mut self, shifts: &[TimeCorrection]) {
         for stored in &mut self.recent {
             let Entry { id, at_ms, .. } = *stored.entry;
@@ -170,8 +178,8 @@ impl State {
         }
     }
 
-    /// Returns at most `limit` events from the front of the queue, and an id above all ids that can be assigned before
-    /// the next batch.
+    /// Returns at most `limit` events from the front of the queue, to write to the index. Also returns the id up to
+    /// which to reserve ids with this write, which is higher than any id that an event can get before the next write.
     pub(super) fn batch(&self, limit: usize) -> (Vec<Arc<Entry>>, i64) {
         let begin = self.recent.len() - self.waiting;
         let batch = up_to(BATCH_BYTES, self.recent.range(begin..).take(limit));
@@ -179,8 +187,8 @@ impl State {
         (batch.collect(), self.next_id + ID_BLOCK)
     }
 
-    /// Notes that the first `count` events of the queue are written, and notifies the callers that wait for these
-    /// events.
+    /// Updates the state after the first `count` events of the queue were written to the index, and notifies the
+    /// callers that wait for these events.
     pub(super) fn written(&mut self, count: usize) {
         let first = self.recent.len() - self.waiting;
         let written = self.recent.range(first..first + count);
@@ -203,8 +211,9 @@ impl State {
         }
     }
 
-    /// Raises all ids by `id_offset`. In the index, no event of an earlier run of the server has an id from this run's
-    /// first id to just below `unused`.
+    /// Adds `id_offset` to the ids of all events of this run of the server. From this run's first id to just below
+    /// `unused`, the index has no event of an earlier run. So if a client sends an id in that range, the id is one that
+    /// this run assigned before it raised the ids.
     pub(super) fn raise(&mut self, id_offset: i64, unused: i64) {
         if id_offset == 0 {
             return;

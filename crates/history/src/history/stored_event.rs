@@ -1,4 +1,4 @@
-//! An event with its id, as an entry and as JSON.
+//! An event of the history with its id, as a Rust struct ([`Entry`]) and as JSON.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,10 +7,10 @@ use framecast_media::escape_hidden_json;
 
 use crate::entry::Entry;
 
-/// An event with its id, as an entry and as JSON.
+/// An event of the history with its id, as a Rust struct ([`Entry`]) and as JSON.
 #[derive(Debug)]
 pub struct StoredEvent {
-    /// The event.
+    /// The event as a Rust struct.
     pub entry: Arc<Entry>,
     json: OnceLock<Bytes>,
 }
@@ -20,8 +20,8 @@ impl StoredEvent {
         Self { entry: Arc::new(entry), json: OnceLock::new() }
     }
 
-    /// Returns the event as JSON without [hidden](framecast_media::is_hidden) characters. The first call creates the
-    /// JSON; later calls share it.
+    /// Returns the event as JSON, in which [hidden](framecast_media::is_hidden) characters are escaped. The first call
+    /// creates the JSON; later calls share it.
     pub fn json(&self) -> &Bytes {
         self.json.get_or_init(|| {
             let json =
@@ -31,7 +31,7 @@ impl StoredEvent {
     }
 }
 
-/// Returns the first events of `events`, up to and including the event that brings their total size to `max_bytes`.
+/// Returns the first events of `events`, up to and including the event with which their total size reaches `max_bytes`.
 pub(super) fn up_to<'a>(
     max_bytes: usize,
     events: impl Iterator<Item = &'a Arc<StoredEvent>>,

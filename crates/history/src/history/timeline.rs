@@ -1,11 +1,11 @@
-//! Which clock stamped which events of this run of the server, and how to correct the times of events once the right
-//! clock is known.
+//! Which setting of the wall clock stamped which events of this run of the server, and how to correct the times of
+//! events once the right setting is known.
 //!
 //! The offset, which is the wall clock minus the boot clock, is constant unless somebody sets the wall clock. So a run
-//! is a sequence of spans of ids, each with its own offset. Once nobody has set the clock for an hour, the newest
-//! offset counts as the right one. The events of the earlier spans are then moved by the difference. Corrections that
-//! are incomplete when a run ends are left to the next run. Pure: the time comes as an argument, and the index applies
-//! the corrections.
+//! is a sequence of spans of event ids, each with its own offset. Once nobody has set the clock for an hour, the newest
+//! offset counts as the right one. The times of events in earlier spans are then changed by the difference between the
+//! offsets. If a run ends before all times are corrected, the next run continues. The code reads no clock and no
+//! database itself: the time comes as an argument, and the caller applies the corrections to the stored events.
 
 use std::collections::VecDeque;
 
@@ -13,24 +13,27 @@ use super::HOUR_MS;
 use crate::clock::ClockReading;
 use crate::index::TimeCorrection;
 
-/// The clock counts as set if its offset changes by at least this much, in milliseconds: more than a leap second, and
-/// more than NTP corrects gradually.
+/// Somebody counts as having set the wall clock if the clock's offset from the boot clock changes by at least this
+/// much, in milliseconds. That is more than a leap second, and more than NTP corrects gradually.
 pub(super) const STEP_MS: i64 = 60_000;
 
-/// The maximum number of spans to remember. If the clock is set more often without an hour in between, the times of the
-/// first events are not corrected.
+/// The maximum number of spans of event ids to remember, one for each time that somebody set the wall clock. If the
+/// clock is set more often without an hour in between, the times of the first events are not corrected.
 const MAX_SPANS: usize = 256;
 
-/// The maximum number of warnings about a clock that is set again and again, until nobody has set it for an hour.
+/// The maximum number of warnings to log when somebody sets the wall clock again and again. The count begins again once
+/// nobody has set it for an hour.
 const MAX_LOGGED_STEPS: u32 = 3;
 
-/// A span of events that one clock stamped, from the id `first` up to the next span.
+/// A span of event ids whose events were stamped by one setting of the wall clock, from the id `first` to the next
+/// span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Span {
     first: i64,
-    /// The wall clock minus the boot clock when this span began, in milliseconds.
+    /// The time of the wall clock minus that of the boot clock when this span began, in milliseconds.
     offset_ms: i64,
-    /// The offset at the latest reading. A clock that drifts, or is set in small steps, counts as the same clock.
+    /// The wall clock minus the boot clock at the latest reading in this span, in milliseconds. Differs from
+    /// `offset_ms` if the clock drifted or was set in steps shorter than `STEP_MS`, which do not begin a new span.
     last_offset_ms: i64,
     /// The time on the wall clock when this span began, in milliseconds since 1970.
     seen_ms: i64,
@@ -43,40 +46,44 @@ impl Span {
     }
 }
 
-/// The next step of correcting times in the index.
+/// The next step of correcting the times of stored events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Correction {
-    /// The index must store these time corrections in place of all pending ones, in case the next run has to apply
-    /// them.
+    /// The database must store this list of all time corrections that are still to be applied to events, in place of
+    /// the list that it has. The next run of the server can then apply them if this run ends before.
     Plan(Vec<TimeCorrection>),
-    /// The index must apply its pending time corrections now.
+    /// The database must now apply the time corrections of its list to the stored events.
     Apply,
 }
 
-/// The clocks of a run of the server, and the state of the time corrections.
+/// When somebody set the wall clock during this run of the server, and how far the resulting corrections of event times
+/// have come.
 #[derive(Debug, Clone)]
 pub(super) struct Timeline {
-    /// The spans, oldest first. The last span is that of the current clock.
+    /// The spans of event ids between the settings of the wall clock, oldest first. New events belong to the last span.
     spans: VecDeque<Span>,
-    /// The time on the boot clock since which the wall clock has had its current offset, as far as this run of the
-    /// server can tell.
+    /// When somebody last set the wall clock, in milliseconds on the boot clock. If nobody has during this run of the
+    /// server, the start of this run.
     since_ms: i64,
-    /// The start of this run of the server; a time on the boot clock.
+    /// When this run of the server started, in milliseconds on the boot clock (since the machine started).
     began_ms: i64,
-    /// The pending time corrections that an earlier run of the server left.
+    /// The time corrections that an earlier run of the server did not apply to all their events.
     left: Vec<TimeCorrection>,
-    /// Whether the index has stored all pending time corrections.
+    /// Whether the list of time corrections in the database is up to date. The list contains all corrections that are
+    /// still to be applied to events.
     is_planned: bool,
-    /// The time corrections that the index is applying. The decision about their spans is final.
+    /// The time corrections that the database is applying to the stored events now. They are final, even if somebody
+    /// sets the clock again.
     applying: Option<Vec<TimeCorrection>>,
-    /// The offset that was last logged, and the number of warnings since the clock last ran for an hour without being
-    /// set.
+    /// The offset of the wall clock from the boot clock that was last logged, in milliseconds, and the number of
+    /// warnings since nobody had set the clock for an hour.
     logged: (i64, u32),
 }
 
 impl Timeline {
-    /// Creates the timeline of a run of the server that begins at `now`. Its first event gets the id `first`. An
-    /// earlier run left the time corrections `left` in the index.
+    /// Creates the timeline of a run of the server that begins at `now`. The first event of this run gets the id
+    /// `first`. `left` are the time corrections that an earlier run left in the database, not yet applied to all their
+    /// events.
     pub(super) fn new(now: ClockReading, first: i64, left: Vec<TimeCorrection>) -> Self {
         let offset_ms = now.offset_ms();
         Self {
@@ -94,7 +101,8 @@ impl Timeline {
         *self.spans.back().expect("there is always the clock of now")
     }
 
-    /// Updates the spans to the clock reading `now`. If the clock was set, a new span begins with the id `next_id`.
+    /// Updates the spans of event ids to the clock reading `now`. If somebody has set the wall clock, a new span begins
+    /// with the id `next_id`.
     pub(super) fn observe(&mut self, now: ClockReading, next_id: i64) {
         let (current, offset_ms) = (self.current(), now.offset_ms());
         let by_ms = offset_ms.saturating_sub(current.last_offset_ms);
@@ -117,7 +125,8 @@ impl Timeline {
         }
     }
 
-    /// Notes that the offset of the current clock has changed by `by_ms`, too little for the clock to count as set.
+    /// Adjusts the remembered offsets after the wall clock's offset has changed by `by_ms`. That is less than
+    /// `STEP_MS`, so the clock does not count as set.
     fn slide(&mut self, by_ms: i64) {
         if let Some(current) = self.spans.back_mut() {
             current.last_offset_ms = current.last_offset_ms.saturating_add(by_ms);
@@ -125,8 +134,8 @@ impl Timeline {
         self.logged.0 = self.logged.0.saturating_add(by_ms);
     }
 
-    /// Returns the time, by the current clock, of an event that is recorded now with the time `at_ms`. An event that
-    /// was sent just before the clock was set has a time by the old clock, which is converted.
+    /// Returns the time to store for an event that is recorded at `now` and was stamped with `at_ms`. If the event was
+    /// sent just before somebody set the clock, its time is that of the old setting, and is converted to the new one.
     pub(super) fn event_time_ms(&self, now: ClockReading, at_ms: i64) -> i64 {
         let Some(before) = self.spans.iter().rev().nth(1) else { return at_ms };
         let off_by = |wall_ms: i64| at_ms.saturating_sub(wall_ms).saturating_abs();
@@ -138,8 +147,8 @@ impl Timeline {
         }
     }
 
-    /// Returns by how much the clock was set since the last call, in milliseconds, and whether to log that as a
-    /// warning. Returns `None` if the clock was not set.
+    /// Returns by how much somebody has set the wall clock since the last call, in milliseconds, and whether to log
+    /// that as a warning (only the first `MAX_LOGGED_STEPS` times). Returns `None` if nobody has set the clock.
     pub(super) fn step_to_log(&mut self, now: ClockReading) -> Option<(i64, bool)> {
         if self.has_held(now) {
             self.logged.1 = 0;
@@ -162,13 +171,13 @@ impl Timeline {
         now.boot_ms.saturating_sub(self.since_ms) >= ms
     }
 
-    /// Returns whether all times are correct: no time correction is pending.
+    /// Returns whether no event is waiting for a correction of its time.
     pub(super) fn is_settled(&self) -> bool {
         self.applying.is_none() && self.waiting().is_empty()
     }
 
-    /// Returns the pending time corrections: those that an earlier run of the server left, and one for each span of
-    /// this run whose clock differs from the current one.
+    /// Returns the time corrections that have not begun to be applied: those that an earlier run of the server left,
+    /// and one for each span of event ids that was stamped by another setting of the wall clock than the current one.
     pub(super) fn waiting(&self) -> Vec<TimeCorrection> {
         let current = self.current();
         let pairs = self.spans.iter().zip(self.spans.iter().skip(1));
@@ -182,7 +191,8 @@ impl Timeline {
         self.left.iter().copied().chain(own).collect()
     }
 
-    /// Returns the next step of correcting times, if there is one. All events up to the id `written` are in the index.
+    /// Returns the next step of correcting the times of stored events, or `None` if there is nothing to do now. All
+    /// events up to the id `written` are in the database.
     pub(super) fn correction(&mut self, now: ClockReading, written: i64) -> Option<Correction> {
         if self.applying.is_some() {
             return Some(Correction::Apply);
@@ -205,19 +215,19 @@ impl Timeline {
         None
     }
 
-    /// Notes that the index has stored the time corrections `planned`. More corrections might have been added
-    /// meanwhile.
+    /// Updates the state after the database stored `planned` as its list of time corrections to apply. The list might
+    /// be outdated already, because somebody set the clock meanwhile.
     pub(super) fn planned(&mut self, planned: &[TimeCorrection]) {
         self.is_planned = self.waiting() == planned;
     }
 
-    /// Returns whether the index is applying time corrections.
+    /// Returns whether the database is applying time corrections to stored events now.
     pub(super) fn is_applying(&self) -> bool {
         self.applying.is_some()
     }
 
-    /// Continues in another index, where ids are higher by `id_offset` and an earlier run left the time corrections
-    /// `left`.
+    /// Continues with another database, to which the history has moved. There, the ids of this run's events are higher
+    /// by `id_offset`. `left` are the time corrections that an earlier run left in that database.
     pub(super) fn continue_with(&mut self, left: Vec<TimeCorrection>, id_offset: i64) {
         for span in &mut self.spans {
             span.first += id_offset;
@@ -225,7 +235,8 @@ impl Timeline {
         (self.left, self.is_planned) = (left, false);
     }
 
-    /// Decides that the current clock is right for all events so far, and starts to apply `shifts`.
+    /// Decides that the current setting of the wall clock is right for all events so far, and that the database now
+    /// applies the time corrections `shifts`.
     fn begin(&mut self, shifts: Vec<TimeCorrection>) {
         let first = self.spans.front().map_or(0, |span| span.first);
         let current = Span { first, ..self.current() };
@@ -234,16 +245,16 @@ impl Timeline {
         self.applying = Some(shifts);
     }
 
-    /// Notes that the index has applied all time corrections. Returns them, so that the events in memory can be
-    /// corrected too.
+    /// Returns the time corrections that the database has now applied to all stored events, so that the caller can
+    /// correct the events in memory too. They no longer count as being applied.
     pub(super) fn take_applied(&mut self) -> Vec<TimeCorrection> {
         self.applying.take().unwrap_or_default()
     }
 }
 
-/// Returns whether the current clock agrees with the clock at the end of an earlier run. The current clock shows
-/// `now_ms`, and showed `began_ms` when this run began. If the two clocks disagree, one of them is wrong, and nobody
-/// can know which.
+/// Returns whether a time correction that an earlier run of the server left (`shift`) can still be right. It can if the
+/// current wall clock agrees with the one at the end of that run. The current clock shows `now_ms`, and would have
+/// shown `began_ms` when this run began. If the two clocks disagree, one of them is wrong, and nobody can know which.
 ///
 /// The clocks disagree if the current clock is behind the earlier one. They also disagree if the earlier clock had been
 /// set back, and this run began after the time that the earlier clock showed before it was set: that time might have

@@ -1,4 +1,4 @@
-//! The only task that writes to the index.
+//! The only task that writes to the database of the history.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,13 +12,13 @@ use super::maintenance::Maintenance;
 use super::relocation::Relocation;
 use crate::Error;
 
-/// The maximum number of events in a batch.
+/// The maximum number of events to write to the database at once (a batch).
 const BATCH: usize = 1_000;
 
-/// The maximum number of batches to write in a row; then maintenance can run.
+/// The maximum number of batches of events to write to the database in a row. Maintenance can run after them.
 const MAX_BATCHES: usize = 20;
 
-/// The first and the longest delay after a failed attempt to write.
+/// The first and the longest delay after a failed attempt to write to the database.
 const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// The minimum time between two warnings that the database is unavailable.
@@ -27,21 +27,22 @@ const WARN_INTERVAL: Duration = Duration::from_secs(60);
 /// The interval between two passes of maintenance, which corrects times and removes events, in milliseconds.
 const MAINTENANCE_INTERVAL_MS: i64 = 60_000;
 
-/// The pause between two passes of maintenance while there is more to do, in milliseconds.
+/// The pause after a pass of maintenance that has left work for the next pass, in milliseconds.
 const MAINTENANCE_PAUSE_MS: i64 = 20;
 
-/// The result of writing the queue.
+/// How an attempt to write the queued events to the database ended.
 enum WriteOutcome {
-    /// The queue is empty.
+    /// All queued events were written: the queue is empty.
     All,
-    /// There are more events to write.
+    /// The queue might have more events, but it is time for other work.
     Some,
-    /// The history was closed, and the database does not accept the remaining events.
+    /// The history was closed, and the database does not accept the remaining events, which are lost.
     Never,
 }
 
-/// Writes the events of the queue until the history is closed and the queue is empty or cannot be written. Also moves
-/// events from memory to their database as soon as that is possible.
+/// Runs the task that writes queued events to the database. Ends once the history is closed and the queue is empty, or
+/// the history is closed and the database does not accept more events. If events are kept in memory because the
+/// database cannot be opened yet, moves them to the database as soon as that is possible.
 pub(super) async fn run(
     shared: Arc<Shared>,
     mut maintenance: Maintenance,
@@ -83,7 +84,7 @@ pub(super) async fn run(
     }
 }
 
-/// Writes the events of the queue, at most `MAX_BATCHES` batches.
+/// Writes queued events to the database, in at most `MAX_BATCHES` batches.
 async fn write(shared: &Shared, maintenance: &mut Maintenance) -> WriteOutcome {
     let (mut pause, mut batches) = (RETRY_DELAYS.0, 0);
     while batches < MAX_BATCHES {
@@ -117,7 +118,7 @@ async fn write(shared: &Shared, maintenance: &mut Maintenance) -> WriteOutcome {
     WriteOutcome::Some
 }
 
-/// Waits before the next attempt. Does not wait once the history is closed.
+/// Waits for `pause` before the next attempt to write. Returns at once if the history is closed, also while it waits.
 async fn wait(shared: &Shared, pause: Duration) {
     let until = Instant::now() + pause;
     // Each new event notifies `work` too, so check whether the history was closed.
@@ -129,8 +130,8 @@ async fn wait(shared: &Shared, pause: Duration) {
     sleep(Duration::ZERO).await;
 }
 
-/// Logs that the database is unavailable. If the database becomes available and unavailable in turn, as with a disk
-/// that is nearly full, logs at most one warning a minute.
+/// Counts a failure of the database, and logs that the database is unavailable. If the database fails and recovers
+/// again and again, as with a disk that is nearly full, logs at most one warning a minute.
 pub(super) fn unavailable(shared: &Shared, error: &Error) {
     shared.counts.failures.fetch_add(1, Ordering::Relaxed);
     let mut state = shared.lock();

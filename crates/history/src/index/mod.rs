@@ -1,9 +1,10 @@
-//! Where events are stored: in one SQLite file, or in a PostgreSQL database, with the same tables and the same
-//! behaviour. If the database cannot be opened, events are stored in memory, in SQLite's tables, until it can be.
+//! The index is the database that stores events: one SQLite file, or a PostgreSQL database, with the same tables and
+//! the same behaviour. If the database cannot be opened, events are kept in memory, in SQLite's tables, until it can be
+//! opened.
 //!
-//! The tables hold events in the order of time and id. Reads go page by page. A page continues after the key (time and
-//! id) of the last row, so that a slow reader holds neither a transaction nor a connection. Which events to store, and
-//! who reads them, does not belong here.
+//! The tables hold events in the order of time and id. Events are read page by page. Each page begins after the key
+//! (time and id) of the previous page's last row, so that a slow reader holds neither a transaction nor a connection.
+//! Which events to store, and who reads them, does not belong here.
 
 mod postgres;
 mod private;
@@ -28,10 +29,10 @@ use postgres::Postgres;
 pub(crate) use retention::{Aged, Pruned, Retention};
 use sqlite::Sqlite;
 
-/// The version of the tables. Older tables are migrated to this version.
+/// The version of the database tables that this program uses. Tables of an older version are converted to this one.
 const VERSION: i64 = 3;
 
-/// The maximum number of events whose times are corrected in one step. The limit keeps writes from waiting long.
+/// The maximum number of events whose times are corrected in one transaction. The limit keeps writes from waiting long.
 const SHIFT_ROWS: i64 = 5_000;
 
 /// Where events are stored.
@@ -55,13 +56,13 @@ impl fmt::Display for Location {
     }
 }
 
-/// Receives rows as they are read from the database.
+/// Receives the rows of events as they are read from the database.
 pub(crate) trait EntrySink: Send + 'static {
-    /// Receives one row. Returns `Break` to receive no more rows for now.
+    /// Receives one row. Returns `Break` to end the page: then no more rows are passed.
     fn take(&mut self, entry: &EntryRef<'_>) -> ControlFlow<()>;
 }
 
-/// Collects events until their total size reaches a limit in bytes. Collects at least one event.
+/// Collects events until their total size reaches `max_bytes`. Collects at least one event.
 #[derive(Debug, Default)]
 pub(crate) struct EntryBuffer {
     pub(crate) entries: Vec<Entry>,
@@ -84,16 +85,16 @@ impl EntrySink for EntryBuffer {
     }
 }
 
-/// How far a page reached.
+/// Where a page, the rows that were read at once, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PageEnd {
-    /// The key of the page's last row; `None` if the page has no rows.
+    /// The key (time and id) of the last row that was read; `None` if no row was read.
     pub(crate) last: Option<Key>,
-    /// Whether no rows follow the page.
+    /// Whether no more rows follow this page.
     pub(crate) is_end: bool,
 }
 
-/// A request to reserve a range of ids, which a history makes at its start.
+/// A request to reserve a range of event ids in the database, which a history makes at its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IdClaim {
     /// All reserved ids must be higher than this id.
@@ -103,84 +104,87 @@ pub(crate) struct IdClaim {
 }
 
 impl IdClaim {
-    /// Creates a claim of `count` ids that start at a thousand for each second since 1970. So the ids are higher than
-    /// those that clients remember from an older database, which the current one might have replaced. Ids of this size
-    /// are exact even in programs that store integers as floats.
+    /// Creates a request to reserve `count` ids, all above a thousand times the number of seconds since 1970. So the
+    /// ids are higher than those that clients remember from an older database, which the current one might have
+    /// replaced. Numbers of this size are exact even in programs that store integers as floats.
     pub(crate) fn now(count: i64) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { above: i64::try_from(since.as_secs()).unwrap_or(0).saturating_mul(1000), count }
     }
 }
 
-/// The state of the index when it was opened.
+/// What the database contained when it was opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct IndexState {
-    /// The highest id that might have been assigned before.
+    /// This run of the server assigns only event ids above this one, because earlier runs might have assigned any id up
+    /// to it.
     pub(crate) reserved: i64,
-    /// The highest id of the removed events.
+    /// The highest id of all events that were ever removed from the database.
     pub(crate) pruned: i64,
     /// The names of all cameras that have stored events.
     pub(crate) cameras: Vec<String>,
-    /// The last trusted time of the wall clock, in milliseconds since 1970. `None` if no clock was ever trusted and no
-    /// event is stored.
+    /// The last time at which the server trusted the wall clock to be right, in milliseconds since 1970. `None` if it
+    /// never did and no event is stored.
     pub(crate) trusted_ms: Option<i64>,
-    /// The number of removals for age that no event has reported yet.
+    /// How many events were removed for their age and not reported yet by an event of the history.
     pub(crate) unreported: i64,
-    /// The time of the newest event that reports removals, in milliseconds since 1970. `None` if there is no such
-    /// event.
+    /// The time of the newest stored event that reports how many events were removed for their age, in milliseconds
+    /// since 1970. `None` if there is no such event.
     pub(crate) reported_ms: Option<i64>,
-    /// The pending time corrections.
+    /// The time corrections that are still to be applied to stored events.
     pub(crate) shifts: Vec<TimeCorrection>,
 }
 
 impl IndexState {
-    /// Returns the number of removals for age that no event has reported yet.
+    /// Returns how many events were removed for their age and not reported yet by an event of the history.
     pub(crate) fn unreported(&self) -> u64 {
         u64::try_from(self.unreported).unwrap_or(0)
     }
 }
 
-/// A time correction: a range of events whose times must be changed because a wrong clock stamped them.
+/// A time correction: a range of event ids, and how to change the times of these events, because a wrong clock stamped
+/// them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TimeCorrection {
-    /// The id of the first event.
+    /// The id of the first event to correct.
     pub(crate) first: i64,
-    /// The id of the last event.
+    /// The id of the last event to correct.
     pub(crate) last: i64,
-    /// How much to add to each time, in milliseconds.
+    /// How much to add to the time of each event, in milliseconds.
     pub(crate) by_ms: i64,
-    /// The time on the trusted clock right after it was set, in milliseconds since 1970.
+    /// The time that the wall clock showed right after somebody set it to what now counts as right, in milliseconds
+    /// since 1970.
     pub(crate) seen_ms: i64,
 }
 
 impl TimeCorrection {
-    /// Returns the corrected time of the event `id` with the time `at_ms`. Returns `None` if this correction does not
-    /// cover the event.
+    /// Returns the corrected time of the event with the id `id`, whose time was `at_ms` so far. Returns `None` if this
+    /// correction does not apply to the event.
     pub(crate) fn moved(&self, id: i64, at_ms: i64) -> Option<i64> {
         (self.first..=self.last).contains(&id).then(|| at_ms.saturating_add(self.by_ms).max(0))
     }
 }
 
-/// The events that were evicted to make room for a batch.
+/// The events that were removed from an index in memory to make room for new events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Evicted {
     pub(crate) rows: u64,
-    /// The number of evicted events that are stored nowhere else.
+    /// The number of removed events that are lost, because they are not in a database either.
     pub(crate) lost: u64,
-    /// The highest id of the evicted events; 0 if no event was evicted.
+    /// The highest id of the removed events; 0 if none were removed.
     pub(crate) up_to: i64,
 }
 
-/// The result of one step of applying time corrections.
+/// The result of one step of applying time corrections to stored events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ShiftProgress {
-    /// The number of events whose time was changed in this step.
+    /// The number of events whose times were changed in this step.
     pub(crate) moved: u64,
-    /// Whether no time correction is pending any more.
+    /// Whether all time corrections have been applied.
     pub(crate) is_done: bool,
 }
 
-/// The database with the events. Cheap to clone.
+/// The database that stores the events, of either kind. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) enum Index {
     Sqlite(Arc<Sqlite>),
@@ -188,8 +192,8 @@ pub(crate) enum Index {
 }
 
 impl Index {
-    /// Opens the database for this process alone, and creates or migrates its tables. Also reserves the ids of `claim`,
-    /// above all ids that were assigned before.
+    /// Opens the database so that no other process can use it to store events, and creates or migrates its tables. Also
+    /// reserves the event ids that `claim` asks for, above all ids that were assigned before.
     pub(crate) async fn open(location: &Location, claim: IdClaim) -> Result<(Self, IndexState), Error> {
         match location {
             Location::File(path) => {
@@ -207,9 +211,10 @@ impl Index {
         }
     }
 
-    /// Stores all events of `batch` or none. Events that are already stored stay unchanged. No id up to `reserved` will
-    /// be assigned again. An index in memory can evict events to make room for the batch. Events with ids up to
-    /// `relocated_up_to` are also stored elsewhere.
+    /// Stores all events of `batch`, or none if the write fails. Events that are already stored stay unchanged. Also
+    /// reserves the ids up to `reserved`, so that no later run of the server assigns them. An index in memory can
+    /// remove old events to make room for the batch. Events with ids up to `relocated_up_to` are then not lost, because
+    /// they are also in the database that replaces the index in memory.
     pub(crate) async fn write(
         &self,
         batch: Vec<Arc<Entry>>,
@@ -222,7 +227,7 @@ impl Index {
         }
     }
 
-    /// Removes some of the events that exceed `retention`.
+    /// Removes some of the events that are too old or too many according to `retention`.
     pub(crate) async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
         match self {
             Self::Sqlite(sqlite) => sqlite.prune(retention).await,
@@ -230,7 +235,8 @@ impl Index {
         }
     }
 
-    /// Stores the time corrections `shifts` until they are applied. Replaces all pending time corrections.
+    /// Stores the time corrections `shifts`, which are still to be applied to events. They replace all that the
+    /// database has.
     pub(crate) async fn plan(&self, shifts: Vec<TimeCorrection>) -> Result<(), Error> {
         match self {
             Self::Sqlite(sqlite) => sqlite.plan(shifts, 0).await,
@@ -238,8 +244,9 @@ impl Index {
         }
     }
 
-    /// Takes over from another index. Stores the time corrections `shifts` in place of all pending ones, and adds
-    /// `unreported` to the number of removals for age that no event has reported yet.
+    /// Prepares this database to take over from an index in memory, after the events were copied. Stores the time
+    /// corrections `shifts`, which are still to be applied to events, in place of all that the database has. Adds
+    /// `unreported` to the number of events that were removed for their age and not reported yet.
     pub(crate) async fn adopt(&self, shifts: Vec<TimeCorrection>, unreported: u64) -> Result<(), Error> {
         let unreported = i64::try_from(unreported).unwrap_or(i64::MAX);
         match self {
@@ -248,8 +255,8 @@ impl Index {
         }
     }
 
-    /// Applies some of the pending time corrections. A correction that was applied is no longer pending, even if the
-    /// call fails later.
+    /// Applies a part of the time corrections that are stored in the database to the events. The same transaction
+    /// removes this part from the stored corrections, so that nothing is applied twice.
     pub(crate) async fn apply_shifts(&self) -> Result<ShiftProgress, Error> {
         match self {
             Self::Sqlite(sqlite) => sqlite.apply_shifts().await,
@@ -257,8 +264,9 @@ impl Index {
         }
     }
 
-    /// Gives `sink` at most `limit` rows of `query`, beginning with the row that follows `after`. Returns the sink with
-    /// the rows that it received, even after an error. Returns no sink only if the thread that used it was lost.
+    /// Reads at most `limit` rows that `query` selects, beginning after the key `after`, and passes each to `sink`.
+    /// Returns `sink`, even after an error, with the end of the page. Returns `None` in place of the sink only if the
+    /// thread that used the sink was lost.
     pub(crate) async fn fill<S: EntrySink>(
         &self,
         query: &Query,
@@ -278,8 +286,9 @@ impl Index {
         }
     }
 
-    /// Returns at most `limit` events with ids above `id`, in the order of ids, and the last id that was read. A page
-    /// ends when its events have `max_bytes`, but has at least one event.
+    /// Returns at most `limit` events with ids above `id`, in the order of ids, and the id of the last row that was
+    /// read. Stops when the total size of the events reaches `max_bytes`, but returns at least one event if there is
+    /// one.
     pub(crate) async fn after_id(
         &self,
         id: i64,
@@ -298,7 +307,7 @@ impl Index {
     }
 }
 
-/// Counts the rows of a page while they are read.
+/// Counts the rows of a page, and remembers the last row, while the page is read.
 struct Progress {
     limit: usize,
     rows: usize,
@@ -311,7 +320,7 @@ impl Progress {
         Self { limit, rows: 0, last: None, is_broken_off: false }
     }
 
-    /// Gives a row to `sink`. Skips a row whose kind of event this program does not know.
+    /// Passes a row to `sink`. Does not pass a row whose kind of event this program does not know.
     fn give(&mut self, row: DbRow<'_>, sink: &mut impl EntrySink) -> ControlFlow<()> {
         let DbRow { at_ms, id, kind, camera, text, count } = row;
         self.rows += 1;

@@ -1,63 +1,67 @@
-//! Retention: which events to remove, and how many. The rules are the same for both databases.
+//! Decides which events to remove because they are too old or too many, and how many of them. The rules are the same
+//! for SQLite and PostgreSQL.
 
-/// The maximum number of events to remove in one step. The limit keeps writes from waiting long.
+/// The maximum number of events to remove in one transaction. The limit keeps writes from waiting long.
 const PRUNE_ROWS: i64 = 5_000;
 
-/// At most one in this many events is removed for its age within an hour.
+/// At most one in this many stored events is removed for its age within an hour.
 const AGED_DIVISOR: i64 = 20;
 
-/// This many events can always be removed for age within an hour, even if they are more than one in `AGED_DIVISOR`.
+/// This many events can always be removed for their age within an hour, even if they are more than one in
+/// `AGED_DIVISOR`.
 const AGED_ROWS: i64 = 1_000;
 
-/// One in this many of the allowed rows can be a mark, an event that a person or a program set. If there are too many
-/// rows, marks beyond that share are removed first. So a program that sets many marks cannot push out the events of the
-/// cameras.
+/// If there are more events than the history can keep, marks (events that people and programs set) are removed first,
+/// down to one in this many of the events that it can keep. So a program that sets many marks cannot push out the
+/// events of the cameras.
 const MARKS_DIVISOR: i64 = 10;
 
-/// Which events to remove.
+/// The limits beyond which events are removed: their age and their number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Retention {
-    /// Which events are too old; `None` if no event can be removed for age now.
+    /// Which events are too old; `None` if no event can be removed for its age now.
     pub(crate) aged: Option<Aged>,
-    /// The maximum number of rows to keep; the oldest rows beyond it are removed. `None` for no limit.
+    /// The maximum number of events to keep; beyond it, the oldest are removed. `None` for no limit.
     pub(crate) max_rows: Option<u64>,
 }
 
-/// Which events are too old.
+/// Which events are too old to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Aged {
-    /// The current time of the wall clock if later runs can trust it, in milliseconds since 1970; otherwise `None`.
+    /// The current time of the wall clock, in milliseconds since 1970, for the database to store as the last trusted
+    /// time. `None` if the server does not trust the clock.
     pub(crate) trusted_ms: Option<i64>,
-    /// Only events before this time are too old, in milliseconds since 1970.
+    /// Events before this time are too old, unless their id is above `up_to_id`. In milliseconds since 1970.
     pub(crate) before_ms: i64,
-    /// Only events with ids up to this one are too old.
+    /// Events with ids above this one do not count as too old, whatever their time is.
     pub(crate) up_to_id: i64,
-    /// The number of removals for age within the last hour.
+    /// How many events were removed for their age within the last hour.
     pub(crate) removed_in_hour: u64,
 }
 
-/// How many events to remove because there are too many.
+/// How many events to remove because more are stored than the history can keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Surplus {
-    /// How many of the oldest marks to remove. Marks are removed first.
+    /// How many of the oldest marks (events that people and programs set) to remove. They are removed before other
+    /// events.
     pub(super) marks: i64,
-    /// How many of the oldest events of any kind to remove after the marks.
+    /// How many of the oldest events of any kind to remove, after `marks` were removed.
     pub(super) any: i64,
 }
 
-/// The result of one step of removing events.
+/// The result of one step of removing events that are too old or too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pruned {
-    /// The highest id of all events that were ever removed.
+    /// The highest id of all events that were ever removed from the database.
     pub(crate) up_to: i64,
-    /// The number of events that were removed for age in this step.
+    /// The number of events that were removed for their age in this step.
     pub(crate) aged: u64,
-    /// Whether there are more events to remove.
+    /// Whether another step might remove more events at once.
     pub(crate) has_more: bool,
 }
 
 impl Aged {
-    /// Returns how many of `rows` stored events can be removed for age now.
+    /// Returns how many events can be removed for their age in this step. `rows` is the number of stored events.
     pub(crate) fn limit(&self, rows: i64) -> i64 {
         let removed = i64::try_from(self.removed_in_hour).unwrap_or(i64::MAX);
         let an_hour = (rows.saturating_add(removed) / AGED_DIVISOR).max(AGED_ROWS);
@@ -66,8 +70,8 @@ impl Aged {
 }
 
 impl Retention {
-    /// Returns how many events to remove because there are too many. `rows` events are stored, and `marks` of them are
-    /// marks, the events that people and programs set.
+    /// Returns how many events to remove in this step because too many are stored. `rows` events are stored, and
+    /// `marks` of them are marks, the events that people and programs set.
     pub(super) fn surplus(&self, rows: i64, marks: i64) -> Surplus {
         let max_rows = self.max_rows.and_then(|rows| i64::try_from(rows).ok()).unwrap_or(i64::MAX);
         let surplus = rows.saturating_sub(max_rows).clamp(0, PRUNE_ROWS);
@@ -75,7 +79,8 @@ impl Retention {
         Surplus { marks, any: surplus - marks }
     }
 
-    /// Returns whether there might be more events to remove: true if `removed` reached the limit of one step.
+    /// Returns whether another step might remove more events. That is so if this step removed as many events
+    /// (`removed`) as one step can.
     pub(super) fn has_more(removed: i64) -> bool {
         removed >= PRUNE_ROWS
     }

@@ -1,4 +1,5 @@
-//! The SQL of queries. Both databases use the same SQL, except for the form of parameters.
+//! The SQL of queries. SQLite and PostgreSQL get the same SQL, except for the character before the number of a
+//! parameter.
 //!
 //! For any filter, the database finds the rows through an index, in the wanted order. Each combination of camera and
 //! kind is a separate branch of the query, and the database merges the branches. So a filter with few matching rows
@@ -7,7 +8,7 @@
 use crate::entry::Key;
 use crate::query::{Filter, Order, Query};
 
-/// A parameter of a query.
+/// The value of a parameter in an SQL query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum SqlValue {
     /// A whole number.
@@ -16,7 +17,7 @@ pub(super) enum SqlValue {
     Text(String),
 }
 
-/// The SQL of a query and its parameters.
+/// The text of an SQL query that selects events, and the values of its parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Select {
     pub(super) text: String,
@@ -25,8 +26,8 @@ pub(super) struct Select {
 
 const COLUMNS: &str = "at, id, kind, camera, text, count";
 
-/// Selects the names of all cameras that have events. Jumps from name to name in the index, instead of scanning all
-/// rows.
+/// Selects the names of all cameras that have stored events. Jumps from name to name in the index, instead of scanning
+/// all rows.
 pub(super) const CAMERAS: &str = "
 WITH RECURSIVE name(camera) AS (
     SELECT min(camera) FROM events WHERE camera IS NOT NULL
@@ -35,45 +36,45 @@ WITH RECURSIVE name(camera) AS (
     WHERE name.camera IS NOT NULL
 ) SELECT camera FROM name WHERE camera IS NOT NULL";
 
-/// Sets the trusted time to the time of the newest event, if there is no trusted time yet. Does so only once, because a
-/// wrong clock might stamp later events.
+/// Stores the time of the newest event as the last time at which the server trusted the wall clock, if no such time is
+/// stored yet. It is never taken from an event again, because a wrong clock might stamp later events.
 pub(super) const INIT_TRUSTED_CLOCK: &str =
     "UPDATE state SET value = coalesce((SELECT max(at) FROM events), 0)
 WHERE key = 'believed' AND value = 0";
 
-/// Selects the time of the newest event that reports removals for age.
+/// Selects the time of the newest event that reports how many events were removed for their age.
 pub(super) const LAST_REPORT: &str = "SELECT max(at) FROM events WHERE kind = 'pruned'";
 
-/// Returns the SQL that stores the time of a trusted clock. The SQL changes nothing if the stored time is less than an
-/// hour off, so the time is rarely written.
+/// Returns the SQL that stores the last time at which the server trusted the wall clock. The SQL changes nothing if the
+/// stored time is less than an hour off, so that the database is rarely written.
 pub(super) fn trust(placeholder: char) -> String {
     format!(
         "UPDATE state SET value = {placeholder}1 WHERE key = 'believed' AND abs(value - {placeholder}1) >= 3600000"
     )
 }
 
-/// Returns the SQL that selects the oldest events before a given time, with ids up to a given id. Parameters: the
-/// maximum number of rows, the time, the id. `id + 0` makes the database search by time, whatever it estimates about
-/// the ids.
+/// Returns the SQL that selects the oldest events before a given time, with ids up to a given id. Its parameters are
+/// the maximum number of rows, the time and the id. `id + 0` in the SQL makes the database search by time, whatever its
+/// planner estimates about the ids.
 pub(super) fn aged(placeholder: char) -> String {
     format!(
         "SELECT at, id, kind FROM events WHERE at < {placeholder}2 AND id + 0 <= {placeholder}3 ORDER BY at, id LIMIT {placeholder}1"
     )
 }
 
-/// Returns the SQL that selects the oldest marks, the events that people and programs set. Parameter: the maximum
+/// Returns the SQL that selects the oldest marks, the events that people and programs set. Its parameter is the maximum
 /// number of rows.
 pub(super) fn marks(placeholder: char) -> String {
     format!("SELECT at, id, kind FROM events WHERE kind = 'mark' ORDER BY at, id LIMIT {placeholder}1")
 }
 
-/// Returns the SQL that selects the oldest events. Parameter: the maximum number of rows.
+/// Returns the SQL that selects the oldest events. Its parameter is the maximum number of rows.
 pub(super) fn oldest(placeholder: char) -> String {
     format!("SELECT at, id, kind FROM events ORDER BY at, id LIMIT {placeholder}1")
 }
 
-/// Returns the SQL that selects the last id among the first events in a range of ids. Parameters: the first id and the
-/// last id of the range, the maximum number of events.
+/// Returns the SQL that selects where one step of a time correction ends: the id of the last event among the first few
+/// in a range of ids. Its parameters are the first and the last id of the range, and the maximum number of events.
 pub(super) fn shifted(placeholder: char) -> String {
     format!(
         "SELECT max(id) FROM (SELECT id FROM events WHERE id BETWEEN {placeholder}1 AND {placeholder}2 ORDER BY id LIMIT {placeholder}3) AS chosen"
@@ -81,8 +82,8 @@ pub(super) fn shifted(placeholder: char) -> String {
 }
 
 impl Select {
-    /// Creates the SQL that selects `limit` rows of `query` after `after`. `placeholder` is the character before the
-    /// number of each parameter (`?` or `$`).
+    /// Creates the SQL that selects at most `limit` rows that `query` asks for, beginning after the position `after`.
+    /// `placeholder` is the character before the number of each parameter (`?` for SQLite, `$` for PostgreSQL).
     pub(super) fn new(query: &Query, after: Option<Key>, limit: usize, placeholder: char) -> Self {
         let Query { filter, order } = query;
         let mut select = Self { text: String::new(), values: Vec::new() };
@@ -102,7 +103,7 @@ impl Select {
         select
     }
 
-    /// Creates the SQL that selects `limit` rows with ids above `id`, in the order of ids.
+    /// Creates the SQL that selects at most `limit` rows with ids above `id`, in the order of ids.
     pub(super) fn after_id(id: i64, limit: usize, placeholder: char) -> Self {
         let mut select =
             Self { text: format!("SELECT {COLUMNS} FROM events WHERE id > "), values: Vec::new() };
@@ -141,7 +142,8 @@ impl Select {
         self.bound(&mut word, ("<", below), ("<", filter.to_ms), placeholder);
     }
 
-    /// Adds the bound on one side of the range: the key if there is one, otherwise the time if there is one.
+    /// Appends to the SQL the condition that bounds the rows on one side: the position `key` if there is one, otherwise
+    /// the time `at_ms` if there is one.
     fn bound(
         &mut self,
         word: &mut &str,
@@ -182,8 +184,8 @@ impl Select {
     }
 }
 
-/// Returns the camera and the kind of each branch; `None` selects any. A filter by camera alone becomes a branch for
-/// each kind, because the index groups rows by camera and kind.
+/// Returns the camera and the kind that each branch of the query selects; `None` selects any. If the filter names
+/// cameras but no kinds, there is a branch for each kind, because the database's index groups rows by camera and kind.
 fn branches(filter: &Filter) -> Vec<(Option<&str>, Option<&str>)> {
     let kinds: Vec<&str> = filter.kinds.iter().map(|kind| kind.as_str()).collect();
     let all = framecast_hub::EventKind::ALL.map(|kind| kind.as_str());

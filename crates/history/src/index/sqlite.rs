@@ -1,9 +1,9 @@
-//! The index in one SQLite file, or in memory.
+//! The index in SQLite: in one file, or in memory.
 //!
-//! One thread writes and two threads read. Each thread has its own connection and takes jobs from a queue. A job reads
-//! one page, so a reader delays the checkpoint of the write-ahead log (WAL) only while it reads a page. The tables are
-//! ordered by time and id, so a page is one scan. In memory, one thread does everything, and new events evict the
-//! oldest ones.
+//! For a file, one thread writes and two threads read. Each thread has its own connection and takes jobs from a queue.
+//! A job that reads is one page, so a reader delays the checkpoint of the write-ahead log (WAL) only while it reads a
+//! page. The tables are ordered by time and id, so a page is one scan. For an index in memory, one thread does
+//! everything, and new events push out the oldest ones.
 
 mod retain;
 
@@ -30,24 +30,24 @@ use super::{
 use crate::Error;
 use crate::entry::Entry;
 
-/// The application id in the file's header: "Fcst".
+/// The application id in the header of the database file, by which Framecast recognises its own files: "Fcst".
 const APPLICATION_ID: i64 = 0x4663_7374;
 
-/// The number of threads that read.
+/// The number of threads that read from the database file.
 const READERS: usize = 2;
 
-/// How long another program that has the file open can block a write before the write fails.
+/// How long a write waits for another program that has locked the database file, before the write fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The niceness of the threads that read. Only people who look at tables wait for rows, so pictures and events come
-/// first.
+/// The niceness of the threads that read from the database file. Only people who look at tables wait for these threads,
+/// so pictures and new events come first.
 const READER_NICENESS: i32 = 10;
 
-/// The cache of a connection, in KiB. The system caches the rest of the file.
+/// The size of SQLite's page cache for each connection, in KiB. The operating system caches the rest of the file.
 const CACHE_KIB: i64 = 512;
 
-/// The tables of version 1. `events` is stored in the order in which it is read. Each index has the same order within a
-/// camera and kind.
+/// The SQL that creates the tables of version 1. The table `events` is stored in the order of time and id, in which it
+/// is read. Each of its indexes has this order within a camera and kind.
 const TABLES: &str = "
 CREATE TABLE events (
     at INTEGER NOT NULL,
@@ -65,8 +65,9 @@ CREATE TABLE state (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO state VALUES ('reserved', 0), ('rows', 0), ('pruned', 0);
 ";
 
-/// Version 2 adds the number of events of the kind `mark`, the number of removals for age that no event has reported
-/// yet, and the pending time corrections.
+/// The SQL that changes tables of version 1 to version 2. It adds the number of events of the kind `mark`, the number
+/// of events that were removed for their age and not reported yet, and the time corrections that are still to be
+/// applied.
 const TABLES_2: &str = "
 INSERT INTO state SELECT 'marks', count(*) FROM events WHERE kind = 'mark';
 INSERT INTO state VALUES ('untold', 0);
@@ -78,19 +79,20 @@ CREATE TABLE shifts (
 );
 ";
 
-/// Version 3 adds the last trusted time of the wall clock.
+/// The SQL that changes tables of version 2 to version 3. It adds the last time at which the server trusted the wall
+/// clock.
 const TABLES_3: &str = "INSERT INTO state VALUES ('believed', 0);";
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// An open index in SQLite.
+/// An open SQLite database, in a file or in memory.
 #[derive(Debug)]
 pub(crate) struct Sqlite {
     path: PathBuf,
     writer: Worker,
-    /// The threads that read; `None` for an index in memory, where the writer reads too.
+    /// The threads that read; `None` for a database in memory, where the writing thread reads too.
     readers: Option<Worker>,
-    /// The lock on the database file, held while this process has the file open.
+    /// The lock that keeps other Framecast servers from using the database file while this one has it open.
     _lock: Option<File>,
 }
 
@@ -164,8 +166,8 @@ impl Sqlite {
         self.map_error(pruned.await)
     }
 
-    /// Stores the time corrections `shifts` in place of all pending ones, and adds `unreported` to the number of
-    /// removals for age that no event has reported yet.
+    /// Stores the time corrections `shifts`, which are still to be applied to events, in place of all that the database
+    /// has. Adds `unreported` to the number of events that were removed for their age and not reported yet.
     pub(super) async fn plan(&self, shifts: Vec<TimeCorrection>, unreported: i64) -> Result<(), Error> {
         let planned = self.writer.run(move |connection| {
             let transaction = connection.transaction()?;
@@ -207,7 +209,7 @@ impl Sqlite {
     }
 }
 
-/// Threads that take jobs from one queue. Each thread has its own connection.
+/// Threads that take database jobs from one queue. Each thread has its own connection.
 #[derive(Debug)]
 struct Worker(Option<mpsc::Sender<Job>>, Vec<thread::JoinHandle<()>>);
 
@@ -238,7 +240,8 @@ impl Worker {
         Ok(Self(Some(sender), threads))
     }
 
-    /// Runs `work` on a connection. If the caller drops the future before the job begins, `work` does not run.
+    /// Runs `work` on the connection of one of the threads, and returns the result. If the caller drops the future
+    /// before a thread begins the job, `work` does not run.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -267,8 +270,8 @@ impl Drop for Worker {
     }
 }
 
-/// Locks the database file for this process, because two writers would assign the same ids. Uses a separate lock file,
-/// since SQLite's locks cover only single transactions.
+/// Locks the database file for this process, because two servers that write to one file would assign the same event
+/// ids. The lock is on a separate lock file, since SQLite's own locks last only for a transaction.
 fn lock(path: &Path) -> Result<File, Error> {
     let unwritable = |source| unwritable(path, source);
     // Resolve links, so that the lock is the same for every name of the file.
@@ -307,7 +310,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{CACHE_KIB};"))
 }
 
-/// Checks that the file belongs to Framecast and is not from a newer version.
+/// Checks that Framecast created the database file, and that its version is not newer than this program supports.
 fn check(path: &Path, connection: &Connection) -> Result<(), Error> {
     let number = |text: &str| {
         connection.query_row(text, [], |row| row.get::<_, i64>(0)).map_err(|source| failed(path, source))
@@ -345,7 +348,7 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// Reserves the ids of `claim` for this run, and returns the state of the index.
+/// Reserves the event ids that `claim` asks for, and returns what the database contains at the start of this run.
 fn claim_ids(connection: &mut Connection, claim: IdClaim) -> rusqlite::Result<IndexState> {
     let transaction = connection.transaction()?;
     let highest: Option<i64> = transaction.query_row("SELECT max(id) FROM events", [], |row| row.get(0))?;
@@ -454,7 +457,7 @@ fn unwritable(path: &Path, source: io::Error) -> Error {
     }
 }
 
-/// Converts an error of SQLite into an error that tells the user what to do.
+/// Converts an error of SQLite into an error whose text tells the user what to do.
 fn failed(path: &Path, source: rusqlite::Error) -> Error {
     let path = path.to_owned();
     // The shared-memory file beside the database (-shm) could not grow.

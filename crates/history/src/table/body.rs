@@ -1,4 +1,4 @@
-//! A stream of records as the body of an HTTP response.
+//! Sends a table, made from a stream of records, as the body of an HTTP response.
 
 use std::error::Error;
 use std::mem;
@@ -17,53 +17,55 @@ use super::page::HtmlPage;
 use super::record::Record;
 use super::writer::Writer;
 
-/// The longest time that a row waits for other rows to be sent with it.
+/// The longest time that a written row waits for more rows, to be sent together with them.
 pub const FLUSH_AFTER: Duration = Duration::from_millis(100);
 
-/// A table that ended early, because the stream of its records failed. The server closes the connection without the end
-/// of the body, so that no client considers the table complete.
+/// The error of a table that ended early, because its records could not be read or written. The server then closes the
+/// connection without the end of the body, so that no client considers the table complete.
 #[derive(Debug, thiserror::Error)]
 #[error("the table broke off after {rows} rows")]
 pub struct TruncatedTable {
-    /// The number of rows sent before the failure.
+    /// The number of rows that were written before the failure.
     pub rows: u64,
-    /// The failure.
+    /// What failed.
     #[source]
     pub source: Box<dyn Error + Send + Sync>,
 }
 
-/// A stream of records as the body of an HTTP response.
+/// A table, made from a stream of records, as the body of an HTTP response.
 ///
-/// The body sends the header at once, then rows in chunks. It sends a chunk when the chunk is full, or when one of the
-/// chunk's rows has waited for [`FLUSH_AFTER`]. The body asks for records only when the client has room for more, and
-/// dropping the body drops the stream. If the stream fails, the body sends what is ready, and then fails with
-/// [`TruncatedTable`]. The body yields to other tasks after each chunk. It needs a Tokio runtime for the timer.
+/// The body sends everything before the first row at once, then rows in chunks. It sends a chunk when the chunk is
+/// full, or when one of the chunk's rows has waited for [`FLUSH_AFTER`]. The body asks the stream for records only when
+/// the client has room for more, and dropping the body drops the stream. If the stream fails, the body sends the rows
+/// that it already has, and then fails with [`TruncatedTable`]. The body yields to other tasks after each chunk. It
+/// needs a Tokio runtime for its timer.
 pub struct Table<S, P> {
     writer: Writer<P>,
     stage: TableStage<S>,
-    /// When the buffered rows must be sent; `None` until a row had to wait for the first time.
+    /// When the rows that were written but not sent must be sent; `None` if no row has ever had to wait.
     deadline: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
-    /// Whether to yield to other tasks, because a chunk was just sent.
+    /// Whether the next poll yields to other tasks first, because a chunk was just sent.
     is_others_turn: bool,
 }
 
 enum TableStage<S> {
     New(Pin<Box<S>>),
     Rows(Pin<Box<S>>),
-    /// The error to return once the client has taken the last bytes.
+    /// The table broke off. The error is returned once the client has taken the last bytes.
     Broken(TruncatedTable, DrainWait),
     Ended,
 }
 
 impl<S, P> Table<S, P> {
-    /// Creates a table of the records `rows`. The stream is not polled before the body is polled.
+    /// Creates a table with one row for each record of the stream `rows`. The stream is not polled before the body is
+    /// polled.
     pub fn new(rows: S, writer: Writer<P>) -> Self {
         let stage = TableStage::New(Box::pin(rows));
         Self { writer, stage, deadline: None, is_waiting: false, is_others_turn: false }
     }
 
-    /// Returns a response that has this body, and headers for it.
+    /// Returns an HTTP response with this table as its body, and with the headers for the table's format and encoding.
     pub fn respond(self) -> Response<Self> {
         let head = self.writer.head();
         let mut response = Response::new(self);
@@ -79,7 +81,7 @@ where
     R: Record,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    /// Returns the next bytes, which can be empty. Returns `None` at the end.
+    /// Returns the next bytes of the body, which can be empty. Returns `None` at the end of the body.
     fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, TruncatedTable>>> {
         match mem::replace(&mut self.stage, TableStage::Ended) {
             TableStage::New(rows) => {
@@ -105,7 +107,7 @@ where
         }
     }
 
-    /// Returns the next bytes of rows, and whether they are the last bytes.
+    /// Returns the next bytes of rows, and true if the table ends with these bytes.
     fn poll_rows(&mut self, mut rows: Pin<&mut S>, context: &mut Context<'_>) -> Poll<(Bytes, bool)> {
         loop {
             if let Some(failure) = self.writer.failure() {
@@ -127,7 +129,7 @@ where
         }
     }
 
-    /// Completes when the buffered rows must be sent.
+    /// Completes when the rows that were written but not sent must be sent. Never completes if there are none.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.writer.is_empty() {
             return Poll::Pending;
@@ -157,7 +159,7 @@ where
         self.fail(bytes, source)
     }
 
-    /// Ends the table with the error `source`, which follows the bytes `last`.
+    /// Makes the body fail with the error `source` once the client has taken the bytes `last`. Returns these bytes.
     fn fail(&mut self, last: Bytes, source: Box<dyn Error + Send + Sync>) -> Bytes {
         let (last, drain_wait) = DrainWait::track(last);
         self.stage = TableStage::Broken(TruncatedTable { rows: self.writer.rows(), source }, drain_wait);

@@ -1,18 +1,18 @@
-//! The buffer into which a table is written.
+//! The buffer into which the rows of a table are written, until they are sent.
 
 use std::{fmt, mem};
 
 use bytes::Bytes;
 
-/// A chunk with this much rendered text is full: 64 KiB. The size is large enough that the fixed cost of a chunk does
-/// not matter, and small enough for many downloads at once.
+/// The number of bytes of text, not compressed, at which a chunk is full and is sent: 64 KiB. That is large enough that
+/// the fixed cost of a chunk does not matter, and small enough for many downloads at once.
 pub const CHUNK_BYTES: usize = 64 << 10;
 
-/// The capacity of a chunk's buffer, in bytes: enough for a full chunk and its last row.
+/// The initial capacity of a chunk's buffer, in bytes: enough for a full chunk and for the row that filled it.
 const CAPACITY_BYTES: usize = CHUNK_BYTES + (4 << 10);
 
-/// The text to send next. Pages write into the chunk with `write!` or with a template's `render_into`, which never
-/// fails.
+/// The text of a table that is sent next. An [`HtmlPage`](super::HtmlPage) writes into the chunk with `write!` or with
+/// a template's `render_into`; writing into a chunk never fails.
 #[derive(Debug, Default)]
 pub struct Chunk(Vec<u8>);
 
@@ -36,8 +36,8 @@ impl Chunk {
         self.0.reserve(CAPACITY_BYTES);
     }
 
-    /// Takes the text, uncompressed. Moves the buffer out if it is more than half full. Otherwise copies the text, so
-    /// that the large allocation is used again.
+    /// Returns the chunk's text, not compressed, and leaves the chunk empty. Moves the buffer out if it is more than
+    /// half full. Otherwise copies the text, so that the large allocation is used again.
     pub(super) fn take(&mut self) -> Bytes {
         if self.len() > CHUNK_BYTES / 2 {
             return Bytes::from(mem::replace(&mut self.0, Vec::with_capacity(CAPACITY_BYTES)));
@@ -47,7 +47,7 @@ impl Chunk {
         bytes
     }
 
-    /// Empties the chunk, and shrinks it to the usual capacity after a very long row.
+    /// Empties the chunk. Also shrinks its buffer to the usual capacity, if a very long row has enlarged it.
     pub(super) fn clear(&mut self) {
         self.0.clear();
         self.0.shrink_to(CAPACITY_BYTES);
@@ -67,7 +67,7 @@ impl Chunk {
         self.push(itoa::Buffer::new().format(value));
     }
 
-    /// Appends the shortest text that parses back to `value`, which must be finite.
+    /// Appends the number `value` as the shortest text that parses back to `value`. The number must be finite.
     #[inline]
     pub(super) fn push_float(&mut self, value: f64) {
         self.push(zmij::Buffer::new().format_finite(value));

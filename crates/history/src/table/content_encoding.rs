@@ -1,4 +1,4 @@
-//! How a table is compressed for sending, and which compression a client accepts.
+//! How a table is compressed for sending, and which compressions a client accepts.
 
 use super::qvalue::{MAX_QVALUE, parse_qvalues};
 
@@ -9,14 +9,15 @@ pub enum ContentEncoding {
     Identity,
     /// gzip (RFC 1952), which every client supports.
     Gzip,
-    /// Zstandard (RFC 8878), which is faster and compresses better.
+    /// Zstandard (RFC 8878), which is faster than gzip and compresses better.
     Zstd,
 }
 
 impl ContentEncoding {
-    /// Returns the content encoding for a request's header `Accept-Encoding` (RFC 9110, section 12.5.3): the one with
-    /// the highest qvalue. Among equal qvalues, zstd comes before gzip, and gzip before no compression. There is no
-    /// compression without the header, or when the client refuses all encodings.
+    /// Returns the content encoding for a request whose header `Accept-Encoding` (RFC 9110, section 12.5.3) is
+    /// `accept_encoding`: the one with the highest qvalue, the client's preference. Among equal qvalues, zstd comes
+    /// before gzip, and gzip before no compression. There is no compression if the request lacks the header, or if the
+    /// client refuses all encodings.
     pub fn choose(accept_encoding: Option<&str>) -> Self {
         let Some(list) = accept_encoding else { return Self::Identity };
         let (mut best, mut highest) = (Self::Identity, Self::Identity.qvalue(list));
@@ -29,7 +30,7 @@ impl ContentEncoding {
         best
     }
 
-    /// Returns the value of the header `Content-Encoding`, or `None` if there should be no such header.
+    /// Returns the value of the response's header `Content-Encoding`, or `None` if the response needs no such header.
     pub fn header_value(self) -> Option<&'static str> {
         match self {
             Self::Identity => None,
@@ -38,8 +39,9 @@ impl ContentEncoding {
         }
     }
 
-    /// Returns this content encoding's qvalue in `list`: that of its name if the list contains the name, otherwise that
-    /// of `*`. A content encoding that the list does not contain counts as refused, with the qvalue 0. For
+    /// Returns this content encoding's qvalue (the client's preference, in thousandths) in `list`, the value of
+    /// `Accept-Encoding`. That is the qvalue of the encoding's name if the list contains the name, otherwise that of
+    /// `*`. Returns 0 if the list contains neither, which means that the client refuses the encoding. For
     /// [`Self::Identity`], which is always allowed as the last choice, 0 does not mean refused.
     fn qvalue(self, list: &str) -> u16 {
         let of = |names: &[&str]| {

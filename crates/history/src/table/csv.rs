@@ -1,4 +1,4 @@
-//! Comma-separated values (RFC 4180), safe for spreadsheets.
+//! Writes the rows of a table as comma-separated values (RFC 4180), so that a spreadsheet runs no text as a formula.
 
 use framecast_media::is_hidden;
 use memchr::memchr_iter;
@@ -6,8 +6,8 @@ use memchr::memchr_iter;
 use super::chunk::Chunk;
 use super::record::{CellWriter, Record, write_cells};
 
-/// Writes a byte order mark, which marks the text as UTF-8. Without the mark, Excel assumes the system's encoding.
-/// Other programs would read the mark as part of the first column's name.
+/// Writes a byte order mark, by which Excel recognises UTF-8; without the mark, Excel assumes the system's encoding.
+/// Programs that do not know the mark would read it as part of the first column's name.
 pub(super) fn byte_order_mark(out: &mut Chunk) {
     out.push("\u{feff}");
 }
@@ -28,7 +28,7 @@ pub(super) fn row<R: Record>(record: &R, out: &mut Chunk) {
     finish::<R>(out, start);
 }
 
-/// Ends the line that began at the byte `start`.
+/// Ends the row whose text began at byte `start` of `out`.
 #[inline]
 fn finish<R: Record>(out: &mut Chunk, start: usize) {
     // Readers skip empty lines.
@@ -58,14 +58,15 @@ impl<'a> CsvCellWriter<'a> {
     }
 }
 
-/// Returns whether a cell needs quotes. Reads all bytes, several at a time, instead of stopping at the first match.
+/// Returns whether `text` needs quotes in CSV. Reads all bytes, several at a time, instead of stopping at the first
+/// match.
 #[inline]
 fn must_be_quoted(text: &str) -> bool {
     text.bytes()
         .fold(false, |is, byte| is | (byte == b',') | (byte == b'"') | (byte == b'\n') | (byte == b'\r'))
 }
 
-/// Returns whether a spreadsheet might read the text as a formula. Some programs skip leading blanks. Some accept the
+/// Returns whether a spreadsheet might read `text` as a formula. Some programs skip leading blanks. Some accept the
 /// full-width signs of East Asian keyboards in place of `=`, `+`, `-` and `@`.
 #[inline]
 fn is_formula(text: &str) -> bool {
@@ -76,7 +77,7 @@ fn is_formula(text: &str) -> bool {
     }
 }
 
-/// Returns whether the first visible character begins a formula.
+/// Returns whether the first visible character of `text` is one with which formulas begin.
 #[cold]
 fn begins_formula(text: &str) -> bool {
     let mut seen = text.chars().skip_while(|c| c.is_whitespace() || is_hidden(*c) || is_zero_width(*c));

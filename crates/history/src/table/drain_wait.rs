@@ -1,9 +1,9 @@
 //! Delays the error of a table that broke off until the client has received the table's last piece.
 //!
 //! When a body fails, hyper closes the connection and drops the data that it still holds. For a slow client, that data
-//! would include the last row, which says that the table is broken. hyper drops a piece after it has written the piece,
-//! so the error can wait for that drop. The error then waits a little longer, because a browser discards data that
-//! arrives together with the abnormal end.
+//! would include the last row, which says that the table is broken. hyper drops each piece after it has written the
+//! piece, so the error can wait until the last piece is dropped. The error then waits a little longer, because a
+//! browser discards data that arrives just before a connection breaks.
 
 use std::fmt;
 use std::pin::Pin;
@@ -14,15 +14,15 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-/// The longest wait for the piece to be dropped. The wait has a limit because a caller might collect all pieces and
-/// keep them.
+/// The longest wait for the table's last piece to be dropped, which tells that it was sent. The wait has a limit
+/// because a caller might collect all pieces and keep them.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// The time that a browser gets to show the last piece before the connection ends.
+/// The time that a browser gets to show the table's last piece before the connection breaks.
 const RENDER_PAUSE: Duration = Duration::from_secs(1);
 
-/// A future that completes once the client has received the last piece of a table that broke off. Then the error can
-/// follow.
+/// A future that completes once the client has received the last piece of a table that broke off. The table's error can
+/// then close the connection.
 pub(crate) struct DrainWait(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
 
 struct Piece {
@@ -37,7 +37,7 @@ impl AsRef<[u8]> for Piece {
 }
 
 impl DrainWait {
-    /// Returns the same `bytes`, and a future that notices when these bytes are dropped.
+    /// Returns the same `bytes` in a form that reports its drop, and a future that completes after that drop.
     pub(crate) fn track(bytes: Bytes) -> (Bytes, Self) {
         let (sender, gone) = oneshot::channel::<()>();
         let drain_wait = async move {
@@ -48,7 +48,7 @@ impl DrainWait {
         (Bytes::from_owner(Piece { bytes, _gone: sender }), Self(Box::pin(drain_wait)))
     }
 
-    /// Completes when the error can follow the last piece. Must be called within a Tokio runtime.
+    /// Completes when the table's error can be returned, after its last piece. Must be called within a Tokio runtime.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.0.as_mut().poll(context)
     }

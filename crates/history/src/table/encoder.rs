@@ -1,4 +1,5 @@
-//! Compresses text, and flushes the compressor so that a client can decode the text at once.
+//! Compresses the text of a table. After each text, flushes the compressor, so that a client can decode the text at
+//! once.
 
 use std::io::{self, Write as _};
 use std::mem;
@@ -14,16 +15,16 @@ use super::content_encoding::ContentEncoding;
 /// gzip's compression level: the lowest that still computes Huffman codes for the text.
 const GZIP_LEVEL: u32 = 2;
 
-/// gzip's window size, as a power of two. 4 KiB hold fifty rows, which resemble each other. A larger window is slower
-/// and, for tables, no better.
+/// gzip's window size, as a power of two: 4 KiB, which hold fifty rows. Neighbouring rows resemble each other, so a
+/// larger window is slower and, for tables, no better.
 const GZIP_WINDOW_BITS: u8 = 12;
 
 /// zstd's compression level.
 const ZSTD_LEVEL: i32 = 1;
 
-/// zstd's window size, as a power of two; `ZSTD_HASH_LOG` is the size of its hash table. Together they cost 190 KiB
-/// while a client downloads. Twice the window with zstd's own hash table costs 260 KiB and saves a twelfth of the
-/// bytes.
+/// zstd's window size, as a power of two. `ZSTD_HASH_LOG` is the size of zstd's hash table. With these sizes a
+/// compressor takes 190 KiB while a client downloads. Twice the window, with zstd's default hash table, would take 260
+/// KiB and save a twelfth of the bytes.
 const ZSTD_WINDOW_LOG: u32 = 15;
 const ZSTD_HASH_LOG: u32 = 13;
 
@@ -39,7 +40,7 @@ enum Compressor {
     Zstd(ZstdEncoder<'static, Vec<u8>>),
 }
 
-/// What to do after a text was compressed.
+/// What the compressor does after it has compressed a text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FlushMode {
     Flush,
@@ -55,7 +56,8 @@ impl Encoder {
         self.content_encoding
     }
 
-    /// Compresses `text` and flushes the compressor, so that a client can decode everything up to here.
+    /// Compresses `text` and flushes the compressor, so that a client can decode all text so far. Returns the
+    /// compressed bytes, and leaves `text` empty.
     ///
     /// # Errors
     /// If the compressor cannot allocate memory, or fails.
@@ -63,7 +65,7 @@ impl Encoder {
         self.encode(text, FlushMode::Flush)
     }
 
-    /// Compresses `text` and ends the compressed stream.
+    /// Compresses `text` and ends the compressed stream. Returns the compressed bytes, and leaves `text` empty.
     ///
     /// # Errors
     /// As for [`flush`](Self::flush).

@@ -1,4 +1,4 @@
-//! The formats of a table, and which format a request wants.
+//! The formats in which a table can be written, and which of them a request wants.
 
 use std::cmp::Reverse;
 
@@ -17,22 +17,22 @@ pub enum TableFormat {
     Json,
 }
 
-/// The error for an unknown format, or for a client that accepts none of the formats.
+/// The error for a request that asks for an unknown format, or whose client accepts none of the formats.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown format `{value}`; known formats: html, csv, json, ndjson")]
 pub struct UnknownFormat {
-    /// The value with which the request asked for a format: its extension, its parameter, or its header `Accept`.
+    /// What the request asked for: the extension of its path, its parameter `format`, or its header `Accept`.
     pub value: String,
 }
 
 impl TableFormat {
-    /// All formats. A client without a preference gets the first format that it accepts.
+    /// All formats. A client that accepts several without a preference gets the first of them.
     pub const ALL: [Self; 4] = [Self::Html, Self::Csv, Self::Json, Self::Ndjson];
 
-    /// Returns the format that a request wants: that of its path's extension (`csv`) if there is one. Otherwise the
-    /// parameter `?format=` decides, otherwise the header `Accept`. Without any of these, the format is HTML. If a
-    /// client accepts several formats equally, it gets the format that it names most exactly, and of several such
-    /// formats, the one that it names first.
+    /// Returns the format that a request wants. The extension of the request's path (such as `csv`) decides if there is
+    /// one, otherwise the parameter `?format=`, otherwise the header `Accept`. Without any of these, the format is
+    /// HTML. If a client accepts several formats equally, it gets the format that it names most exactly, and of several
+    /// such formats, the one that it names first.
     ///
     /// # Errors
     /// [`UnknownFormat`] if the extension or the parameter is unknown, or if `Accept` contains none of the formats.
@@ -50,7 +50,8 @@ impl TableFormat {
         Self::accepted(accept).ok_or_else(|| UnknownFormat { value: accept.to_owned() })
     }
 
-    /// Returns the format of a file extension without its dot, in upper or lower case.
+    /// Returns the format that a file extension stands for. The extension is given without its dot, in upper or lower
+    /// case.
     pub fn from_extension(extension: &str) -> Option<Self> {
         match extension.to_ascii_lowercase().as_str() {
             "html" | "htm" => Some(Self::Html),
@@ -61,7 +62,7 @@ impl TableFormat {
         }
     }
 
-    /// Returns the extension of a file's name, without its dot.
+    /// Returns the extension for the name of a file in this format, without a dot.
     pub fn extension(self) -> &'static str {
         match self {
             Self::Html => "html",
@@ -71,7 +72,7 @@ impl TableFormat {
         }
     }
 
-    /// Returns the value of the header `Content-Type`.
+    /// Returns the value of the response's header `Content-Type` for this format.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Html => "text/html; charset=utf-8",
@@ -91,7 +92,8 @@ impl TableFormat {
         }
     }
 
-    /// Returns the best format for a header `Accept` (RFC 9110, section 12.5.1).
+    /// Returns the format that the client prefers according to its header `Accept` (RFC 9110, section 12.5.1). Returns
+    /// `None` if the client accepts no format.
     fn accepted(accept: &str) -> Option<Self> {
         let mut best = None;
         for format in Self::ALL {
@@ -111,8 +113,8 @@ impl TableFormat {
         best.map(|(_, format)| format)
     }
 
-    /// Returns how exactly a media range matches this format: 2 for the format's own type, 1 for its main type
-    /// (`text/*`), 0 for everything (`*/*`). Returns `None` if the range does not match.
+    /// Returns how exactly `range`, a media range of the header `Accept`, matches this format: 2 for the format's own
+    /// type, 1 for its main type (`text/*`), 0 for everything (`*/*`). Returns `None` if the range does not match.
     fn specificity(self, range: &str) -> Option<u8> {
         if range == "*/*" {
             return Some(0);

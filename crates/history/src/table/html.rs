@@ -9,7 +9,7 @@ use memchr::memchr;
 use super::chunk::Chunk;
 use super::record::{CellWriter, Record, write_cells};
 
-/// Writes a row with a `td` for each cell.
+/// Writes a row of an HTML table, with a `td` element for each cell.
 #[inline]
 pub(super) fn row<R: Record>(record: &R, out: &mut Chunk) -> fmt::Result {
     out.push("<tr>");
@@ -19,7 +19,8 @@ pub(super) fn row<R: Record>(record: &R, out: &mut Chunk) -> fmt::Result {
     result
 }
 
-/// Replaces each NUL from the byte `start` on with U+FFFD, as browsers do, because NUL is not allowed in HTML.
+/// Replaces each NUL in `out`, from the byte `start` to the end, with U+FFFD, as browsers do. NUL is not allowed in
+/// HTML.
 #[inline]
 pub(super) fn replace_nul(out: &mut Chunk, start: usize) {
     let bytes = out.bytes();
@@ -39,8 +40,9 @@ struct HtmlCellWriter<'a> {
     result: &'a mut fmt::Result,
 }
 
-/// Returns whether no byte needs an escape. All bytes beyond ASCII count as needing one, because some characters beyond
-/// ASCII are hidden. Reads all bytes, several at a time, instead of stopping at the first match.
+/// Returns whether `text` can be written to HTML without escapes. Returns false for any text with characters beyond
+/// ASCII, because some of them are hidden and must be escaped. Reads all bytes, several at a time, instead of stopping
+/// at the first match.
 #[inline]
 fn is_plain(text: &str) -> bool {
     text.bytes().fold(true, |is, byte| {

@@ -1,11 +1,11 @@
-//! JSON objects, one per line (NDJSON) or all in one array.
+//! Writes the rows of a table as JSON objects: one per line (NDJSON), or all in one array.
 
 use framecast_media::{escape_hidden_json, is_hidden};
 
 use super::chunk::Chunk;
 use super::record::{CellWriter, Record, write_cells};
 
-/// The text before the value of each column, such as `{"id":` or `,"name":`.
+/// For each column, the JSON text before the column's value, such as `{"id":` or `,"name":`.
 #[derive(Debug, Default)]
 pub(super) struct JsonKeys(Vec<String>);
 
@@ -31,7 +31,7 @@ pub(super) fn object<R: Record>(record: &R, keys: &JsonKeys, out: &mut Chunk) {
     out.push("}");
 }
 
-/// Writes a string in quotes, with hidden characters escaped.
+/// Writes a text as a JSON string in quotes, with hidden characters escaped.
 #[inline]
 fn string(text: &str, out: &mut Chunk) {
     // Reads all bytes, several at a time, instead of stopping at the first match.

@@ -1,4 +1,4 @@
-//! How a table looks as HTML.
+//! What an HTML page with a table looks like.
 
 use std::fmt;
 
@@ -8,37 +8,39 @@ use super::chunk::Chunk;
 use super::html;
 use super::record::Record;
 
-/// How a table looks as HTML. Each method writes into the chunk to send next, most simply with a template's
-/// `render_into(out)`. An error ends the table before the part that failed.
+/// An HTML page that contains a table. Each method writes a part of the page into the chunk to send next, most simply
+/// with a template's `render_into(out)`. If a method returns an error, nothing of its part is sent, and the table
+/// breaks off.
 pub trait HtmlPage<R> {
-    /// Writes everything before the first row. The header is sent at once, before there is a row.
+    /// Writes everything before the first row. This text is sent at once, before there is a row.
     ///
     /// # Errors
     /// If the header cannot be rendered.
     fn header(&mut self, out: &mut Chunk) -> fmt::Result;
 
-    /// Writes one row.
+    /// Writes one row of the table.
     ///
     /// # Errors
     /// If the row cannot be rendered.
     fn row(&mut self, record: &R, out: &mut Chunk) -> fmt::Result;
 
-    /// Writes everything after the last row. If the table is broken off, writes a last row that says so.
+    /// Writes everything after the last row. If `end` says that the table broke off, first writes a last row that says
+    /// so.
     ///
     /// # Errors
     /// If the footer cannot be rendered.
     fn footer(&mut self, end: &TableEnd<'_>, out: &mut Chunk) -> fmt::Result;
 }
 
-/// How a table ended.
+/// How a table ended: complete or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TableEnd<'a> {
-    /// All rows were written.
+    /// The table is complete: all rows were written.
     Whole {
         /// The number of written rows.
         rows: u64,
     },
-    /// A failure ended the table. More rows exist, but their number is not known.
+    /// A failure ended the table early. How many rows are missing is not known.
     BrokenOff {
         /// The number of written rows.
         rows: u64,
@@ -47,10 +49,10 @@ pub enum TableEnd<'a> {
     },
 }
 
-/// A page that has only a title and the table, for records of any kind.
+/// A simple page that has only a title and the table, for records of any kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlainPage {
-    /// The page's title, and the table's caption.
+    /// The title of the page, and the caption of the table.
     pub title: String,
 }
 
@@ -76,7 +78,7 @@ struct BrokenOff<'a> {
 }
 
 impl PlainPage {
-    /// Creates a page with this title.
+    /// Creates a page with the title `title`.
     pub fn new(title: impl Into<String>) -> Self {
         Self { title: title.into() }
     }

@@ -1,11 +1,11 @@
-//! Lists of what a client accepts. Each member has a qvalue, which is its preference from 0 to 1 (RFC 9110, sections
-//! 5.6 and 12.4.2).
+//! Parses HTTP headers in which a client lists what it accepts, such as `Accept`. Each member of the list has a qvalue,
+//! which is the client's preference from 0 to 1 (RFC 9110, sections 5.6 and 12.4.2).
 
-/// The highest qvalue, and the qvalue of a member that names none. Qvalues are in thousandths.
+/// The highest qvalue (a client's preference), in thousandths. A member of the list without a qvalue has this one too.
 pub(super) const MAX_QVALUE: u16 = 1000;
 
-/// Returns the members of a list with their qvalues in thousandths, without their other parameters. Skips malformed
-/// members.
+/// Returns the members of `list`, each with its qvalue (the client's preference) in thousandths. Leaves out other
+/// parameters of the members, and skips malformed members.
 pub(super) fn parse_qvalues(list: &str) -> impl Iterator<Item = (&str, u16)> {
     split(list, b',').filter_map(|member| {
         let mut parts = split(member, b';');
@@ -22,8 +22,8 @@ pub(super) fn parse_qvalues(list: &str) -> impl Iterator<Item = (&str, u16)> {
     })
 }
 
-/// Parses a qvalue such as `1`, `0.5` or `0.125` into thousandths. Digits after the third are cut off. Returns `None`
-/// for anything else.
+/// Parses a qvalue such as `1`, `0.5` or `0.125`, and returns it in thousandths. Ignores digits after the third.
+/// Returns `None` if `text` is not a qvalue.
 fn parse(text: &str) -> Option<u16> {
     let (whole, digits) = text.split_once('.').unwrap_or((text, ""));
     if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
@@ -38,7 +38,7 @@ fn parse(text: &str) -> Option<u16> {
     }
 }
 
-/// Returns the parts of `text` between separators. A separator within a quoted string does not count.
+/// Returns the parts of `text` between the bytes `separator`. A separator within a quoted string does not count.
 fn split(text: &str, separator: u8) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {

@@ -1,31 +1,33 @@
-//! A row of a table, and its cells.
+//! A row of a table and its cells, independent of the table's format.
 
-/// One row of a table. A row can borrow its data, because it is rendered at once and not kept.
+/// The content of one row of a table. A record can borrow its data, because it is written at once and not kept.
 pub trait Record {
     /// The names of the columns: the header of HTML and CSV, and the keys of JSON.
     const COLUMNS: &'static [&'static str];
 
-    /// Writes the cells: one call for each column, in the order of the columns. Calls beyond the last column are
-    /// ignored, and missing cells are empty.
+    /// Writes the row's cells into `cells`: one call for each column, in the order of the columns. Calls beyond the
+    /// last column are ignored, and missing cells are empty.
     fn write_cells<C: CellWriter>(&self, cells: &mut C);
 }
 
-/// Writes the cells of a row in the format of the table.
+/// Receives the cells of a row, one by one, and writes them in the format of the table.
 pub trait CellWriter {
-    /// Writes a text. HTML shows hidden characters, such as NUL, as escapes. CSV gets a leading apostrophe before a
-    /// text that a spreadsheet would run as a formula. Any other text is unchanged.
+    /// Writes a text. HTML shows hidden characters, such as NUL, as escapes. In CSV, an apostrophe comes before a text
+    /// that a spreadsheet would run as a formula. Any other text is unchanged, apart from the quotes and escapes of the
+    /// format.
     fn text(&mut self, text: &str);
     /// Writes a whole number.
     fn integer(&mut self, value: i64);
-    /// Writes any other number. A number that is not finite is written as [`null`](Self::null).
+    /// Writes a number that need not be whole. Infinity and NaN are written as [`null`](Self::null).
     fn float(&mut self, value: f64);
     /// Writes `true` or `false`.
     fn boolean(&mut self, value: bool);
-    /// Writes an empty cell; `null` in JSON.
+    /// Writes a cell without a value: `null` in JSON, otherwise an empty cell.
     fn null(&mut self);
 }
 
-/// Writes the cells of `record` to `cells`, exactly as many as there are columns.
+/// Writes the cells of `record` to `cells`. Leaves out cells beyond the last column, and adds empty cells if some are
+/// missing.
 #[inline]
 pub(super) fn write_cells<R: Record, C: CellWriter>(record: &R, cells: C) {
     let mut counted = CountedCells { cells, left: R::COLUMNS.len() };
@@ -35,7 +37,7 @@ pub(super) fn write_cells<R: Record, C: CellWriter>(record: &R, cells: C) {
     }
 }
 
-/// Passes cells on to another writer, at most one cell for each column.
+/// Passes cells on to the writer `cells`, but at most one cell for each column.
 struct CountedCells<C> {
     cells: C,
     left: usize,

@@ -1,4 +1,4 @@
-//! Turns records into the bytes of a table.
+//! Turns records into the bytes of a table, in the table's format and compression.
 
 use std::{fmt, io};
 
@@ -14,7 +14,8 @@ use super::page::{HtmlPage, TableEnd};
 use super::record::Record;
 use super::{csv, html, json};
 
-/// Renders records into the next chunk to send. The writer neither waits nor sends; its owner does both.
+/// Writes records as rows of a table into a buffer, the chunk to send next. The writer neither waits nor sends; its
+/// owner does both.
 ///
 /// Call `begin`, then `row` for each record, and then `end` or `break_off`. Call [`take`](Self::take) in between to get
 /// the bytes to send. Writing a row allocates no memory.
@@ -38,7 +39,7 @@ enum WriterStage {
 }
 
 impl<P> Writer<P> {
-    /// Creates a writer that has written nothing. Only the HTML format uses `page`.
+    /// Creates a writer for a new table. Only the HTML format uses `page`.
     pub fn new(format: TableFormat, content_encoding: ContentEncoding, page: P) -> Self {
         Self {
             format,
@@ -53,23 +54,23 @@ impl<P> Writer<P> {
         }
     }
 
-    /// Returns the same writer with a byte order mark at the beginning of CSV, by which Excel recognises UTF-8. Other
-    /// formats have no such mark.
+    /// Returns this writer, set to begin a CSV table with a byte order mark, by which Excel recognises UTF-8. Tables in
+    /// other formats get no such mark.
     pub fn with_byte_order_mark(self) -> Self {
         Self { has_byte_order_mark: true, ..self }
     }
 
-    /// Returns the table's format.
+    /// Returns the format in which the table is written.
     pub fn format(&self) -> TableFormat {
         self.format
     }
 
-    /// Returns the table's content encoding.
+    /// Returns how the table is compressed.
     pub fn content_encoding(&self) -> ContentEncoding {
         self.encoder.content_encoding()
     }
 
-    /// Returns the headers for a response with this table.
+    /// Returns the headers of an HTTP response whose body is this table.
     pub fn head(&self) -> HeaderMap {
         let mut head = HeaderMap::new();
         head.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.format.content_type()));
@@ -84,7 +85,7 @@ impl<P> Writer<P> {
         head
     }
 
-    /// Writes everything before the first row.
+    /// Writes everything before the table's first row, if it has not been written yet.
     pub fn begin<R: Record>(&mut self)
     where
         P: HtmlPage<R>,
@@ -110,7 +111,8 @@ impl<P> Writer<P> {
         }
     }
 
-    /// Writes a row. Writes nothing after the end of the table or after a [failure](Self::failure).
+    /// Writes `record` as a row of the table. Writes nothing after the end of the table or after a
+    /// [failure](Self::failure).
     #[inline]
     pub fn row<R: Record>(&mut self, record: &R)
     where
@@ -142,14 +144,14 @@ impl<P> Writer<P> {
         self.rows += 1;
     }
 
-    /// Returns whether [`CHUNK_BYTES`] of rendered text are buffered. The caller should then [`take`](Self::take) the
-    /// text.
+    /// Returns whether the buffer has [`CHUNK_BYTES`] of text or more. The caller should then [`take`](Self::take) the
+    /// text and send it.
     #[inline]
     pub fn is_full(&self) -> bool {
         self.chunk.len() >= CHUNK_BYTES
     }
 
-    /// Returns whether no text is buffered.
+    /// Returns whether the buffer has no text to send.
     pub fn is_empty(&self) -> bool {
         self.chunk.is_empty()
     }
@@ -159,13 +161,14 @@ impl<P> Writer<P> {
         self.rows
     }
 
-    /// Returns the first error of rendering or compressing. After a failure, only [`break_off`](Self::break_off) can
-    /// end the table.
+    /// Returns the first error of writing or compressing the table, as a text; `None` if all went well. After a
+    /// failure, only [`break_off`](Self::break_off) can end the table.
     pub fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
     }
 
-    /// Takes the buffered text, compressed and flushed, so that a client can decode each row of the text.
+    /// Returns the text in the buffer, compressed so that a client can decode all of it at once, and empties the
+    /// buffer.
     pub fn take(&mut self) -> Bytes {
         if self.chunk.is_empty() {
             return Bytes::new();
@@ -174,8 +177,8 @@ impl<P> Writer<P> {
         self.or_fail(bytes)
     }
 
-    /// Writes everything after the last row, ends the compressed stream, and takes all buffered bytes. If the table has
-    /// [failed](Self::failure), breaks the table off instead.
+    /// Writes everything after the table's last row, ends the compressed stream, and returns all bytes that were not
+    /// taken yet. If the table has [failed](Self::failure), breaks the table off instead.
     pub fn end<R: Record>(&mut self) -> Bytes
     where
         P: HtmlPage<R>,
@@ -199,8 +202,9 @@ impl<P> Writer<P> {
         self.or_fail(bytes)
     }
 
-    /// Takes the buffered bytes and breaks the table off: the compressed stream and a JSON array stay without an end.
-    /// HTML gets a last row with the reason.
+    /// Ends a table that is incomplete because of `reason`, and returns all bytes that were not taken yet. The
+    /// compressed stream and a JSON array stay without an end, so that a client notices. HTML gets a last row with the
+    /// reason.
     pub fn break_off<R: Record>(&mut self, reason: &str) -> Bytes
     where
         P: HtmlPage<R>,
@@ -217,7 +221,8 @@ impl<P> Writer<P> {
         self.take()
     }
 
-    /// Lets the page write a part. If that fails, keeps nothing of the part.
+    /// Lets the HTML page write one of its parts, named `part` in errors, into the buffer. If that fails, removes what
+    /// was written and remembers the failure.
     #[inline]
     fn render(&mut self, part: &str, write: impl FnOnce(&mut P, &mut Chunk) -> fmt::Result) {
         let start = self.chunk.len();
@@ -229,8 +234,9 @@ impl<P> Writer<P> {
         }
     }
 
-    /// Returns the bytes, or ends the table if the compressor failed. After such a failure the compressed stream is
-    /// unusable, because further bytes would be decoded wrongly.
+    /// Returns the bytes that the compressor returned. If the compressor failed, returns no bytes, remembers the
+    /// failure and ends the table. The compressed stream is then unusable, because a client would decode further bytes
+    /// wrongly.
     fn or_fail(&mut self, bytes: io::Result<Bytes>) -> Bytes {
         bytes.unwrap_or_else(|error| {
             self.stage = WriterStage::Ended;

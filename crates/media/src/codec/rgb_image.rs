@@ -10,8 +10,8 @@ pub struct RgbImage {
 }
 
 impl RgbImage {
-    /// Creates a black picture. This allocates three bytes for each pixel, so a caller that gets the size from outside
-    /// must limit the size first.
+    /// Creates a black picture. This allocates three bytes for each pixel, so a caller that takes the size from
+    /// untrusted input must limit the size first.
     pub fn new(width_px: u32, height_px: u32) -> Self {
         Self { width_px, height_px, data: vec![0; len_bytes(width_px, height_px)] }
     }

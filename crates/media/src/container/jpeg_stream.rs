@@ -1,7 +1,7 @@
 //! Concatenated JPEG images, as `ffmpeg -f mjpeg` and `rpicam-vid --codec mjpeg` write them.
 //!
 //! The splitter walks each picture marker by marker, so the end of a thumbnail does not end the picture. The splitter
-//! skips bytes between pictures, and goes on at the next picture after a broken one.
+//! skips bytes between pictures. After a broken picture it goes on at the next one.
 
 use bytes::{Buf, BytesMut};
 
@@ -117,7 +117,7 @@ impl Splitter {
         picture
     }
 
-    /// Skips the bytes that were read of a broken picture. Returns the error with the position in the stream.
+    /// Skips the bytes of a broken picture that were read. Returns `error` with its position in the stream added.
     fn skip_broken(&mut self, error: Error) -> Error {
         let Error::Jpeg { offset, problem } = error else { return error };
         let error = Error::JpegInStream { picture_offset: self.offset, offset, problem };

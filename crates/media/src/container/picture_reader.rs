@@ -16,7 +16,7 @@ use crate::codec::jpeg::PICTURE_START;
 /// The maximum length of text before the first picture (a banner), in bytes.
 const MAX_BANNER_BYTES: usize = 4096;
 
-/// The number of bytes that is enough to recognise every known kind of content.
+/// The number of bytes from the start of a stream that is enough to recognise every known kind of content.
 const SNIFF_BYTES: usize = 256;
 
 /// Reads pictures from a stream, multipart or concatenated, whose bytes arrive in pieces.
@@ -30,7 +30,7 @@ pub struct PictureReader {
 
 #[derive(Debug)]
 enum Mode {
-    /// The start of the stream, while the bytes are too few to decide how to read the stream.
+    /// The bytes of the stream so far, while they are too few to decide how to read the stream.
     Sniffing(BytesMut),
     Multipart(Box<Parser>),
     ConcatenatedJpeg(Box<Splitter>),
@@ -111,7 +111,8 @@ impl PictureReader {
     }
 }
 
-/// Decides from the first bytes how to read the stream; `None` while the bytes are too few to decide.
+/// Decides how to read the stream from `start`, its first bytes. Returns `None` while these bytes are too few to
+/// decide.
 fn sniff(start: &[u8], max_picture_bytes: usize) -> Option<Mode> {
     let multipart = || {
         let limits = Limits { max_body_bytes: max_picture_bytes, ..Limits::default() };

@@ -1,4 +1,4 @@
-//! Recognises what a stream contains instead of pictures, so that an error can say what to change.
+//! Recognises what a stream contains if it contains no pictures, so that an error message can say what to change.
 
 use std::fmt;
 
@@ -30,9 +30,9 @@ pub enum Content {
     Yuv4Mpeg,
     /// A WebP image.
     WebP,
-    /// Readable text, with its first line cut to [`Content::MAX_LINE_CHARS`].
+    /// Readable text. The value is the first line, cut to [`Content::MAX_LINE_CHARS`].
     Text(String),
-    /// Unknown content, with its first bytes.
+    /// Unknown content. The value is its first bytes.
     Unknown(Vec<u8>),
 }
 
@@ -40,7 +40,7 @@ impl Content {
     /// The maximum length of the line in [`Content::Text`], in characters.
     pub const MAX_LINE_CHARS: usize = 80;
 
-    /// Recognises the content from the first bytes of a stream. 256 bytes are enough.
+    /// Recognises the content of a stream from `bytes`, the start of the stream. 256 bytes are enough.
     pub fn detect(bytes: &[u8]) -> Self {
         let trimmed = bytes.trim_ascii_start();
         let at =
@@ -89,7 +89,7 @@ fn starts_like_html(bytes: &[u8]) -> bool {
 }
 
 impl fmt::Display for Content {
-    /// Writes the name of the content with its article and, if a remedy is known, what to do.
+    /// Writes the name of the content with its article and, if a remedy is known, what the user should change.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const ADVICE: &str = "make the program write JPEG (ffmpeg: add `-c:v mjpeg -f mjpeg` before the output; \
                               rpicam-vid: `--codec mjpeg`)";

@@ -11,7 +11,7 @@ impl Color {
     pub(super) const BLACK: Self = Self(0, 0, 0);
     pub(super) const WHITE: Self = Self(255, 255, 255);
 
-    /// Mixes the colour with `other`. `part` is the share of `other` in 255ths.
+    /// Mixes the colour with `other`. `part` is the share of `other`, from 0 (none) to 255 (all).
     pub(super) fn mix(self, other: Self, part: u8) -> Self {
         Self(mix(self.0, other.0, part), mix(self.1, other.1, part), mix(self.2, other.2, part))
     }
@@ -101,7 +101,7 @@ impl Canvas {
         }
     }
 
-    /// Mixes `color` into one pixel. `coverage` is the part of the pixel that the colour covers, in 255ths.
+    /// Mixes `color` into one pixel. `coverage` is the share of `color`, from 0 (none) to 255 (all).
     pub(super) fn blend(&mut self, x: i32, y: i32, color: Color, coverage: u8) {
         if let [r, g, b] = self.row(y, x, x.saturating_add(1)) {
             (*r, *g, *b) =
@@ -123,7 +123,7 @@ impl Canvas {
         }
     }
 
-    /// Paints a disc with a smooth edge.
+    /// Paints a disc with a smooth edge. `coverage` is its opacity, from 0 to 255.
     pub(super) fn fill_disc(&mut self, center: (f32, f32), radius: f32, color: Color, coverage: u8) {
         let rect = disc_bounds(center, radius + 1.0);
         for y in self.rows(rect) {
@@ -137,8 +137,8 @@ impl Canvas {
         }
     }
 
-    /// Fills the whole surface with another picture, scaled and cropped on its longer side. `paint` converts the colour
-    /// of each pixel.
+    /// Fills the whole surface with `picture`, scaled. If `picture` has another aspect ratio, the middle of its longer
+    /// side is used. `paint` converts the colour of each pixel.
     pub(super) fn cover_with(&mut self, picture: &RgbImage, paint: impl Fn(Color) -> Color) {
         let (width, height) = (self.picture.width_px(), self.picture.height_px());
         let (from_width, from_height) = (picture.width_px(), picture.height_px());
@@ -161,8 +161,8 @@ impl Canvas {
     }
 }
 
-/// Returns, for each of `len` pixels of the target, the first and the last pixel of the source that the target pixel
-/// covers.
+/// Returns, for each of `len` pixels along a side of the target, the first and the last pixel of the source that the
+/// target pixel covers. The first target pixel begins at `start` in the source, and each covers `step` source pixels.
 fn spans(len: u32, start: f32, step: f32, from_len: u32) -> Vec<(u32, u32)> {
     let last = from_len - 1;
     let span = |index: u32| {
@@ -173,8 +173,8 @@ fn spans(len: u32, start: f32, step: f32, from_len: u32) -> Vec<(u32, u32)> {
     (0..len).map(span).collect()
 }
 
-/// The maximum number of samples along each side of a span of source pixels. More than four by four samples would make
-/// no visible difference in a background.
+/// The maximum number of samples along each side of the source area that is averaged into one pixel. More than four by
+/// four samples would make no visible difference in a background.
 const SAMPLES: usize = 4;
 
 fn average(picture: &RgbImage, columns: (u32, u32), rows: (u32, u32)) -> Color {

@@ -96,7 +96,8 @@ fn draw_digit(canvas: &mut Canvas, digit: usize, corner: (f32, f32), scale: f32,
     mask.paint(canvas, corner, color);
 }
 
-/// How much of each pixel the strokes of one digit cover. Where strokes overlap, the overlap is not visible.
+/// The pixels of one digit, each with the share that the strokes cover. Where strokes overlap, the overlap is not
+/// visible.
 struct Mask {
     width: usize,
     coverage: Vec<u8>,

@@ -10,7 +10,7 @@ use crate::codec::RgbImage;
 /// The text and the size of a slate about a camera that is not live.
 #[derive(Debug, Clone, Copy)]
 pub struct Slate<'a> {
-    /// The name of the camera.
+    /// The name of the camera, shown above the headline.
     pub camera: &'a str,
     /// The problem in a word or two: "Lost", "Opening…".
     pub headline: &'a str,

@@ -23,7 +23,7 @@ pub struct TestFrame<'a> {
     pub fps: f64,
 }
 
-/// The test pattern in one size. The static parts are painted once; each frame repaints only the rest.
+/// The test pattern in one size. The parts that never change are painted once; each frame repaints only the others.
 #[derive(Debug, Clone)]
 pub struct TestPattern {
     canvas: Canvas,

@@ -41,7 +41,7 @@ impl Font {
         Self::with_height(height)
     }
 
-    /// Returns the height of a line in pixels.
+    /// Returns the height of a line of text in pixels.
     pub(super) fn height(self) -> f32 {
         self.face.character_size.height as f32 * self.scale
     }
@@ -159,8 +159,8 @@ pub(super) fn printable(text: &str) -> String {
     printable
 }
 
-/// Breaks text from [`printable`] into at most `max_lines` lines of at most `width` letters, between words if possible.
-/// Text that does not fit is cut off, and the last line ends in three dots.
+/// Breaks `text`, which [`printable`] returned, into at most `max_lines` lines of at most `width` letters, between
+/// words if possible. Text that does not fit is cut off, and the last line ends in three dots.
 pub(super) fn wrap(text: &str, width: usize, max_lines: usize) -> Vec<String> {
     let (width, mut lines) = (width.max(1), vec![String::new()]);
     for word in text.split_whitespace() {

@@ -91,13 +91,13 @@ impl CloseReason {
         }
     }
 
-    /// The reason's name in metrics and logs, for example `too_long`.
+    /// Returns the reason's name in metrics and logs, for example `too_long`.
     pub fn name(&self) -> &'static str {
         NAMES[self.index()]
     }
 
-    /// Returns the close code (RFC 6455 §7.4.1) and a reason of at most 123 bytes to send to the client. `None` if the
-    /// server sends no close frame, for example because the client has gone.
+    /// Returns the close code (RFC 6455 §7.4.1) and a reason of at most 123 bytes to send to the client. Returns `None`
+    /// if the server sends no close frame, for example because the client has gone.
     pub fn close_frame(&self) -> Option<(u16, String)> {
         let (code, reason): (u16, Cow<'_, str>) = match self {
             Self::Closed | Self::Gone | Self::Stalled | Self::Slow => return None,
@@ -160,7 +160,7 @@ impl CloseCounts {
         self.0[close_reason.index()].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Iterates over all reasons with their counts, including zeros.
+    /// Iterates over the names of all reasons with the number of connections that ended for each, including zeros.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         NAMES.into_iter().zip(self.0.iter().map(|count| count.load(Ordering::Relaxed)))
     }

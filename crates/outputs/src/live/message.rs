@@ -18,45 +18,46 @@ use crate::websocket::wire::HEAD_BYTES;
 /// The version of the protocol, sent in the greeting and in the head of each picture.
 pub const VERSION: u8 = 1;
 
-/// The range of a tile's priority. A priority of 0 pauses the tile.
+/// The range of the priority of a tile (one camera's place on the client's page). A priority of 0 pauses the tile.
 const PRIORITY: RangeInclusive<u8> = 0..=100;
 
-/// The range of `paint_ms`, in milliseconds: from zero to one day.
+/// The range of `paint_ms`, the time that a client needed to paint a picture, in milliseconds: from zero to one day.
 const PAINT_MS: RangeInclusive<f64> = 0.0..=86_400_000.0;
 
-/// The bit in a picture's flags which says that the picture is a slate.
+/// The bit in a picture's flags which says that the picture is a slate: a drawn notice that the camera is not live.
 const SLATE_FLAG: u8 = 1;
 
 /// A message from a client.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClientMessage {
-    /// A request to show a camera in a tile, or to change what the tile shows.
+    /// A request to show a camera in a tile (its place on the client's page), or to change what the tile shows.
     Subscribe(Subscribe),
     /// A request to stop showing a camera in a tile.
     Unsubscribe {
         /// The number of the tile.
         tile: u16,
     },
-    /// An acknowledgement: the client has painted or skipped a picture and all earlier ones of its tile.
+    /// An acknowledgement: the client has painted or skipped a picture, and has done so with all earlier pictures of
+    /// the tile.
     Ack(Ack),
 }
 
-/// A client's request to show a camera in a tile.
+/// A client's request to show a camera in a tile, a place on the client's page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subscribe {
     /// The tile's number, which the client chooses.
     pub tile: u16,
     /// The camera's name.
     pub camera: String,
-    /// The requested size and quality, rounded to the same values as for streams.
+    /// The requested size and quality, rounded to the values that MJPEG streams also use.
     pub rendition: Rendition,
     /// The maximum number of pictures a second, 0.01 to 1000; `None` for no limit.
     pub fps: Option<f64>,
-    /// The tile's weight when tiles compete for the connection, 1 to 100; 0 pauses the tile.
+    /// The tile's weight when tiles compete for the link's speed, 1 to 100; 0 pauses the tile.
     pub priority: u8,
 }
 
-/// An acknowledgement of a painted picture.
+/// A client's acknowledgement of a picture that it has painted or skipped.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ack {
     /// The picture's tile.
@@ -68,7 +69,7 @@ pub struct Ack {
     pub paint: Option<Duration>,
 }
 
-/// The error for a message that is not valid in the protocol. The text says what is wrong.
+/// The error for a message that the protocol does not allow. The text says what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadMessage(String);
@@ -95,7 +96,8 @@ pub fn hello(max_tiles: usize, window: usize) -> String {
     json(&Hello { version: VERSION, max_tiles, window })
 }
 
-/// Creates the message which says that `tile` is not subscribed, and why.
+/// Creates the message which says that the client's request to show a camera in `tile` failed, or that the camera is
+/// gone, and why.
 pub fn error(tile: u16, message: &str) -> String {
     json(&ErrorMessage { tile, message })
 }
@@ -144,7 +146,7 @@ fn bad(message: impl Into<String>) -> BadMessage {
     BadMessage(message.into())
 }
 
-/// The fields of a client's message.
+/// The fields of a client's JSON message.
 struct Fields(Map<String, Value>);
 
 impl Fields {
@@ -194,8 +196,8 @@ impl Fields {
         number.map(Some).ok_or_else(|| out_of("a number", name, &range))
     }
 
-    /// Returns the value of the field `name`, which must be a whole number. It can be written with a fraction of zero,
-    /// as in `2.0`.
+    /// Returns the value of the field `name`, or `None` if the message lacks this field. The value must be a whole
+    /// number in `range`. It can be written with a fraction of zero, as in `2.0`.
     fn whole<T>(&self, name: &'static str, range: RangeInclusive<T>) -> Result<Option<T>, BadMessage>
     where
         T: TryFrom<u64> + PartialOrd + Display,

@@ -83,7 +83,7 @@ impl websocket::Handler for Live {
             close_reason = session.serve() => close_reason,
             () = self.shutdown.cancelled() => CloseReason::Shutdown,
         };
-        debug!(?peer, ending = close_reason.name(), "live connection ended");
+        debug!(?peer, ending = close_reason.name(), "a client's connection to /api/live ended");
         self.config.counts.count(&close_reason);
         // Drop the tiles at once: nobody watches while the connection closes.
         let wire = session.into_wire();

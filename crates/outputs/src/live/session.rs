@@ -1,4 +1,5 @@
-//! One client's connection from the greeting to the end: connects the wire, the tiles and the scheduler.
+//! One client's connection from the greeting to the end: connects the wire (the WebSocket), the tiles (what to show)
+//! and the scheduler (what to send next).
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -22,7 +23,8 @@ use crate::websocket::{ClientActivity, PING_INTERVAL};
 /// The maximum time for sending one picture. A slower picture would no longer be live.
 const PICTURE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The number of queued texts at which the session stops reading from the client, so that the queue stays short.
+/// The number of texts queued for the client at which the session stops reading from the client, so that the queue
+/// stays short.
 const MAX_TEXTS: usize = 64;
 
 /// One client's connection.
@@ -35,7 +37,7 @@ pub(super) struct Session<S> {
     texts: VecDeque<String>,
     /// The picture that is being written to the socket.
     in_flight: Option<InFlight>,
-    /// When the current write began.
+    /// When the write that is in progress began.
     begun_at: Instant,
     ping_at: Instant,
     activity: ClientActivity,
@@ -76,7 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Returns the wire, and drops the tiles and everything else.
+    /// Returns the WebSocket, and drops everything else, such as the tiles.
     pub(super) fn into_wire(self) -> Wire<S> {
         self.wire
     }
@@ -112,7 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.tiles.poll_tile_event(cx).map(|event| Ok(SessionEvent::Tile(event)))
     }
 
-    /// Returns an error, the reason to end the connection, if the client missed a deadline.
+    /// Checks whether the client missed a deadline. If so, the error is the reason to end the connection.
     fn check_deadlines(&self, now: Instant) -> Result<(), CloseReason> {
         if !self.wire.is_idle() && now >= self.begun_at + PICTURE_TIMEOUT {
             return Err(CloseReason::Slow);
@@ -221,7 +223,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Records the client's acknowledgement. Returns whether it acknowledged any picture for the first time.
+    /// Records the client's acknowledgement. Returns whether it confirmed any picture that no earlier acknowledgement
+    /// had confirmed.
     fn acknowledge(&mut self, ack: Ack, now: Instant) -> Result<bool, CloseReason> {
         let Ack { tile, sequence, paint } = ack;
         let acknowledged = self.scheduler.acknowledge(tile, sequence, now);
@@ -245,7 +248,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 }
 
-/// Returns the age of a picture.
+/// Returns the time that has passed since a picture was captured.
 fn age(captured_at: SystemTime) -> Duration {
     SystemTime::now().duration_since(captured_at).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Connections as a client sees them, on a clock that advances when everything waits.
+//! Tests of connections as a client sees them. The clock of the tests advances only when all tasks wait.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -20,7 +20,7 @@ use super::*;
 
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The capacity of a pipe: enough for any picture here.
+/// The capacity of a pipe in bytes that is enough for any picture of these tests.
 const WIDE: usize = 1 << 20;
 
 struct Server {
@@ -42,7 +42,7 @@ impl Server {
         Self { live: Live { hub, viewers, config, shutdown }, door, yard }
     }
 
-    /// A pipe to the server with a capacity of `bytes`.
+    /// Creates a pipe to the server with a capacity of `bytes`.
     fn pipe(&self, bytes: usize) -> DuplexStream {
         let (client, server) = duplex(bytes);
         let live = self.live.clone();
@@ -50,14 +50,14 @@ impl Server {
         client
     }
 
-    /// A client that has received the greeting.
+    /// Connects a client and receives the server's greeting.
     async fn client(&self) -> Client {
         let mut client = Client(WebSocketStream::from_raw_socket(self.pipe(WIDE), Role::Client, None).await);
         assert_eq!(client.text().await["type"], "hello");
         client
     }
 
-    /// Publishes a hundred frames a second, starting with number 1 now.
+    /// Publishes a hundred frames a second from now on. The first frame has the number 1.
     fn play(&self) {
         let feed = Arc::clone(&self.door);
         tokio::spawn(async move {
@@ -69,7 +69,7 @@ impl Server {
         });
     }
 
-    /// Waits until a connection has ended with this ending.
+    /// Waits until a connection has ended for the reason `name`.
     async fn ended(&self, name: &str) {
         while self.live.config.counts.iter().all(|(known, count)| known != name || count == 0) {
             sleep(Duration::from_millis(100)).await;
@@ -79,7 +79,7 @@ impl Server {
 
 struct Client<S = DuplexStream>(WebSocketStream<S>);
 
-/// A picture: its tile, its sequence number, and the number shown in the picture.
+/// A picture that the client received: its tile, its sequence number, and the number shown in the picture.
 #[derive(Debug, PartialEq, Eq)]
 struct Picture {
     tile: u16,
@@ -123,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
-    /// The number shown in the next picture; acknowledges the picture at once.
+    /// Receives the next picture and acknowledges it at once. Returns the number shown in the picture.
     async fn number(&mut self) -> u64 {
         let picture = self.picture().await;
         self.ack(&picture).await;
@@ -134,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.send(json!({"type": "ack", "tile": picture.tile, "sequence": picture.sequence})).await;
     }
 
-    /// Lets everything run until it waits; returns whether the client got no message.
+    /// Lets the server run until it waits. Returns whether the client has received no message by then.
     async fn is_quiet(&mut self) -> bool {
         sleep(Duration::from_millis(1)).await;
         self.0.next().now_or_never().is_none()

@@ -1,4 +1,4 @@
-//! Measures how fast a connection carries pictures to the screen, from the client's acknowledgements.
+//! Measures how fast a connection transfers pictures to the screen, from the client's acknowledgements.
 //!
 //! When a picture is sent, a mark records how many bytes had been acknowledged by then. The acknowledgement of the
 //! picture then shows how many bytes arrived in between. The caller passes the times; the scheduler uses the result.
@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The minimum time of a measurement. A shorter time shows the resolution of the clock more than the speed of the link.
+/// The minimum time of a measurement. In a shorter time, the coarseness of the clock matters more than the speed of the
+/// link.
 const MIN_SAMPLE_TIME: Duration = Duration::from_millis(1);
 
 /// An estimate of the bytes per second from the server to the screen.
@@ -25,26 +26,27 @@ pub(super) struct Throughput {
 pub(super) struct SendMark {
     delivered_bytes: u64,
     at: Instant,
-    /// Whether enough bytes were in flight to show what the link can carry, and not only what the cameras delivered.
+    /// Whether enough bytes were in flight to measure the speed of the link, and not only how much the cameras
+    /// delivered.
     is_full: bool,
 }
 
 impl Throughput {
-    /// The estimated bytes per second; `None` before the first acknowledgement.
+    /// Returns the estimated number of bytes per second; `None` before the first acknowledgement.
     pub(super) fn bytes_per_second(&self) -> Option<u64> {
         self.bytes_per_second.map(|rate| rate as u64)
     }
 
-    /// Creates the mark for a picture that is sent at `now`. `is_alone` says that no other picture is in flight,
-    /// `is_full` that enough bytes are in flight to show what the link can carry.
+    /// Creates the mark for a picture that is sent at `now`. `is_alone` says that no other picture is in flight.
+    /// `is_full` says that enough bytes are in flight to measure the speed of the link.
     pub(super) fn mark(&self, now: Instant, is_alone: bool, is_full: bool) -> SendMark {
         // On an idle connection the measurement starts with this picture.
         let at = if is_alone { now } else { self.delivered_at.unwrap_or(now) };
         SendMark { delivered_bytes: self.delivered_bytes, at, is_full }
     }
 
-    /// Records that the client acknowledged `bytes` more bytes at `now`. `mark` is the mark of the newest picture among
-    /// them.
+    /// Records that the client acknowledged `bytes` more bytes at `now`. `mark` was created when the newest picture
+    /// among these bytes was sent.
     pub(super) fn delivered(&mut self, bytes: u64, mark: SendMark, now: Instant) {
         self.delivered_bytes = self.delivered_bytes.saturating_add(bytes);
         self.delivered_at = Some(now);

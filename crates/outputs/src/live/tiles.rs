@@ -1,4 +1,5 @@
-//! What each tile of a connection shows: a camera's channel, read through a subscriber.
+//! What each tile (one camera's place on the client's page) of a connection shows: a camera's channel, read through a
+//! subscriber.
 //!
 //! A tile either waits for an update of its channel, or has an update and waits for its turn. On its turn it sends the
 //! newest frame of that moment. The tiles hold no pictures. The order of turns and the limits on sending belong to the
@@ -30,12 +31,12 @@ pub(super) struct Tiles {
     peer: Option<IpAddr>,
     shown: BTreeMap<u16, ShownTile>,
     waiting: FuturesUnordered<Wait>,
-    /// The number of watches created so far, which is also the id of the newest. The id distinguishes the updates of a
-    /// current watch from those of a dropped one.
+    /// The number of watches (subscriptions of a tile to a channel) created so far, which is also the id of the newest.
+    /// By the id, an update of a watch that was dropped is recognised and ignored.
     watches: u64,
 }
 
-/// A wait for an update of a channel. It completes when there is an update, and returns the subscriber.
+/// A future that completes when a channel has a new frame or has ended. It returns the subscriber.
 type Wait = Abortable<Pin<Box<dyn Future<Output = Wakeup> + Send>>>;
 
 struct Wakeup {
@@ -45,12 +46,12 @@ struct Wakeup {
     has_picture: bool,
 }
 
-/// An update of a tile's channel.
+/// What happened in the channel that a tile shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TileEvent {
-    /// The tile has a picture that it has not sent.
+    /// The tile of this number has a picture that was not sent yet.
     Picture(u16),
-    /// The tile will get no more pictures.
+    /// The tile of this number will get no more pictures.
     End(u16),
 }
 
@@ -58,28 +59,30 @@ pub(super) enum TileEvent {
 struct ShownTile {
     viewer: ViewerGuard,
     feed: Arc<Feed>,
-    /// The channel that the tile shows; `None` while the tile is paused, so that no encoder works for it.
+    /// The subscription whose pictures the tile shows; `None` while the tile is paused, so that no encoder works for
+    /// it.
     watch: Option<Watch>,
-    /// The watch of another rendition. It replaces the current watch as soon as its channel has a picture.
+    /// The subscription to another size or quality. It replaces the current subscription as soon as it has a picture.
     next: Option<Watch>,
-    /// The number of frames that the tile skipped in its earlier watches.
+    /// The number of frames that the tile skipped in its subscriptions before the current one.
     passed: u64,
     /// The minimum time between two pictures.
     interval: Duration,
     skips: SkipCounter,
 }
 
-/// A tile's subscription to one channel.
+/// A tile's subscription to one channel: a camera in one size and quality.
 #[derive(Debug)]
 struct Watch {
     id: u64,
     rendition: Rendition,
-    /// The subscriber while there is a picture to send; otherwise `None`, because the pending wait owns the subscriber.
+    /// The subscriber while there is a picture to send. Otherwise `None`, because the future that waits for a picture
+    /// owns the subscriber.
     subscriber: Option<Subscriber>,
     wait: AbortHandle,
-    /// The number of frames that were announced to the scheduler but replaced by newer ones before the tile's turn.
+    /// The number of frames that were ready to send, but replaced by newer ones before the tile's turn.
     overtaken: u64,
-    /// The number of frames that the subscriber skipped.
+    /// The number of frames that the subscriber skipped because newer ones replaced them.
     passed: u64,
 }
 
@@ -109,7 +112,8 @@ impl ShownTile {
         self.next.as_ref().map(|watch| watch.rendition)
     }
 
-    /// Replaces the current watch with `watch`, and adds the frames that the old one skipped to the tile's count.
+    /// Replaces the tile's current subscription with `watch`. The frames that the current one skipped stay in the
+    /// tile's count.
     fn replace(&mut self, watch: Option<Watch>) {
         let before = std::mem::replace(&mut self.watch, watch);
         self.passed += before.map(|watch| watch.all_passed()).unwrap_or_default();
@@ -133,7 +137,8 @@ impl Tiles {
         Self { hub, viewers, peer, shown, waiting, watches: 0 }
     }
 
-    /// Makes a tile show what `subscription` requests from now on, and returns the tile's pace.
+    /// Makes a tile show what `subscription` requests from now on. Returns how often and with what priority the tile
+    /// gets pictures.
     ///
     /// # Errors
     /// A text that says why this is not possible. The tile then shows nothing.
@@ -182,7 +187,7 @@ impl Tiles {
         Ok((feed, rendition))
     }
 
-    /// Makes an existing tile show `rendition` as soon as the rendition has a picture.
+    /// Makes an existing tile show `feed` in `rendition`, as soon as there is a picture in this size and quality.
     fn begin(&mut self, tile: u16, feed: &Feed, rendition: Rendition) -> Result<(), TooManyRenditions> {
         match self.shown.get(&tile).map(|tile| (tile.shows(), tile.will_show())) {
             Some((Some(shown), _)) if shown == rendition => self.change(tile, |tile| tile.next = None),
@@ -219,7 +224,7 @@ impl Tiles {
         handle
     }
 
-    /// Removes a tile.
+    /// Removes a tile from the connection.
     pub(super) fn remove(&mut self, tile: u16) {
         self.shown.remove(&tile);
     }
@@ -246,8 +251,8 @@ impl Tiles {
         Some(if wakeup.has_picture { TileEvent::Picture(wakeup.tile) } else { TileEvent::End(wakeup.tile) })
     }
 
-    /// Returns the newest picture of the channel that the tile shows. `None` if the channel has nothing to show any
-    /// more.
+    /// Returns the newest picture of the channel that the tile shows. Returns `None` if the channel has nothing to show
+    /// any more.
     pub(super) fn newest(&mut self, tile: u16) -> Option<Update> {
         let watch = self.shown.get_mut(&tile)?.watch.as_mut()?;
         let subscriber = watch.subscriber.as_mut()?;
@@ -258,7 +263,7 @@ impl Tiles {
         subscriber.current()
     }
 
-    /// Makes a tile wait for its next update, after it has sent its last picture at `now`.
+    /// Makes a tile wait for the next update of its channel. The tile's last picture was sent at `now`.
     pub(super) fn wait(&mut self, tile: u16, now: Instant) {
         let Some(shown) = self.shown.get_mut(&tile) else { return };
         let Some(watch) = &mut shown.watch else { return };
@@ -274,19 +279,19 @@ impl Tiles {
         });
     }
 
-    /// The guard that registers a tile as a viewer.
+    /// Returns the guard that registers a tile as a viewer; `None` if there is no such tile.
     pub(super) fn viewer(&mut self, tile: u16) -> Option<&mut ViewerGuard> {
         self.shown.get_mut(&tile).map(|tile| &mut tile.viewer)
     }
 
-    /// The name of a tile's camera.
+    /// Returns the name of a tile's camera; `None` if there is no such tile.
     pub(super) fn camera(&self, tile: u16) -> Option<&str> {
         self.shown.get(&tile).map(|tile| tile.feed.name())
     }
 }
 
-/// Returns the minimum time between two pictures. This is zero for a rendition whose own rate is no higher than the
-/// requested rate: pacing it again would delay each picture, because the two schedules began at different moments.
+/// Returns the minimum time between two pictures of a tile. This is zero if `rendition` already limits its frame rate
+/// to `fps` or less: a second schedule with another start would delay each picture.
 fn interval(fps: Option<f64>, rendition: Rendition) -> Duration {
     match (fps, rendition.fps()) {
         (Some(asked), Some(made)) if f64::from(made) <= asked => Duration::ZERO,

@@ -34,8 +34,8 @@ impl StreamBody {
         Self { changes: stream.change_listener(), stream, phase: Phase::Opening, write_timeout }
     }
 
-    /// Returns the response body. Each chunk is one whole part with the boundary that ends the part, so that it leaves
-    /// in one write. The body creates the next chunk only when the connection has taken the previous one.
+    /// Returns the response body. Each chunk is one whole multipart part with the boundary that ends the part, so that
+    /// both leave in one write. The body creates the next chunk only when the connection has taken the previous one.
     pub(crate) fn into_body(self, shutdown: CancellationToken) -> Body {
         Body::from_stream(stream::unfold((self, shutdown), |(mut body, shutdown)| async move {
             body.stream.viewer().chunk_requested();
@@ -45,7 +45,7 @@ impl StreamBody {
         }))
     }
 
-    /// Waits for the next chunk and returns it, or `None` at the end.
+    /// Waits for the next chunk of the response body and returns it, or `None` at the end of the stream.
     async fn next_chunk(&mut self, shutdown: &CancellationToken) -> Option<Bytes> {
         match self.phase {
             Phase::Closed => None,
@@ -69,7 +69,7 @@ impl StreamBody {
         }
     }
 
-    /// Waits for the next part and returns it, or `None` when the channel has ended.
+    /// Waits for the next multipart part and returns it, or `None` when the camera will deliver no more frames.
     async fn next_part(&mut self) -> Option<Bytes> {
         loop {
             match self.stream.next(Instant::now()) {

@@ -16,8 +16,8 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// Chooses the framing for the client that sent `headers`. `?advance_headers=1` or `=0` in `query` overrides the
-    /// choice.
+    /// Chooses the framing for the client that sent `headers`. `?advance_headers=1` or `=0` in `query` overrides what
+    /// the headers suggest.
     ///
     /// # Errors
     /// If the value of `advance_headers` is neither yes nor no.

@@ -1,50 +1,51 @@
-//! Chooses the picture size for a viewer that requested pictures to suit its link: many small pictures are better than
-//! one large picture a second.
+//! Chooses the picture size for a viewer that asked for pictures of a size that suits its link: many small pictures are
+//! better than one large picture a second.
 //!
-//! A [`Ladder`] has a rung for each size. From the sizes in bytes of the sent pictures and from what the link carries,
-//! it decides when to change to a smaller or larger size. It reads no clock. The stream decides how to switch between
-//! rungs.
+//! A [`Ladder`] has a rung for each picture size. From the number of bytes of the sent pictures and from the speed of
+//! the link, it decides when to change to a smaller or larger size. It reads no clock. The stream decides how to switch
+//! between rungs.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The widths of the smaller sizes, in pixels.
+/// The widths in pixels of the picture sizes below the requested one.
 const WIDTHS_PX: [u32; 4] = [960, 640, 480, 320];
 
-/// The number of pictures a second that look like motion. If the link carries fewer, the ladder changes to a smaller
-/// size, unless the camera itself delivers no more pictures than that.
+/// The number of pictures a second that look like motion. If the link is too slow for this number, the ladder changes
+/// to a smaller picture size, unless the camera itself delivers no more pictures than the link can transfer.
 const TARGET_FPS: f64 = 10.0;
 
-/// The share of the camera's pictures that the link must carry if the camera delivers fewer than [`TARGET_FPS`]. It is
-/// below 1, because the link's rate is an estimate.
+/// The share of the camera's pictures that the link must be able to transfer if the camera delivers little more than
+/// [`TARGET_FPS`] or less. The share is below 1, because the speed of the link is an estimate.
 const TARGET_FPS_SHARE: f64 = 0.8;
 
-/// The multiple of a larger size's bytes per second that the link must carry before the ladder tries that size.
+/// How many times faster the link must be than a larger picture size needs, before the ladder changes to that size.
 const HEADROOM: f64 = 1.3;
 
-/// How long the ladder keeps a new size before it judges the bytes per picture and what the link carries.
+/// How long the ladder keeps a new picture size before it checks whether another size would suit the link better.
 const SETTLE_TIME: Duration = Duration::from_secs(1);
 
-/// How long the link must be able to carry a larger size before the ladder tries it. This time doubles with each
-/// attempt that fails.
+/// How long the link must be fast enough for a larger picture size before the ladder changes to that size. This time
+/// doubles with each change to a larger size that fails.
 const CLIMB_AFTER: Duration = Duration::from_secs(5);
 /// The maximum of the time that begins at [`CLIMB_AFTER`] and doubles.
 const MAX_CLIMB_AFTER: Duration = Duration::from_secs(80);
 
-/// A step down within this time after a step up means that the step up failed.
+/// If the ladder changes to a smaller picture size within this time after a change to a larger size, the change to the
+/// larger size has failed.
 const FAILED_WITHIN: Duration = Duration::from_secs(10);
 
 /// The picture sizes for one viewer, and which of them is current.
 #[derive(Debug)]
 pub(crate) struct Ladder {
-    /// The width of each rung in pixels, the largest first. The first is the requested width.
+    /// The picture width of each rung in pixels, the largest first. The first is the requested width.
     widths_px: Vec<u32>,
     rung: usize,
     since: Instant,
-    /// The mean size of a picture on the current rung, in bytes.
+    /// The moving average of the number of bytes of a picture at the current size; `None` before the first picture.
     bytes: Option<f64>,
-    /// Since when the link could carry a larger size; `None` while it cannot.
+    /// Since when the link has been fast enough for the next larger picture size; `None` while it is too slow.
     well_since: Option<Instant>,
     climb_after: Duration,
     climbed_at: Option<Instant>,
@@ -65,16 +66,17 @@ impl Ladder {
         }
     }
 
-    /// Records that a picture of `bytes` bytes was sent on the current rung.
+    /// Records that a picture of the current size was sent, with `bytes` bytes.
     pub(crate) fn sent(&mut self, bytes: usize) {
         let bytes = bytes as f64;
         self.bytes = Some(self.bytes.map_or(bytes, |mean| mean + (bytes - mean) / 8.0));
     }
 
-    /// Returns the rung to change to; `None` if no change is due. `bytes_per_second` is what the link carries, or
-    /// `None` if the link carries all pictures. `max_fps` is the number of pictures a second that the camera delivers.
+    /// Returns the number of the rung (picture size) to change to; `None` if no change is due. `bytes_per_second` is
+    /// the speed of the link, or `None` if the link is fast enough for all pictures. `max_fps` is the number of
+    /// pictures a second that there are to send.
     ///
-    /// Returns the same rung again until the caller reports [`switched`](Self::switched) or
+    /// Further calls return the rung again until the caller reports [`switched`](Self::switched) or
     /// [`switch_failed`](Self::switch_failed).
     pub(crate) fn propose(
         &mut self,
@@ -102,19 +104,19 @@ impl Ladder {
         (now >= well_since + self.climb_after).then_some(larger)
     }
 
-    /// Estimates the size of a picture on another rung in bytes, if a picture on the current rung has `bytes` bytes.
-    /// The bytes grow with the number of pixels.
+    /// Estimates how many bytes a picture has at the size of rung `rung`, if a picture of the current size has `bytes`
+    /// bytes. The bytes grow with the number of pixels.
     fn estimate(&self, bytes: f64, rung: usize) -> f64 {
         let ratio = f64::from(self.widths_px[rung]) / f64::from(self.widths_px[self.rung]);
         bytes * ratio * ratio
     }
 
-    /// Returns the width of a rung; `None` for the rung of the requested size.
+    /// Returns the picture width of rung `rung` in pixels; `None` for rung 0, which keeps the requested size.
     pub(crate) fn width_px(&self, rung: usize) -> Option<u32> {
         (rung > 0).then(|| self.widths_px[rung])
     }
 
-    /// Records that the stream sends pictures of this rung from now on.
+    /// Records that the stream sends pictures of the size of rung `rung` from now on.
     pub(crate) fn switched(&mut self, now: Instant, rung: usize) {
         if rung < self.rung {
             self.climbed_at = Some(now);
@@ -126,7 +128,8 @@ impl Ladder {
         (self.rung, self.since, self.bytes, self.well_since) = (rung, now, None, None);
     }
 
-    /// Records that the stream could not change its size. The ladder keeps the current size for a while.
+    /// Records that the stream could not change its picture size. The ladder then keeps the current size for some
+    /// seconds.
     pub(crate) fn switch_failed(&mut self, now: Instant) {
         (self.since, self.well_since) = (now + CLIMB_AFTER, None);
     }

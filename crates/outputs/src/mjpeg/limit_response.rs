@@ -1,4 +1,5 @@
-//! The response to a viewer beyond a limit: 503, with a picture for clients that want pictures.
+//! The response to a viewer who is refused because a limit on viewers is reached: 503, with a picture for clients that
+//! want pictures.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,20 +10,21 @@ use bytes::Bytes;
 
 use crate::{HttpError, LimitReached, RETRY_AFTER_SECONDS, error_picture};
 
-/// The maximum number of pictures in the cache. Most limits need one picture for each camera, but the limit for an
-/// address needs one for each address.
+/// The maximum number of refusal pictures in the cache. Most limits need one picture for each camera, but the limit on
+/// the viewers from one address needs one for each address.
 const MAX_PICTURES: usize = 16;
 
-/// A cache of the drawn pictures, by camera and text. Without it, refusing a viewer would cost the drawing of a
+/// A cache of the drawn refusal pictures, by camera and text. Without it, each refusal would cost the drawing of a
 /// picture.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LimitResponses(Arc<Mutex<BTreeMap<(String, String), Bytes>>>);
 
 impl LimitResponses {
-    /// Creates the response to a client that sent `headers`: a picture, if the client wants one.
+    /// Creates the 503 response that refuses a viewer, for a client that sent `headers`. The response shows the refusal
+    /// as a picture.
     ///
     /// # Errors
-    /// The same refusal as text, if the client does not want a picture, or if the picture cannot be drawn.
+    /// The refusal as text, if the client does not want a picture, or if the picture cannot be drawn.
     pub(crate) fn respond(
         &self,
         limit_reached: &LimitReached,

@@ -1,8 +1,8 @@
 //! MJPEG over HTTP: `multipart/x-mixed-replace` for `<img>`, players and scripts.
 //!
-//! [`Streamer::respond`] creates a `StreamBody` for each request. Its parts come from the `Packer`, which packs each
-//! frame once for all viewers. [`routes`] maps the paths of this server to cameras. The paths that imitate other
-//! programs are mapped elsewhere.
+//! [`Streamer::respond`] creates a `StreamBody` for each request. Its multipart parts come from the `Packer`, which
+//! packs each frame once for all viewers. [`routes`] maps the paths of this server to cameras. The paths that imitate
+//! other streaming programs are mapped elsewhere.
 
 mod body;
 #[cfg(target_os = "linux")]
@@ -46,17 +46,18 @@ use body::StreamBody;
 use packer::Packers;
 use part_stream::PartStream;
 
-/// The configuration of the streams.
+/// The configuration of all multipart streams.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// After how long without a new picture the stream sends the last one again. Some browsers show a part only when
-    /// more data follows, so the resend makes them show the last picture. The resend also reveals a dead connection.
+    /// After how long without a new picture the stream sends the last picture again. Some browsers show a multipart
+    /// part only when more data follows, so sending the last picture again makes them show it. This also reveals a dead
+    /// connection.
     pub resend_after: Duration,
-    /// How long a viewer can take none of the bytes that are sent to it before the connection is closed. If the
-    /// connection was not handed over to a writer thread, the HTTP server closes it by a timeout of its own. This value
-    /// then only decides whether the viewer counts as stalled or as having left.
+    /// How long a viewer can take none of the bytes that are sent to it before a writer thread closes the connection. A
+    /// connection that stays with the HTTP server is closed by the HTTP server's own timeout. Then this value only
+    /// decides whether the viewer counts as stalled or as having left.
     pub write_timeout: Duration,
-    /// The number of threads that write to handed-over connections; `None` for one per core.
+    /// The number of threads that write to the connections that the HTTP server handed over; `None` for one per core.
     pub writer_threads: Option<NonZeroUsize>,
 }
 
@@ -71,18 +72,18 @@ impl Default for Config {
 /// A client's request for a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamRequest {
-    /// The format of the stream's parts.
+    /// The boundary text and the framing of the stream's parts.
     pub part_format: PartFormat,
-    /// The rendition of the pictures.
+    /// The size, quality and frame rate of the pictures.
     pub rendition: Rendition,
     /// The minimum time between two pictures; zero for no limit.
     pub interval: Duration,
-    /// Whether to send a smaller rendition if the link cannot carry the requested one.
+    /// Whether to send smaller pictures if the link is too slow for the requested size.
     pub adapt: bool,
 }
 
 impl StreamRequest {
-    /// The maximum number of pictures a second at this interval.
+    /// Returns the maximum number of pictures a second that `interval` allows.
     fn max_fps(&self) -> f64 {
         // A zero interval gives infinity: no limit.
         1.0 / self.interval.as_secs_f64()
@@ -125,15 +126,17 @@ impl Streamer {
         }))
     }
 
-    /// Responds to `request` with a stream of `feed`: the head, then parts until the client leaves.
+    /// Responds to `request` with a stream of `feed`: the head, then parts until the client leaves. On success the
+    /// response's extensions contain the viewer's [`ViewerStats`], as an [`Arc`].
     ///
-    /// If a viewer limit is reached, the response is 503, as a picture for a client that wants pictures. If a rendition
-    /// limit is reached, a client that wants pictures gets the nearest rendition that already exists. If there is none,
-    /// it gets the camera's own pictures. On success the response's extensions contain the viewer's [`ViewerStats`], as
-    /// an [`Arc`].
+    /// If a limit on viewers is reached, a client that wants pictures gets a 503 response with a picture of the
+    /// refusal.
+    ///
+    /// If the limit on renditions (sizes, qualities and frame rates that are encoded at once) is reached, a client that
+    /// wants pictures gets the nearest rendition that already exists, or else the camera's own pictures.
     ///
     /// # Errors
-    /// If the request is refused for any other reason.
+    /// If the request is refused for another reason, or if the client does not want pictures.
     pub fn respond(
         &self,
         feed: &Arc<Feed>,
@@ -182,10 +185,10 @@ impl Streamer {
         Ok(response)
     }
 
-    /// Responds to `request` when a viewer limit of `feed` is reached: with a picture, if the client wants one.
+    /// Responds to `request` when a limit on viewers of `feed` is reached. The response shows the refusal as a picture.
     ///
     /// # Errors
-    /// The refusal as text, for a client that wants no picture.
+    /// The refusal as text, if the client does not want pictures, or if the picture cannot be drawn.
     pub fn respond_limit_reached(
         &self,
         limit_reached: &LimitReached,
@@ -196,8 +199,9 @@ impl Streamer {
     }
 }
 
-/// Subscribes to `feed` at `rendition`. If the limit on renditions is reached and the client cannot show text,
-/// subscribes to a substitute. Returns the rendition and the subscriber.
+/// Subscribes to `feed` at `rendition`. If the limit on renditions is reached, and the client is an `<img>` or the like
+/// that cannot show an error text, subscribes to an existing rendition instead. Returns the rendition and the
+/// subscriber.
 fn watch(
     feed: &Feed,
     rendition: Rendition,
@@ -222,8 +226,9 @@ fn watch(
 }
 
 impl Streamer {
-    /// Returns the body that carries `stream`. If the socket can be handed over, the body is empty, and a writer sends
-    /// the stream after the head of the response.
+    /// Arranges that `stream` is sent to the client, and returns the response body. If the HTTP server can hand over
+    /// the socket, the body is empty, and a writer thread sends the stream after the response head. Otherwise the body
+    /// is the stream.
     fn send(&self, stream: PartStream, request: &Request) -> Body {
         #[cfg(target_os = "linux")]
         if let Some(hijack) = request.extensions().get::<Hijack>() {
@@ -243,8 +248,8 @@ struct Streams {
 }
 
 /// Returns the routes `/video_feed` (the default camera) and `/cameras/{name}/stream.mjpg`. The parameters `?width=`,
-/// `?height=`, `?quality=` and `?fps=` select a rendition. `?adapt` allows a smaller rendition on a slow link, and
-/// `?advance_headers=` selects the framing.
+/// `?height=`, `?quality=` and `?fps=` select the size, quality and frame rate. `?adapt` allows smaller pictures on a
+/// slow link, and `?advance_headers=` decides whether the headers of each part are sent in advance.
 pub fn routes(hub: Hub, streamer: Streamer) -> Router {
     Router::new()
         .route("/video_feed", get(default_camera).options(crate::options))

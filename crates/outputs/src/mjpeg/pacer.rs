@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The schedule of one stream. Reads no clock.
+/// The schedule of one stream's pictures. Reads no clock: the caller passes the time.
 #[derive(Debug)]
 pub(crate) struct Pacer {
     /// The minimum time between two pictures.
     interval: Duration,
     resend_after: Duration,
     sent_at: Option<Instant>,
-    /// When the next picture is due. The schedule does not drift.
+    /// When the next picture is due; `None` if a picture is due as soon as there is one. A picture that is sent late
+    /// does not delay the later ones.
     due_at: Option<Instant>,
 }
 
@@ -22,12 +23,12 @@ impl Pacer {
         Self { interval, resend_after: resend_after.max(interval), sent_at: None, due_at: None }
     }
 
-    /// The minimum time between two pictures; zero if the client requested no rate.
+    /// Returns the minimum time between two pictures; zero if the client requested no frame rate.
     pub(crate) fn interval(&self) -> Duration {
         self.interval
     }
 
-    /// Returns when the next picture is due, if that is after `now`.
+    /// Returns when the next picture is due; `None` if it is due at `now` or was due before.
     pub(crate) fn due_after(&self, now: Instant) -> Option<Instant> {
         self.due_at.filter(|due_at| now < *due_at)
     }

@@ -12,7 +12,8 @@ use framecast_media::container::multipart::{WriteError, Writer};
 use super::{Boundary, Framing};
 use crate::format_x_timestamp;
 
-/// The packers: one for each camera, rendition and boundary that has viewers.
+/// The packers: one for each combination of camera, rendition (size, quality and frame rate) and boundary that has
+/// viewers.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Packers(Arc<Mutex<PackerMap>>);
 
@@ -37,8 +38,8 @@ impl Packers {
     }
 }
 
-/// The packer of one channel. It packs each frame into a contiguous buffer, once for each framing. All viewers share
-/// the buffer.
+/// Packs the frames of one channel (one camera in one size and quality) into multipart parts. Each frame is packed into
+/// a contiguous buffer, once for each framing. All viewers share the buffer.
 #[derive(Debug)]
 pub(crate) struct Packer {
     boundary: Boundary,
@@ -71,7 +72,7 @@ impl Packer {
         HeaderValue::try_from(self.writer.content_type()).expect("a boundary of letters is a header value")
     }
 
-    /// Returns the bytes before the first part.
+    /// Returns the bytes to send before the first part of a stream.
     pub(crate) fn opening(&self, framing: Framing) -> Bytes {
         match framing {
             Framing::Standard => self.writer.opening(),
@@ -82,7 +83,8 @@ impl Packer {
         }
     }
 
-    /// Returns the part of `update`. The call for the first viewer packs the part; later calls return the same buffer.
+    /// Returns the part that contains the picture of `update`. The call for the first viewer packs the part; later
+    /// calls return the same buffer.
     pub(crate) fn part(&self, framing: Framing, update: &Update) -> Bytes {
         let parts = match framing {
             Framing::Standard => &self.standard,
@@ -107,7 +109,7 @@ impl Packer {
         self.writer.closing()
     }
 
-    /// Returns the headers of a part whose picture is not known yet. With uStreamer's boundary they include a
+    /// Returns the headers to send before the picture of their part is known. With uStreamer's boundary they include a
     /// timestamp, because uStreamer also sends one in advance.
     fn ahead<'t>(&self, now: &'t str) -> Vec<(&'static str, &'t str)> {
         let mut headers = vec![("Content-Type", "image/jpeg")];

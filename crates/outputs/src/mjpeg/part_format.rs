@@ -21,7 +21,7 @@ pub enum Boundary {
 }
 
 impl Boundary {
-    /// The text as written in the stream.
+    /// Returns the boundary text, without the dashes before it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Frame => "frame",

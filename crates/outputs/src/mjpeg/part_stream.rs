@@ -1,4 +1,5 @@
-//! The stream of parts for one client, whatever writes it to the socket: a subscriber, a schedule and a framing.
+//! The stream of multipart parts for one client: decides which part is sent when. What writes the parts to the socket
+//! does not matter here.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -23,15 +24,17 @@ pub(crate) enum Next {
     Due(Instant),
     /// Send nothing until a new frame is published. If there is a time, also stop waiting at this time.
     Wait(Option<Instant>),
-    /// End the stream, because the channel has ended.
+    /// End the stream, because no more frames will be published.
     End,
 }
 
-/// The stream of parts for one client. It holds no frame: it looks up the next one when the connection has room.
+/// The stream of multipart parts for one client. It stores no frame: it looks up the newest one when the connection has
+/// room.
 #[derive(Debug)]
 pub(crate) struct PartStream {
-    /// The packer of the subscriber's channel. It is dropped before the subscriber, because a packer must not outlive
-    /// its channel: a later channel of the same rendition would start its sequence numbers again.
+    /// Makes the parts from the frames that `subscriber` reads from its channel. The packer is dropped before the
+    /// subscriber, because a packer must not outlive the channel: a later channel of the same rendition would start its
+    /// sequence numbers again.
     packer: Arc<Packer>,
     subscriber: Subscriber,
     /// The guard that registers the stream as a viewer. It also gives access to the viewer's statistics.
@@ -42,14 +45,15 @@ pub(crate) struct PartStream {
     adapt: Option<Box<Adaptation>>,
 }
 
-/// The state of `?adapt`, which lets the stream change to another size.
+/// The state of a stream that `?adapt` allows to change to another picture size.
 #[derive(Debug)]
 struct Adaptation {
     request: StreamRequest,
     packers: Packers,
-    /// The ladder of sizes. It is created with the first picture, whose size is the largest.
+    /// The picture sizes to choose from; `None` before the first picture, whose size is the largest.
     ladder: Option<Ladder>,
-    /// The next size. The stream switches to it when the new channel has a picture, and sends the old size until then.
+    /// The picture size to change to; `None` if no change is under way. The stream sends pictures of the old size until
+    /// the first picture of the new size exists.
     pending: Option<PendingSwitch>,
 }
 
@@ -78,17 +82,18 @@ impl PartStream {
         Self { packer, subscriber, viewer, framing, pacer, skips, adapt }
     }
 
-    /// Returns the bytes before the first part.
+    /// Returns the bytes to send before the first part.
     pub(crate) fn opening(&self) -> Bytes {
         self.packer.opening(self.framing)
     }
 
-    /// Returns the bytes after the last part.
+    /// Returns the bytes to send after the last part.
     pub(crate) fn closing(&self) -> Bytes {
         self.packer.closing()
     }
 
-    /// Returns the newest picture if one is due. If no new picture has come for a while, returns the last one again.
+    /// Returns what to do next: send the newest picture if one is due, send the last picture again if no new one has
+    /// come for a while, wait, or end the stream.
     pub(crate) fn next(&mut self, now: Instant) -> Next {
         if let Some(due_at) = self.pacer.due_after(now) {
             return Next::Due(due_at);
@@ -111,7 +116,8 @@ impl PartStream {
         }
     }
 
-    /// Returns when to call [`next`](Self::next) again after a part was sent, even if nothing is published.
+    /// Returns when to call [`next`](Self::next) again after a part was sent, even if no new frame is published until
+    /// then.
     pub(crate) fn wake_at(&self, now: Instant) -> Option<Instant> {
         self.pacer.due_after(now).or_else(|| self.pacer.resend_at())
     }
@@ -125,8 +131,8 @@ impl PartStream {
         part
     }
 
-    /// Returns the part for the last picture once more. The picture's age is not recorded: it would show how slow the
-    /// camera is, not how late the stream is.
+    /// Returns the part for the last picture, to send this picture again. The picture's age is not recorded: it would
+    /// show how slow the camera is, not how late the stream is.
     fn part_again(&mut self, update: &Update, now: Instant) -> Bytes {
         let part = self.packed(update, now);
         self.viewer.resent(part.len());
@@ -149,9 +155,9 @@ impl PartStream {
         part
     }
 
-    /// Switches to a smaller or larger size if the client requested adaptation and the link requires it.
-    /// `bytes_per_second` is what the link carries, or `None` if it carries all pictures. Returns whether the stream
-    /// has changed to another channel.
+    /// Changes to a smaller or larger picture size if the client requested adaptation and the link requires the change.
+    /// `bytes_per_second` is the speed of the link, or `None` if the link is fast enough for all pictures. Returns
+    /// whether the stream now reads another channel, the one with the pictures of the new size.
     pub(crate) fn adapt(&mut self, now: Instant, bytes_per_second: Option<u64>) -> bool {
         let Some(Adaptation { request, packers, ladder: Some(ladder), pending }) = self.adapt.as_deref_mut()
         else {
@@ -186,37 +192,39 @@ impl PartStream {
         false
     }
 
-    /// Creates a listener that waits until this stream's channel publishes something.
+    /// Creates a listener that waits until a frame is published in the channel that this stream reads, or until the
+    /// channel ends.
     pub(crate) fn change_listener(&self) -> ChangeListener {
         self.subscriber.change_listener()
     }
 
-    /// Makes `token` ready in `ready_set` when something is published to this stream's channel.
+    /// Arranges that `ready_set` reports `token` each time a frame is published in the channel that this stream reads.
+    /// This ends when the returned registration is dropped.
     pub(crate) fn register(&self, ready_set: &ReadySet, token: usize) -> WakeRegistration {
         self.subscriber.register(ready_set, token)
     }
 
-    /// Returns whether `registration` belongs to this stream's channel.
+    /// Returns whether `registration` was made with the channel (sequence of frames) that this stream reads now.
     pub(crate) fn is_same_channel(&self, registration: &WakeRegistration) -> bool {
         registration.is_same_channel(&self.subscriber)
     }
 
-    /// The camera's latency budget: how long the link can need for the bytes in flight.
+    /// Returns the camera's latency budget: the maximum time that the link should need for the bytes in flight.
     pub(crate) fn latency_budget(&self) -> Duration {
         self.viewer.feed().latency_budget()
     }
 
-    /// Sets the reason that is counted if the stream is dropped from now on.
+    /// Sets the reason that is added to the camera's totals if the stream is dropped from now on.
     pub(crate) fn set_end_reason(&mut self, end_reason: EndReason) {
         self.viewer.set_end_reason(end_reason);
     }
 
-    /// The guard that registers the stream as a viewer.
+    /// Returns the guard that registers the stream as a viewer.
     pub(crate) fn viewer(&mut self) -> &mut viewers::ViewerGuard {
         &mut self.viewer
     }
 
-    /// The viewer's statistics, which the writer updates.
+    /// Returns the viewer's statistics, which the writer thread updates.
     pub(crate) fn stats(&self) -> &viewers::ViewerStats {
         &self.viewer
     }

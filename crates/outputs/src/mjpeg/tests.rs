@@ -1,4 +1,4 @@
-//! Streams as response bodies, on a clock that advances when everything waits.
+//! Tests of streams that are sent as response bodies. The clock of the tests advances only when all tasks wait.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -36,14 +36,14 @@ impl Server {
         Self { routes, feed, viewers, shutdown }
     }
 
-    /// The endings that were counted, each as often as it was counted.
+    /// Returns the reasons of all streams that have ended, one entry for each stream.
     fn endings(&self) -> Vec<EndReason> {
         let totals = self.viewers.camera_totals();
         let counted = totals.iter().flat_map(|(_, totals)| totals.endings());
         counted.flat_map(|(ending, count)| vec![ending; count as usize]).collect()
     }
 
-    /// The renditions that the current viewers receive.
+    /// Returns the renditions (sizes, qualities and frame rates) that the current viewers receive.
     fn sent(&self) -> Vec<Rendition> {
         self.viewers.list().iter().map(|stats| stats.rendition()).collect()
     }
@@ -54,7 +54,7 @@ impl Server {
         Stream { body: response.into_body(), parser: Parser::new(Some("frame")) }
     }
 
-    /// Publishes a hundred frames a second, starting with number 1 now.
+    /// Publishes a hundred frames a second from now on. The first frame has the number 1.
     fn play(&self) {
         let feed = Arc::clone(&self.feed);
         tokio::spawn(async move {
@@ -67,7 +67,7 @@ impl Server {
     }
 }
 
-/// A stream that is read on demand.
+/// The client's side of a stream, which reads only when the test asks for a part.
 struct Stream {
     body: Body,
     parser: Parser,

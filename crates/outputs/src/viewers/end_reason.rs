@@ -10,13 +10,13 @@ pub enum EndReason {
     Left,
     /// The client received nothing for the duration of the write timeout.
     Stalled,
-    /// One picture took many times the write timeout to send.
+    /// Sending one picture took many times the write timeout.
     Slow,
     /// The server shut down.
     Shutdown,
     /// The camera was removed.
     CameraEnded,
-    /// The server failed to serve the viewer.
+    /// An internal error of the server, for example a thread that could not be started.
     Failed,
 }
 
@@ -24,7 +24,7 @@ impl EndReason {
     const ALL: [Self; 6] =
         [Self::Left, Self::Stalled, Self::Slow, Self::Shutdown, Self::CameraEnded, Self::Failed];
 
-    /// The name in metrics and logs, for example `camera_ended`.
+    /// Returns the reason's name in metrics and logs, for example `camera_ended`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Left => "left",
@@ -37,7 +37,7 @@ impl EndReason {
     }
 }
 
-/// The number of streams that ended for each reason.
+/// The number of one camera's multipart streams that ended for each reason.
 #[derive(Debug, Default)]
 pub(super) struct EndCounts([AtomicU64; EndReason::ALL.len()]);
 

@@ -35,9 +35,10 @@ use crate::client_key;
 /// ([`ViewerLimits::max_viewers`](framecast_hub::ViewerLimits::max_viewers)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
-    /// The limit for the whole server.
+    /// The maximum number of viewers of the whole server.
     pub server: Option<usize>,
-    /// The limit for one client address. IPv6 addresses with the same first 64 bits count as one address.
+    /// The maximum number of viewers from one client address. IPv6 addresses with the same first 64 bits count as one
+    /// address.
     pub address: Option<usize>,
 }
 
@@ -66,11 +67,11 @@ pub struct LimitReached {
 /// What a limit on viewers applies to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Limit {
-    /// The whole server.
+    /// The limit applies to the whole server.
     Server,
-    /// The camera of this name.
+    /// The limit applies to the camera of this name.
     Camera(String),
-    /// The client's address.
+    /// The limit applies to this client's address.
     Address(IpAddr),
 }
 
@@ -152,23 +153,24 @@ impl Viewers {
             })
     }
 
-    /// Returns all current viewers, oldest first.
+    /// Returns all current viewers in the order in which they connected.
     pub fn list(&self) -> Vec<Arc<ViewerStats>> {
         lock(&self.0.active).values().cloned().collect()
     }
 
-    /// The limits for the server and for each address.
+    /// Returns the limit for the whole server and the limit for each client address.
     pub fn limits(&self) -> Limits {
         self.0.limits
     }
 
-    /// Returns how many viewers were refused since the start by each kind of limit: of the server, of a camera, of an
-    /// address.
+    /// Returns how many viewers were refused since the server started, for each kind of limit: `server`, `camera` and
+    /// `address`.
     pub fn refused(&self) -> [(&'static str, u64); 3] {
         self.0.refused.counts()
     }
 
-    /// Returns the totals since the start for each camera that had a viewer, with the camera's name.
+    /// Returns the name of each camera that has had a viewer, with the totals of all its viewers since the server
+    /// started.
     pub fn camera_totals(&self) -> Vec<(String, Arc<CameraTotals>)> {
         lock(&self.0.totals).iter().map(|(name, totals)| (name.clone(), Arc::clone(totals))).collect()
     }
@@ -179,12 +181,13 @@ impl Viewers {
 pub struct ViewerGuard {
     viewers: Viewers,
     stats: Arc<ViewerStats>,
-    /// The reason to count when the viewer leaves.
+    /// The reason to add to the camera's totals when the viewer leaves.
     end_reason: EndReason,
-    /// The time by which the server must request the next chunk of the body. Otherwise the viewer counts as stalled.
+    /// The time by which the HTTP server must request the next chunk of the response body. If the viewer leaves after
+    /// this time, the viewer counts as stalled. `None` if no chunk is being sent.
     stall_deadline: Option<Instant>,
-    /// A reference to the camera's totals. `stats` has another reference. But for each frame the sender only writes to
-    /// `stats`, and does not read it.
+    /// The totals of the viewer's camera. `stats` refers to them too, but this reference of its own saves the sender
+    /// from reading `stats` for each frame.
     totals: Arc<CameraTotals>,
     frames: u64,
     bytes: u64,
@@ -192,25 +195,27 @@ pub struct ViewerGuard {
 }
 
 impl ViewerGuard {
-    /// The viewer's statistics, for the API. They end with the viewer.
+    /// Returns the viewer's statistics, which the API reports while the viewer is connected.
     pub fn stats(&self) -> &Arc<ViewerStats> {
         &self.stats
     }
 
-    /// Sets the reason that is counted if the viewer leaves now. The default is [`EndReason::Left`].
+    /// Sets the reason that is added to the camera's totals if the viewer leaves from now on. The default is
+    /// [`EndReason::Left`].
     pub fn set_end_reason(&mut self, end_reason: EndReason) {
         self.end_reason = end_reason;
     }
 
-    /// Records that the connection has received a chunk of a response body. The HTTP server closes the connection if
-    /// the client takes nothing for `write_timeout`, but a body does not learn why it is dropped. So if the server
-    /// requests no further chunk for about that time, the viewer counts as stalled.
+    /// Records that the HTTP server has received a chunk of the viewer's response body. The HTTP server closes the
+    /// connection if the client takes nothing for `write_timeout`, but does not tell the body why. So if the body is
+    /// dropped after the HTTP server has requested no further chunk for half of that time, the viewer counts as
+    /// stalled.
     pub fn chunk_sent(&mut self, write_timeout: Duration) {
         // The connection's own timeout starts before its buffer took the last small chunks.
         self.stall_deadline = Some(Instant::now() + write_timeout / 2);
     }
 
-    /// Records that the connection requests the next chunk.
+    /// Records that the HTTP server requests the next chunk of the viewer's response body.
     pub fn chunk_requested(&mut self) {
         self.stall_deadline = None;
     }
@@ -223,7 +228,7 @@ impl ViewerGuard {
         self.totals.sent(bytes, age);
     }
 
-    /// Records that the last picture was sent again, with `bytes` bytes including the framing.
+    /// Records that the last picture was sent again, as `bytes` bytes including the multipart framing.
     pub fn resent(&mut self, bytes: usize) {
         self.frames += 1;
         self.bytes += bytes as u64;
@@ -231,8 +236,8 @@ impl ViewerGuard {
         self.totals.resent(bytes);
     }
 
-    /// Records that the viewer has missed `total` frames so far. A frame counts as missed only if the viewer's rate
-    /// allowed it and a newer frame replaced it.
+    /// Records that the viewer has missed `total` frames so far. A frame counts as missed only if the viewer's
+    /// requested rate had room for the frame, and a newer frame replaced it before it was sent.
     pub fn skipped(&mut self, total: u64) {
         if total != self.skipped {
             self.totals.skipped(total.saturating_sub(self.skipped));

@@ -13,13 +13,13 @@ use tracing::warn;
 
 use super::{Limit, LimitReached, lock};
 
-/// The camera's name, and the name of the limit's setting.
+/// The camera's name, and the name of the configuration setting whose limit was reached.
 type BurstKey = (String, &'static str);
 
 /// The minimum time between two reports of refusals of the same kind. Refusals in between are only counted.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The number of viewers refused since the start, by the limit that refused them.
+/// The number of viewers refused since the server started, by what the limit applies to.
 #[derive(Debug, Default)]
 pub(super) struct RefusalCounts {
     server: AtomicU64,
@@ -33,20 +33,21 @@ pub(super) struct RefusalCounts {
 #[derive(Debug, Default)]
 struct Burst {
     reported_at: Option<Instant>,
-    /// The number of refusals since the last report.
+    /// The number of refusals that were counted since the last report.
     unreported: u64,
-    /// Whether a task is waiting to report the refusals when the pause is over.
+    /// Whether a task is waiting to report the refusals as soon as [`REPORT_INTERVAL`] has passed since the last
+    /// report.
     has_scheduled_report: bool,
 }
 
 impl Burst {
-    /// Returns the number of refusals to report now, and resets the counter.
+    /// Returns the number of refusals to report now, resets that number to zero, and records the time of the report.
     fn take(&mut self) -> u64 {
         self.reported_at = Some(Instant::now());
         std::mem::take(&mut self.unreported)
     }
 
-    /// Returns how long to wait before the next report; `None` if a report is allowed now.
+    /// Returns how long to wait until the next report is allowed; `None` if a report is allowed now.
     fn pause(&self) -> Option<Duration> {
         REPORT_INTERVAL.checked_sub(self.reported_at?.elapsed()).filter(|pause| !pause.is_zero())
     }

@@ -1,22 +1,24 @@
-//! Decides which of the frames that a subscriber skipped count as missed: those for which the requested rate had room.
+//! Decides which of the frames that were not sent to a viewer count as missed: those for which the requested rate had
+//! room.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Counts the frames that one viewer missed although its rate allowed them. Reads no clock.
+/// Counts the frames that one viewer missed although the viewer's requested rate had room for them. Reads no clock: the
+/// caller passes the time.
 #[derive(Debug, Default)]
 pub(crate) struct SkipCounter {
-    /// The number of frames that the subscriber had skipped by the time of the last picture.
+    /// The number of frames that had been skipped, missed or not, when the last picture was sent.
     passed: u64,
     skipped: u64,
     sent_at: Option<Instant>,
 }
 
 impl SkipCounter {
-    /// Records that a picture is sent at `now`, and returns the number of missed frames so far. `passed` is the total
-    /// number of frames that the subscriber has skipped. `interval` is the requested minimum time between two pictures,
-    /// or zero for no limit.
+    /// Records that a picture is sent at `now`, and returns the number of missed frames so far. `passed` is the number
+    /// of frames that were published so far but not sent to the viewer. `interval` is the requested minimum time
+    /// between two pictures, or zero for no limit.
     pub(crate) fn count(&mut self, passed: u64, interval: Duration, now: Instant) -> u64 {
         let since = self.sent_at.map(|sent_at| now.saturating_duration_since(sent_at)).unwrap_or_default();
         // Each whole interval has room for one picture, and this picture fills the first of them.

@@ -9,20 +9,20 @@ use framecast_hub::{Feed, Rendition};
 
 use super::{CameraTotals, EndReason};
 
-/// The value of an atomic that means "not known".
+/// The value of an atomic statistic that is not known yet.
 const NONE: u64 = u64::MAX;
 
 /// How the server sends pictures to a viewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// A multipart stream.
+    /// As a multipart stream over HTTP.
     Mjpeg,
-    /// A tile of `/api/live`.
+    /// As a tile (one camera's place on the client's page) of the WebSocket `/api/live`.
     Live,
 }
 
 impl Transport {
-    /// The name in the API.
+    /// Returns the transport's name in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mjpeg => "mjpeg",
@@ -83,33 +83,33 @@ impl ViewerStats {
         }
     }
 
-    /// The viewer's number, unique on the server.
+    /// Returns the viewer's number, unique on the server.
     pub fn id(&self) -> u64 {
         self.id
     }
 
-    /// The camera that the viewer watches.
+    /// Returns the camera that the viewer watches.
     pub fn feed(&self) -> &Arc<Feed> {
         &self.feed
     }
 
-    /// The viewer's address; `None` over a UNIX socket.
+    /// Returns the viewer's address; `None` over a UNIX socket.
     pub fn peer(&self) -> Option<IpAddr> {
         self.peer
     }
 
-    /// How the server sends pictures to the viewer.
+    /// Returns how the server sends pictures to the viewer.
     pub fn transport(&self) -> Transport {
         self.transport
     }
 
-    /// When the viewer connected.
+    /// Returns when the viewer connected.
     pub fn since(&self) -> SystemTime {
         self.since
     }
 
-    /// Sets the total number of pictures and bytes sent. `age` is the age of the last picture; `None` if the last
-    /// picture was a repeated one.
+    /// Sets the total number of pictures and bytes sent so far. `age` is the age of the last picture when it was sent;
+    /// `None` if that picture had been sent before.
     pub(super) fn sent(&self, frames: u64, bytes: u64, age: Option<Duration>) {
         self.frames.store(frames, Ordering::Relaxed);
         self.bytes.store(bytes, Ordering::Relaxed);
@@ -128,7 +128,7 @@ impl ViewerStats {
         self.queue_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Sets the estimate of what the viewer's link carries, in bytes per second.
+    /// Sets the estimate of how many bytes per second the viewer's link can transfer.
     pub fn set_bytes_per_second(&self, bytes_per_second: u64) {
         self.bytes_per_second.store(bytes_per_second, Ordering::Relaxed);
     }
@@ -139,62 +139,66 @@ impl ViewerStats {
         self.totals.painted(age);
     }
 
-    /// Records how the stream ended.
+    /// Counts the end of the viewer's stream in the camera's totals, by reason.
     pub(super) fn ended(&self, end_reason: EndReason) {
         self.totals.ended(end_reason);
     }
 
-    /// Sets the rendition that the viewer receives from now on.
+    /// Sets the rendition (size, quality and frame rate) that the viewer receives from now on.
     pub fn set_rendition(&self, rendition: Rendition) {
         *self.rendition.lock().unwrap_or_else(PoisonError::into_inner) = rendition;
     }
 
-    /// Sets the number of the writer that serves the viewer.
+    /// Sets the number of the writer thread that serves the viewer.
     pub fn set_writer_number(&self, writer_number: usize) {
         self.writer_number.store(u32::try_from(writer_number).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
-    /// The rendition that the viewer receives.
+    /// Returns the rendition (size, quality and frame rate) that the viewer receives.
     pub fn rendition(&self) -> Rendition {
         *self.rendition.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of the writer that serves the viewer; `None` if the viewer has a task of its own.
+    /// Returns the number of the writer thread that serves the viewer; `None` if the viewer has a task of its own
+    /// instead.
     pub fn writer_number(&self) -> Option<u32> {
         Some(self.writer_number.load(Ordering::Relaxed)).filter(|writer_number| *writer_number != u32::MAX)
     }
 
-    /// The number of pictures sent to the viewer.
+    /// Returns the number of pictures sent to the viewer.
     pub fn frames(&self) -> u64 {
         self.frames.load(Ordering::Relaxed)
     }
 
-    /// The number of bytes sent to the viewer, including the framing.
+    /// Returns the number of bytes sent to the viewer, including the framing.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// The number of frames that the viewer missed because newer ones replaced them.
+    /// Returns the number of frames that the viewer missed because newer ones replaced them.
     pub fn skipped_frames(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// The age of the last picture when the server gave it to the kernel.
+    /// Returns the age of the last picture when the server gave it to the kernel; `None` before the first picture.
     pub fn age(&self) -> Option<Duration> {
         known(&self.age_us).map(Duration::from_micros)
     }
 
-    /// The age of the last picture when the client reported that it had painted the picture.
+    /// Returns the age of the last picture when the client reported that it had painted the picture; `None` before the
+    /// first report.
     pub fn painted_age(&self) -> Option<Duration> {
         known(&self.painted_age_us).map(Duration::from_micros)
     }
 
-    /// The number of bytes in flight to the viewer, according to the last sample; `None` before the first sample.
+    /// Returns the number of bytes that the kernel has accepted but the client has not acknowledged, when this was last
+    /// measured; `None` before the first measurement.
     pub fn queue_bytes(&self) -> Option<u64> {
         known(&self.queue_bytes)
     }
 
-    /// What the viewer's link carries, in bytes per second; `None` while the link has not been the bottleneck.
+    /// Returns the estimate of how many bytes per second the viewer's link can transfer; `None` while there is no
+    /// estimate, for example because the link was never the bottleneck.
     pub fn bytes_per_second(&self) -> Option<u64> {
         known(&self.bytes_per_second)
     }

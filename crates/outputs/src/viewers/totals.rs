@@ -53,32 +53,34 @@ impl CameraTotals {
         self.endings.count(end_reason);
     }
 
-    /// The number of pictures sent.
+    /// Returns the number of pictures sent to all viewers of the camera.
     pub fn frames(&self) -> u64 {
         self.frames.load(Ordering::Relaxed)
     }
 
-    /// The number of bytes sent, including the framing.
+    /// Returns the number of bytes sent to all viewers of the camera, including the multipart framing.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// The number of frames that viewers missed because newer ones replaced them.
+    /// Returns the number of frames that the camera's viewers missed because newer ones replaced them.
     pub fn skipped_frames(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// The ages of pictures when the server gave them to the kernel, in seconds since their capture.
+    /// Returns a histogram of the ages of pictures when the server gave them to the kernel, in seconds since their
+    /// capture.
     pub fn age(&self) -> &Histogram {
         &self.age
     }
 
-    /// The ages of pictures when the client reported that it had painted them, in seconds since their capture.
+    /// Returns a histogram of the ages of pictures when clients reported that they had painted them, in seconds since
+    /// the capture.
     pub fn painted_age(&self) -> &Histogram {
         &self.painted_age
     }
 
-    /// Iterates over all reasons with the number of streams that ended for each, including zeros.
+    /// Iterates over all reasons why a stream can end, with the number of streams that ended for each, including zeros.
     pub fn endings(&self) -> impl Iterator<Item = (EndReason, u64)> + '_ {
         self.endings.iter()
     }

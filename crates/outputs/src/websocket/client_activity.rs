@@ -33,7 +33,7 @@ pub struct ClientActivity {
 pub struct TooManyMessages;
 
 impl ClientActivity {
-    /// Creates the state for a client that connects at `now`.
+    /// Creates the record of a client that connects at `now`.
     pub fn new(now: Instant) -> Self {
         Self { heard_at: now, messages: 0, counting_since: now }
     }

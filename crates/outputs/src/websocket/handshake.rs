@@ -9,13 +9,14 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::HttpError;
 
-/// The only version of the WebSocket protocol.
+/// The only version of the WebSocket protocol, as the header `Sec-WebSocket-Version` names it.
 const VERSION: &str = "13";
 
 /// The length of the client's random key, in bytes.
 const KEY_BYTES: usize = 16;
 
-/// Returns the key of a request that opens a WebSocket. For any other request, returns the response that refuses it.
+/// Returns the `Sec-WebSocket-Key` of a request that opens a WebSocket. For any other request, the error is the
+/// response that refuses it.
 pub(super) fn request_key(request: &Request<Body>) -> Result<&str, Box<Response>> {
     let headers = request.headers();
     if request.method() != Method::GET || request.version() < Version::HTTP_11 {
@@ -40,7 +41,7 @@ pub(super) fn request_key(request: &Request<Body>) -> Result<&str, Box<Response>
     })
 }
 
-/// Creates the response that opens the WebSocket.
+/// Creates the response that opens the WebSocket. `key` is the request's `Sec-WebSocket-Key`.
 pub(super) fn accept_response(key: &str) -> Response {
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).expect("base64 is a header value");
@@ -71,7 +72,7 @@ pub(super) fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> b
     texts.flat_map(|text| text.split(',')).any(|found| found.trim().eq_ignore_ascii_case(token))
 }
 
-/// Returns the value of a header that occurs exactly once.
+/// Returns the value of the header `name`; `None` unless the header occurs exactly once.
 fn single_value(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;

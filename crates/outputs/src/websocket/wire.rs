@@ -21,7 +21,7 @@ use super::zero_copy::ZeroCopyStream;
 /// connections when it shuts down.
 const CLOSING_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// The number of bytes before the picture in a picture's message.
+/// The number of bytes that precede the JPEG in the message of a picture.
 pub const HEAD_BYTES: usize = 16;
 
 /// The WebSocket of one client, which sends pictures and limits the size of the client's messages. Writes fail if the
@@ -29,7 +29,7 @@ pub const HEAD_BYTES: usize = 16;
 #[derive(Debug)]
 pub struct Wire<S> {
     ws: WebSocketStream<ZeroCopyStream<S>>,
-    /// The head and the JPEG of a picture that is sent after the current write.
+    /// The head and the JPEG of the picture to send after the current write.
     picture: Option<([u8; HEAD_BYTES], Bytes)>,
     is_idle: bool,
 }
@@ -44,7 +44,8 @@ pub enum WireEvent {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    /// Creates a WebSocket over `stream`. `read_buf` contains the bytes that were already read.
+    /// Creates a WebSocket over `stream`. `read_buf` contains the client's bytes that were already read after the
+    /// request.
     pub async fn new(stream: S, read_buf: &[u8], write_timeout: Duration) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(MAX_MESSAGE_BYTES)
@@ -62,7 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.is_idle
     }
 
-    /// Starts to write a text or a ping. The caller must ensure that the wire is idle.
+    /// Starts to write a text or a ping. The caller must ensure that no other write is in progress.
     ///
     /// # Errors
     /// If the connection has ended.
@@ -71,7 +72,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Pin::new(&mut self.ws).start_send(message)
     }
 
-    /// Starts to write a picture. The caller must ensure that the wire is idle.
+    /// Starts to write a picture. The caller must ensure that no other write is in progress.
     pub fn begin_picture(&mut self, head: [u8; HEAD_BYTES], jpeg: Bytes) {
         self.is_idle = false;
         self.picture = Some((head, jpeg));
@@ -100,7 +101,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Pin::new(&mut self.ws).poll_flush(cx)
     }
 
-    /// Closes the connection. If there is a close frame, sends its code and reason to the client first.
+    /// Closes the connection. If `close_frame` is given, sends its code and reason to the client first.
     pub async fn close(mut self, close_frame: Option<(u16, String)>) {
         let closing = async {
             if let Some((code, reason)) = close_frame {

@@ -1,7 +1,7 @@
 //! A client's byte stream that can send pictures without a copy, past the write buffer of the WebSocket library.
 //!
 //! While a picture is being sent, all other writes wait, so that WebSocket frames are not mixed. Writes fail if the
-//! client takes nothing for too long. The meaning of frames does not belong here.
+//! client takes nothing for too long. What the bytes mean does not belong here.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -18,8 +18,8 @@ use super::client_activity::{MAX_MESSAGE_BYTES, MAX_MESSAGES_PER_SECOND};
 /// The first byte of an unfragmented binary message: FIN and the opcode (RFC 6455 §5.2).
 const WHOLE_BINARY: u8 = 0x82;
 
-/// The lowest payload length that does not fit into the second byte of a frame. A payload of this length or more has
-/// its length in the two bytes after the second byte, or in the eight bytes after it if two are too few.
+/// The lowest payload length for which the length field of a WebSocket frame needs more than its first byte: two
+/// further bytes, or eight if two are too few (RFC 6455 §5.2).
 const LONG: u64 = 126;
 
 /// The maximum number of bytes a client is allowed to send in a second: the maximum number of messages times their
@@ -31,14 +31,14 @@ const READ_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct ZeroCopyStream<S> {
     stream: S,
-    /// The rest of the frame's head, for the picture that is being sent.
+    /// The bytes that are left to send of the head of the picture's WebSocket frame.
     head: Bytes,
-    /// The rest of the picture that is being sent.
+    /// The bytes that are left to send of the picture.
     body: Bytes,
     write_timeout: Duration,
-    /// The write timeout, which runs while a write is pending.
+    /// The timer of the write timeout; `None` while no write is pending.
     deadline: Option<Pin<Box<Sleep>>>,
-    /// The number of bytes read since `counting_since`.
+    /// The number of bytes that the client sent since `counting_since`.
     read: u64,
     counting_since: Instant,
 }
@@ -50,7 +50,7 @@ impl<S> ZeroCopyStream<S> {
     }
 
     /// Queues a binary message of `head` and `body` as the next bytes to send. Flushing sends the message. The caller
-    /// must ensure that no write is pending, neither here nor in the layer above.
+    /// must ensure that no write is pending, neither here nor in the WebSocket library.
     pub(super) fn queue_picture(&mut self, head: &[u8], body: Bytes) {
         debug_assert!(self.head.is_empty() && self.body.is_empty(), "one picture at a time");
         let len = (head.len() + body.len()) as u64;

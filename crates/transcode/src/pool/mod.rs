@@ -1,9 +1,10 @@
-//! Encoder threads that all cameras share, with an output queue for each output channel.
+//! Encoder threads that all cameras share, with an output queue for each output channel, which is one camera's pictures
+//! in one target format.
 //!
 //! The caller offers a frame to an output queue ([`OutputQueue`]), where the frame waits until a thread is free. A
 //! newer frame replaces the waiting one, so at most one frame waits in each output queue. The output queues take turns.
-//! All threads can work on frames of the same output queue; the pool delivers the results in the order of the offers.
-//! When to offer does not belong here.
+//! All threads can work on frames of one output queue at once; the pool delivers the results in the order in which the
+//! frames were offered. When to offer a frame does not belong here.
 
 mod output_queue;
 #[cfg(test)]
@@ -27,11 +28,11 @@ use output_queue::Shared;
 pub use output_queue::{OutputQueue, QueueStats};
 use work_queue::{EncodingJob, WorkQueue};
 
-/// The function that a thread calls with each frame.
+/// The function with which a thread transcodes each frame to the given target format.
 type EncodeFn = Box<dyn FnMut(&Frame, &TargetFormat) -> Result<Frame, Error>>;
 
-/// Threads that transcode. Dropping the pool ends the threads: it discards waiting frames, and finishes the frames that
-/// are being encoded.
+/// Threads that transcode frames of all cameras. Dropping the pool ends the threads: it discards frames that wait, and
+/// waits for frames that are being transcoded.
 #[derive(Debug)]
 pub struct Pool {
     queue: Arc<WorkQueue>,
@@ -40,8 +41,8 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Creates a pool of `threads` threads, which are named `encoder-0`, `encoder-1` and so on. The threads sleep until
-    /// a frame is offered.
+    /// Creates a pool of `threads` threads that use the codec `backend`. The threads are named `encoder-0`, `encoder-1`
+    /// and so on, and sleep until a frame is offered.
     ///
     /// # Errors
     ///
@@ -69,12 +70,12 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Returns the codec in use.
+    /// Returns the JPEG codec that the threads use.
     pub fn backend(&self) -> Backend {
         self.backend
     }
 
-    /// Creates an output queue that transcodes frames to `target_format`.
+    /// Creates an output queue, whose frames are transcoded to `target_format`.
     pub fn output_queue(&self, target_format: TargetFormat) -> OutputQueue {
         OutputQueue::new(self.queue.clone(), target_format)
     }
@@ -92,7 +93,8 @@ impl Drop for Pool {
     }
 }
 
-/// Runs the loop of a thread: takes the next frame from the output queue whose turn it is, until the pool ends.
+/// Runs the loop of one thread of the pool: takes the next frame from the output queue whose turn it is, transcodes it,
+/// and delivers the result. Ends with the pool.
 fn run(queue: &WorkQueue, make: &dyn Fn() -> Result<EncodeFn, Error>) {
     let mut work = None;
     while let Some(EncodingJob { output, ticket, frame, deliver }) = queue.next_job() {
@@ -102,7 +104,8 @@ fn run(queue: &WorkQueue, make: &dyn Fn() -> Result<EncodeFn, Error>) {
     }
 }
 
-/// Transcodes one frame. If the codec panics, discards the codec with its state.
+/// Transcodes one frame, and returns the result. If the codec panics, discards the codec with its state, so that the
+/// next frame gets a new one.
 fn run_once(
     work: &mut Option<EncodeFn>,
     make: &dyn Fn() -> Result<EncodeFn, Error>,

@@ -1,4 +1,5 @@
-//! The queue through which one output channel passes frames to the pool.
+//! The queue through which the frames of one output channel, which is one camera's pictures in one target format, reach
+//! the threads of the pool.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,23 +16,26 @@ use crate::target_format::TargetFormat;
 
 pub(super) type ResultCallback = Box<dyn FnOnce(Result<Frame, Error>) + Send>;
 
-/// The counts of an output queue since it was created.
+/// What happened to the frames of an output queue since the queue was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QueueStats {
-    /// The number of frames that became JPEG frames.
+    /// The number of frames that were transcoded to JPEG.
     pub encoded: u64,
-    /// The number of frames that a newer frame replaced before a thread was free.
+    /// The number of frames that were not transcoded, because a newer frame came before a thread was free.
     pub dropped: u64,
-    /// The number of frames that could not be encoded or decoded.
+    /// The number of frames that could not be transcoded because of an error.
     pub errors: u64,
-    /// The time that threads spent on encoding and decoding this queue's frames, without waiting and delivery.
+    /// The time that threads spent on transcoding frames of this queue, without waiting for a thread and without
+    /// delivery.
     pub encoding_time: Duration,
 }
 
-/// The queue of one output channel in a [`Pool`](super::Pool). It holds at most one waiting frame.
+/// The queue of one output channel (one camera's pictures in one target format) in a [`Pool`](super::Pool). It holds at
+/// most one waiting frame.
 ///
-/// Dropping the queue discards the waiting frame and waits for a running delivery; no delivery follows. So a delivery
-/// must not wait for a thread that drops its output queue. A delivery is allowed to drop its own output queue.
+/// Dropping the queue discards the waiting frame. The drop waits for a delivery that is running, and no delivery
+/// follows. So a delivery must not wait for a thread that drops this output queue. But a delivery is allowed to drop
+/// the output queue itself.
 #[derive(Debug)]
 pub struct OutputQueue {
     shared: Arc<Shared>,
@@ -44,11 +48,13 @@ impl OutputQueue {
         Self { shared: Arc::new(shared), queue }
     }
 
-    /// Offers a frame. Never blocks: the frame waits until a thread is free. If another frame is already waiting, the
-    /// new frame replaces that frame, which counts as dropped. After the pool has ended, an offer has no effect.
+    /// Offers a frame to the pool. Never blocks: the frame waits until a thread is free. If another frame is already
+    /// waiting, the new frame replaces it, and the older one counts as dropped. After the pool has ended, an offer has
+    /// no effect.
     ///
-    /// A thread of the pool passes the result to `deliver`. Results are passed in the order of the offers, and never
-    /// two at a time. `deliver` should be quick, because the thread encodes nothing meanwhile.
+    /// A thread of the pool calls `deliver` with the transcoded frame or the error. The results of this queue are
+    /// delivered in the order in which the frames were offered, and never two at a time. `deliver` should be quick,
+    /// because the thread transcodes nothing meanwhile.
     pub fn push(&self, frame: Frame, deliver: impl FnOnce(Result<Frame, Error>) + Send + 'static) {
         let mut state = self.shared.lock();
         if state.waiting.replace((frame, Box::new(deliver))).is_some() {
@@ -57,12 +63,12 @@ impl OutputQueue {
         self.shared.enqueue_if_ready(state, &self.queue);
     }
 
-    /// Returns the counts of this output queue so far.
+    /// Returns what happened to the frames of this output queue so far.
     pub fn stats(&self) -> QueueStats {
         self.shared.lock().stats
     }
 
-    /// Returns the target format for which the queue was created.
+    /// Returns the size and quality to which frames of this queue are transcoded.
     pub fn target_format(&self) -> &TargetFormat {
         &self.shared.target_format
     }
@@ -82,29 +88,32 @@ impl Drop for OutputQueue {
     }
 }
 
-/// The part of an output queue that the pool's threads use.
+/// The part of an output queue that the pool's threads share with the queue's owner.
 pub(super) struct Shared {
     target_format: TargetFormat,
     state: Mutex<OutputState>,
-    /// Signalled when a delivery has ended.
+    /// Wakes a thread that drops the output queue and waits for the end of a delivery.
     delivered: Condvar,
 }
 
 #[derive(Default)]
 struct OutputState {
     waiting: Option<(Frame, ResultCallback)>,
-    /// Whether this output queue is in the ready queue.
+    /// Whether this output queue is in the ready queue, which lists the output queues that have a frame to transcode.
     is_ready: bool,
     is_closed: bool,
-    /// The number of frames that threads have taken so far, which is the ticket of the next frame.
+    /// The number of frames that threads have taken from this queue so far. The next frame gets this number as its
+    /// ticket, by which results are put in order.
     taken_count: u64,
-    /// The number of results delivered so far, which is the ticket of the next result.
+    /// The number of results that were delivered so far, which is also the ticket of the frame whose result comes next.
     delivered_count: u64,
-    /// Results, by ticket, that wait for the result of an earlier frame.
+    /// The results that cannot be delivered yet, because that of an earlier frame is missing. The key is the ticket of
+    /// the frame, its number in the order of the queue.
     done: BTreeMap<u64, (Result<Frame, Error>, ResultCallback)>,
-    /// The thread that is delivering results.
+    /// The thread that is delivering results of this queue now; `None` if no thread is.
     delivering: Option<ThreadId>,
-    /// The format that all frames share until it changes.
+    /// The format of the last delivered frame. Frames that are delivered later share it as long as their format is
+    /// equal.
     format: Option<Arc<Format>>,
     stats: QueueStats,
 }
@@ -114,7 +123,8 @@ impl Shared {
         &self.target_format
     }
 
-    /// Takes the waiting frame. Also returns the frame's ticket and its callback.
+    /// Takes the waiting frame out of the queue. Returns the frame's ticket (its number in the order of the queue), the
+    /// frame, and the callback for the result. Returns `None` if no frame is waiting.
     pub(super) fn take(&self) -> Option<(u64, Frame, ResultCallback)> {
         let mut state = self.lock();
         state.is_ready = false;
@@ -123,7 +133,8 @@ impl Shared {
         Some((state.taken_count - 1, frame, deliver))
     }
 
-    /// Stores the result for the frame with this ticket, and delivers all results that are in order now.
+    /// Counts and keeps the result of the frame with the number `ticket`. Then delivers all results for which no
+    /// earlier result is missing, unless another thread is delivering already.
     pub(super) fn finish(
         self: &Arc<Self>,
         queue: &WorkQueue,
@@ -144,7 +155,7 @@ impl Shared {
         self.enqueue_if_ready(state, queue);
     }
 
-    /// Delivers results in order until a result is missing or the output queue is closed.
+    /// Delivers results in the order of their frames, until a result is missing or the output queue is closed.
     fn deliver_in_order<'a>(&'a self, mut state: MutexGuard<'a, OutputState>) -> MutexGuard<'a, OutputState> {
         state.delivering = Some(thread::current().id());
         while !state.is_closed {
@@ -164,7 +175,8 @@ impl Shared {
         state
     }
 
-    /// Puts the output queue into the ready queue if a frame is waiting and another thread is allowed to work on it.
+    /// Adds this output queue to the ready queue, from which threads take work, if a frame is waiting and the number of
+    /// threads that work on this queue is below the limit.
     fn enqueue_if_ready(self: &Arc<Self>, mut state: MutexGuard<'_, OutputState>, queue: &WorkQueue) {
         let on_threads = state.taken_count - state.delivered_count;
         let may = state.waiting.is_some() && !state.is_ready && !state.is_closed;
@@ -181,7 +193,8 @@ impl Shared {
 }
 
 impl OutputState {
-    /// Makes frames of equal formats share one pointer to the format, whichever thread encoded them.
+    /// Replaces the frame's format by that of the frame before, if both are equal, so that the frames share one
+    /// allocation.
     fn share_format(&mut self, frame: &mut Frame) {
         match &self.format {
             Some(format) if *format == frame.format => frame.format = format.clone(),

@@ -1,4 +1,4 @@
-//! Tests the pool's rules, with work that blocks at a gate until the test opens it.
+//! Tests the rules of the pool, with work that blocks at a gate until the test opens that gate.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -18,10 +18,10 @@ fn frame(number: i64) -> Frame {
     }
 }
 
-/// A pool whose threads report which frame they took, and process it when the test opens that frame's gate.
+/// A pool whose threads report which frame they took, and then wait until the test opens a gate for that frame.
 struct Gated {
-    /// This field is dropped before the pool, and its drop opens all gates in it. So the pool's drop, which waits for
-    /// the threads, can end.
+    /// The frames that threads took, each as its number and its gate. This field must be dropped before the pool: its
+    /// drop opens all gates, and the drop of the pool waits for the threads behind them.
     taken: Receiver<(i64, Sender<Outcome>)>,
     pool: Pool,
 }
@@ -52,12 +52,12 @@ impl Gated {
         Self { pool: Pool::start(Backend::pure_rust(), threads, work).unwrap(), taken }
     }
 
-    /// The next frame that a thread took, and its gate.
+    /// Returns the next frame that a thread took, as its number and its gate.
     fn next(&self) -> (i64, Sender<Outcome>) {
         self.taken.recv().unwrap()
     }
 
-    /// An output queue that reports each delivery: the frame's number, or none for an error.
+    /// Creates an output queue, and a receiver that gets each result: the number of the frame, or `None` for an error.
     fn queue(&self) -> (TestQueue, Receiver<Option<i64>>) {
         let (sender, results) = channel();
         let sender = Mutex::new(sender);
@@ -68,13 +68,13 @@ impl Gated {
         (queue, results)
     }
 
-    /// An output queue that passes all results to `deliver`.
+    /// Creates an output queue that passes all results to `deliver`.
     fn queue_to(&self, deliver: impl Fn(Result<Frame, Error>) + Send + Sync + 'static) -> TestQueue {
         TestQueue { queue: self.pool.output_queue(TargetFormat::default()), deliver: Arc::new(deliver) }
     }
 }
 
-/// An output queue, and the receiver of its results.
+/// An output queue, and the function to which it delivers its results.
 struct TestQueue {
     queue: OutputQueue,
     deliver: Arc<dyn Fn(Result<Frame, Error>) + Send + Sync>,

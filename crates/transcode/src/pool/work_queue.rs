@@ -1,4 +1,4 @@
-//! The ready queue: the output queues that have a waiting frame, in the order in which they got that frame.
+//! The ready queue: a list of the output queues that have a waiting frame, in the order in which threads serve them.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -8,17 +8,17 @@ use framecast_media::Frame;
 
 use super::output_queue::{ResultCallback, Shared};
 
-/// A frame to encode on a thread, and what to do with the result.
+/// A frame that a thread transcodes, and what to do with the result.
 pub(super) struct EncodingJob {
     pub(super) output: Arc<Shared>,
-    /// The frame's position in the order of its output queue.
+    /// The number of the frame in its output queue, by which results are put in order.
     pub(super) ticket: u64,
     pub(super) frame: Frame,
     pub(super) deliver: ResultCallback,
 }
 
-/// The ready queue, for which threads wait. An output queue is in the ready queue at most once, so that all output
-/// queues take turns.
+/// The ready queue: the output queues that have a waiting frame, from which idle threads take work. It contains an
+/// output queue at most once, so that all output queues take turns.
 #[derive(Debug)]
 pub(super) struct WorkQueue {
     state: Mutex<ReadyOutputs>,
@@ -37,12 +37,12 @@ impl WorkQueue {
         Self { state: Mutex::default(), changed: Condvar::new(), threads: threads.get() }
     }
 
-    /// Returns how many frames of one output queue can be encoded at the same time.
+    /// Returns how many frames of one output queue can be transcoded at the same time: the number of threads.
     pub(super) fn threads(&self) -> usize {
         self.threads
     }
 
-    /// Appends an output queue that has a waiting frame. Does nothing after the pool has ended.
+    /// Appends an output queue that has a waiting frame to the ready queue. Does nothing after the pool has ended.
     pub(super) fn push(&self, output: Arc<Shared>) {
         let mut state = self.lock();
         if !state.has_ended {
@@ -51,7 +51,7 @@ impl WorkQueue {
         }
     }
 
-    /// Waits for the next frame. Returns `None` when the pool has ended.
+    /// Waits for a frame to transcode, and returns it. Returns `None` when the pool has ended.
     pub(super) fn next_job(&self) -> Option<EncodingJob> {
         let mut state = self.lock();
         loop {
@@ -70,7 +70,7 @@ impl WorkQueue {
         }
     }
 
-    /// Wakes all threads for the last time, and removes all output queues.
+    /// Ends the work of the pool: makes all threads end, and removes all output queues.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.has_ended = true;

@@ -16,8 +16,7 @@ use url::{Host, Url};
 use super::connection::{Connection, Wire};
 use super::{Request, RequestError};
 
-/// How long to wait before also trying the next address of a host, because an earlier address may not respond (RFC 8305
-/// §5).
+/// How long to wait for a connection to one address of a host before also trying the next address (RFC 8305 §5).
 const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// The maximum number of addresses tried for one host name.
@@ -75,7 +74,8 @@ async fn addresses(url: &Url) -> Result<Vec<SocketAddr>, RequestError> {
     }
 }
 
-/// Returns the first connection that succeeds. Each attempt starts [`CONNECTION_ATTEMPT_DELAY`] after the previous one.
+/// Returns the first connection that succeeds. Each attempt starts [`CONNECTION_ATTEMPT_DELAY`] after the start of the
+/// previous one.
 async fn connect_first(addresses: Vec<SocketAddr>) -> Result<TcpStream, RequestError> {
     let mut attempts: FuturesUnordered<_> = (0u32..)
         .zip(addresses)

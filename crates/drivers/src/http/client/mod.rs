@@ -1,8 +1,8 @@
-//! An HTTP/1 client for cameras. It sends one request at a time and reuses its connection if possible.
+//! An HTTP/1 client for cameras. The client sends one request at a time and reuses its connection if possible.
 //!
 //! [`connect`] reaches a server, [`connection`] sends requests and reads the heads of responses, [`response`] reads
-//! their bodies. [`http1`](crate::http1) parses HTTP. The session, which uses this client, adds logins, redirects and
-//! cookies.
+//! their bodies. [`http1`](crate::http1) parses HTTP. The session of a source, which uses this client, adds logins,
+//! redirects and cookies.
 
 mod connect;
 mod connection;
@@ -38,7 +38,8 @@ pub(super) struct HttpClient {
     /// The TLS configuration for `https:`; `None` until the first `https:` URL is requested.
     tls: Option<Arc<ClientConfig>>,
     idle: Option<IdleConnection>,
-    /// The previous response, whose body may still be arriving. The next request reuses its connection if possible.
+    /// The previous response, whose body may still be arriving. The next request reuses that response's connection if
+    /// possible.
     last: Option<Response>,
 }
 
@@ -63,7 +64,7 @@ impl HttpClient {
         self.tls = Some(Arc::new(config));
     }
 
-    /// Takes back a response that the caller has finished reading, so that its connection can be reused.
+    /// Takes back a response that the caller has finished reading, so that the next request can reuse the connection.
     pub(super) fn recycle(&mut self, response: Response) {
         self.last = Some(response);
     }
@@ -87,7 +88,9 @@ impl HttpClient {
         {
             match connection.send_request(request).await {
                 Ok(head) => return Ok(Response::new(origin, connection, head)),
-                Err(fault) => tracing::debug!(%fault, "asking again on a new connection"),
+                Err(fault) => {
+                    tracing::debug!(%fault, "request failed on the kept connection; asking again on a new one")
+                }
             }
         }
         self.idle = None;

@@ -17,11 +17,13 @@ pub(in crate::http) enum RequestError {
     NoSuchHost,
     /// No program listens on the URL's port.
     #[error(
-        "connection refused; no program listens there: check that the camera is on and that the port is right"
+        "connection refused; no program listens at that port: check that the camera is on and that the port is right"
     )]
     Refused,
     /// A redirect leads to a forbidden address.
-    #[error("a redirect leads to a loopback or link-local address, which Framecast does not follow")]
+    #[error(
+        "a redirect leads to a loopback or link-local address; Framecast does not follow such a redirect"
+    )]
     Forbidden,
     /// The connection failed.
     #[error("{}", io_message(.0))]
@@ -79,8 +81,8 @@ impl RequestError {
         words
     }
 
-    /// Does what [`RequestError::from_tls`] does, for an error during the TLS handshake. There, an abrupt end of the
-    /// connection means [`RequestError::TlsHungUp`], because old servers close the connection where newer ones send an
+    /// Converts an I/O error during the TLS handshake. Unlike [`RequestError::from_tls`], turns an abrupt end of the
+    /// connection into [`RequestError::TlsHungUp`], because old servers close the connection where newer ones send an
     /// alert.
     pub(super) fn from_handshake(error: io::Error) -> Self {
         match Self::from_tls(error) {

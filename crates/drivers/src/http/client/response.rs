@@ -12,11 +12,11 @@ use super::RequestError;
 use super::connection::Connection;
 use crate::http1::{Body, Head};
 
-/// The maximum number of bytes of a body that are read and discarded so that its connection can be reused.
+/// The maximum number of bytes of a body that are read and discarded so that the connection can be reused.
 const MAX_DRAINED_BYTES: usize = 64 * 1024;
 
-/// How long the client waits for more bytes after a stream has reached its declared length. Most such lengths are
-/// invented, so the stream does not count as ended before this pause is over.
+/// How long the client waits for more bytes after a stream has reached its declared length. Most servers that declare a
+/// length for a stream invent it, so the stream does not count as ended before this pause is over.
 const DECLARED_END_GRACE: Duration = Duration::from_millis(500);
 
 /// A response whose head has arrived. Dropping the response closes its connection.
@@ -26,7 +26,7 @@ pub(in crate::http) struct Response {
     head: Head,
     body: Body,
     has_ended: bool,
-    /// When a stream that has reached its declared length counts as ended, if no more bytes arrive.
+    /// When the stream counts as ended if no more bytes arrive. Set once a stream has reached its declared length.
     grace_ends_at: Option<Instant>,
 }
 
@@ -92,8 +92,8 @@ impl Response {
         }
     }
 
-    /// Returns the connection, for the next request, if the response is complete or becomes complete with the bytes
-    /// that have already arrived.
+    /// Returns the server's origin and the connection, for the next request. Returns `None` if the response is still
+    /// incomplete with the bytes that have already arrived, or if the connection cannot be reused.
     pub(super) fn into_idle_connection(mut self) -> Option<(url::Origin, Connection)> {
         let mut drained_bytes = 0;
         while !self.is_done() {

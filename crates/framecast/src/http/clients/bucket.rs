@@ -1,8 +1,8 @@
-//! A token bucket, which allows a burst at once, and then a constant rate.
+//! A token bucket: a rate limit that allows a burst at once, and then a constant rate.
 
 use std::time::{Duration, Instant};
 
-/// The size of a [`TokenBucket`], and its fill rate.
+/// The size of a [`TokenBucket`], and the rate at which it fills.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rate {
     /// The number of tokens in a full bucket.
@@ -11,17 +11,17 @@ pub(crate) struct Rate {
     pub(crate) interval: Duration,
 }
 
-/// A client's token bucket, stored as the time at which the bucket will be full again.
+/// A token bucket, stored as the time at which the bucket will be full again.
 #[derive(Debug, Default)]
 pub(crate) struct TokenBucket {
     full_at: Option<Instant>,
 }
 
 impl TokenBucket {
-    /// Takes one token.
+    /// Takes one token, at the time `now`, from a bucket whose size and fill rate are `rate`.
     ///
     /// # Errors
-    /// The bucket is empty. The error is the time until the next token.
+    /// The bucket is empty. The error is the time until the bucket gets its next token.
     pub(crate) fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
         let full_at = self.full_at.unwrap_or(now).max(now) + rate.interval;
         let most = now + rate.interval * rate.burst;

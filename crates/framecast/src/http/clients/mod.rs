@@ -1,6 +1,6 @@
-//! Identifies clients for rate limits, and stores what the server remembers about each client in a bounded table.
+//! Identifies clients for rate limits, and provides a table of bounded size with a value for each client.
 //!
-//! Methods get the current time as the argument `now`. The callers decide what to count, and which limits apply.
+//! Methods get the current time as the argument `now`. Their callers decide what to count, and which limits apply.
 
 mod bucket;
 mod window;
@@ -14,16 +14,16 @@ use framecast_outputs::client_key;
 pub(crate) use bucket::{Rate, TokenBucket};
 pub(crate) use window::SlidingWindow;
 
-/// The maximum number of clients in a table. No more clients are expected to attack at the same time. A full table
-/// takes one or two megabytes.
+/// The maximum number of clients in a table of [`Clients`]: more than are expected to attack the server at the same
+/// time. A full table needs one or two megabytes of memory.
 pub(crate) const MAX_CLIENTS: usize = 4096;
 
-/// The client for which a request counts: an address, or for IPv6 its /64 network. All clients on a UNIX socket count
-/// as one, unless a proxy names its clients.
+/// The client to which rate limits apply: an IPv4 address, or the /64 network of an IPv6 address. All clients on a UNIX
+/// socket count as one client, except those that a proxy names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Client {
     address: Option<IpAddr>,
-    /// Whether the request came through a proxy that named no client other than this machine.
+    /// Whether a proxy forwarded the client's request, and named this machine as the client.
     is_proxy: bool,
 }
 
@@ -32,15 +32,15 @@ impl Client {
         Self { address: address.map(client_key), is_proxy: false }
     }
 
-    /// Creates the client of a request that a proxy forwarded. This client does not count as this machine itself,
-    /// whatever address the proxy names.
+    /// Creates the client of a request that a proxy forwarded. `address` is the address that the proxy names. Even if
+    /// it is an address of this machine, [`is_local`](Self::is_local) is false for this client.
     pub(crate) fn through_proxy(address: Option<IpAddr>) -> Self {
         let client = Self::new(address);
         Self { is_proxy: client.is_local(), ..client }
     }
 
-    /// Returns whether the client is this machine itself, connected by its usual loopback address (`127.0.0.1` or
-    /// `::1`) or over a UNIX socket.
+    /// Returns whether the client is a program on this machine that connected directly, from the usual loopback address
+    /// (`127.0.0.1` or `::1`) or over a UNIX socket.
     pub(crate) fn is_local(self) -> bool {
         let is_usual =
             |address| address == Ipv4Addr::LOCALHOST || address == client_key(Ipv6Addr::LOCALHOST.into());
@@ -48,7 +48,7 @@ impl Client {
     }
 }
 
-/// A table with a value for each of the [`MAX_CLIENTS`] most recently used clients.
+/// A table with a value for each client. Holds the [`MAX_CLIENTS`] clients that were used most recently.
 #[derive(Debug)]
 pub(crate) struct Clients<T>(HashMap<Client, ClientEntry<T>>);
 
@@ -65,7 +65,8 @@ impl<T> Default for Clients<T> {
 }
 
 impl<T: Default> Clients<T> {
-    /// Marks `client` as used at `now`, and returns its entry for changes. Creates the entry if there is none.
+    /// Marks `client` as used at `now`, and returns the client's value for changes. If the table has no value for
+    /// `client`, adds the default value.
     pub(crate) fn touch(&mut self, client: Client, now: Instant) -> &mut T {
         self.evict_for(client);
         let entry =
@@ -74,7 +75,8 @@ impl<T: Default> Clients<T> {
         &mut entry.value
     }
 
-    /// Makes room for an entry of `client`. If another client is evicted for this, returns the evicted entry.
+    /// Makes room for `client` in the table, if the table is full and does not contain `client`. Returns the value of
+    /// the client that was evicted for this; `None` if no client was.
     pub(crate) fn evict_for(&mut self, client: Client) -> Option<T> {
         if self.0.len() < MAX_CLIENTS || self.0.contains_key(&client) {
             return None;
@@ -83,12 +85,12 @@ impl<T: Default> Clients<T> {
         oldest.and_then(|client| self.0.remove(&client)).map(|entry| entry.value)
     }
 
-    /// Returns the entry of `client`.
+    /// Returns the value of `client`; `None` if the table does not contain `client`.
     pub(crate) fn get(&self, client: Client) -> Option<&T> {
         self.0.get(&client).map(|entry| &entry.value)
     }
 
-    /// Returns the time at which `client` was last used.
+    /// Returns the time at which `client` was last used; `None` if the table does not contain `client`.
     pub(crate) fn touched_at(&self, client: Client) -> Option<Instant> {
         self.0.get(&client).map(|entry| entry.touched_at)
     }

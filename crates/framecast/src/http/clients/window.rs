@@ -1,14 +1,14 @@
-//! A limit on the number of events in a sliding window of one second.
+//! A rate limit on events of any kind: at most a fixed number in a sliding window of one second.
 
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The times of the last `N` events. They show whether one more event would exceed `N` events within a second.
+/// A limit of `N` events within any second. Stores the times of the last `N` events.
 #[derive(Debug)]
 pub(crate) struct SlidingWindow<const N: usize> {
     times: [Option<Instant>; N],
-    /// The index of the oldest time.
+    /// The index of the oldest of the stored times, which the next event overwrites.
     oldest: usize,
 }
 
@@ -19,14 +19,14 @@ impl<const N: usize> Default for SlidingWindow<N> {
 }
 
 impl<const N: usize> SlidingWindow<N> {
-    /// Returns how long to wait before one more event is within the limit of `N` events a second; `None` if no wait is
-    /// needed.
+    /// Returns how long to wait, from `now`, until another event does not exceed the limit of `N` events within a
+    /// second; `None` if no wait is needed.
     pub(crate) fn wait(&self, now: Instant) -> Option<Duration> {
         let free_at = self.times[self.oldest]? + SECOND;
         Some(free_at.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
     }
 
-    /// Records an event, even if it exceeds the limit.
+    /// Records an event at the time `now`, even if the event exceeds the limit.
     pub(crate) fn add(&mut self, now: Instant) {
         self.times[self.oldest] = Some(now);
         self.oldest = (self.oldest + 1) % N;

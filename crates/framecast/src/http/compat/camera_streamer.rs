@@ -1,6 +1,6 @@
-//! camera-streamer's `/status`, `/option` and `/control`, and refusals for its video paths, as in its source
-//! `cmd/camera-streamer/{http.c,status.cc}`. Its paths for JPEG pictures are the same as those of uStreamer and
-//! mjpg-streamer.
+//! The paths `/status`, `/option` and `/control` of the camera server camera-streamer, and error responses for
+//! camera-streamer's video paths, as in the source `cmd/camera-streamer/{http.c,status.cc}` of camera-streamer. Its
+//! paths for JPEG pictures are the same as the paths of uStreamer and mjpg-streamer, so other modules serve them.
 
 use std::sync::Arc;
 
@@ -16,11 +16,13 @@ use super::{Compat, command, json};
 use crate::camera::Camera;
 use crate::http::controls::DeviceControls;
 
-/// camera-streamer's paths for encoded video, which this server does not offer.
+/// The paths on which the camera server camera-streamer offers encoded video. Framecast offers no encoded video, and
+/// responds to these paths with an error.
 pub(super) const NO_VIDEO: &[&str] =
     &["/video", "/video.mp4", "/video.mkv", "/video.h264", "/video.m3u8", "/webrtc"];
 
-/// Returns the error 501 with the reason, so that the user of a video player does not search for a fault.
+/// Returns the error 501 (Not Implemented). The error message says that Framecast offers no encoded video, so that the
+/// user of a video player does not search for a fault.
 pub(super) async fn no_video() -> HttpError {
     let message = "this server sends JPEG pictures; H.264 and WebRTC are not supported. Use /stream for the \
                    stream, or /snapshot.jpg for one picture"
@@ -57,7 +59,8 @@ struct OutputStatus {
     dropped: u64,
 }
 
-/// A camera, identified only by its name. Device paths and URLs stay private.
+/// The description of a camera in `/status`. Contains the camera's name, but not the device's path or URL, which stay
+/// private.
 #[derive(Serialize)]
 struct DeviceStatus {
     name: String,
@@ -86,7 +89,8 @@ struct Endpoint {
     uri: String,
 }
 
-/// Handles `/status`: describes the camera, with URLs under the host name that the client used.
+/// Handles `/status`: describes the camera. The URLs in the response contain the host name that the client used in the
+/// request.
 pub(super) async fn status(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
     let query = CompatQuery::parse(request.uri().query());
     let camera = compat.camera(&query)?;
@@ -122,8 +126,8 @@ pub(super) async fn status(State(compat): State<Compat>, request: Request) -> Re
     Ok(json("application/json", &status))
 }
 
-/// Handles `/option?key=KEY&value=VALUE` and `/option?KEY=VALUE`: sets a control, and confirms this as text. If the
-/// query contains no control, lists the controls.
+/// Handles `/option?key=KEY&value=VALUE` and `/option?KEY=VALUE`: sets the camera control `KEY`, and responds with a
+/// text that confirms this. If the query names no control, responds with a list of the controls.
 pub(super) async fn option(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
     let query = CompatQuery::parse(request.uri().query());
     let camera = compat.camera(&query)?;
@@ -156,8 +160,8 @@ pub(super) async fn option(State(compat): State<Compat>, request: Request) -> Re
     Ok(plain(status, escape_hidden_multiline(&said.concat()).into_owned()))
 }
 
-/// Sets the control whose id or name equals `key`. As in camera-streamer, only letters and digits are compared, without
-/// regard to case.
+/// Sets the control of `camera` whose id or name equals `key` to `value`. As in the server camera-streamer, only
+/// letters and digits are compared, without regard to case.
 async fn set(camera: &Arc<Camera>, key: &str, value: &str) -> Result<(), HttpError> {
     let controls = DeviceControls::of(camera)?.controls().await?;
     let wanted = bare(key);
@@ -171,7 +175,7 @@ fn bare(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
-/// Handles `/control`: redirects to the camera's page, which shows its controls.
+/// Handles `/control`: redirects the browser to the camera's web page, which shows the camera's controls.
 pub(super) async fn control(State(compat): State<Compat>, request: Request) -> Result<Redirect, HttpError> {
     let query = CompatQuery::parse(request.uri().query());
     let name = percent_encode(compat.camera(&query)?.feed.name());

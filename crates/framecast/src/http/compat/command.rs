@@ -1,7 +1,7 @@
-//! Sets a control by a GET request, as in mjpg-streamer and camera-streamer.
+//! Sets a camera control by a GET request, as in the camera servers mjpg-streamer and camera-streamer.
 //!
-//! Any page in a browser can send a GET. So a request must show where it comes from before it is allowed to change
-//! something. [`guard::may_change`](crate::http::guard::may_change) checks this.
+//! Any page in a browser can send a GET. So a GET is allowed to change something only if its headers show that it does
+//! not come from a page of another site. [`guard::may_change`](crate::http::guard::may_change) checks this.
 
 use std::sync::Arc;
 
@@ -19,19 +19,20 @@ use crate::controls::Changes;
 use crate::http::controls::DeviceControls;
 use crate::http::guard;
 
-/// The supported values of mjpg-streamer's parameter `group`: generic commands and V4L2 controls, which both name a
-/// control by its number. What the other groups set, such as the resolution and the JPEG quality, is set in Framecast's
-/// configuration.
+/// The supported values of mjpg-streamer's parameter `group`: `0` for generic commands and `1` for V4L2 controls. In
+/// both groups a number names the control. The other groups set properties such as the picture size and the JPEG
+/// quality, which only Framecast's configuration can set.
 const CONTROL_GROUPS: [&str; 2] = ["0", "1"];
 
-/// Returns the number of a camera's control at index `n`: the device's own number if there is one, otherwise the
-/// control's position, counted from 1.
+/// Returns the number by which clients can name `control`: the device's own number of the control if there is one,
+/// otherwise `n + 1`. `n` is the index of the control in the camera's list of controls.
 pub(super) fn control_number(n: usize, control: &Control) -> u32 {
     control.number.unwrap_or_else(|| u32::try_from(n + 1).unwrap_or(u32::MAX))
 }
 
-/// Handles `/?action=command&dest=&plugin=&id=&group=&value=`, where `id` is the number or the name of a control. The
-/// response contains the id, and `0` for success or `-1` for failure. The caller must call [`check_may_change`] first.
+/// Handles `/?action=command&dest=&plugin=&id=&group=&value=`: sets the control whose number or name is `id` to
+/// `value`. The response contains the id, and `0` for success or `-1` for failure. The caller must call
+/// [`check_may_change`] first.
 pub(super) async fn run_command(compat: &Compat, query: &CompatQuery) -> Result<Response, HttpError> {
     let Some(id) = query.get("id").filter(|id| !id.is_empty()) else {
         let message = "`id` is missing; it must be the number or the name of the control to set".to_owned();
@@ -39,7 +40,7 @@ pub(super) async fn run_command(compat: &Compat, query: &CompatQuery) -> Result<
     };
     let outcome = set(compat, query, id).await;
     if let Err(refusal) = &outcome {
-        debug!("cannot set a control by command: {}", refusal.message);
+        debug!("cannot set the control that a request with action=command names: {}", refusal.message);
     }
     let shown: String = id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(100).collect();
     let text = format!("{shown}: {}", if outcome.is_ok() { 0 } else { -1 });
@@ -65,10 +66,10 @@ async fn set(compat: &Compat, query: &CompatQuery, id: &str) -> Result<(), HttpE
     set_control(camera, id, value).await
 }
 
-/// Sets the control whose number or id is `id`.
+/// Sets the control of `camera` whose number or name is `id` to `value`.
 ///
 /// # Errors
-/// The camera has no control with this number or id, or the device refuses the value.
+/// The camera has no such control, or the device refuses the value.
 pub(super) async fn set_control(camera: &Arc<Camera>, id: &str, value: &str) -> Result<(), HttpError> {
     let controls = DeviceControls::of(camera)?.controls().await?;
     let found = controls.iter().enumerate().find(|(n, control)| {
@@ -87,7 +88,8 @@ pub(super) async fn set_control(camera: &Arc<Camera>, id: &str, value: &str) -> 
     DeviceControls::of(camera)?.set(changes).await
 }
 
-/// Parses `value` as a value of the control's kind.
+/// Parses `value` as a number, or as `true` or `false`. Returns `value` as text if it is none of these, or if `control`
+/// has text as its value.
 fn read(control: &Control, value: &str) -> ControlValue {
     if matches!(control.kind, ControlKind::Text { .. }) {
         return ControlValue::Text(value.to_owned());
@@ -100,12 +102,13 @@ fn read(control: &Control, value: &str) -> ControlValue {
     }
 }
 
-/// Checks whether a request is allowed to change something. GET handlers call this first, because axum also routes HEAD
-/// to them.
+/// Checks whether `request`, a GET or HEAD, is allowed to change something. A handler of GET must call this first. It
+/// also receives HEAD requests, which axum routes to the handler of GET.
 ///
 /// # Errors
-/// 403 for a HEAD, which must not change anything, and for a request that might come from a page of another site,
-/// unless `cors_origins` lists the origin of that site by name.
+/// Status 403 in two cases:
+/// - `request` is a HEAD, which must not change anything.
+/// - `request` might come from a page of another site that the configuration's `cors_origins` does not list by name.
 pub(super) fn check_may_change(compat: &Compat, request: &Request) -> Result<(), HttpError> {
     let message = if *request.method() == Method::HEAD {
         "HEAD sets nothing; use GET, or set controls with PATCH /api/cameras/NAME/controls"

@@ -1,7 +1,8 @@
-//! Streams that write part headers for each viewer separately: uStreamer's `extra_headers` and `zero_data`.
+//! MJPEG streams in which each picture has headers that differ between viewers. Clients request such a stream by the
+//! parameters `extra_headers` and `zero_data`, which come from the camera server uStreamer.
 //!
-//! Only one or two diagnostic programs use these options. So each part is written for a single viewer, and is sent as
-//! an ordinary response body. Streams that can share their bytes use
+//! Only one or two diagnostic programs use these parameters. So this module simply formats the bytes for each viewer
+//! separately, and sends them as an ordinary response body. All other streams share their bytes between viewers, in
 //! [`mjpeg::Streamer`](framecast_outputs::mjpeg::Streamer).
 
 use std::convert::Infallible;
@@ -24,7 +25,7 @@ use super::Compat;
 use super::stream_client::StreamOptions;
 use super::ustreamer::{monotonic, online};
 
-/// How long the stream waits for a new picture before it sends the last picture again.
+/// How long a stream waits for a new picture before it sends the last picture again.
 const RESEND_AFTER: Duration = Duration::from_secs(1);
 
 const WELL_FORMED: &str = "headers made of numbers and constants are well formed";
@@ -38,7 +39,7 @@ struct ExtraHeaderStream {
     phase: StreamPhase,
     write_timeout: Duration,
     sent_at: Instant,
-    /// The number of pictures in the current second and in the second before.
+    /// The number of pictures that were sent in the current second and in the second before.
     rate: FrameCounter,
 }
 
@@ -54,7 +55,7 @@ struct FrameCounter {
     fps: u32,
 }
 
-/// Returns the response to `request`, a stream with `options`. The caller sets the response's headers.
+/// Returns a response whose body is a stream of `feed` with `options`. The caller must set the headers of the response.
 pub(super) fn respond(
     compat: &Compat,
     feed: &Arc<Feed>,
@@ -123,7 +124,8 @@ impl ExtraHeaderStream {
         }
     }
 
-    /// Returns the next picture. If no new picture arrives for [`RESEND_AFTER`], returns the last picture again.
+    /// Waits for the next picture and returns it. If no new picture arrives for [`RESEND_AFTER`], returns the last
+    /// picture again. Returns `None` when the camera's pictures have ended.
     async fn next_update(&mut self) -> Option<Update> {
         loop {
             match timeout_at(self.sent_at + RESEND_AFTER, self.subscriber.next_update()).await {
@@ -154,8 +156,9 @@ impl ExtraHeaderStream {
         part
     }
 
-    /// Returns the headers of a part. Of a picture's processing steps only the capture time is known, so the headers
-    /// for the other steps contain this time, too.
+    /// Returns the headers of the multipart part that contains the picture `update`, whose content has `length` bytes.
+    /// As in the camera server uStreamer, there is a header with the time of each processing step of the picture. Only
+    /// the capture time is known here, so the headers of the other steps contain the capture time, too.
     fn headers(&self, update: &Update, length: usize) -> Vec<(&'static str, String)> {
         let now = SystemTime::now();
         let mut headers = vec![
@@ -205,7 +208,8 @@ fn now() -> String {
     format_unix_seconds(SystemTime::now())
 }
 
-/// Returns the headers of a part that can be sent before the part's picture is known.
+/// Returns the headers of a multipart part that is sent in advance, before the part's picture is known. `timestamp` is
+/// the current time.
 fn ahead(timestamp: &str) -> [(&'static str, &str); 2] {
     [("Content-Type", "image/jpeg"), ("X-Timestamp", timestamp)]
 }

@@ -1,8 +1,8 @@
-//! go2rtc's `/api/frame.jpeg`, `/api/stream.mjpeg` and `/api/streams`, as in its source `internal/mjpeg` and
-//! `internal/streams`.
+//! The paths `/api/frame.jpeg`, `/api/stream.mjpeg` and `/api/streams` of the camera server go2rtc, as in the source
+//! `internal/mjpeg` and `internal/streams` of go2rtc.
 //!
-//! The parameter `src` is a camera's name. go2rtc also accepts a source's URL in this parameter, and opens the source.
-//! Framecast refuses URLs.
+//! The parameter `src` is a camera's name. The real go2rtc also accepts the URL of any video source in this parameter,
+//! and opens the source. Framecast refuses URLs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,14 +19,16 @@ use serde::Serialize;
 use super::query::CompatQuery;
 use super::{Compat, json, picture_answer};
 
-/// The maximum value of the parameter `cache`: a day. A longer time is reduced to this value.
+/// The maximum of the parameter `cache`, which says how old a cached picture can be. A longer time is reduced to this
+/// value, which is one day.
 const MAX_CACHE: Duration = Duration::from_hours(24);
 
-/// go2rtc's paths for encoded video, which this server does not offer.
+/// The paths on which the camera server go2rtc offers encoded video. Framecast offers no encoded video, and responds to
+/// these paths with an error.
 pub(super) const NO_VIDEO: &[&str] =
     &["/api/stream.mp4", "/api/stream.m3u8", "/api/stream.ts", "/api/frame.mp4", "/api/webrtc", "/api/ws"];
 
-/// Handles `/api/frame.jpeg?src=&w=&h=&cache=10s`: a single picture.
+/// Handles `/api/frame.jpeg?src=&w=&h=&cache=10s`: responds with a single picture of the camera `src`.
 pub(super) async fn frame(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
     let query = CompatQuery::parse(request.uri().query());
     let feed = source(&compat, &query)?;
@@ -38,7 +40,8 @@ pub(super) async fn frame(State(compat): State<Compat>, request: Request) -> Res
     Ok(picture_answer(picture.as_ref(), &[("cache-control", "no-cache"), ("pragma", "no-cache")]))
 }
 
-/// Handles `/api/stream.mjpeg?src=&w=&h=`: an MJPEG stream. Its boundary is `frame`, as in our own streams.
+/// Handles `/api/stream.mjpeg?src=&w=&h=`: responds with an MJPEG stream of the camera `src`. The multipart boundary is
+/// `frame`, as in the streams on Framecast's own paths.
 pub(super) async fn stream(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
     let query = CompatQuery::parse(request.uri().query());
     let feed = source(&compat, &query)?;
@@ -47,7 +50,8 @@ pub(super) async fn stream(State(compat): State<Compat>, request: Request) -> Re
     compat.stream(&feed, rendition(&query)?, part_format, &request)
 }
 
-/// A camera in go2rtc's format. The driver's name replaces the source's URL, because the URL can contain secrets.
+/// The description of a camera in go2rtc's format. The name of the camera's driver stands in place of the source's URL,
+/// because the URL can contain secrets.
 #[derive(Serialize)]
 struct StreamInfo {
     producers: [ProducerInfo; 1],
@@ -66,7 +70,7 @@ struct ConsumerInfo {
     bytes_send: u64,
 }
 
-/// Handles `/api/streams`: describes all cameras, or only the camera that `?src=` names.
+/// Handles `/api/streams`: describes the camera that `?src=` names, or all cameras if there is no `?src=`.
 pub(super) async fn streams(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
     let query = CompatQuery::parse(request.uri().query());
     let viewers = compat.context.viewers.list();
@@ -99,7 +103,8 @@ fn source(compat: &Compat, query: &CompatQuery) -> Result<Arc<Feed>, HttpError> 
     }
 }
 
-/// Returns the rendition for the parameters `w` or `width`, and `h` or `height`.
+/// Returns the rendition (size of the pictures) that the request's parameters `w` or `width`, and `h` or `height`, ask
+/// for.
 fn rendition(query: &CompatQuery) -> Result<Rendition, HttpError> {
     let mut rendition = Rendition::default();
     if let Some(width) = side(query, ["w", "width"])? {

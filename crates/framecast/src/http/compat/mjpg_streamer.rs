@@ -1,7 +1,8 @@
-//! mjpg-streamer's `/?action=…`, POST `/stream` and JSON descriptions, as in its source `plugins/output_http/httpd.c`.
+//! The requests `/?action=…` and POST `/stream` of the camera server mjpg-streamer, and its JSON descriptions, as in
+//! the source `plugins/output_http/httpd.c` of mjpg-streamer.
 //!
-//! The inputs of mjpg-streamer are our cameras, counted from 0 in the order of the configuration. All values in its
-//! JSON are strings.
+//! An input of mjpg-streamer corresponds to a camera. The number of the input is the camera's position in the
+//! configuration, counted from 0. All values in mjpg-streamer's JSON are strings.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,20 +32,20 @@ const HEAD: [(&str, &str); 3] = [
 /// The content type of mjpg-streamer's JSON descriptions.
 const JAVASCRIPT: &str = "application/x-javascript";
 
-/// A value of `/?action=`, with the number of the input if the value contains one.
+/// A value of `/?action=`, such as `stream_1`, with the number of the camera if the value contains a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Stream(Option<usize>),
     Snapshot(Option<usize>),
     Command,
-    /// Saves a picture on the server, which Framecast does not support.
+    /// The action that makes mjpg-streamer save a picture on the server. Framecast responds with an error.
     Take,
 }
 
 impl Action {
-    /// Parses `stream`, `stream_1` and so on. Returns `None` for an unknown action, for which mjpg-streamer shows its
-    /// page. Only the beginning of `value` counts, as in mjpg-streamer. Many clients write `stream?dummy=param.mjpg`,
-    /// for players that recognise a format by the extension.
+    /// Parses the value of `/?action=`, such as `stream` or `stream_1`. Returns `None` for an unknown action. Only the
+    /// beginning of `value` counts, as in mjpg-streamer, because many clients write `stream?dummy=param.mjpg` for
+    /// players that recognise a format by the file extension.
     pub(super) fn parse(value: &str) -> Option<Self> {
         let value = value.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()?;
         let (name, number) = match value.split_once('_') {
@@ -61,7 +62,7 @@ impl Action {
     }
 }
 
-/// Answers `/?action=…`.
+/// Handles `/?action=…`: responds to the request for `action`.
 pub(super) async fn act(
     compat: &Compat,
     action: Action,
@@ -87,13 +88,15 @@ pub(super) async fn act(
     }
 }
 
-/// Handles POST `/stream`: the stream of the first input, or of the camera in `?camera=`.
+/// Handles POST `/stream`: responds with a stream of the camera that `?camera=` names, or of the first camera if there
+/// is no `?camera=`.
 pub(super) async fn stream(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
     let query = CompatQuery::parse(request.uri().query());
     parts(&compat, &compat.camera(&query)?.feed, &query, &request)
 }
 
-/// Returns the camera with this number. If there is no number, returns the camera in `?camera=`, or the default camera.
+/// Returns the camera at position `number` of the configuration, counted from 0. If `number` is `None`, returns the
+/// camera that `?camera=` names. If there is no `?camera=` either, returns the default camera.
 fn input<'d>(
     compat: &'d Compat,
     number: Option<usize>,
@@ -131,7 +134,7 @@ struct OutputInfo {
     controls: [ControlInfo; 0],
 }
 
-/// A control in mjpg-streamer's format, with the numbers of V4L2 as strings.
+/// The description of a camera control in mjpg-streamer's JSON format, in which the numbers of V4L2 are strings.
 #[derive(Serialize)]
 struct ControlInfo {
     name: String,
@@ -165,7 +168,8 @@ pub(super) async fn first_input(state: State<Compat>, request: Request) -> Resul
     describe_input(state.camera(&CompatQuery::parse(request.uri().query()))?, request.method()).await
 }
 
-/// Handles `/input_N.json`: describes the camera's controls and its current size.
+/// Handles `/input_N.json`: describes the controls of the camera at position N of the configuration, and the current
+/// size of the camera's pictures.
 pub(super) async fn input_json(
     state: State<Compat>,
     n: usize,
@@ -194,7 +198,8 @@ async fn describe_input(camera: &Arc<Camera>, method: &Method) -> Result<Respons
     Ok(json(JAVASCRIPT, &InputInfo { controls: described, formats: formats.into_iter().collect() }))
 }
 
-/// Handles `/output_0.json`: describes this server's only output, which has no controls.
+/// Handles `/output_0.json`: describes an output in the sense of mjpg-streamer. This server reports a single output
+/// without controls.
 pub(super) async fn output() -> Response {
     json(JAVASCRIPT, &OutputInfo { controls: [] })
 }
@@ -213,8 +218,8 @@ struct PluginInfo {
     args: &'static str,
 }
 
-/// Handles `/program.json`: lists the cameras. Each has its driver's name instead of its source's URL, because the URL
-/// can contain secrets.
+/// Handles `/program.json`: lists the cameras. Each is described by the name of the camera's driver, and not by the
+/// source's URL, because the URL can contain secrets.
 pub(super) async fn program(State(compat): State<Compat>) -> Response {
     let input = |(n, camera): (usize, &Arc<Camera>)| PluginInfo {
         id: n.to_string(),

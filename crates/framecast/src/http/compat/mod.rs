@@ -1,9 +1,10 @@
-//! The HTTP paths of other camera servers, so that their clients work with Framecast unchanged: uStreamer,
-//! mjpg-streamer, camera-streamer, Motion and go2rtc.
+//! The HTTP paths of the camera servers uStreamer, mjpg-streamer, camera-streamer, Motion and go2rtc, so that clients
+//! of these servers work with Framecast unchanged.
 //!
-//! [`routes`] lists all these paths. Plain streams are our own streams ([`mjpeg::Streamer`]) with other response
-//! headers. None of these paths equals one of our own or is below `/cameras/`, so a camera can have any name.
-//! `docs/compat.md` lists the differences between Framecast and these servers, with reasons.
+//! [`routes`] lists all these paths. Most of the streams are made by [`mjpeg::Streamer`], as on Framecast's own paths,
+//! and only the response headers differ. None of these paths equals a path of Framecast's own. None is below
+//! `/cameras/`, so a camera can have any name. `docs/compat.md` lists the differences between Framecast and these
+//! servers, with reasons.
 
 mod camera_streamer;
 mod command;
@@ -37,22 +38,25 @@ use crate::camera::Camera;
 use query::CompatQuery;
 use stream_client::StreamClients;
 
-/// The `Expires` date that mjpg-streamer and uStreamer send with live pictures.
+/// The value of the header `Expires` that the camera servers mjpg-streamer and uStreamer send with live pictures, a
+/// date in the past.
 const EXPIRES: &str = "Mon, 3 Jan 2000 12:34:56 GMT";
 
-/// The state that the handlers of the compat paths (the paths of other servers) share. Cheap to clone.
+/// The state that the handlers of the compat paths (the paths of other camera servers) share.
 #[derive(Clone)]
 pub(super) struct Compat {
     context: Context,
     streamer: mjpeg::Streamer,
-    /// The clients of uStreamer's `/stream`, with their options.
+    /// The viewers on `/stream`, a path that imitates the camera server uStreamer, each with the options that it
+    /// requested.
     clients: StreamClients,
-    /// The other sites whose pages are allowed to set controls.
+    /// The other sites whose pages are allowed to set camera controls.
     origins: Arc<Origins>,
     shutdown: CancellationToken,
 }
 
-/// Returns the routes of all compat paths except `/?action=`, which [`with_actions`] adds.
+/// Returns the routes for all compat paths (the paths of other camera servers) except `/?action=`, which
+/// [`with_actions`] adds.
 pub(super) fn routes(compat: &Compat) -> Router {
     let mut router = Router::new()
         // uStreamer; POST is mjpg-streamer's.
@@ -93,8 +97,8 @@ pub(super) fn routes(compat: &Compat) -> Router {
     router.with_state(compat.clone())
 }
 
-/// Adds mjpg-streamer's `/?action=…` to `page`, which has the same path `/`. A request with an action does not reach
-/// `page`.
+/// Returns `page`, the router of our web pages, with `/?action=…` added, as in the camera server mjpg-streamer. A
+/// request for `/` with the parameter `action` does not reach the web page at `/`.
 pub(super) fn with_actions(page: Router, compat: &Compat) -> Router {
     page.layer(middleware::from_fn_with_state(compat.clone(), action))
 }
@@ -115,8 +119,8 @@ async fn action(State(compat): State<Compat>, request: Request, next: Next) -> R
     }
 }
 
-/// Refuses `/?action=…` if the compat paths are turned off. Without this error, the client would get our web page,
-/// which would look like a fault.
+/// Refuses `/?action=…`, for servers on which the compat paths (the paths of other camera servers) are turned off.
+/// Without this error, the client would get our web page instead of a picture, which would look like a fault.
 pub(super) async fn refuse_actions(request: Request, next: Next) -> Response {
     if action_parameter(&CompatQuery::parse(request.uri().query()), &request).is_none() {
         return next.run(request).await;
@@ -126,14 +130,15 @@ pub(super) async fn refuse_actions(request: Request, next: Next) -> Response {
     HttpError { status: StatusCode::NOT_FOUND, message }.into_response()
 }
 
-/// Returns the value of the parameter `action`, even if no action has this name. Returns `None` unless the request is a
-/// GET or HEAD of `/`.
+/// Returns the value of the parameter `action` in `query`, whether or not there is such an action. Returns `None` if
+/// there is no such parameter, or if the request is not a GET or HEAD of `/`.
 fn action_parameter<'q>(query: &'q CompatQuery, request: &Request) -> Option<&'q str> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     query.get("action").filter(|action| !action.is_empty() && is_read && request.uri().path() == "/")
 }
 
-/// Returns the error for `path` if it contains the number of a camera that does not exist. There are `count` cameras.
+/// Returns an error if `path` contains the number of a camera that does not exist, and `None` for any other path.
+/// `count` is the number of cameras.
 pub(super) fn missing_camera(path: &str, count: usize) -> Option<HttpError> {
     let (number, first) = match path.strip_prefix("/input_") {
         Some(rest) => (rest.strip_suffix(".json")?, 0),
@@ -149,13 +154,14 @@ pub(super) fn missing_camera(path: &str, count: usize) -> Option<HttpError> {
     Some(no_camera(number, count, first))
 }
 
-/// Returns the error for the number of a camera that does not exist. The cameras are counted from `first`.
+/// Returns the error for a request that names the camera `number`, which does not exist. `count` is the number of
+/// cameras, and `first` is the number of the first camera, 0 or 1.
 fn no_camera(number: usize, count: usize, first: usize) -> HttpError {
     let message = format!("no camera {number}; this server has {count}, counted from {first}");
     HttpError { status: StatusCode::NOT_FOUND, message }
 }
 
-/// Answers OPTIONS as uStreamer does: 200 without a body.
+/// Responds to OPTIONS as the camera server uStreamer does, with status 200 and without a body.
 async fn options() -> impl IntoResponse {
     (StatusCode::OK, [(header::ALLOW, "GET, HEAD, OPTIONS")])
 }
@@ -167,7 +173,8 @@ impl Compat {
         Self { context: context.clone(), streamer, clients: StreamClients::default(), origins, shutdown }
     }
 
-    /// Returns the camera that the parameter `camera` names. Without this parameter, returns the default camera.
+    /// Returns the camera that the parameter `camera` in `query` names. If there is no such parameter, returns the
+    /// default camera.
     fn camera(&self, query: &CompatQuery) -> Result<&Arc<Camera>, HttpError> {
         match query.get("camera") {
             Some(name) => self.context.camera(name),
@@ -175,7 +182,8 @@ impl Compat {
         }
     }
 
-    /// Returns the camera at index `n` of the configuration, counted from 0.
+    /// Returns the camera at position `n` of the configuration, counted from 0. Returns an error if there is no such
+    /// camera.
     fn nth_camera(&self, n: usize) -> Result<&Arc<Camera>, HttpError> {
         let cameras = &self.context.cameras;
         cameras.get(n).ok_or_else(|| match cameras.len() {
@@ -184,7 +192,8 @@ impl Compat {
         })
     }
 
-    /// Returns a response with a stream of `feed` and our own headers. `part_format` sets the boundary and the framing.
+    /// Returns a response whose body is an MJPEG stream of `feed` at `rendition`. `part_format` is the boundary and the
+    /// order of the bytes around each picture. The response has the headers of Framecast's own streams.
     fn stream(
         &self,
         feed: &Arc<Feed>,
@@ -197,7 +206,8 @@ impl Compat {
         self.streamer.respond(feed, stream_request, request)
     }
 
-    /// Takes a picture of `feed`. Returns `None` for HEAD, which must not open the camera.
+    /// Returns a current picture of `feed`, and opens the camera for this if necessary. Returns `None` if `method` is
+    /// HEAD, because a HEAD request must not open the camera.
     async fn picture(
         &self,
         feed: &Arc<Feed>,
@@ -211,8 +221,9 @@ impl Compat {
     }
 }
 
-/// Returns a response with `picture`, or with only the headers if there is no picture. In addition to `headers`, the
-/// response has the content type and the capture time. If the picture is a slate, the status is 503.
+/// Returns a response with `headers` and with `picture` as the body, or without a body if `picture` is `None`. The
+/// response also has headers for the content type and the picture's capture time. If `picture` is a slate (a drawn
+/// picture that says why there is no camera picture), the status is 503.
 fn picture_answer(picture: Option<&Update>, headers: &[(&'static str, &str)]) -> Response {
     let body = picture.map(|update| Body::from(update.frame.data.clone())).unwrap_or_default();
     let mut response = Response::new(body);
@@ -227,7 +238,7 @@ fn picture_answer(picture: Option<&Update>, headers: &[(&'static str, &str)]) ->
     response
 }
 
-/// Replaces all headers of `response` with `headers`, in this order.
+/// Replaces all headers of `response` with `headers`, in the given order.
 fn set_head(response: &mut Response, headers: &[(&'static str, &str)]) {
     response.headers_mut().clear();
     for (name, value) in headers {
@@ -242,7 +253,8 @@ fn insert(response: &mut Response, name: &'static str, value: &str) {
     response.headers_mut().insert(HeaderName::from_static(name), value);
 }
 
-/// Returns `body` as JSON, with the content type that the clients of a compat path expect.
+/// Returns a response with `body` as JSON and with the content type `content_type`, which differs between the camera
+/// servers that are imitated.
 fn json(content_type: &'static str, body: &impl serde::Serialize) -> Response {
     let text = serde_json::to_string(body).expect("plain structures have a JSON form");
     let head = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")];

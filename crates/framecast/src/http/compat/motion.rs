@@ -1,5 +1,5 @@
-//! Motion's picture paths: `/1/mjpg/stream` and similar paths for streams, `/1/static/stream` and similar paths for
-//! single pictures.
+//! The picture paths of the camera server Motion: `/1/mjpg/stream` and similar paths for streams, and
+//! `/1/static/stream` and similar paths for single pictures.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,18 +13,19 @@ use framecast_outputs::{HttpError, Peer, snapshot};
 
 use super::{Compat, picture_answer};
 
-/// Half of the width that is assumed for a camera without a picture.
+/// The width, in pixels, of pictures at half size from a camera whose own size is not known because it has no picture
+/// yet.
 const ASSUMED_HALF_WIDTH_PX: u32 = 640;
 
-/// The kinds of pictures that Motion offers.
+/// The kinds of pictures that the camera server Motion offers. The last segment of a request's path names the kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Stream,
-    /// The camera's pictures at half the width and half the height.
+    /// The camera's pictures, at half the width and half the height.
     Substream,
     Main,
     Source,
-    /// The input of motion detection.
+    /// The pictures that Motion analyses to detect motion. Framecast does not have such pictures.
     Motion,
     Secondary,
 }
@@ -33,11 +34,12 @@ impl Kind {
     pub(super) const ALL: [Self; 6] =
         [Self::Stream, Self::Substream, Self::Main, Self::Source, Self::Motion, Self::Secondary];
 
-    /// Returns the rendition of `feed` for this kind. Half the size can only be computed from a current picture, so a
-    /// closed camera is opened.
+    /// Returns the rendition of `feed` (the size of its pictures) for this kind of picture. For half the size, a
+    /// current picture must show the full size, so the camera is opened if it is closed.
     ///
     /// # Errors
-    /// The kind is one of Motion's detection pictures, which Framecast does not have.
+    /// `self` is a kind of picture that exists only because Motion detects motion. Framecast does not have such
+    /// pictures.
     async fn rendition(
         self,
         compat: &Compat,
@@ -75,7 +77,8 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Returns the camera with Motion's number `n`, which counts from 1; 0 stands for the default camera.
+/// Returns the camera whose number in Motion's paths is `n`. Motion counts cameras from 1. The number 0 stands for the
+/// default camera.
 fn feed(compat: &Compat, n: usize) -> Result<Arc<Feed>, HttpError> {
     Ok(Arc::clone(&compat.nth_camera(n.saturating_sub(1))?.feed))
 }

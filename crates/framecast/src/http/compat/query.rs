@@ -3,7 +3,7 @@
 
 use super::super::path_encoding;
 
-/// The parameters of a request in their order, percent-decoded.
+/// The query parameters of a request, percent-decoded, in the order of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct CompatQuery(Vec<(String, String)>);
 
@@ -20,20 +20,21 @@ impl CompatQuery {
         Self(parsed.collect())
     }
 
-    /// Returns the value of the first parameter called `name`. The other camera servers also use the first one.
+    /// Returns the value of the parameter called `name`; `None` if there is no such parameter. If there are several,
+    /// returns the value of the first, as the imitated camera servers do.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns whether a switch is on. As in uStreamer, `true`, `yes` and any value that begins with `1` mean on. Every
-    /// other value means off, and is not an error.
+    /// Returns whether the parameter `name`, a switch, is on. As in the camera server uStreamer, `true`, `yes` and any
+    /// value that begins with `1` mean on. Every other value means off, and is not an error.
     pub(super) fn is_on(&self, name: &str) -> bool {
         self.get(name).is_some_and(|value| {
             value.starts_with('1') || value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("yes")
         })
     }
 
-    /// Returns all parameters in their order.
+    /// Returns the name and value of all parameters, in the order of the request.
     pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }

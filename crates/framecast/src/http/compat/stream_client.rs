@@ -1,4 +1,5 @@
-//! The options of the clients of uStreamer's `/stream`, which `/state` lists.
+//! The viewers on `/stream`, a path that imitates the camera server uStreamer, with the options that each viewer
+//! requested. The response to `/state` lists these viewers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -9,14 +10,14 @@ use serde::Serialize;
 
 use super::query::CompatQuery;
 
-/// The maximum length of a client's key, in characters. A longer key is truncated. The key appears in a cookie and in
-/// `/state`.
+/// The maximum length, in characters, of the parameter `key` by which a client of `/stream` identifies itself. A longer
+/// key is truncated. The key appears in a cookie and in `/state`.
 const MAX_KEY_CHARS: usize = 64;
 
-/// The shortest time over which a rate is measured.
+/// The shortest time over which a viewer's frame rate is measured.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// The options of one `/stream` client.
+/// The options that one viewer requested on `/stream`, a path that imitates the camera server uStreamer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct StreamOptions {
     pub(super) extra_headers: bool,
@@ -41,7 +42,8 @@ impl StreamOptions {
     }
 }
 
-/// The clients of `/stream` with their options, by the id of their [`ViewerStats`]. Cheap to clone.
+/// The viewers on `/stream` with the options that each requested, by the id of the viewer's [`ViewerStats`]. All clones
+/// share one table.
 #[derive(Debug, Clone, Default)]
 pub(super) struct StreamClients(Arc<Mutex<BTreeMap<u64, StreamClient>>>);
 
@@ -52,7 +54,7 @@ struct StreamClient {
     rate: ViewerRate,
 }
 
-/// A client's frame rate, measured between two requests for `/state`.
+/// A viewer's frame rate, measured from one request for `/state` to the next.
 #[derive(Debug)]
 struct ViewerRate {
     seen_at: Instant,
@@ -60,7 +62,7 @@ struct ViewerRate {
     fps: u64,
 }
 
-/// One client, in the form in which `/state` lists it.
+/// The description of one viewer in the response to `/state`.
 #[derive(Debug, Serialize)]
 pub(super) struct StreamClientStat {
     fps: u64,
@@ -69,7 +71,7 @@ pub(super) struct StreamClientStat {
 }
 
 impl StreamClients {
-    /// Stores the options of a viewer until the viewer disconnects. `stats` identifies the viewer.
+    /// Stores `options` as the options of the viewer with the statistics `stats`, until the viewer disconnects.
     pub(super) fn add(&self, stats: &Arc<ViewerStats>, options: StreamOptions) {
         let rate = ViewerRate { seen_at: Instant::now(), seen_frames: 0, fps: 0 };
         let client = StreamClient { stats: Arc::downgrade(stats), options, rate };
@@ -78,8 +80,8 @@ impl StreamClients {
         clients.insert(stats.id(), client);
     }
 
-    /// Returns an entry for each viewer in `viewers`, with the viewer's id as its key. Viewers on paths other than
-    /// `/stream` have the default options.
+    /// Returns a description of each viewer in `viewers`, by the viewer's id. Viewers on other paths than `/stream`
+    /// have the default options.
     pub(super) fn show(&self, viewers: &[Arc<ViewerStats>]) -> BTreeMap<String, StreamClientStat> {
         let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -101,8 +103,8 @@ impl StreamClients {
 }
 
 impl ViewerRate {
-    /// Returns the frame rate at the time `now`, when `frames` have been sent in total. The rate covers the time since
-    /// the last measurement. If that is shorter than [`WINDOW`], returns the last rate.
+    /// Returns the viewer's frame rate since the last measurement. `frames` is the total number of frames sent to the
+    /// viewer until `now`. If the last measurement was less than [`WINDOW`] ago, returns the last rate.
     fn at(&mut self, now: Instant, frames: u64) -> u64 {
         let span = now.duration_since(self.seen_at);
         if span >= WINDOW {
@@ -113,7 +115,7 @@ impl ViewerRate {
     }
 }
 
-/// Returns a viewer's average frame rate since it connected.
+/// Returns a viewer's average frame rate since the viewer connected, in frames per second.
 fn mean_fps(stats: &ViewerStats) -> u64 {
     let span = SystemTime::now().duration_since(stats.since()).unwrap_or_default();
     per_second(stats.frames(), span)
@@ -123,7 +125,8 @@ fn per_second(frames: u64, span: Duration) -> u64 {
     if span < WINDOW { 0 } else { (frames as f64 / span.as_secs_f64()).round() as u64 }
 }
 
-/// Returns a client's id: sixteen hexadecimal digits, as in uStreamer, computed from its start time and its number.
+/// Returns the id of a client in `/state`: sixteen hexadecimal digits, as in uStreamer, computed from the time at which
+/// the client connected and from the client's number.
 pub(super) fn id(stats: &ViewerStats) -> String {
     let since = stats.since().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let micros = u64::try_from(since.as_micros()).unwrap_or_default();

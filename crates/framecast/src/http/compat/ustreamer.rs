@@ -1,4 +1,5 @@
-//! uStreamer's `/stream`, `/snapshot` and `/state`, as in the source of its version 6 (`src/ustreamer/http/server.c`).
+//! The paths `/stream`, `/snapshot` and `/state` of the camera server uStreamer, which Framecast imitates. They work as
+//! in the source of uStreamer 6 (`src/ustreamer/http/server.c`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,14 +24,15 @@ use crate::camera::Camera;
 const CACHE_CONTROL: &str =
     "no-store, no-cache, must-revalidate, proxy-revalidate, pre-check=0, post-check=0, max-age=0";
 
-/// The width and height of uStreamer's own placeholder, in pixels. `/state` reports this size until the camera has a
-/// picture.
+/// The width and height, in pixels, that `/state` reports until the camera has a picture. The camera server uStreamer
+/// shows a drawn picture of this size at that time.
 const BLANK_PX: (u32, u32) = (640, 480);
 
-/// The maximum value of the parameter `max_delay`: a day.
+/// The maximum of the parameter `max_delay`, which says how old the picture of `/snapshot` can be. A longer time is
+/// reduced to this value, which is one day.
 const MAX_DELAY: Duration = Duration::from_hours(24);
 
-/// Handles `/stream?key=&extra_headers=&advance_headers=&dual_final_frames=&zero_data=`: an MJPEG stream.
+/// Handles `/stream?key=&extra_headers=&advance_headers=&dual_final_frames=&zero_data=`: responds with an MJPEG stream.
 pub(super) async fn stream(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
     let query = CompatQuery::parse(request.uri().query());
     let feed = Arc::clone(&compat.camera(&query)?.feed);
@@ -59,7 +61,8 @@ pub(super) async fn stream(State(compat): State<Compat>, request: Request) -> Re
     Ok(response)
 }
 
-/// Returns an MJPEG stream of `feed` with `options`, for the paths of uStreamer and mjpg-streamer.
+/// Returns a response whose body is an MJPEG stream of `feed` with `options`, for the paths of the camera servers
+/// uStreamer and mjpg-streamer.
 pub(super) fn parts(
     compat: &Compat,
     feed: &Arc<Feed>,
@@ -80,8 +83,9 @@ pub(super) fn parts(
     compat.stream(feed, Rendition::default(), part_format, request)
 }
 
-/// Handles `/snapshot`. While the camera is lost, the status is still 200, the picture is the slate, and
-/// `X-UStreamer-Online` is `false`. The parameter `max_delay`, in milliseconds, comes from camera-streamer.
+/// Handles `/snapshot`: responds with a single picture, which is at most `max_delay` milliseconds old if the client
+/// sets this parameter of camera-streamer. If the camera has failed, the picture is a drawn one that says why, the
+/// status is still 200, and the header `X-UStreamer-Online` is `false`.
 pub(super) async fn snapshot(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
     let query = CompatQuery::parse(request.uri().query());
     let feed = Arc::clone(&compat.camera(&query)?.feed);
@@ -119,7 +123,7 @@ pub(super) fn online(update: &Update) -> &'static str {
     if update.is_slate { "false" } else { "true" }
 }
 
-/// Formats `time` as seconds of the monotonic clock, with six decimals.
+/// Converts `time` to the system's monotonic clock, and formats it in seconds with six decimals.
 pub(super) fn monotonic(time: SystemTime) -> String {
     let now = clock_gettime(ClockId::Monotonic);
     let now = Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default());
@@ -169,7 +173,7 @@ struct StreamState {
     clients_stat: BTreeMap<String, StreamClientStat>,
 }
 
-/// Handles `/state`. Never opens the camera.
+/// Handles `/state`: describes the camera, the encoder and the clients. Never opens the camera.
 pub(super) async fn state(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
     let query = CompatQuery::parse(request.uri().query());
     let camera = compat.camera(&query)?;
@@ -185,8 +189,8 @@ pub(super) async fn state(State(compat): State<Compat>, request: Request) -> Res
     Ok(json("application/json", &StateAnswer { ok: true, result }))
 }
 
-/// Returns the encoder's state. In uStreamer's words, `HW` stands for JPEG from the device, and `CPU` for pictures that
-/// the server encodes.
+/// Returns the state of the encoder for `/state`. As in uStreamer, the type `HW` means that the device itself delivers
+/// JPEG, and `CPU` that the server encodes the pictures.
 fn encoder(camera: &Camera) -> EncoderState {
     let newest = camera.feed.source_channel().newest();
     let is_raw = newest.is_some_and(|frame| frame.format.codec != Codec::Jpeg);

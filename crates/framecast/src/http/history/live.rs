@@ -1,8 +1,10 @@
-//! `/api/events/live`: events as they happen, as Server-Sent Events, or over a WebSocket if the client opens one.
+//! The route `/api/events/live`, which sends events as they happen: as Server-Sent Events, or over a WebSocket if the
+//! client opens one.
 //!
-//! A client that reconnects names the last event that it received, by `Last-Event-ID` or `after`. It gets all later
-//! events from the history, so it misses no event and gets none twice. For each client the server stores only a
-//! position in the history, so a slow client holds no events in memory.
+//! A client that reconnects names the last event that it received, in the header `Last-Event-ID` or the parameter
+//! `after`. The client then gets all later events from the history. So it misses no event that the history still
+//! stores, and gets no event twice. For each client the server keeps only a position in the history, so a slow client
+//! costs no memory for events.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -25,16 +27,17 @@ use super::read;
 use super::socket::EventSocket;
 use crate::http::{Context, cors, guard};
 
-/// How often the server sends a heartbeat while no event happens, because proxies close silent connections.
+/// How often the server sends a heartbeat (a message without an event) while no event happens. Without heartbeats,
+/// proxies would close the silent connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// The first bytes of the response. They tell a browser to reconnect one second after it lost its connection.
+/// The first bytes of the response, which tell the browser to reconnect one second after it has lost the connection.
 const RETRY_HINT: &[u8] = b"retry: 1000\n\n";
 
-/// The message for a client that missed events because these events are no longer stored.
+/// The message to a client that missed events which the history no longer stores, in JSON.
 pub(super) const MISSED: &str = r#"{"missed":null}"#;
 
-/// The message for missed events, as a Server-Sent Event.
+/// The message to a client that missed events which the history no longer stores, as a Server-Sent Event.
 const MISSED_EVENT: &[u8] = b"data: {\"missed\":null}\n\n";
 
 #[derive(Clone)]
@@ -72,7 +75,8 @@ async fn open(State(live): State<LiveEvents>, request: Request) -> Result<Respon
     Ok(response)
 }
 
-/// Returns a listener for the events that the client asks for, after the last event that the client received.
+/// Returns a listener for the events that match the client's filter and are later than the last event that the client
+/// says it received.
 fn listener(context: &Context, request: &Request) -> Result<Listener, HttpError> {
     let query = request.uri().query().unwrap_or_default();
     let parsed = read(context, query, &["camera", "kind", "after"])?;
@@ -92,7 +96,7 @@ fn listener(context: &Context, request: &Request) -> Result<Listener, HttpError>
     Ok(context.history.history.listen(parsed.query.filter, after))
 }
 
-/// Returns the pieces of the response body: one for each event, and heartbeats.
+/// Returns the response body as a stream of pieces: one for each event, and heartbeats (messages without an event).
 fn events(listener: Listener) -> impl Stream<Item = Bytes> + Send {
     let opening = stream::once(async { Bytes::from_static(RETRY_HINT) });
     let events = stream::unfold(listener, |mut listener| async {
@@ -108,9 +112,9 @@ fn events(listener: Listener) -> impl Stream<Item = Bytes> + Send {
     opening.chain(events)
 }
 
-/// Returns a heartbeat. It contains only the id of the listener's position, so the browser reports no event. A client
-/// that reconnects sends this id, so the history does not search again through events that the client's filter
-/// excludes.
+/// Returns a heartbeat: a message that contains only the id of the listener's position in the history, so the page in
+/// the browser gets no event. A client that reconnects sends this id back, so that the server does not search again
+/// through events that the client's filter excludes.
 fn heartbeat(listener: &Listener) -> Bytes {
     format!(":\nid: {}\n\n", listener.position()).into()
 }

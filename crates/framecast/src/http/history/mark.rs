@@ -1,4 +1,5 @@
-//! `POST /api/events`: sets a mark, which is an event that a person or a program adds to the history.
+//! The request `POST /api/events`, which sets a mark: an event with a label that a person or a program adds to the
+//! history.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
@@ -19,20 +20,22 @@ use crate::http::clients::{Client, Clients, Rate, TokenBucket};
 use crate::http::forwarded::{self, ForwardedBy};
 use crate::http::{Context, lock};
 
-/// The maximum size of a request body, in bytes. The longest label fits, even if each of its characters is escaped.
+/// The maximum size of a request body, in bytes. The longest label that is allowed fits, even if each of its characters
+/// is escaped in JSON.
 const MAX_BODY_BYTES: usize = 16 << 10;
 
-/// The time limit for a client to send its mark.
+/// The time limit for a client to send the body of its request, which contains the mark.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a request waits for the database to write its mark. After this time the server responds that the mark is
-/// queued.
+/// How long a request waits until the mark is in the history's database. After this time the server responds that the
+/// mark is queued for writing.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a request waits for the database to write its mark if the database is already unavailable.
+/// How long a request waits until the mark is in the history's database, if the database is already unavailable when
+/// the request arrives.
 const OUTAGE_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// The body of a request for a mark.
+/// The body of a request that sets a mark, which is an event that a client adds to the history.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Mark {
@@ -40,35 +43,35 @@ struct Mark {
     camera: Option<String>,
 }
 
-/// The factor between the limit for one address and the limit for all clients of a proxy together. The second limit
-/// bounds the harm if the proxy passes on forged headers.
+/// How many times higher the rate limit for all clients of one proxy together is than the rate limit for one client.
+/// The common limit reduces the harm if the proxy passes on forged headers.
 const PROXY_FACTOR: u32 = 10;
 
-/// The rate limits on marks, for each address and for each proxy.
+/// The rate limits on marks (events that clients add), for each client and for each proxy.
 #[derive(Debug, Default)]
 pub(crate) struct MarkLimiter(Mutex<MarkBuckets>);
 
 #[derive(Debug, Default)]
 struct MarkBuckets {
     clients: Clients<TokenBucket>,
-    /// The proxies whose clients set marks, each with the token bucket that its clients share.
+    /// The token bucket of each proxy, which all clients of the proxy share.
     proxies: Clients<TokenBucket>,
 }
 
-/// The client for which a mark counts, and the proxy of that client.
+/// The client whose rate limit a mark counts towards, and the proxy between the client and this server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct MarkSource {
     client: Client,
-    /// The proxy that named the client; `None` if no proxy did.
+    /// The trusted proxy that forwarded the request; `None` if the request came directly from the client.
     proxy: Option<Client>,
 }
 
 impl MarkLimiter {
-    /// Counts a mark of `source`. A client can set `per_minute` marks at once, and then `per_minute` marks in each
-    /// minute.
+    /// Counts a mark of `source` at the time `now` towards the rate limits. A client can set `per_minute` marks at
+    /// once, and then `per_minute` marks in each minute.
     ///
     /// # Errors
-    /// The limit is reached. The error is the time to wait.
+    /// A rate limit is reached. The error is the time until the client can set another mark.
     fn take(&self, source: MarkSource, per_minute: u32, now: Instant) -> Result<(), Duration> {
         let rate = Rate { burst: per_minute, interval: Duration::from_secs(60) / per_minute };
         let mut buckets = lock(&self.0);
@@ -84,8 +87,10 @@ pub(super) async fn options() -> impl IntoResponse {
     (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, POST, OPTIONS")])
 }
 
-/// Sets a mark. The response is 201 if the mark is written to the database. It is 202 if the mark is still queued, or
-/// if the history is in memory because the disk cannot be written.
+/// Handles a request that sets a mark, and adds the mark to the history. The response has one of these statuses:
+/// - 201 if the mark is in the history's database.
+/// - 202 if the mark is still queued for writing, or if the server currently keeps the history only in memory because
+///   it cannot write to the disk.
 pub(super) async fn post(State(context): State<Context>, request: Request) -> Result<Response, HttpError> {
     let per_minute = context.settings.marks_per_minute;
     if per_minute == 0 {
@@ -135,8 +140,9 @@ pub(super) async fn post(State(context): State<Context>, request: Request) -> Re
     Ok(response)
 }
 
-/// Returns the client for which a mark counts. Returns `None` for a program on this machine, which can set any number
-/// of marks, unless it forwards requests of others. An untrusted proxy counts as one client.
+/// Returns the client whose rate limit a mark counts towards. All clients of an untrusted proxy count as one client.
+/// Returns `None` for a program on this machine that is not a proxy, because such a program can set any number of
+/// marks.
 fn source(head: &Parts) -> Option<MarkSource> {
     let address = Peer::from_extensions(&head.extensions);
     let proxy = head.extensions.get::<ForwardedBy>().map(|forwarded| Client::new(forwarded.by));
@@ -173,7 +179,7 @@ async fn read(body: Body) -> Result<Mark, HttpError> {
     serde_json::from_slice(&bytes).or_else(|error| wrong(error.to_string()))
 }
 
-/// Refuses a label that is empty or that the history cannot store unchanged.
+/// Returns an error if `label` is empty, or if the history cannot store it unchanged.
 fn check(label: &str) -> Result<(), HttpError> {
     let problem = if label.trim().is_empty() {
         "is empty".to_owned()

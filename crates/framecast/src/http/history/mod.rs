@@ -1,6 +1,7 @@
-//! The HTTP routes for events, as pages, tables and streams: `/history` for people, `/api/events` for programs.
+//! The HTTP routes for events: `/history` for people, and below `/api/events` pages, tables and live streams for
+//! programs.
 //!
-//! This module parses requests and formats responses. The history (`framecast_history`) defines the events and reads
+//! This module only parses requests and formats responses. The crate `framecast_history` stores the events and reads
 //! them.
 
 mod live;
@@ -28,10 +29,10 @@ pub(crate) use mark::MarkLimiter;
 use super::Context;
 use super::api::{json, rfc3339};
 
-/// The default number of events on a page.
+/// The maximum number of events on one page of `/api/events` if the client does not set the parameter `limit`.
 const DEFAULT_LIMIT: usize = 100;
 
-/// The parameters that all requests for stored events accept.
+/// The names of the query parameters that all requests for stored events accept.
 const FILTERS: [&str; 6] = ["camera", "kind", "from", "to", "since", "order"];
 
 /// Returns the routes `/history`, `/api/events` with its tables, and `/api/events/live`, whose streams end at
@@ -52,11 +53,13 @@ pub(crate) fn routes(context: Context, shutdown: &CancellationToken) -> Router {
 struct Page {
     now: String,
     events: Vec<Entry>,
-    /// The cursor of the next page; `null` on the last page.
+    /// The value of the parameter `cursor` with which a client gets the next page; `None` (in JSON `null`) on the last
+    /// page.
     next: Option<String>,
 }
 
-/// Returns a page of events as JSON, or a table of all events if the client asks for one.
+/// Handles `/api/events`: responds with one page of events as JSON, or with a table of all events if the client asks
+/// for a table.
 async fn events(
     State(context): State<Context>,
     RawQuery(query): RawQuery,
@@ -77,8 +80,8 @@ async fn events(
     Ok(response)
 }
 
-/// Returns the format of the table if the client asks for one. A client asks by the parameter `format`, or by an
-/// `Accept` header that prefers a table's type to JSON.
+/// Returns the format of the table for which the client asks; `None` if the client asks for no table. A client asks for
+/// a table by the parameter `format`, or by an `Accept` header that prefers a table's content type to JSON.
 fn table_format(request: &EventRequest, headers: &HeaderMap) -> Result<Option<TableFormat>, HttpError> {
     if request.format.is_some() {
         return choose(request.format.as_deref(), headers).map(Some);
@@ -88,8 +91,8 @@ fn table_format(request: &EventRequest, headers: &HeaderMap) -> Result<Option<Ta
     Ok(format.filter(|format| matches!(format, TableFormat::Csv | TableFormat::Ndjson)))
 }
 
-/// Returns the format that the parameter `format` names. If there is no such parameter, returns the format that the
-/// client's `Accept` header prefers.
+/// Returns the table format that `parameter`, the value of the query parameter `format`, names. If `parameter` is
+/// `None`, returns the format that the client's `Accept` header prefers.
 fn choose(parameter: Option<&str>, headers: &HeaderMap) -> Result<TableFormat, HttpError> {
     let format = TableFormat::choose(None, parameter, text(headers, &header::ACCEPT));
     format.map_err(|error| HttpError { status: StatusCode::BAD_REQUEST, message: error.to_string() })
@@ -99,7 +102,8 @@ fn text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// Parses `query`. Only the parameters in `known` are allowed.
+/// Parses `query`, the query string of a request for events. Returns an error if `query` has a parameter that is not in
+/// `known`.
 fn read(context: &Context, query: &str, known: &[&str]) -> Result<EventRequest, HttpError> {
     EventRequest::parse(query, known, Timestamp::now().as_millisecond(), &cameras(context))
         .map_err(|error| HttpError { status: StatusCode::BAD_REQUEST, message: error.to_string() })
@@ -109,7 +113,8 @@ fn unavailable(error: &Error) -> HttpError {
     HttpError { status: StatusCode::SERVICE_UNAVAILABLE, message: error.to_string() }
 }
 
-/// Returns the names of all cameras: first the configured cameras, then former cameras that are still in the history.
+/// Returns the names of all cameras: first the configured cameras, then former cameras that still have events in the
+/// history.
 fn cameras(context: &Context) -> Vec<String> {
     let mut cameras: Vec<String> = context.hub.feeds().iter().map(|feed| feed.name().to_owned()).collect();
     let earlier = context.history.history.cameras();

@@ -1,5 +1,5 @@
-//! The history's page: a form, and a row for each event. The server sends rows while it reads the events. The page
-//! works without scripts.
+//! The HTML page `/history`: a form with filters, and a table with a row for each event. The server sends rows while it
+//! reads the events. The page works without scripts.
 
 use std::fmt;
 
@@ -14,12 +14,12 @@ use url::form_urlencoded;
 
 use crate::http::Context;
 
-/// The links next to the form, which limit the events to a recent period: the value of the parameter `since`, and the
-/// text.
+/// The links next to the form, which limit the events to a recent period. Each has the value of the query parameter
+/// `since`, and the text of the link.
 const PERIODS: [(&str, &str); 4] =
     [("1h", "Last hour"), ("24h", "Last day"), ("7d", "Last week"), ("", "All")];
 
-/// The page up to the first row.
+/// The template of the page's beginning, up to the first row of the table.
 #[derive(Template)]
 #[template(path = "history_head.html")]
 struct PageHead {
@@ -32,16 +32,17 @@ struct PageHead {
     wanted_order: &'static str,
     zone: String,
     links: Vec<PeriodLink>,
-    /// The query string of the link to the same events as CSV, for spreadsheets.
+    /// The query string of the link that downloads the events of this page as CSV, for spreadsheets.
     csv: String,
     ndjson: String,
     is_temporary: bool,
     is_homeless: bool,
-    /// The number of events that are queued while the database is unavailable; `None` if there are none.
+    /// The number of events that wait in memory to be written, because the database is unavailable; `None` if no events
+    /// wait.
     waiting: Option<u64>,
 }
 
-/// A link to the events of another period, with the same filter.
+/// A link that shows the events of another period, and leaves the rest of the filter unchanged.
 struct PeriodLink {
     query: String,
     text: &'static str,
@@ -66,14 +67,14 @@ struct PageFoot<'a> {
     rows: u64,
 }
 
-/// The history's page for one request.
+/// The page `/history` for one request.
 pub(super) struct HistoryPage {
     head: PageHead,
     timestamp_writer: TimestampWriter,
 }
 
 impl HistoryPage {
-    /// Creates the page for `request`, which was parsed from `query`.
+    /// Creates the page for `request`, which was parsed from the query string `query`.
     pub(super) fn new(context: &Context, request: EventRequest, query: &str) -> Self {
         let (zone, name) = zone(request.zone);
         let history = &context.history.history;
@@ -105,8 +106,8 @@ impl HistoryPage {
     }
 }
 
-/// Returns the requested time zone and its name. If none is requested, returns the server's time zone. If the time zone
-/// has no name, returns UTC.
+/// Returns the time zone for the page and its name. This is the requested time zone `asked`, or the server's time zone
+/// if `asked` is `None`. If that time zone has no IANA name, returns UTC.
 fn zone(asked: Option<TimeZone>) -> (TimeZone, String) {
     let zone = asked.unwrap_or_else(TimeZone::system);
     match zone.iana_name() {
@@ -118,7 +119,8 @@ fn zone(asked: Option<TimeZone>) -> (TimeZone, String) {
     }
 }
 
-/// Returns `query` for a table with a byte order mark, without which a spreadsheet might decode the text wrongly.
+/// Returns the query string `query` with a parameter added that requests a byte order mark. Without this mark, a
+/// spreadsheet might decode the text wrongly.
 fn with_byte_order_mark(query: &str) -> String {
     match query.is_empty() {
         true => "bom=1".to_owned(),
@@ -126,7 +128,8 @@ fn with_byte_order_mark(query: &str) -> String {
     }
 }
 
-/// Returns `query` limited to the time from `since` ago until now. An empty `since` stands for all times.
+/// Returns the query string `query` with the events limited to the period `since` (such as `24h`) before now. An empty
+/// `since` removes the limit.
 fn with_since(query: &str, since: &str) -> String {
     let mut rest = form_urlencoded::Serializer::new(String::new());
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {

@@ -1,5 +1,5 @@
-//! A WebSocket that sends events as they happen, each as a text message of JSON. The limits on the client's messages
-//! are those of `/api/live`. The server ignores the content of these messages.
+//! A WebSocket that sends events as they happen, each as a text message of JSON. The server ignores what the client
+//! sends, but limits the client's messages as on the WebSocket `/api/live`, which sends pictures.
 
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -19,10 +19,10 @@ use tracing::debug;
 
 use super::live::MISSED;
 
-/// The connection of one client.
+/// The WebSocket connection of one client that receives events.
 pub(super) struct EventSocket {
     pub(super) listener: Listener,
-    /// The server disconnects a client that accepts no bytes for this time.
+    /// How long a client can accept no bytes before the server disconnects it.
     pub(super) write_timeout: Duration,
     pub(super) shutdown: CancellationToken,
 }
@@ -37,7 +37,7 @@ impl websocket::Handler for EventSocket {
             Ok(()) => CloseReason::Shutdown,
             Err(close_reason) => close_reason,
         };
-        debug!(?peer, ending = close_reason.name(), "a client of /api/events/live ended");
+        debug!(?peer, ending = close_reason.name(), "a client's connection to /api/events/live ended");
         if close_reason == CloseReason::Closed || close_reason.close_frame().is_some() {
             wire.close(close_reason.close_frame()).await;
         }
@@ -45,7 +45,7 @@ impl websocket::Handler for EventSocket {
 }
 
 impl EventSocket {
-    /// Sends events until the server shuts down, or until something else ends the connection.
+    /// Sends events to the client until the server shuts down, the client disconnects, or the connection fails.
     async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         wire: &mut Wire<S>,

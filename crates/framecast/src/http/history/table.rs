@@ -1,5 +1,5 @@
-//! A table of all events of a query, sent while the server reads them: in a format for programs, or as the history's
-//! page.
+//! Tables of all events that match a query, in a format for programs such as CSV, or as the HTML page `/history`. The
+//! server sends the rows while it reads the events.
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -15,7 +15,7 @@ use super::{FILTERS, choose, read, text};
 use crate::http::Context;
 use crate::http::page::set_head;
 
-/// Returns a route that responds with the table of events in `format`.
+/// Returns a route that responds with a table of the events that match the request's query, in `format`.
 pub(super) fn route(format: TableFormat) -> MethodRouter<Context> {
     get(async move |State(context): State<Context>, RawQuery(query): RawQuery, headers: HeaderMap| {
         answer(&context, &query.unwrap_or_default(), format, &headers).await
@@ -23,7 +23,7 @@ pub(super) fn route(format: TableFormat) -> MethodRouter<Context> {
     .options(crate::http::options)
 }
 
-/// Returns the history's page, or a table of the same events if the client asks for one.
+/// Handles `/history`: responds with the HTML page, or with a table of the same events if the client asks for a table.
 pub(super) async fn history(
     State(context): State<Context>,
     RawQuery(query): RawQuery,
@@ -50,7 +50,7 @@ pub(super) async fn history(
     }
 }
 
-/// Returns a table of all events of `query`, in `format`.
+/// Returns a response with a table, in `format`, of all events that match the query string `query`.
 pub(super) async fn answer(
     context: &Context,
     query: &str,

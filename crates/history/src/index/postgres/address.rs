@@ -8,7 +8,7 @@ use tokio_postgres::config::{Host, SslMode};
 
 use crate::Error;
 
-/// The time limit for connecting, if the address does not contain another one.
+/// How long to wait for a connection to the database, if the address does not contain a time limit of its own.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The address of a PostgreSQL database. `Display` shows only the scheme, host and port.
@@ -62,7 +62,7 @@ impl Address {
         Ok(Self { config: Box::new(config), shown })
     }
 
-    /// Sets the password of the address's user.
+    /// Sets the password of the user that the address names.
     pub fn set_password(&mut self, password: &str) {
         self.config.password(password);
     }

@@ -1,9 +1,9 @@
-//! The index in a PostgreSQL database.
+//! The index (the database of events) in PostgreSQL.
 //!
 //! One connection writes, and holds the lock that keeps other Framecast servers out. A few other connections read, one
-//! page at a time, and are opened when needed. All connections run on the index's own threads, so that decoding rows
-//! delays nothing else. A connection that failed is dropped, and the next call opens a new one. The caller decides
-//! which calls to retry.
+//! page at a time, and are opened when needed. All connections run on threads of their own, so that decoding rows
+//! delays nothing else in the server. A connection that failed is dropped, and the next call opens a new one. The
+//! caller decides which calls to retry.
 
 mod address;
 mod retain;
@@ -38,30 +38,32 @@ const READERS: usize = 4;
 /// The maximum number of prepared statements of a connection.
 const MAX_STATEMENTS: usize = 32;
 
-/// The number of threads for all connections.
+/// The number of threads that run all connections to the database.
 const THREADS: usize = 2;
 
-/// The niceness of the threads; the same as for the reading threads of SQLite.
+/// The niceness of the threads that run the connections, so that pictures come first. The threads that read from SQLite
+/// have the same niceness.
 const NICENESS: i32 = 10;
 
-/// The time limit of a call to the database. A connection counts as dead if a call takes longer. A page, or a batch,
-/// takes milliseconds.
+/// The time limit of a call to the database. If a call takes longer, its connection counts as dead. Reading a page, or
+/// writing a batch of events, normally takes milliseconds.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The time limit of a migration, which counts the events of the kind `mark`. There can be millions of them.
+/// The time limit of migrating the tables to a newer version, which counts the events of the kind `mark`. There can be
+/// millions of events.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// How long to wait for the lock, which a Framecast that was killed might still hold for a while.
+/// How long to wait for the lock on the database. A Framecast server that was killed can still hold it for a while.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The key of the advisory lock that the writing Framecast holds in a database: "Framcast" as bytes.
+/// The key of the advisory lock that a Framecast server holds in its database while it runs: "Framcast" as bytes.
 const LOCK: i64 = 0x4672_616d_6361_7374;
 
-/// The maximum number of ids that a batch can have reserved unknown to this process. That happens if the confirmation
-/// of the commit was lost.
+/// The maximum number of event ids that the database can have reserved without this process knowing. That happens if a
+/// batch was committed but PostgreSQL's confirmation was lost.
 const MAX_UNCONFIRMED_IDS: i64 = 20_000;
 
-/// The tables of version 1, as in SQLite, with PostgreSQL's types and in a separate schema.
+/// The SQL that creates the tables of version 1: those of SQLite, with PostgreSQL's types and in a separate schema.
 const TABLES: &str = "
 CREATE TABLE events (
     at bigint NOT NULL,
@@ -80,7 +82,7 @@ INSERT INTO state VALUES ('reserved', 0), ('rows', 0), ('pruned', 0);
 UPDATE version SET number = 1;
 ";
 
-/// What version 2 of the tables adds; see the constant of the same name for SQLite.
+/// The SQL that changes tables of version 1 to version 2. See the constant of the same name for SQLite.
 const TABLES_2: &str = "
 INSERT INTO state SELECT 'marks', count(*) FROM events WHERE kind = 'mark';
 INSERT INTO state VALUES ('untold', 0);
@@ -92,18 +94,18 @@ CREATE TABLE shifts (
 );
 ";
 
-/// What version 3 of the tables adds; see the constant of the same name for SQLite.
+/// The SQL that changes tables of version 2 to version 3. See the constant of the same name for SQLite.
 const TABLES_3: &str = "
 INSERT INTO state VALUES ('believed', 0);
 UPDATE version SET number = 3;
 ";
 
-/// An open index in PostgreSQL.
+/// An open PostgreSQL database, with its connections.
 #[derive(Debug)]
 pub(crate) struct Postgres {
     shared: Arc<PostgresShared>,
-    /// The runtime of the index's threads. Taken out when this value is dropped, because the drop must not wait for the
-    /// runtime.
+    /// The Tokio runtime whose threads run the connections. `None` only during the drop of this value, which takes the
+    /// runtime out so as not to wait for it.
     runtime: Option<Runtime>,
 }
 
@@ -113,11 +115,11 @@ struct PostgresShared {
     writer: tokio::sync::Mutex<Option<Client>>,
     readers: Mutex<Vec<Reader>>,
     reader_permits: Arc<Semaphore>,
-    /// The last id that this process has reserved.
+    /// The last event id that this process knows to have reserved in the database.
     reserved: AtomicI64,
 }
 
-/// A connection that reads, with its prepared statements.
+/// A connection that reads from the database, with its prepared statements.
 #[derive(Debug)]
 struct Reader {
     client: Client,
@@ -155,7 +157,7 @@ impl Postgres {
         Ok((postgres, found))
     }
 
-    /// Runs `work` on the index's own threads.
+    /// Runs `work` on the threads that run the connections, and returns the result.
     async fn run<T, W>(&self, work: impl FnOnce(Arc<PostgresShared>) -> W) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -182,8 +184,8 @@ impl Postgres {
         .await
     }
 
-    /// Stores the time corrections `shifts` in place of all pending ones, and adds `unreported` to the number of
-    /// removals for age that no event has reported yet.
+    /// Stores the time corrections `shifts`, which are still to be applied to events, in place of all that the database
+    /// has. Adds `unreported` to the number of events that were removed for their age and not reported yet.
     pub(super) async fn plan(&self, shifts: Vec<TimeCorrection>, unreported: i64) -> Result<(), Error> {
         self.run(move |shared| async move {
             let plan = async |transaction: &Transaction<'_>| {
@@ -241,7 +243,7 @@ impl PostgresShared {
         Error::Postgres { place: self.address.to_string(), source }
     }
 
-    /// Returns the result of `call`, or an error after [`CALL_TIMEOUT`].
+    /// Returns the result of `call`, or an error if `call` takes longer than [`CALL_TIMEOUT`].
     async fn in_time<T>(
         &self,
         call: impl Future<Output = Result<T, tokio_postgres::Error>>,
@@ -249,7 +251,7 @@ impl PostgresShared {
         self.within(CALL_TIMEOUT, call).await
     }
 
-    /// Returns the result of `call`, or an error after `limit`.
+    /// Returns the result of `call`, or an error if `call` takes longer than `limit`.
     async fn within<T>(
         &self,
         limit: Duration,
@@ -280,7 +282,8 @@ impl PostgresShared {
         self.in_time(connecting).await
     }
 
-    /// Opens the connection that writes and holds the lock, and creates or migrates the tables.
+    /// Opens the connection that writes, takes the lock that keeps other Framecast servers out, and creates or migrates
+    /// the tables. Returns the connection, and what the database contains.
     async fn open_writer(&self, claim: IdClaim) -> Result<(Client, IndexState), Error> {
         let mut client = self.connect().await?;
         self.lock(&client).await?;
@@ -328,8 +331,9 @@ impl PostgresShared {
         locked.unwrap_or_else(|_| Err(Error::Locked { place: self.address.to_string() }))
     }
 
-    /// Opens a new connection that holds the lock. Fails if another Framecast held the lock meanwhile, because that
-    /// Framecast would have assigned ids that this process had reserved.
+    /// Opens a new connection that writes, and takes the lock that keeps other Framecast servers out. Fails if another
+    /// server had the lock since the last connection, because that server would have assigned ids that this process had
+    /// reserved.
     async fn connect_again(&self) -> Result<Client, Error> {
         let client = self.connect().await?;
         self.lock(&client).await?;
@@ -342,7 +346,8 @@ impl PostgresShared {
         Ok(client)
     }
 
-    /// Runs `work` in a transaction of the writing connection. A connection that fails is dropped.
+    /// Runs `work` in a transaction of the connection that writes, and returns the result. Drops the connection after
+    /// an error.
     async fn with_writer<T>(
         &self,
         work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, tokio_postgres::Error>,
@@ -389,7 +394,7 @@ impl PostgresShared {
     }
 }
 
-/// Returns the version of the tables; 0 if they are new.
+/// Returns the version of the database tables; 0 if they do not exist yet.
 async fn version(client: &Client) -> Result<i64, tokio_postgres::Error> {
     // Check first: `CREATE SCHEMA` needs a permission even if the schema exists.
     let there = client.query_one("SELECT to_regclass('framecast.version') IS NOT NULL", &[]).await?;
@@ -405,7 +410,7 @@ async fn version(client: &Client) -> Result<i64, tokio_postgres::Error> {
     Ok(client.query_one("SELECT number FROM version", &[]).await?.get(0))
 }
 
-/// Reserves the ids of `claim` for this run, and returns the state of the index.
+/// Reserves the event ids that `claim` asks for, and returns what the database contains at the start of this run.
 async fn claim_ids(
     transaction: &Transaction<'_>,
     claim: IdClaim,
@@ -440,8 +445,8 @@ async fn add(transaction: &Transaction<'_>, key: &str, count: i64) -> Result<(),
     transaction.execute(text, &[&key, &count]).await.map(drop)
 }
 
-/// Writes `batch`. An event that is already stored, because the commit of an earlier attempt was not confirmed, is not
-/// written twice: ids are unique.
+/// Writes the events of `batch` to the database. An event can already be there, because PostgreSQL's confirmation of an
+/// earlier attempt was lost. It is then not written twice, since ids are unique.
 async fn write(
     transaction: &Transaction<'_>,
     batch: &[Arc<Entry>],
@@ -496,7 +501,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Returns the prepared statement for `text`, which all pages of a query share.
+    /// Returns the prepared statement for the SQL `text`. The statement is prepared only once, because all pages of a
+    /// query have the same SQL.
     async fn statement(&mut self, text: &str) -> Result<Statement, tokio_postgres::Error> {
         if let Some(statement) = self.statements.get(text) {
             return Ok(statement.clone());

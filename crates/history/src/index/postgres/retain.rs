@@ -1,4 +1,4 @@
-//! Removes old events and corrects times, as in SQLite.
+//! Removes old events from PostgreSQL, and corrects the times of events, by the same rules as for SQLite.
 
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Transaction};
@@ -7,11 +7,11 @@ use super::{add, get};
 use crate::index::sql;
 use crate::index::{Pruned, Retention, SHIFT_ROWS, ShiftProgress, TimeCorrection};
 
-/// The counts of removed events, for adjusting the counts in the table `state`.
+/// The numbers of events that were removed, by which the totals in the table `state` are reduced.
 struct Removed {
     rows: i64,
     marks: i64,
-    /// The highest id of all events that were ever removed.
+    /// The highest id of all events that were ever removed from the database.
     up_to: i64,
 }
 
@@ -40,8 +40,8 @@ pub(super) async fn prune(transaction: &Transaction<'_>, retention: Retention) -
     Ok(Pruned { up_to, aged: aged.unsigned_abs(), has_more })
 }
 
-/// Removes the events that the query `select` returns for the parameters `values`. The first parameter is the maximum
-/// number of rows.
+/// Removes the events that the SQL `select` selects with the parameters `values`, and adds them to the counts in
+/// `removed`. The first parameter is the maximum number of rows.
 async fn delete(
     transaction: &Transaction<'_>,
     select: &str,
@@ -64,7 +64,7 @@ async fn delete(
     Ok(())
 }
 
-/// Returns the pending time corrections.
+/// Returns the time corrections that are still to be applied to events.
 pub(super) async fn shifts(transaction: &Transaction<'_>) -> Result<Vec<TimeCorrection>, Error> {
     let rows =
         transaction.query("SELECT first, last, by_ms, seen_ms FROM shifts ORDER BY first", &[]).await?;
@@ -77,7 +77,8 @@ pub(super) async fn shifts(transaction: &Transaction<'_>) -> Result<Vec<TimeCorr
     Ok(rows.iter().map(shift).collect())
 }
 
-/// Stores `shifts` in place of the pending time corrections.
+/// Stores the time corrections `shifts`, which are still to be applied to events, in place of all that the database
+/// has.
 pub(super) async fn plan(transaction: &Transaction<'_>, shifts: &[TimeCorrection]) -> Result<(), Error> {
     transaction.execute("DELETE FROM shifts", &[]).await?;
     let text = "INSERT INTO shifts (first, last, by_ms, seen_ms) VALUES ($1, $2, $3, $4)";
@@ -88,7 +89,8 @@ pub(super) async fn plan(transaction: &Transaction<'_>, shifts: &[TimeCorrection
     Ok(())
 }
 
-/// Applies a part of the first pending time correction. The rest of that correction stays pending.
+/// Applies the first time correction of the database to at most `SHIFT_ROWS` of its events. If the correction covers
+/// more events, it stays in the database for these.
 pub(super) async fn apply_shifts(transaction: &Transaction<'_>) -> Result<ShiftProgress, Error> {
     let text = "SELECT first, last, by_ms FROM shifts ORDER BY first LIMIT 1";
     let Some(waiting) = transaction.query_opt(text, &[]).await? else {

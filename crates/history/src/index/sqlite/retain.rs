@@ -1,4 +1,4 @@
-//! Removes old events and corrects times.
+//! Removes old events from SQLite, and corrects the times of events.
 
 use rusqlite::{OptionalExtension, Transaction, params, params_from_iter};
 
@@ -6,21 +6,22 @@ use super::{add, get, set};
 use crate::index::sql;
 use crate::index::{Evicted, Pruned, Retention, SHIFT_ROWS, ShiftProgress, TimeCorrection};
 
-/// The maximum size of an index in memory, in bytes: about 50,000 events of the usual length.
+/// The maximum size of a database in memory, in bytes: about 50,000 events of the usual length.
 const MEMORY_BYTES: i64 = 16 << 20;
 
-/// The number of events to evict at once.
+/// The number of old events to remove at once from a database in memory that is too large.
 const EVICTED_ROWS: i64 = 100;
 
-/// The counts of removed events, for adjusting the counts in the table `state`.
+/// The numbers of events that were removed, by which the totals in the table `state` are reduced.
 #[derive(Default)]
 struct Removed {
     rows: i64,
     marks: i64,
-    /// Events up to this id are also stored elsewhere, so they are not lost.
+    /// Events with ids up to this one are not lost when they are removed from memory, because they have been copied to
+    /// the database that replaces the one in memory.
     relocated_up_to: i64,
     lost: i64,
-    /// The highest id of all events that were ever removed.
+    /// The highest id of all events that were ever removed from the database.
     up_to: i64,
 }
 
@@ -47,8 +48,9 @@ pub(super) fn prune(transaction: &Transaction<'_>, retention: Retention) -> rusq
     Ok(Pruned { up_to, aged: aged.unsigned_abs(), has_more })
 }
 
-/// Evicts the oldest events while the database in memory is too large. If there are many events of the kind `mark`,
-/// evicts these first. Events up to the id `relocated_up_to` are also stored elsewhere.
+/// Removes the oldest events while the database in memory is too large. If many of the events are marks, which people
+/// and programs set, removes the oldest marks first. Events with ids up to `relocated_up_to` do not count as lost,
+/// because they have been copied to the database that replaces the one in memory.
 pub(super) fn evict(transaction: &Transaction<'_>, relocated_up_to: i64) -> rusqlite::Result<Evicted> {
     let number = |text: &str| transaction.query_row(text, [], |row| row.get::<_, i64>(0));
     let page_bytes = number("PRAGMA page_size")?;
@@ -68,7 +70,7 @@ pub(super) fn evict(transaction: &Transaction<'_>, relocated_up_to: i64) -> rusq
     Ok(Evicted { rows: removed.rows.unsigned_abs(), lost: removed.lost.unsigned_abs(), up_to: removed.up_to })
 }
 
-/// Adjusts the counts in the table `state` to the events that were removed.
+/// Subtracts the removed events from the totals in the table `state`, and stores the highest removed id there.
 fn count(transaction: &Transaction<'_>, removed: &Removed) -> rusqlite::Result<()> {
     if removed.rows > 0 {
         add(transaction, "rows", -removed.rows)?;
@@ -78,8 +80,8 @@ fn count(transaction: &Transaction<'_>, removed: &Removed) -> rusqlite::Result<(
     Ok(())
 }
 
-/// Removes the events that the query `select` returns for the parameters `values`. The first parameter is the maximum
-/// number of rows.
+/// Removes the events that the SQL `select` selects with the parameters `values`, and adds them to the counts in
+/// `removed`. The first parameter is the maximum number of rows.
 fn delete(
     transaction: &Transaction<'_>,
     select: &str,
@@ -106,7 +108,7 @@ fn delete(
     Ok(())
 }
 
-/// Returns the pending time corrections.
+/// Returns the time corrections that are still to be applied to events.
 pub(super) fn shifts(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<TimeCorrection>> {
     let mut statement =
         transaction.prepare("SELECT first, last, by_ms, seen_ms FROM shifts ORDER BY first")?;
@@ -116,7 +118,8 @@ pub(super) fn shifts(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<Time
     shifts.collect()
 }
 
-/// Stores `shifts` in place of the pending time corrections.
+/// Stores the time corrections `shifts`, which are still to be applied to events, in place of all that the database
+/// has.
 pub(super) fn plan(transaction: &Transaction<'_>, shifts: &[TimeCorrection]) -> rusqlite::Result<()> {
     transaction.execute("DELETE FROM shifts", [])?;
     let text = "INSERT INTO shifts (first, last, by_ms, seen_ms) VALUES (?1, ?2, ?3, ?4)";
@@ -127,7 +130,8 @@ pub(super) fn plan(transaction: &Transaction<'_>, shifts: &[TimeCorrection]) -> 
     Ok(())
 }
 
-/// Applies a part of the first pending time correction. The rest of that correction stays pending.
+/// Applies the first time correction of the database to at most `SHIFT_ROWS` of its events. If the correction covers
+/// more events, it stays in the database for these.
 pub(super) fn apply_shifts(transaction: &Transaction<'_>) -> rusqlite::Result<ShiftProgress> {
     let first = transaction
         .prepare_cached("SELECT first, last, by_ms FROM shifts ORDER BY first LIMIT 1")?

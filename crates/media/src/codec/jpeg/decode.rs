@@ -1,8 +1,8 @@
 //! Decodes a JPEG image to pixels.
 //!
 //! The decoder is a third-party crate. Before it gets a picture, [`parse_markers`] must accept the picture, and the
-//! picture's size must be within the caller's limit. Every failure of the decoder, a panic included, becomes an error
-//! about the picture.
+//! picture's size must be within the caller's limit. Every failure of the decoder, even a panic, is reported as an
+//! error of the picture.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

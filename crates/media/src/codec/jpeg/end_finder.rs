@@ -1,5 +1,5 @@
-//! Finds the end of a JPEG image. The multipart parser, the stream splitter and the marker check share this one walk
-//! over the markers.
+//! Finds the end of a JPEG image. The multipart parser, the splitter of JPEG streams and the marker check all use this
+//! one walk over the markers.
 //!
 //! The walk remembers its position, so each byte of a growing buffer is read once. Segments are skipped by their
 //! length: the EOI of a thumbnail inside an APPn segment does not end the picture. The walk copies and allocates
@@ -17,12 +17,12 @@ use crate::Error;
 /// bytes; cameras that pad their segments to a multiple of some size leave a few.
 const MAX_STRAY_BYTES: usize = 64;
 
-/// What the next byte belongs to.
+/// What the walk expects to read next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expect {
     /// The marker SOI that begins every picture.
     Soi,
-    /// A marker, perhaps after fill bytes.
+    /// A marker, perhaps after fill bytes (FF).
     Marker,
     /// Entropy-coded data that begins at the offset `start`.
     Data { start: usize },
@@ -47,12 +47,12 @@ enum Expect {
 /// ```
 #[derive(Debug, Clone)]
 pub struct EndFinder {
-    /// All bytes before this offset were read and need not be read again.
+    /// The offset before which all bytes were read and need not be read again.
     offset: usize,
     expect: Expect,
     /// The number of stray bytes since the last segment.
     stray_bytes: usize,
-    /// The offset after the last whole APPn segment; 0 before the first.
+    /// The offset of the first byte after the last whole APPn segment; 0 if there is none yet.
     application_end: usize,
     frame: Option<FrameHeader>,
     first_scan: Option<usize>,
@@ -106,7 +106,7 @@ impl EndFinder {
         }
     }
 
-    /// Returns the content of the picture's markers once its end is found; `None` before.
+    /// Returns what the picture's markers say, once the picture's end is found; `None` before.
     pub(super) fn header(&self) -> Option<Header> {
         let (Expect::Nothing, Some(frame), Some(first_scan)) = (self.expect, self.frame, self.first_scan)
         else {
@@ -129,7 +129,8 @@ impl EndFinder {
         self.first_scan.is_some()
     }
 
-    /// Returns the offset after the last whole APPn segment, or 0 if there is none. Thumbnails lie before this offset.
+    /// Returns the offset of the first byte after the last whole APPn segment, or 0 if there is none. Thumbnails lie
+    /// before this offset.
     pub(super) fn application_end(&self) -> usize {
         self.application_end
     }
@@ -205,8 +206,8 @@ impl EndFinder {
         Ok(true)
     }
 
-    /// Skips `len` stray bytes, or returns `problem` as an error if there are too many. After coded data, stray bytes
-    /// are always an error, because they are the rest of damaged data.
+    /// Skips `len` stray bytes and returns true. Returns `problem` as an error if there are too many stray bytes. After
+    /// coded data, any stray byte is an error, because it is the rest of damaged data.
     fn skip_stray(&mut self, len: usize, problem: Problem) -> Result<bool, Error> {
         if self.first_scan.is_some() || self.stray_bytes + len > MAX_STRAY_BYTES {
             return Err(self.error(problem));
@@ -296,7 +297,8 @@ impl EndFinder {
     }
 }
 
-/// Returns whether the marker is allowed before a segment, so that a length and parameters follow the marker.
+/// Returns whether `marker` begins a segment that is allowed in a picture. A length and parameters then follow the
+/// marker.
 fn has_segment(marker: Marker) -> bool {
     matches!(
         marker,

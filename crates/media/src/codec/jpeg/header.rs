@@ -1,4 +1,4 @@
-//! Checks a JPEG image: is the image whole, is it plausible, how large is it?
+//! Checks a JPEG image: is it whole, is it plausible, and how many pixels does it have?
 
 use super::end_finder::EndFinder;
 use super::problem::Problem;
@@ -40,8 +40,8 @@ pub struct Header {
 ///
 /// # Errors
 ///
-/// [`Error::Jpeg`] with the offset of the first fault. If `data` ends before the EOI and no fault precedes, the error
-/// is [`Problem::Truncated`] at the end of `data`.
+/// [`Error::Jpeg`] with the offset of the first fault. If `data` ends before the EOI and there is no earlier fault, the
+/// error is [`Problem::Truncated`] at the end of `data`.
 pub fn parse_markers(data: &[u8]) -> Result<Header, Error> {
     let mut finder = EndFinder::new();
     finder.advance(data)?;

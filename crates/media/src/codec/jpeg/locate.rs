@@ -15,12 +15,13 @@ use super::header::Header;
 use super::{PICTURE_START, Problem};
 use crate::Error;
 
-/// How many times the search goes back after a false start. Each time costs a pass over the bytes.
+/// How many times the search goes back after bytes that only looked like the start of a picture. Each time costs a pass
+/// over the bytes.
 const MAX_FALSE_STARTS: usize = 16;
 
-/// A whole picture found within other bytes.
+/// A whole picture that was found within other bytes.
 pub(super) struct Located {
-    /// Offset of the picture's SOI in bytes.
+    /// Offset of the picture's SOI, in bytes from the start of the searched bytes.
     pub(super) start: usize,
     /// The content of the picture's markers. Offsets in the header count from the SOI.
     pub(super) header: Header,
@@ -28,10 +29,10 @@ pub(super) struct Located {
 
 /// The reason why no whole picture was found.
 pub(super) struct NotFound {
-    /// What is wrong with the first apparent picture.
+    /// What is wrong with the first bytes that look like a picture.
     pub(super) error: Error,
-    /// Offset of the SOI of a picture that reaches to the end of the bytes and lacks only the EOI; `None` if there is
-    /// no such picture.
+    /// Offset of the SOI of a picture that lacks only the EOI and reaches to the end of the searched bytes; `None` if
+    /// there is no such picture.
     pub(super) unterminated_start: Option<usize>,
 }
 
@@ -60,7 +61,8 @@ pub(super) fn locate(data: &[u8]) -> Result<Located, NotFound> {
     Err(missing.expect("there was one attempt at least"))
 }
 
-/// Keeps the first error, unless that error only says that there is no picture at the front.
+/// Stores `error` in `missing`, unless an earlier error is there already. An earlier error which only says that there
+/// is no picture at the front is replaced.
 fn keep_first(missing: &mut Option<NotFound>, error: Error, unterminated_start: Option<usize>) {
     match missing {
         Some(noted) if !matches!(noted.error, Error::Jpeg { problem: Problem::NoSoi, .. }) => {

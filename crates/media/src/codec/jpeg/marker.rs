@@ -25,7 +25,7 @@ impl Marker {
     }
 
     /// Returns whether no length follows the marker: RST0 to RST7, TEM, and the stuffed zero, which is not a marker.
-    /// Decoders skip these where a segment should begin.
+    /// Decoders skip these bytes where a segment should begin.
     pub(super) const fn is_standalone(self) -> bool {
         self.is_restart() || matches!(self.0, 0x00 | 0x01)
     }

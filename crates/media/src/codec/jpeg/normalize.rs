@@ -1,4 +1,4 @@
-//! Checks a picture that comes from outside and makes it readable for every decoder, or rejects the picture.
+//! Checks a picture from an untrusted source and makes it readable for every decoder, or rejects it.
 
 use bytes::Bytes;
 
@@ -15,8 +15,8 @@ pub struct Normalized {
     pub data: Bytes,
     /// What the picture's markers say.
     pub header: Header,
-    /// Whether stray bytes around the picture were cut off, or a missing EOI was added. Blanks and zeros around the
-    /// picture are padding: they are cut off too, but do not count as a repair.
+    /// Whether the picture needed a repair: stray bytes around it were cut off, or a missing EOI was added. Blanks and
+    /// zeros around the picture are also cut off, but as padding, not as a repair.
     pub is_repaired: bool,
 }
 
@@ -28,13 +28,15 @@ pub struct Normalized {
 ///
 /// # Errors
 ///
-/// Those of [`parse_markers`] for the first apparent picture. Offsets in the errors count from the start of `data`.
+/// Those of [`parse_markers`], for the first bytes that look like a picture. Offsets in the errors count from the start
+/// of `data`.
 pub fn normalize(data: Bytes) -> Result<Normalized, Error> {
     locate(&data).map(|located| cut_out(&data, &located)).map_err(|missing| missing.error)
 }
 
-/// Does what [`normalize`] does, for `data` that is known to be a whole body. Some cameras never send the EOI. If the
-/// coded data of the picture reaches to the end of `data`, the EOI is added, which costs a copy.
+/// Does what [`normalize`] does, for `data` that is known to be the whole body of an HTTP response or multipart part.
+/// Some cameras never send the EOI. If the coded data of the picture reaches to the end of `data`, the EOI is added,
+/// which costs a copy.
 ///
 /// # Errors
 ///

@@ -12,45 +12,45 @@ pub enum Problem {
     /// The bytes end before the marker EOI.
     #[error("the picture ends before EOI")]
     Truncated,
-    /// Another byte stands where a marker should be.
+    /// A byte other than FF stands where a marker should be.
     #[error("found {found:#04X} where a marker (FF) should be")]
     NoMarker {
-        /// The byte that stands in place of the marker.
+        /// The byte that stands where the marker's FF should be.
         found: u8,
     },
-    /// Another picture begins before the end of this one. The rest of this picture was lost.
+    /// The SOI of another picture comes before the EOI of this picture. So the rest of this picture was lost.
     #[error("another picture begins (SOI) before the EOI of this one")]
     SoiInside,
     /// A marker that is not allowed in this position.
     #[error("unexpected marker {marker}")]
     UnexpectedMarker {
-        /// The marker.
+        /// The marker that is not allowed in this position.
         marker: Marker,
     },
     /// A coding process that browsers cannot display: lossless, arithmetic or hierarchical.
     #[error("{marker}: lossless, arithmetic and hierarchical JPEG are not supported")]
     UnsupportedProcess {
-        /// The marker that announces the coding process.
+        /// The SOF marker of the coding process, or a marker that only such a process uses.
         marker: Marker,
     },
-    /// A segment that is too short for its content.
+    /// A segment whose declared length is too small for its content.
     #[error("{marker} length {length} is below {least}")]
     TooShort {
         /// The marker of the segment.
         marker: Marker,
         /// The segment's declared length in bytes, including the two bytes of the length field.
         length: usize,
-        /// The minimum length in bytes for the content that the segment must have or declares.
+        /// The minimum of the declared length in bytes, so that the content fits in.
         least: usize,
     },
-    /// A segment that is longer than its content.
+    /// A segment whose declared length is too large for its content.
     #[error("{marker} length {length} is above {most}")]
     TooLong {
         /// The marker of the segment.
         marker: Marker,
         /// The segment's declared length in bytes, including the two bytes of the length field.
         length: usize,
-        /// The length in bytes of the content that the segment declares.
+        /// The maximum of the declared length in bytes: the length field and the content without a rest.
         most: usize,
     },
     /// A field of a segment is out of range.
@@ -84,12 +84,12 @@ pub enum Problem {
     /// The picture ends without a scan.
     #[error("EOI before any scan (SOS)")]
     NoScan,
-    /// The picture has more pixels than the caller's limit.
+    /// The picture has more pixels than the caller allows.
     #[error("the picture has {pixels} pixels, more than the limit of {max_pixels}")]
     TooManyPixels {
-        /// The number of pixels: width times height.
+        /// The number of pixels of the picture: width times height.
         pixels: usize,
-        /// The caller's limit, in pixels.
+        /// The maximum number of pixels that the caller allows.
         max_pixels: usize,
     },
     /// The markers are in order, but the coded data cannot be decoded.

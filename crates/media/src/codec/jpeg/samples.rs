@@ -6,7 +6,8 @@ pub(super) const THUMBNAIL: &[u8] = include_bytes!("../../../../../testdata/ffmp
 pub(super) const PROGRESSIVE: &[u8] = include_bytes!("../../../../../testdata/imagemagick-progressive.jpg");
 pub(super) const ALL: [&[u8]; 4] = [PLAIN, NO_DHT, THUMBNAIL, PROGRESSIVE];
 
-/// A JPEG image of 16 by 8 pixels as a list of segments. Each test replaces or inserts the segment that it tests.
+/// Builds a JPEG image of 16 by 8 pixels from a list of segments, each with its marker. Each test replaces or inserts
+/// the segment that it tests.
 pub(super) struct JpegBuilder(pub(super) Vec<(u8, Vec<u8>)>);
 
 impl JpegBuilder {

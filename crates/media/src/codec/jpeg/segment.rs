@@ -8,12 +8,12 @@ use super::marker::Marker;
 use super::problem::Problem;
 use crate::Error;
 
-/// One whole segment.
+/// One whole segment of a JPEG image: its marker, and its bytes after the marker.
 pub(super) struct Segment<'a> {
     pub(super) marker: Marker,
     /// Offset of the length field, in bytes from the start of the picture.
     pub(super) offset: usize,
-    /// The length field and all bytes that the length counts.
+    /// The length field and all bytes after it that belong to the segment.
     pub(super) bytes: &'a [u8],
 }
 

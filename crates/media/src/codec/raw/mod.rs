@@ -46,7 +46,7 @@ pub enum ColorRange {
 /// One plane of a raw picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlaneLayout {
-    /// Offset of the plane in the picture's bytes.
+    /// Offset of the plane from the start of the picture, in bytes.
     pub offset: usize,
     /// Length of one row in bytes.
     pub row_bytes: usize,
@@ -83,7 +83,7 @@ impl PixelFormat {
         }
     }
 
-    /// Returns the format with this name; case does not matter.
+    /// Returns the format called `name`, in upper or lower case; `None` if there is no such format.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.name().eq_ignore_ascii_case(name))
     }

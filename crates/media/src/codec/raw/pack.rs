@@ -9,7 +9,7 @@ use crate::codec::RgbImage;
 /// One half in the unit of the coefficients, which is 1/65,536. Adding one half before the division rounds the result.
 const HALF: i32 = 1 << 15;
 
-/// Returns the picture's samples in `format`, packed.
+/// Returns the picture's samples in `format`, without padding between rows or planes.
 pub fn pack(picture: &RgbImage, format: PixelFormat, range: ColorRange) -> Vec<u8> {
     let (width, height) = (picture.width_px(), picture.height_px());
     let mut data = Vec::with_capacity(format.len_bytes(width, height));

@@ -1,4 +1,5 @@
-//! The delimiter: the boundary line between two parts, learned once from the stream and then searched for byte by byte.
+//! The delimiter: the boundary line between two parts. The parser learns its text once from the stream, and then
+//! searches for this text byte by byte.
 //!
 //! The boundary that a camera declares in its header and the boundary that the camera sends often differ in the leading
 //! dashes. So the parser searches for the literal text of the first boundary line.
@@ -8,26 +9,26 @@ use memchr::memmem;
 /// The maximum length of a boundary line in bytes. RFC 2046 allows 70 characters, to which dashes are added.
 const MAX_LINE_BYTES: usize = 200;
 
-/// The start of nearly every header block.
+/// The start of the first header line of nearly every part, in lower case.
 pub(super) const HEADER_START: &[u8] = b"content-";
 
 /// The literal text of the boundary line, dashes included.
 #[derive(Debug)]
 pub(super) struct Delimiter {
-    /// Finds a line feed followed by the text. The carriage return before the line feed is optional, so it is not
+    /// Finds the delimiter's text after a line feed. The carriage return before the line feed is optional, so it is not
     /// searched for.
     finder: memmem::Finder<'static>,
-    /// Finds the text without the line feed.
+    /// Finds the delimiter's text anywhere, also where no line feed precedes it.
     text_finder: memmem::Finder<'static>,
 }
 
-/// The result of comparing bytes with the delimiter.
+/// Whether some bytes begin with the delimiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Match {
-    /// Yes. The value is the length of the delimiter in bytes, including the line ends before the text.
+    /// The bytes begin with the delimiter. The value is its length in bytes, including any line ends before its text.
     Yes(usize),
     No,
-    /// More bytes are needed to decide.
+    /// More bytes are needed to decide whether the bytes begin with the delimiter.
     Incomplete,
 }
 
@@ -50,12 +51,13 @@ impl Delimiter {
         self.finder.needle().len()
     }
 
-    /// Returns the offset of the line feed before the first delimiter. The search starts at the offset `from`.
+    /// Returns the offset of the first delimiter at or after the offset `from`: of the line feed before the delimiter's
+    /// text. Returns `None` if there is no delimiter.
     pub(super) fn find(&self, bytes: &[u8], from: usize) -> Option<usize> {
         self.finder.find(&bytes[from..]).map(|at| from + at)
     }
 
-    /// Returns the offset of the first delimiter, with or without a line end before it.
+    /// Returns the offset of the first delimiter, with or without a line end before it; `None` if there is none.
     pub(super) fn find_text(&self, bytes: &[u8]) -> Option<usize> {
         self.text_finder.find(bytes)
     }
@@ -80,23 +82,24 @@ impl Delimiter {
     }
 }
 
-/// Learns the delimiter of a stream from the lines before the first part.
+/// Learns the delimiter (the boundary line) of a stream from the lines before the first part.
 #[derive(Debug, Default)]
 pub(super) struct BoundaryDetector {
-    /// The boundary that the header of the stream declares, without leading dashes; `None` if it declares none.
+    /// The boundary that the header of the stream declares, without leading dashes; `None` if the header declares none.
     declared: Option<Box<[u8]>>,
-    /// The previous line, if it could be a boundary other than the declared one.
+    /// The line before the current one, if that line could be a boundary that differs from the declared boundary.
     candidate: Option<Box<[u8]>>,
 }
 
 /// The meaning of a line before the first part.
 #[derive(Debug)]
 pub(super) enum PreambleLine {
-    /// Any other line.
+    /// A line that is neither a boundary nor the header of a part.
     Other,
-    /// A line that begins with the boundary.
+    /// A line that begins with the boundary. The value searches for this boundary from now on.
     Boundary(Delimiter),
-    /// The first header of a part; the line before it was the boundary.
+    /// The first header of a part, which shows that the line before was the boundary. The value searches for this
+    /// boundary from now on.
     Header(Delimiter),
 }
 

@@ -47,10 +47,10 @@ pub enum Problem {
     /// A part has too many headers.
     #[error("a part has more than {limit} headers")]
     TooManyHeaders {
-        /// The maximum number of headers.
+        /// The maximum number of headers of a part.
         limit: usize,
     },
-    /// Nothing in the stream looks like a boundary line between two parts.
+    /// Nothing in the stream looks like the boundary line that separates two parts.
     #[error("no boundary line in the first {limit_bytes} bytes: this is not a multipart stream")]
     NoBoundary {
         /// How many bytes were searched.

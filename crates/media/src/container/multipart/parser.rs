@@ -55,8 +55,8 @@ pub enum PartEnd {
 pub enum ParserEvent {
     /// A complete part.
     Part(Part),
-    /// The closing boundary, after which no part should follow. Some cameras send more parts after the closing
-    /// boundary, so the parser continues too.
+    /// The closing boundary, after which no part should follow. Because some cameras send more parts after it, the
+    /// parser can yield parts after this event.
     End,
 }
 
@@ -70,9 +70,9 @@ pub struct Parser {
     limits: Limits,
     part_end: PartEnd,
     buf: BytesMut,
-    /// Where `buf` begins, in bytes from the start of the stream.
+    /// The offset of the start of `buf`, in bytes from the start of the stream.
     offset: u64,
-    /// The offset in `buf` up to which the current state has searched without a match.
+    /// The offset in `buf` before which the parser has searched in its current state and found nothing.
     scanned: usize,
     state: State,
     boundary_detector: BoundaryDetector,
@@ -82,8 +82,8 @@ pub struct Parser {
     length_trust: LengthTrust,
     /// The search for the picture in the current body.
     picture_search: PictureSearch,
-    /// Whether this camera sends pictures without EOI: a picture without EOI ended at its declared length, followed by
-    /// a boundary.
+    /// Whether this camera sends pictures without EOI. This is known as soon as a picture ended without EOI at its
+    /// declared length, and a boundary followed.
     lacks_eoi: bool,
     trailing_junk_count: u64,
     /// The size of the previous body, as an estimate of the size of the next body.
@@ -97,12 +97,12 @@ enum State {
     Preamble { read_bytes: usize, false_pictures: u8 },
     /// In a picture before the first boundary.
     PreamblePicture { read_bytes: usize, false_pictures: u8 },
-    /// Right after a boundary. `has_empty_part` says that this boundary ended a part without a body. A sender that has
-    /// already sent the headers of the next part ends the stream in this way.
+    /// Right after a boundary. `has_empty_part` says that the part before this boundary has no body. A sender that has
+    /// already sent the headers of a further part ends the stream in this way.
     AfterBoundary { has_empty_part: bool },
     /// After the two dashes of the closing boundary, which say that no part follows.
     AfterEnd,
-    /// In a header block. `is_boundary_line` says that the next line is the rest of the boundary's line.
+    /// In a header block. `is_boundary_line` says that the next line to read is what remains of the boundary's line.
     Headers { read_bytes: usize, is_boundary_line: bool },
     /// In a body that has `len` bytes according to its `Content-Length`. That header can be wrong. So as long as the
     /// parser trusts no length of this stream, it checks whether these bytes look like a whole body.
@@ -112,19 +112,21 @@ enum State {
     SuspectBody { len: usize },
     /// In a body that ends at the boundary.
     UnsizedBody,
-    /// In bytes that belong to no part, up to the next boundary.
+    /// In bytes that belong to no part, up to the next boundary. `expects_boundary` says that the boundary should come
+    /// at once, `is_after_sized` that the part before ended at its `Content-Length`.
     Gap { expects_boundary: bool, is_after_sized: bool },
-    /// At the start of a body that should be a picture.
+    /// At the start of a body that should be a picture. `declared` is its `Content-Length`, if the part has one.
     PictureStart { declared: Option<usize> },
     /// In a picture whose declared length is `len` bytes, but which can end earlier.
     SizedPicture { len: usize },
     /// At the declared length of a picture that has no EOI there. The next bytes decide where the picture ends.
     SuspectPicture { len: usize },
-    /// In a body that might contain a picture. The body ends at the picture's end or at the boundary.
+    /// In a body that might contain a picture. The body ends at the picture's end or at the boundary. `declared` is its
+    /// `Content-Length`, if the part has one.
     UnsizedPicture { declared: Option<usize> },
-    /// In the bytes after a picture, up to the next boundary.
+    /// In the bytes between the end of a picture and the next boundary.
     Tail(Tail),
-    /// No boundary was found.
+    /// The parser has given up, because it found no boundary.
     Failed,
 }
 
@@ -132,9 +134,9 @@ enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LengthTrust {
     Unknown,
-    /// A body was followed by a boundary at its declared length.
+    /// A boundary followed a body at the length that the `Content-Length` declared.
     Proven,
-    /// A body was not followed by a boundary at its declared length.
+    /// No boundary followed a body at the length that the `Content-Length` declared.
     Refuted,
 }
 
@@ -167,14 +169,14 @@ impl Parser {
         }
     }
 
-    /// Replaces the memory limits.
+    /// Replaces the parser's memory limits, and returns the parser.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Replaces the rule for where parts end.
+    /// Replaces the rule for where parts end, and returns the parser.
     #[must_use]
     pub fn with_part_end(mut self, part_end: PartEnd) -> Self {
         self.part_end = part_end;
@@ -229,8 +231,8 @@ impl Parser {
         }
     }
 
-    /// Returns how many pictures so far were followed by stray bytes other than blanks and zeros. The stray bytes were
-    /// cut off. A picture is counted when the stray bytes arrive, and only if parts end [at EOI](PartEnd::AtJpegEoi).
+    /// Returns how many pictures so far were followed by stray bytes other than blanks and zeros. These stray bytes do
+    /// not belong to any part. A picture is counted when the stray bytes arrive, and only with [`PartEnd::AtJpegEoi`].
     pub fn trailing_junk_count(&self) -> u64 {
         self.trailing_junk_count
     }
@@ -314,7 +316,8 @@ impl Parser {
         self.delimiter.as_ref().expect("the preamble ends when the delimiter is known")
     }
 
-    /// Drops the current part, so that the parser goes on after the next boundary.
+    /// Drops the current part, so that the parser goes on after the next boundary. `expects_boundary` says that the
+    /// boundary can come at once.
     fn skip_to_boundary(&mut self, expects_boundary: bool) {
         self.headers = Headers::default();
         self.scanned = 0;
@@ -342,12 +345,12 @@ impl Parser {
     }
 }
 
-/// Returns the line without its CR LF or LF.
+/// Returns `line` without the CR LF or LF at its end.
 fn trim_line(line: &[u8]) -> &[u8] {
     &line[..len_without_line_end(line)]
 }
 
-/// Returns the length of `bytes` without the last line end, if there is one.
+/// Returns the length of `bytes` without the line end at their end, if there is one.
 fn len_without_line_end(bytes: &[u8]) -> usize {
     let trimmed = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     trimmed.strip_suffix(b"\r").unwrap_or(trimmed).len()

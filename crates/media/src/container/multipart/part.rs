@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 
-/// The headers of a part, in the order in which they arrived.
+/// The headers of a multipart part, in the order in which they arrived.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(Box<str>, Box<str>)>);
 
 impl Headers {
-    /// Returns the value of the first header called `name`, without surrounding blanks. The case of the name does not
-    /// matter.
+    /// Returns the value of the first header called `name`, without surrounding blanks; `None` if there is no such
+    /// header. The case of the name does not matter.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
@@ -51,7 +51,8 @@ impl Headers {
     }
 }
 
-/// Returns the number at the start of `text`. Some cameras write a unit or a comma after the number.
+/// Returns the number at the start of `text`; `None` if there is none. Some cameras write a unit or a comma after the
+/// number.
 fn leading_number(text: &str) -> Option<usize> {
     let text = text.strip_prefix('+').unwrap_or(text);
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -63,16 +64,17 @@ fn leading_number(text: &str) -> Option<usize> {
 pub struct Part {
     /// The headers of the part.
     pub headers: Headers,
-    /// The body, without the line end that belongs to the boundary after it.
+    /// The content of the part, without the line end that belongs to the boundary after it.
     pub body: Bytes,
     /// Offset of the body, in bytes from the start of the stream.
     pub offset: u64,
-    /// Whether the part declared its length and the whole body arrived.
+    /// Whether the part declared its length and arrived in full length.
     pub is_complete: bool,
 }
 
 impl Part {
-    /// Returns the value of the first header called `name`. The case of the name does not matter.
+    /// Returns the value of the first header called `name`; `None` if there is no such header. The case of the name
+    /// does not matter.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)
     }

@@ -6,7 +6,7 @@ mod picture;
 use super::*;
 use crate::Error;
 
-/// Looks like a JPEG image from the outside and contains line ends and dashes.
+/// A body that looks like a JPEG image at both ends and contains line ends and dashes.
 const A: &[u8] = b"\xFF\xD8 first \r\n--\r\n--fram\r\n\r\n \xFF\xD9";
 const B: &[u8] = b"\xFF\xD8 \n--\n second, which is a little longer \xFF\xD9";
 
@@ -59,7 +59,7 @@ fn parse_with(parser: impl Fn() -> Parser, stream: &[u8]) -> Found {
     whole
 }
 
-/// A small linear congruential generator: the same cuts on every run.
+/// Creates a small linear congruential generator, which makes the same numbers on every run.
 fn generator(mut seed: u64) -> impl FnMut() -> u64 {
     move || {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -82,7 +82,8 @@ fn ended(found: &Found) -> bool {
     found.iter().any(|event| *event == Ok(ParserEvent::End))
 }
 
-/// A stream of parts: `{N}` stands for the length of the picture and `{P}` for the picture.
+/// Creates a stream with one part for each picture. In `part`, `{N}` stands for the length of the picture and `{P}` for
+/// the picture.
 fn stream(prefix: &str, part: &str, pictures: &[&[u8]], suffix: &str) -> Vec<u8> {
     let mut out = prefix.as_bytes().to_vec();
     for picture in pictures {

@@ -96,8 +96,8 @@ impl Writer {
 
     /// Returns one part: headers, blank line, body, and the boundary after the body.
     ///
-    /// Headers are written as given. Readers can recognise the end of the body early only if the headers contain a
-    /// `Content-Length`. The body is copied once.
+    /// Headers are written as given. Readers can recognise the end of the body before the boundary arrives only if the
+    /// headers contain a `Content-Length`. The body is copied once.
     ///
     /// # Errors
     /// [`WriteError::HeaderName`] or [`WriteError::HeaderValue`] if a header would not stay on its line.
@@ -105,11 +105,11 @@ impl Writer {
         self.part_into(BytesMut::new(), headers, body)
     }
 
-    /// Like [`part`](Self::part), but reuses the memory of `buffer`, whose content is discarded. If `buffer` is too
-    /// small, new memory is allocated.
+    /// Does what [`part`](Self::part) does, but reuses the memory of `buffer`, whose content is discarded. If `buffer`
+    /// is too small, new memory is allocated.
     ///
     /// # Errors
-    /// As [`part`](Self::part).
+    /// Those of [`part`](Self::part).
     pub fn part_into(
         &self,
         buffer: BytesMut,
@@ -145,11 +145,11 @@ impl Writer {
         self.part_ahead_into(BytesMut::new(), headers_of_next, body)
     }
 
-    /// Like [`part_ahead`](Self::part_ahead), but reuses the memory of `buffer`, whose content is discarded. If
-    /// `buffer` is too small, new memory is allocated.
+    /// Does what [`part_ahead`](Self::part_ahead) does, but reuses the memory of `buffer`, whose content is discarded.
+    /// If `buffer` is too small, new memory is allocated.
     ///
     /// # Errors
-    /// As [`part_ahead`](Self::part_ahead).
+    /// Those of [`part_ahead`](Self::part_ahead).
     pub fn part_ahead_into(
         &self,
         buffer: BytesMut,
@@ -190,7 +190,7 @@ impl Writer {
     }
 }
 
-/// Empties `buffer` for reuse. If `buffer` is too small, returns new memory of exactly `len` bytes.
+/// Returns `buffer`, emptied, if it has room for `len` bytes. Otherwise returns new memory of exactly `len` bytes.
 fn reuse_or_allocate(mut buffer: BytesMut, len: usize) -> BytesMut {
     if buffer.capacity() < len {
         return BytesMut::with_capacity(len);
@@ -216,7 +216,7 @@ fn check_headers(headers: &[(&str, &str)]) -> Result<(), WriteError> {
     Ok(())
 }
 
-/// Returns the length in bytes of the headers and the blank line.
+/// Returns the length in bytes of the headers and the blank line after them.
 fn headers_len(headers: &[(&str, &str)]) -> usize {
     headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>() + 2
 }

@@ -24,24 +24,26 @@ pub const MAX_TILES: usize = 256;
 /// The maximum number of unacknowledged pictures of a tile: one is in flight while the client paints the previous one.
 pub const WINDOW: usize = 2;
 
-/// The minimum budget of unacknowledged bytes: what a link of 2 Mbit/s carries in a quarter of a second.
+/// The number of bytes that the server can always send ahead of a client's acknowledgements: what a link of 2 Mbit/s
+/// transfers in a quarter of a second.
 pub const MIN_BUDGET_BYTES: u64 = 64 * 1024;
 
-/// The maximum budget of unacknowledged bytes, whatever speed a client's acknowledgements suggest.
+/// The maximum number of bytes that the server sends ahead of a client's acknowledgements, whatever speed these
+/// suggest.
 const MAX_BUDGET_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How long a client can leave pictures unacknowledged before the server closes the connection.
 pub const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often a tile gets pictures, and with what priority.
+/// How often a tile (one camera's place on the client's page) gets pictures, and with what priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TilePace {
     /// The minimum time between two pictures.
     pub interval: Duration,
-    /// The tile's weight when tiles compete for the connection, 1 or more; 0 pauses the tile.
+    /// The tile's weight when tiles compete for the link's speed, 1 or more; 0 pauses the tile.
     pub priority: u8,
-    /// The latency budget: how long pictures should be in flight at most. The smallest budget of all tiles applies to
-    /// the connection.
+    /// The latency budget: the maximum time that pictures should be in flight. The smallest budget of all tiles applies
+    /// to the connection.
     pub latency_budget: Duration,
 }
 
@@ -56,7 +58,7 @@ pub struct NotSent;
 /// The result of an acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Acknowledged {
-    /// The number of pictures that this acknowledgement confirmed.
+    /// The number of pictures that this acknowledgement confirmed and no earlier one had.
     pub pictures: usize,
     /// The capture time of the picture whose sequence number the client sent; `None` if that picture was acknowledged
     /// before.
@@ -167,8 +169,8 @@ impl Scheduler {
         Some(wire_sequence(*count))
     }
 
-    /// Records that the last picture was sent completely at `now`, so that the client's time to acknowledge starts
-    /// again.
+    /// Records that the last picture was sent completely at `now`, so that the client's time limit for an
+    /// acknowledgement starts again.
     pub fn on_flushed(&mut self, now: Instant) {
         self.ack_awaited_since = Some(now);
     }
@@ -199,29 +201,30 @@ impl Scheduler {
         self.ack_awaited_since.filter(|_| self.in_flight > 0).map(|since| since + ACK_TIMEOUT)
     }
 
-    /// Returns the first time after `now` at which the rate of some tile allows its next picture. An acknowledgement or
-    /// a new picture can allow a picture earlier, but each is an event after which the caller checks again.
+    /// Returns the first time after `now` at which the frame rate of some tile allows this tile's next picture. An
+    /// acknowledgement or a new picture can allow a picture earlier, but after each of these the caller asks again.
     pub fn next_due(&self, now: Instant) -> Option<Instant> {
         let waiting = self.tiles.values().filter(|tile| tile.may_send());
         waiting.filter_map(TileSchedule::due_at).filter(|due| *due > now).min()
     }
 
-    /// The number of bytes in flight, over all tiles.
+    /// Returns the number of bytes in flight (sent, but not acknowledged), over all tiles.
     pub fn in_flight_bytes(&self) -> u64 {
         self.in_flight_bytes
     }
 
-    /// The number of bytes of `tile` in flight.
+    /// Returns the number of bytes in flight (sent, but not acknowledged) of `tile`.
     pub fn in_flight_of(&self, tile: u16) -> u64 {
         self.tiles.get(&tile).map(TileSchedule::in_flight_bytes).unwrap_or_default()
     }
 
-    /// The estimated bytes per second from the server to the screen; `None` before the first acknowledgement.
+    /// Returns the estimated number of bytes per second from the server to the screen; `None` before the first
+    /// acknowledgement.
     pub fn bytes_per_second(&self) -> Option<u64> {
         self.throughput.bytes_per_second()
     }
 
-    /// The maximum number of bytes in flight at once.
+    /// Returns the maximum number of bytes in flight (sent, but not acknowledged) at once.
     pub fn budget_bytes(&self) -> u64 {
         let latency_budget =
             self.tiles.values().map(|tile| tile.pace.latency_budget).min().unwrap_or_default();
@@ -230,13 +233,13 @@ impl Scheduler {
         (bytes as u64).clamp(MIN_BUDGET_BYTES, MAX_BUDGET_BYTES)
     }
 
-    /// The number of tiles.
+    /// Returns the number of the connection's tiles.
     pub fn tiles(&self) -> usize {
         self.tiles.len()
     }
 }
 
-/// Returns the sequence number that clients see for a picture. It wraps to 0 after 4294967295.
+/// Returns the sequence number that clients see for picture number `count` of a tile. It wraps to 0 after 4294967295.
 fn wire_sequence(count: u64) -> u32 {
     count as u32
 }

@@ -1,4 +1,4 @@
-//! The scheduler alone, on a clock that the test drives.
+//! Tests of the scheduler alone, on a clock that the test sets.
 
 use super::*;
 
@@ -12,7 +12,7 @@ struct Connection {
 }
 
 impl Connection {
-    /// A connection with these tiles.
+    /// Creates a connection with these tiles.
     fn with(tiles: &[(u16, TilePace)]) -> Self {
         let mut connection = Self { scheduler: Scheduler::new(), now: Instant::now() };
         for (tile, pace) in tiles {
@@ -25,7 +25,8 @@ impl Connection {
         self.now += time;
     }
 
-    /// Sends a picture of the tile whose turn it is; returns the tile and the picture's sequence number.
+    /// Sends a picture of the tile whose turn it is. Returns the numbers of the tile and of the picture; `None` if no
+    /// picture can be sent.
     fn send(&mut self, bytes: u64) -> Option<(u16, u32)> {
         let tile = self.scheduler.next_tile(self.now)?;
         let sequence = self.scheduler.send(tile, bytes, SystemTime::UNIX_EPOCH, self.now)?;

@@ -1,4 +1,5 @@
-//! One tile: its pace, its place in the order of turns, and its pictures in flight.
+//! One tile (one camera's place on the client's page): its pace, its place in the order of turns, and its pictures in
+//! flight.
 
 use std::collections::VecDeque;
 use std::time::SystemTime;
@@ -40,7 +41,8 @@ pub(super) struct SentPicture {
 }
 
 impl TileSchedule {
-    /// Creates a tile that has no picture yet. Its first turn starts no earlier than `virtual_time`.
+    /// Creates the schedule of a tile that has no picture yet. The tile's first turn starts no earlier than
+    /// `virtual_time`.
     pub(super) fn new(pace: TilePace, virtual_time: u64) -> Self {
         Self {
             pace,
@@ -66,7 +68,8 @@ impl TileSchedule {
         self.is_ready && self.pace.priority > 0 && self.outstanding.len() < WINDOW
     }
 
-    /// Returns when the next picture is due; `None` before the first picture. The schedule does not drift.
+    /// Returns when the next picture is due; `None` before the first picture. A picture that is sent late does not
+    /// delay the later ones.
     pub(super) fn due_at(&self) -> Option<Instant> {
         self.scheduled_at.map(|scheduled_at| scheduled_at + self.pace.interval)
     }

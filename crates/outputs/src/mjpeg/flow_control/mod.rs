@@ -1,6 +1,7 @@
-//! The latency budget: when the writer is allowed to give the next picture to the kernel.
+//! The latency budget: when a writer thread is allowed to give a viewer's next picture to the kernel. The budget is the
+//! maximum time that the link should need for the bytes in flight.
 //!
-//! The kernels at both ends buffer more bytes than a link can carry within the latency budget. Bytes in the receive
+//! The kernels at both ends buffer more bytes than a link can transfer within the latency budget. Bytes in the receive
 //! buffer of the reader, the program at the other end, are already acknowledged; the sender sees them only as a smaller
 //! window. [`FlowControl`] takes samples of what the kernel reports about a connection. From these it estimates how
 //! much the reader has not read yet, and how fast the reader reads. It allows the next picture when the previous one
@@ -13,37 +14,39 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The interval of samples for a viewer that keeps up.
+/// How often the kernel's figures about a connection are sampled while the viewer reads fast enough for all pictures.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The divisor n of the latency budget: a picture is sent when the link needs at most 1/n of the budget for the bytes
 /// that are still in flight.
 const LEAD_DIVISOR: u32 = 8;
 
-/// The minimum interval of samples for a viewer whose next picture is held back. Samples are needed because the kernel
-/// does not report when a reader has read.
+/// The minimum interval at which the kernel's figures about a connection are sampled while the viewer's next picture is
+/// held back. Samples are needed because the kernel does not report when a reader has read.
 const MIN_RECHECK: Duration = Duration::from_millis(10);
-/// The maximum interval of samples for a viewer whose next picture is held back.
+/// The maximum interval at which the kernel's figures about a connection are sampled while the viewer's next picture is
+/// held back.
 const MAX_RECHECK: Duration = Duration::from_millis(50);
 
 /// The maximum time for which a picture is held back after all earlier bytes were acknowledged, because the estimate of
 /// the unread bytes might be wrong.
 const MAX_HOLD: Duration = Duration::from_secs(1);
 
-/// The minimum time since a picture was begun. After less time, the bytes that the reader has read do not give an
-/// estimate of the speed.
+/// How long ago the sending of a picture must have begun before the bytes that the reader has read of the picture are
+/// used to estimate the reader's speed.
 const MIN_MEASURED_TIME: Duration = Duration::from_millis(20);
 
-/// The minimum duration of a speed measurement.
+/// The minimum duration of a measurement of the reader's speed.
 const MIN_SPAN: Duration = Duration::from_millis(60);
 /// The duration at which a speed measurement weighs as much as all earlier ones together.
 const SMOOTHING_TIME: Duration = Duration::from_millis(250);
 
-/// The number of pictures in a row that were not held back, after which a viewer counts as keeping up again.
+/// The number of pictures in a row that must not be held back before a viewer counts again as fast enough for all
+/// pictures.
 const SMOOTH_PICTURES: u32 = 16;
 
-/// The interval of probes, in pictures. A probe waits until the reader should have read everything. If some bytes then
-/// still seem unread, the reader's buffer has shrunk.
+/// The interval of probes, in pictures. A probe is a picture that is sent only when the reader should have read all
+/// earlier ones. If bytes of earlier pictures then still seem unread, the reader's buffer has shrunk.
 const PROBE_EVERY: u32 = 8;
 
 /// A sample of what the kernel reports about a connection.
@@ -54,7 +57,7 @@ pub(crate) struct SocketSample {
     /// The receive window that the other end last advertised, in bytes. `None` if the kernel does not report it. Also
     /// `None` for a reader on this machine over a UNIX socket, which acknowledges by reading.
     pub(crate) window: Option<u64>,
-    /// The minimum round-trip time.
+    /// The minimum round-trip time of the connection.
     pub(crate) rtt: Duration,
 }
 
@@ -72,42 +75,43 @@ pub(crate) enum Gate {
 /// Estimates how fast one viewer reads its pictures, and decides when to send the next one.
 #[derive(Debug)]
 pub(crate) struct FlowControl {
-    /// The maximum time that the link can need for the bytes in flight when the next picture is sent.
+    /// The next picture is sent only if the link needs at most this time for the bytes that are still in flight.
     lead: Duration,
-    /// Bytes given to the kernel so far.
+    /// Number of bytes given to the kernel so far.
     written: u64,
-    /// Bytes of the last picture given to the kernel.
+    /// Number of bytes of the last picture that were given to the kernel so far.
     last: u64,
     /// The largest receive window seen so far, in bytes. It is the window of a reader that has read everything.
     room: u64,
-    /// Bytes that the reader has read, according to the last sample.
+    /// Number of bytes that the reader has read, according to the last sample.
     taken: u64,
     /// When a sample first showed the current value of `taken`.
     taken_at: Instant,
-    /// The start of the speed measurement: the value of `taken` and its time.
+    /// The start of the measurement of the reader's speed: the value of `taken` and its time.
     mark: Option<(u64, Instant)>,
     bytes_per_second: Option<f64>,
-    /// How many times in a row the reader had read everything before the next picture was sent.
+    /// How many times in a row the reader had read every earlier picture before the next picture was sent.
     drained: u32,
-    /// When the last picture was begun.
+    /// When the sending of the last picture began.
     begun_at: Instant,
-    /// Bytes of earlier pictures that were still unread, according to the window, when all of the last picture was
-    /// acknowledged.
+    /// Number of bytes of earlier pictures that were still unread, judging by the receive window, when all of the last
+    /// picture was acknowledged.
     excess: u64,
-    /// The number of pictures since the last probe.
+    /// The number of pictures since the last probe, a picture that waited until the reader should have read everything.
     since_probe: u32,
-    /// Whether the last picture was a probe.
+    /// Whether the last picture was a probe, which waited until the reader should have read everything.
     is_probed: bool,
-    /// Whether `settle` has evaluated the last picture.
+    /// Whether [`settle`](Self::settle) has already checked if the reader had read all pictures before the last one.
     has_settled: bool,
     sampled_at: Option<Instant>,
-    /// Bytes not acknowledged at the last sample.
+    /// Number of bytes that were given to the kernel but not acknowledged, at the last sample.
     queued: u64,
-    /// The maximum number of bytes that were acknowledged but not read at the last sample.
+    /// The maximum number of bytes that the reader's kernel had acknowledged but the reader had not read, at the last
+    /// sample.
     unread: u64,
     rtt: Duration,
     held_since: Option<Instant>,
-    /// Whether the kernel must be sampled before each picture.
+    /// Whether the kernel's figures about the connection must be sampled before each picture.
     is_constrained: bool,
     /// Whether the link is too slow for all pictures, so that pictures can be held back.
     is_behind: bool,
@@ -115,7 +119,8 @@ pub(crate) struct FlowControl {
 }
 
 impl FlowControl {
-    /// Creates the flow control for a viewer that was sent nothing yet, with the latency budget of its camera.
+    /// Creates the flow control for a viewer that was sent nothing yet. `latency_budget` is the maximum time that the
+    /// link should need for the bytes in flight.
     pub(crate) fn new(latency_budget: Duration, now: Instant) -> Self {
         Self {
             lead: latency_budget / LEAD_DIVISOR,
@@ -151,23 +156,24 @@ impl FlowControl {
         self.is_behind |= self.is_constrained && self.smooth == 0 && now - self.begun_at > self.lead;
     }
 
-    /// Records that the kernel did not accept all of a picture.
+    /// Records that the kernel's buffer had no room for all of a picture.
     pub(crate) fn set_constrained(&mut self) {
         self.is_constrained = true;
         self.smooth = 0;
     }
 
-    /// Returns whether the kernel must be sampled before the next picture is sent.
+    /// Returns whether the kernel's figures about the connection must be sampled before the next picture is sent.
     pub(crate) fn needs_sample(&self, now: Instant) -> bool {
         self.is_constrained || self.sampled_at.is_none_or(|sampled_at| now >= sampled_at + SAMPLE_INTERVAL)
     }
 
-    /// What the viewer's link carries, in bytes per second; `None` while the link is not the bottleneck.
+    /// Returns the estimate of how many bytes per second the viewer's link transfers; `None` while the link is not the
+    /// bottleneck.
     pub(crate) fn bytes_per_second(&self) -> Option<u64> {
         self.bytes_per_second.filter(|_| self.is_behind).map(|rate| rate as u64)
     }
 
-    /// Records a sample.
+    /// Updates the estimates from a sample that was taken at `now`.
     pub(crate) fn observe(&mut self, now: Instant, sample: SocketSample) {
         let is_first = self.sampled_at.replace(now).is_none();
         (self.queued, self.rtt) = (sample.queued, sample.rtt);
@@ -223,7 +229,7 @@ impl FlowControl {
         )
     }
 
-    /// Records that the next picture begins.
+    /// Records that the sending of the next picture begins.
     pub(crate) fn begin(&mut self, now: Instant) {
         self.smooth = if self.held_since.take().is_none() { self.smooth + 1 } else { 0 };
         if self.is_constrained {
@@ -240,7 +246,7 @@ impl FlowControl {
     }
 
     /// Checks whether the reader had read all earlier pictures by the time that all of the last picture was
-    /// acknowledged.
+    /// acknowledged, and corrects the estimates accordingly.
     fn settle(&mut self, has_window: bool) {
         if self.has_settled || self.queued > 0 || !has_window || self.last == 0 {
             return;
@@ -268,7 +274,7 @@ impl FlowControl {
         }
     }
 
-    /// Raises the estimated speed: the reader was waiting for the picture, so it is faster than estimated.
+    /// Raises the estimate of the reader's speed, because the reader was already waiting for the picture.
     fn speed_up(&mut self) {
         self.drained += 1;
         let factor = match self.drained {
@@ -284,8 +290,8 @@ impl FlowControl {
         }
     }
 
-    /// Raises the estimate to the speed at which the reader took the last picture. The estimate at most doubles at
-    /// once, because the time is imprecise and the reader's buffer might be larger than seen so far.
+    /// Raises the estimate of the reader's speed to the speed at which the reader took the last picture. The estimate
+    /// at most doubles at once, because the time is imprecise and the reader's buffer might be larger than seen so far.
     fn measure_last(&mut self, now: Instant) {
         let since = now - self.begun_at;
         let Some(known) = self.bytes_per_second.filter(|_| since >= MIN_MEASURED_TIME) else { return };

@@ -1,26 +1,26 @@
-//! A sender, a link and a reader as numbers, in steps of a millisecond.
+//! Simulates a sender, a link and a reader in steps of a millisecond.
 
 use super::*;
 
 const PICTURE: u64 = 76_000;
 
-/// The most bytes that wait unsent in the sender's kernel.
+/// The maximum number of bytes that wait unsent in the sender's kernel.
 const UNSENT: f64 = 300_000.0;
 
-/// What both kernels buffer, and how fast the bytes move.
+/// A simulated connection: what both kernels buffer, and how fast the bytes move.
 struct Path {
     now: Instant,
-    /// Bytes a second that the link carries and that the reader reads.
+    /// The speed of the link, in bytes per second.
     link: f64,
     reader: f64,
     rtt: Duration,
-    /// Bytes of a picture.
+    /// The size of each picture, in bytes.
     picture: u64,
-    /// The size of the reader's receive buffer.
+    /// The size of the reader's receive buffer, in bytes.
     room: u64,
     queued: f64,
     unread: f64,
-    /// The last window that the reader announced.
+    /// The receive window that the reader last announced, in bytes.
     window: u64,
 }
 
@@ -51,7 +51,8 @@ impl Path {
         SocketSample { queued: self.queued as u64, window: Some(self.window), rtt: self.rtt }
     }
 
-    /// Puts as much of `rest` into the kernel as there is room for; returns what is left.
+    /// Puts as many of `rest` bytes into the sender's kernel as it has room for. Returns the number of bytes that are
+    /// left.
     fn hand_over(&mut self, rest: u64, unsent: f64, flow: &mut FlowControl) -> u64 {
         let taken = rest.min((unsent - self.queued).max(0.0) as u64);
         self.queued += taken as f64;
@@ -67,11 +68,11 @@ impl Path {
     }
 }
 
-/// The results of a stream.
+/// What a simulated stream showed.
 #[derive(Debug)]
 struct Seen {
     pictures: u64,
-    /// For each picture in order: the time from its capture to its last byte at the reader.
+    /// For each picture in order: the time from the capture until the reader has the last byte, in milliseconds.
     ages_ms: Vec<u64>,
     looks: u64,
 }
@@ -84,12 +85,12 @@ impl Seen {
     }
 }
 
-/// Sends pictures of a camera that makes one every 33 ms, as the writer does, for `seconds`.
+/// Sends the pictures of a camera that delivers one every 33 ms, for `seconds`.
 fn stream(path: &mut Path, flow: &mut FlowControl, seconds: u64) -> Seen {
     stream_with(path, flow, seconds, UNSENT)
 }
 
-/// The same with another bound on the unsent bytes.
+/// Does what `stream` does, but with at most `unsent` bytes that wait unsent in the sender's kernel.
 fn stream_with(path: &mut Path, flow: &mut FlowControl, seconds: u64, unsent: f64) -> Seen {
     let mut seen = Seen { pictures: 0, ages_ms: Vec::new(), looks: 0 };
     let (mut written, mut due, mut held_until) = ((path.queued + path.unread) as u64, Vec::new(), None);

@@ -1,4 +1,5 @@
-//! One viewer of a writer: the viewer's socket, and the rest of the part that the kernel has not accepted yet.
+//! The connection of one viewer of a writer thread: the viewer's socket, and the bytes of the current multipart part
+//! that the kernel has not accepted yet.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,20 +16,20 @@ use super::Join;
 use super::deadlines::Deadline;
 use crate::{ConnectionPermit, EndReason, Socket};
 
-/// The maximum time to send one part, as a multiple of the write timeout. It is enough for a large picture over a poor
-/// link, and it ends the connection of a client that takes a byte now and then.
+/// The maximum time to send one multipart part, as a multiple of the write timeout. It is enough for a large picture
+/// over a slow link, and it ends the connection of a client that takes a byte now and then.
 const PART_TIMEOUTS: u32 = 6;
 
-/// The interval of samples for a viewer that takes nothing at all.
+/// The interval at which the kernel's figures about a connection are sampled while the viewer takes nothing at all.
 const STALL_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The maximum number of reads of the viewer's data in one turn. Nobody needs the data. Unread data only fills the
-/// client's own buffers.
+/// The maximum number of reads of the data that a viewer sends, each time the viewer is served. The data is discarded.
+/// If some stays unread, it only fills the client's own buffers.
 const MAX_READS: usize = 16;
 /// The maximum size of one read, in bytes.
 const READ_BYTES: usize = 4096;
 
-/// The connection of one viewer.
+/// The connection of one viewer, which a writer thread owns.
 pub(super) struct ViewerConnection {
     socket: OwnedFd,
     pub(super) stream: PartStream,
@@ -41,7 +42,8 @@ pub(super) struct ViewerConnection {
     /// When the writer began to send the part in `rest`.
     begun_at: Instant,
     is_closing: bool,
-    /// Whether the viewer's stream has changed to another channel, so that the viewer must join another group.
+    /// Whether the viewer's stream has changed to the channel of another picture size, so that the viewer must join the
+    /// group of viewers of that channel.
     pub(super) has_changed_channel: bool,
     flow: FlowControl,
     /// The time until which the next picture is held back; `None` if it is not held back.
@@ -51,18 +53,19 @@ pub(super) struct ViewerConnection {
     _permit: ConnectionPermit,
 }
 
-/// The result of a viewer's turn: when the next turn is.
+/// The result of serving a viewer: when the viewer must be served again.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// The viewer's next turn is when something is published, when the socket has room, or at this time.
+    /// The viewer must be served again when a new frame is published, when the socket has room, or at this time,
+    /// whichever comes first.
     Until(Option<Instant>),
-    /// The viewer has no next turn: it has left, or it was sent everything.
+    /// The viewer need not be served again: it has left, or it was sent everything.
     Gone,
 }
 
 impl ViewerConnection {
-    /// Creates the connection from the socket that was handed over. The first bytes to send are the opening of the
-    /// stream.
+    /// Creates the connection from the socket that was handed over. The first bytes to send are those that precede the
+    /// first multipart part.
     pub(super) fn new(join: Join, now: Instant) -> io::Result<Self> {
         let Join { stream, hijacked, load_token } = join;
         let socket: OwnedFd = match hijacked.socket {
@@ -124,7 +127,7 @@ impl ViewerConnection {
     }
 
     /// Makes the connection end after the current part and the closing bytes of the stream. `why` is the reason that is
-    /// counted.
+    /// added to the camera's totals.
     pub(super) fn close(&mut self, why: EndReason) {
         self.stream.set_end_reason(why);
         if self.is_closing {
@@ -136,7 +139,7 @@ impl ViewerConnection {
         self.rest = if self.rest.is_empty() { closing } else { [&self.rest[..], &closing].concat().into() };
     }
 
-    /// Gives the rest of the part to the kernel. Returns whether the kernel accepted all of it.
+    /// Gives the bytes in `rest` to the kernel. Returns whether the kernel accepted all of them.
     fn write_rest(&mut self, now: Instant) -> Result<bool, Errno> {
         match rustix::net::send(&self.socket, &self.rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
             Ok(len) => {
@@ -159,7 +162,8 @@ impl ViewerConnection {
         }
     }
 
-    /// Returns the result of the turn if the next picture must be held back; `None` if it can be sent.
+    /// Returns when the viewer must be served again, if the next picture must be held back; `None` if it can be sent
+    /// now.
     fn hold(&mut self, now: Instant, write_timeout: Duration) -> Option<Progress> {
         if self.held_until.is_none_or(|until| until <= now) {
             self.held_until = match self.gate(now) {
@@ -174,7 +178,8 @@ impl ViewerConnection {
         self.held_until.map(|until| Progress::Until(Some(until)))
     }
 
-    /// Returns whether the next picture can be sent. Samples the kernel only if the flow control needs a sample.
+    /// Returns whether the next picture can be sent. Samples the kernel's figures about the connection only if the flow
+    /// control needs a sample.
     fn gate(&mut self, now: Instant) -> Gate {
         if !self.flow.needs_sample(now) {
             return Gate::Open;
@@ -193,7 +198,8 @@ impl ViewerConnection {
         self.flow.gate(now)
     }
 
-    /// Returns the deadline for the rest of a part. If the deadline has passed, ends the connection.
+    /// Returns the deadline by which the kernel must accept the bytes in `rest`. If the deadline has passed, ends the
+    /// connection.
     fn check_stall(&mut self, now: Instant, write_timeout: Duration) -> Progress {
         let stall_deadline = self.taken_at + write_timeout;
         let part_deadline = self.begun_at + write_timeout.saturating_mul(PART_TIMEOUTS);

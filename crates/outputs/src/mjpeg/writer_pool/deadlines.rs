@@ -1,4 +1,5 @@
-//! The next deadline of each viewer. A heap with one current entry for each viewer takes the place of a timer for each.
+//! The next deadline of each viewer. One heap, with one current entry for each viewer, replaces a timer for each
+//! viewer.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -6,11 +7,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The time by which a deadline can be late, so that the writer serves deadlines that are close together in one turn.
+/// How late a deadline can be noticed, so that the writer thread serves deadlines that are close together at once.
 const SLACK: Duration = Duration::from_millis(2);
 
-/// The deadlines of all viewers. A viewer's deadline moves later with every frame, but its heap entry stays. When the
-/// time of the entry comes, the deadline is still ahead, and a new entry is added for it.
+/// The deadlines of all viewers. A viewer's deadline moves later with every frame, but its heap entry stays. If the
+/// deadline is still ahead when the time of the entry comes, a new entry is added for the deadline.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines(BinaryHeap<Reverse<(Instant, usize)>>);
 
@@ -24,7 +25,7 @@ pub(super) struct Deadline {
 }
 
 impl Deadlines {
-    /// Sets the deadline of the viewer in `slot` to `at`.
+    /// Sets the deadline of viewer number `slot` to `at`.
     pub(super) fn set(&mut self, slot: usize, deadline: &mut Deadline, at: Option<Instant>) {
         deadline.at = at;
         if let Some(at) = at
@@ -42,8 +43,8 @@ impl Deadlines {
         self.0.peek().map(|Reverse((at, _))| *at + SLACK)
     }
 
-    /// Removes an entry whose time has come, and returns its time and slot. [`Deadlines::is_due`] says whether the
-    /// viewer's deadline has come too.
+    /// Removes a heap entry whose time has come, and returns its time and the number of its viewer.
+    /// [`Deadlines::is_due`] says whether the viewer's deadline has come too.
     pub(super) fn pop(&mut self, now: Instant) -> Option<(Instant, usize)> {
         let Reverse((at, _)) = self.0.peek()?;
         if *at > now {
@@ -52,8 +53,8 @@ impl Deadlines {
         self.0.pop().map(|Reverse(entry)| entry)
     }
 
-    /// Returns whether the deadline of the viewer in `slot` has come. The caller has just popped the entry with the
-    /// time `at`. If the deadline is later than `now`, adds an entry for the deadline.
+    /// Returns whether the deadline of viewer number `slot` has come. The caller has just popped the heap entry with
+    /// the time `at`. If the deadline is later than `now`, adds an entry for the deadline.
     pub(super) fn is_due(&mut self, slot: usize, deadline: &mut Deadline, at: Instant, now: Instant) -> bool {
         if deadline.entry != Some(at) {
             // An earlier entry replaced this one, or this one belongs to a previous viewer in the slot.

@@ -1,4 +1,5 @@
-//! The viewers of one channel that belong to the same writer. They wake up together.
+//! Groups: the viewers of one writer thread that watch the same channel (one camera in one size and quality). A new
+//! frame of the channel wakes the writer once for all of them.
 
 use std::task::{Context, Poll};
 
@@ -6,7 +7,7 @@ use framecast_hub::{ReadySet, WakeRegistration};
 
 use super::super::part_stream::PartStream;
 
-/// The groups of a writer, by number. The number of a removed group is used again.
+/// The groups of viewers of one writer thread, by number. The number of a removed group is used again.
 #[derive(Default)]
 pub(super) struct Groups {
     groups: Vec<Option<Group>>,
@@ -14,15 +15,16 @@ pub(super) struct Groups {
 }
 
 struct Group {
-    /// The group's registration with its channel, for wake-ups. The token is the group's number.
+    /// Wakes the writer thread when a frame is published in the channel that the group watches. The registered token is
+    /// the group's number.
     registration: WakeRegistration,
     slots: Vec<usize>,
-    /// A counter of turns. It selects the viewer that is served first.
+    /// The number of times that the group was served. It selects the viewer that is served first.
     turn: usize,
 }
 
 impl Groups {
-    /// Adds the viewer in `slot` to the group of its channel, and returns the group's number.
+    /// Adds viewer number `slot` to the group of the channel that `stream` reads. Returns the group's number.
     pub(super) fn join(&mut self, stream: &PartStream, slot: usize) -> usize {
         let is_same_channel = |group: &Group| stream.is_same_channel(&group.registration);
         let known = self.groups.iter().position(|group| group.as_ref().is_some_and(is_same_channel));
@@ -42,7 +44,7 @@ impl Groups {
         number
     }
 
-    /// Removes the viewer in `slot` from its group. A group without viewers is removed.
+    /// Removes viewer number `slot` from group `number`. A group without viewers is removed.
     pub(super) fn leave(&mut self, number: usize, slot: usize) {
         let Some(group) = &mut self.groups[number] else { return };
         group.slots.retain(|member| *member != slot);
@@ -51,8 +53,8 @@ impl Groups {
         }
     }
 
-    /// Writes the slots of a group into `order`, for one turn. Each turn starts with another viewer, so that no viewer
-    /// is always last.
+    /// Writes the numbers of the viewers of group `number` into `order`, in the order in which to serve them this time.
+    /// Each call starts with another viewer, so that no viewer is always last.
     pub(super) fn rotate(&mut self, number: usize, order: &mut Vec<usize>) {
         order.clear();
         let Some(group) = self.groups.get_mut(number).and_then(Option::as_mut) else { return };
@@ -62,7 +64,7 @@ impl Groups {
         order.extend_from_slice(&group.slots[..first]);
     }
 
-    /// Returns the number of a group whose channel has published something. Sometimes it is the number of a group that
+    /// Returns the number of a group in whose channel a frame was published. Sometimes it is the number of a group that
     /// has nothing new.
     pub(super) fn poll_changed(&self, cx: &mut Context<'_>) -> Poll<usize> {
         self.ready_set.poll_ready(cx)

@@ -1,9 +1,9 @@
 //! The writers: one thread per core, each with one task that owns the sockets of its viewers.
 //!
-//! A viewer comes to a writer once HTTP is done with its connection ([`Hijack`](crate::Hijack)). A writer wakes up once
-//! for each frame of a channel and goes through the viewers of that channel. Each viewer gets the same packed part by
-//! one `send`. A viewer whose socket is full continues when the kernel reports room. The [`PartStream`] decides what to
-//! send, and when.
+//! A viewer comes to a writer when the HTTP server has sent the response head and hands over the socket
+//! ([`Hijack`](crate::Hijack)). A writer wakes up once for each frame of a channel and goes through the viewers of that
+//! channel. Each viewer gets the same packed multipart part by one `send`. A viewer whose socket is full continues when
+//! the kernel reports room. The [`PartStream`] decides what to send, and when.
 
 mod connection;
 mod deadlines;
@@ -25,14 +25,14 @@ use tokio_util::sync::CancellationToken;
 use super::part_stream::PartStream;
 use crate::{EndReason, HijackedConnection};
 
-/// A new viewer that is handed to a writer.
+/// A new viewer that is handed to a writer thread.
 pub(super) struct Join {
     stream: PartStream,
     hijacked: HijackedConnection,
     load_token: LoadToken,
 }
 
-/// The configuration of all writers.
+/// The configuration of all writer threads.
 #[derive(Debug, Clone)]
 pub(super) struct WriterConfig {
     /// How long a viewer can take none of the bytes that are sent to it before the writer closes the connection.
@@ -51,15 +51,15 @@ pub(super) struct WriterPool {
     writers: Mutex<Vec<WriterHandle>>,
 }
 
-/// The sending end of the channel to one writer.
+/// The handle of one writer thread, for passing new viewers to it.
 #[derive(Debug)]
 struct WriterHandle {
     joins: mpsc::UnboundedSender<Join>,
-    /// A reference whose clones count the viewers that were handed to the writer and have not left.
+    /// Counts, by its clones, the viewers that were handed to the writer thread and have not left.
     load: LoadToken,
 }
 
-/// A reference that counts one viewer of a writer until it is dropped.
+/// A reference that counts as one viewer of a writer thread until it is dropped.
 type LoadToken = Arc<()>;
 
 impl WriterPool {
@@ -69,10 +69,10 @@ impl WriterPool {
         Self { thread_count, config, writers: Mutex::default() }
     }
 
-    /// Hands a viewer to the writer that has the fewest viewers.
+    /// Hands a viewer to the writer thread that has the fewest viewers.
     ///
     /// # Errors
-    /// If no writer could be started. The viewer's connection is then closed.
+    /// If no writer thread could be started. The viewer's connection is then closed.
     pub(super) fn join(&self, mut stream: PartStream, hijacked: HijackedConnection) -> io::Result<()> {
         // Until a writer has the stream, the stream cannot end because of the client.
         stream.set_end_reason(EndReason::Failed);
@@ -115,7 +115,7 @@ impl WriterHandle {
     }
 }
 
-/// Creates a writer and the runtime that runs it.
+/// Creates a writer and the Tokio runtime for its thread.
 fn build_writer(config: WriterConfig) -> io::Result<(Runtime, writer::Writer)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let writer = {

@@ -1,4 +1,5 @@
-//! A viewer at a writer. The test reads the other end of the socket, and it sets the times.
+//! Tests of one viewer's connection in a writer thread. The test reads the client's end of the socket, and sets the
+//! times.
 
 use std::time::SystemTime;
 
@@ -16,7 +17,7 @@ use crate::{Transport, Viewers};
 
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Many times more than a socket takes at once.
+/// The size of a picture that is many times larger than what a socket accepts at once.
 const PICTURE_BYTES: usize = 16 << 20;
 
 struct Setup {
@@ -54,19 +55,19 @@ impl Setup {
         Self { viewers, feed, connection, reader, start }
     }
 
-    /// The viewer's turn at `part` of the write timeout after the start.
+    /// Serves the viewer at a time that is `part` times the write timeout after the start.
     fn turn(&mut self, part: f64) -> Progress {
         self.connection.advance(self.start + WRITE_TIMEOUT.mul_f64(part), WRITE_TIMEOUT)
     }
 
-    /// The reader takes everything that is there.
+    /// Makes the reader take all bytes that have arrived.
     async fn takes(&mut self) {
         let mut bytes = vec![0; 64 << 10];
         self.reader.readable().await.unwrap();
         while self.reader.try_read(&mut bytes).is_ok_and(|len| len > 0) {}
     }
 
-    /// The one ending that was counted after the viewer has left.
+    /// Ends the viewer, and returns the only end reason that the camera's totals then contain.
     fn ending(self) -> EndReason {
         drop(self.connection);
         assert_eq!(self.feed.viewer_count(), 0);

@@ -23,7 +23,7 @@ use super::{Join, WriterConfig};
 use crate::EndReason;
 
 /// The time limit for viewers to receive the end of their streams when the server shuts down. It is shorter than the
-/// time that all connections have to end.
+/// time that the server then gives all connections to end.
 const ENDING_TIMEOUT: Duration = Duration::from_millis(1700);
 
 /// The maximum number of events taken from the kernel at once.
@@ -45,18 +45,19 @@ pub(super) struct Writer {
     /// When the writer drops the viewers that have not received the end of their streams; `None` until the server shuts
     /// down.
     end_deadline: Option<Instant>,
-    /// A buffer for the order of viewers in a turn, kept to reuse its memory.
+    /// A buffer for the order in which the viewers of a group are served, kept to reuse its memory.
     order: Vec<usize>,
 }
 
 /// The work that is ready when a writer wakes up: at most one item of each kind.
 struct ReadyWork {
     is_ending: bool,
-    /// The number of a group whose channel has published something.
+    /// The number of a group (viewers of the same channel) in whose channel a frame was published.
     group: Option<usize>,
     has_events: bool,
     is_time: bool,
-    /// A new viewer. The inner `None` means that no more viewers will come.
+    /// A new viewer; the outer `None` means that none has come since the last time, the inner `None` that none will
+    /// come any more.
     join: Option<Option<Join>>,
 }
 
@@ -167,7 +168,7 @@ impl Writer {
         self.advance(slot, now);
     }
 
-    /// Gives each viewer of a group a turn, after the group's channel has published something.
+    /// Serves each viewer of group `number`, after a frame was published in the channel that the group watches.
     fn serve_group(&mut self, number: usize) {
         let now = Instant::now();
         let mut order = std::mem::take(&mut self.order);
@@ -218,7 +219,7 @@ impl Writer {
         }
     }
 
-    /// Gives one viewer a turn. A panic ends only that viewer's connection.
+    /// Serves viewer number `slot`. A panic ends only that viewer's connection.
     fn advance(&mut self, slot: usize, now: Instant) {
         let write_timeout = self.config.write_timeout;
         while let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) {

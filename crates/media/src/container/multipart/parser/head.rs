@@ -8,11 +8,11 @@ use crate::codec::jpeg::PICTURE_START;
 use crate::container::multipart::delimiter::{HEADER_START, Match, PreambleLine};
 use crate::container::multipart::{Headers, Part, Problem};
 
-/// The maximum length of a header before the first boundary, in bytes. A longer header is dropped.
+/// The maximum length in bytes of a header line before the first boundary. A longer header line is dropped.
 const MAX_PREAMBLE_HEADER_BYTES: usize = 1024;
 
-/// The maximum number of SOI markers before the first boundary from which no whole picture follows. Each costs a walk
-/// to the end of the supposed picture.
+/// The maximum number of false SOI markers before the first boundary: those after which no whole picture follows. Each
+/// costs a walk to the end of the supposed picture.
 const MAX_FALSE_PICTURES: u8 = 8;
 
 impl Parser {
@@ -102,8 +102,8 @@ impl Parser {
         Step::Continue
     }
 
-    /// Continues after a closing boundary. Some cameras put the two dashes after every boundary; headers or a picture
-    /// then follow on the next line.
+    /// Continues after a closing boundary, which has two dashes at its end. Some cameras put these dashes after every
+    /// boundary; headers or a picture then follow on the next line.
     pub(super) fn after_end(&mut self) -> Step {
         let line_len = match self.find_line() {
             Some(line_len) => line_len,

@@ -12,28 +12,29 @@ use crate::Error;
 use crate::codec::jpeg::{EndFinder, PICTURE_END, PICTURE_START};
 use crate::container::multipart::delimiter::Match;
 
-/// The marker that should begin a body. After other bytes, these two bytes can occur by chance, so the search there
-/// also requires the first byte of the next marker.
+/// The marker SOI, with which a body should begin. If the body begins with other bytes, these two bytes can occur among
+/// them by chance, so the search for a later SOI also requires the first byte of the next marker.
 const SOI: &[u8] = &[0xFF, 0xD8];
 
 /// What follows a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tail {
-    /// The next boundary, preceded by nothing but blanks and zeros so far. If other bytes arrive, the picture is
-    /// counted as a picture with stray bytes after it.
+    /// Nothing but blanks and zeros so far; the next boundary is expected. If other bytes arrive, the picture is
+    /// counted as one with stray bytes after it.
     Clean,
-    /// Like `Clean`, after a picture that ended without EOI at its declared length.
+    /// Nothing but blanks and zeros so far, after a picture that ended without EOI at its declared length. The next
+    /// boundary is expected.
     WithoutEoi,
-    /// Bytes that are skipped without being counted, or that are already counted.
+    /// Any bytes up to the next boundary. They are skipped, and not counted, or not counted again.
     Skipped,
 }
 
 /// Finds the picture in a body and walks it to its end.
 #[derive(Debug, Default)]
 pub(super) struct PictureSearch {
-    /// The offset of the picture in the buffer; `None` while the parser searches for its start.
+    /// The offset of the picture in the buffer; `None` while the parser searches for the picture's start.
     start: Option<usize>,
-    /// The offset in the buffer up to which no start of a picture was found.
+    /// The offset in the buffer before which no picture starts.
     searched: usize,
     /// Walks the picture, beginning at its start.
     pub(super) finder: EndFinder,
@@ -45,9 +46,9 @@ impl PictureSearch {
         *self = Self { start: Some(start), searched: start, finder: EndFinder::new() };
     }
 
-    /// Continues the search in `body`, which begins with the same bytes as in earlier calls. `body` can have grown
-    /// since, or be shorter if the part ends there. Returns the offset where the first whole picture ends, if there is
-    /// one.
+    /// Continues the search for the picture's end in `body`, which begins with the same bytes as in earlier calls.
+    /// `body` can have grown since, or be shorter if the part ends there. Returns the offset where the first whole
+    /// picture ends; `None` if there is none yet.
     fn advance(&mut self, body: &[u8]) -> Option<usize> {
         loop {
             let Some(start) = self.start else {

@@ -6,16 +6,16 @@ use super::*;
 use crate::Bytes;
 use crate::codec::jpeg::{normalize, normalize_complete};
 
-/// Stray bytes, which belong to no picture.
+/// Stray bytes, as some cameras put them around a picture. They belong to no picture.
 const DHAV: &[u8] = b"dhav\x59\x19\x01\x00";
 
-/// A kind of camera: what it declares, and how it writes part number `n` with the given picture.
+/// A kind of camera: the boundary that it declares, and how it writes part number `n` with the given picture.
 struct Kind {
     name: &'static str,
     declared: Option<&'static str>,
     part: fn(usize, &[u8]) -> Vec<u8>,
-    /// How many of four parts are lost; how many are repaired because of bytes in the body, and because of bytes after
-    /// it.
+    /// How many of the four parts of the test's stream are lost. The next two fields say how many are repaired because
+    /// of bytes in the body, and how many have stray bytes after them.
     lost: usize,
     repaired: usize,
     tails: usize,
@@ -43,7 +43,7 @@ impl Kind {
     }
 }
 
-/// A part with the boundary `line`, these lengths and this body.
+/// Creates a part with the boundary line `line`, a `Content-Length` for each of `lengths`, this body, and `end`.
 fn sized(line: &str, lengths: &[usize], body: &[u8], end: &str) -> Vec<u8> {
     let lengths: String = lengths.iter().map(|len| format!("Content-Length: {len}\r\n")).collect();
     [format!("{line}Content-Type: image/jpeg\r\n{lengths}\r\n").as_bytes(), body, end.as_bytes()].concat()
@@ -53,7 +53,8 @@ fn frame(lengths: &[usize], body: &[u8]) -> Vec<u8> {
     sized("--frame\r\n", lengths, body, "\r\n")
 }
 
-/// A part with this line instead of `Content-Length`.
+/// Creates a part with the line `header` instead of `Content-Length`. In `header`, `{N}` stands for the length of the
+/// picture.
 fn with_header(header: &str, picture: &[u8]) -> Vec<u8> {
     let header = header.replace("{N}", &picture.len().to_string());
     [format!("--frame\r\n{header}\r\n\r\n").as_bytes(), picture, b"\r\n"].concat()
@@ -63,10 +64,11 @@ fn junk() -> Vec<u8> {
     (0..40).collect()
 }
 
-/// Bytes that look like picture starts.
+/// Bytes that contain what looks like the starts of pictures, but no picture.
 const FALSE_STARTS: &[u8] = b"noise\xFF\xD8\xFF\xE1\x00\x02\xFF\xD8\xFF\x41..";
 
-/// Bytes that look like a picture start, with a segment that spans the true one.
+/// Bytes that look like the start of a picture and declare a segment that spans the start of the true picture after
+/// them.
 const LONG_START: &[u8] = b"noise\xFF\xD8\xFF\xFE\x40\x00";
 
 const ODD_FRONTS: &[Kind] = &[

@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// The old Flask app, ESP32-CAM and others: they send the boundary before the next picture.
+/// Creates a stream as the old Flask app, ESP32-CAM and others send it: the boundary comes only before the next
+/// picture.
 fn late_boundaries(pictures: &[&[u8]]) -> Vec<u8> {
     stream("", "--frame\r\nContent-Type: image/jpeg\r\n\r\n{P}\r\n", pictures, "")
 }
@@ -58,7 +59,7 @@ fn a_picture_over_the_bound_is_left_out_wherever_it_would_have_ended() {
     assert_eq!(bodies(&found), [A, A]);
 }
 
-/// This would take minutes if each arriving byte caused a search of the body from its start.
+/// Fails by its duration: it would take minutes if each arriving byte caused a search of the body from its start.
 #[test]
 fn a_body_that_comes_byte_by_byte_is_searched_once() {
     let body = vec![b'-'; 2 << 20];

@@ -108,8 +108,9 @@ fn attempt(options: &Options, setup: &Setup, candidate: &Candidate, viewers: u32
 }
 
 /// Finds the largest number of viewers that receive the full frame rate. Begins at `--from` viewers. If that is too
-/// many, halves the number until the server can serve them; then adds half as many again until it cannot. Then bisects
-/// between the last two. Returns the number, and the report of its measurement.
+/// many, halves the number until the server can serve that many. Then multiplies the number by 1.5 until it is too
+/// many, and bisects between the largest number that worked and the smallest that did not. Returns the number, and the
+/// report of its measurement.
 fn search(
     options: &Options,
     mut attempt: impl FnMut(u32) -> Result<Option<Report>>,
@@ -164,7 +165,7 @@ fn search_near(
             (None, false) => {
                 ensure!(
                     viewers > near / 2,
-                    "the server cannot serve half of the viewers that it served before"
+                    "the server cannot serve half as many viewers as in the previous pass"
                 );
                 viewers -= step(options, viewers);
             }

@@ -33,7 +33,7 @@ use crate::{
 /// The epoll token of events for the viewers that stay connected; every other token is the number of a short visit.
 const STEADY: u64 = u64::MAX;
 
-/// How long a visitor waits for a picture before the visit counts as failed.
+/// How long a visitor waits for a picture. If none arrives in this time, the visit has failed.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 const SCRATCH_BYTES: usize = 256 * 1024;
@@ -188,8 +188,7 @@ impl Churn {
         Ok(())
     }
 
-    /// Waits until the visits that have begun receive their pictures. Visits without a picture after 5 s count as
-    /// failed.
+    /// Waits until every visit that has begun has received its picture. A visit without a picture after 5 s has failed.
     fn finish_pending(&mut self) -> Result<()> {
         let give_up = Instant::now() + TIMEOUT;
         while !self.here.is_empty() && Instant::now() < give_up {

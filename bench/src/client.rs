@@ -20,8 +20,8 @@ use crate::{
     proc,
 };
 
-/// The size in bytes of each read of data that must be copied, if the kernel discards the other bytes of the pictures.
-/// It is enough for the multipart header lines and the first KiB of a picture.
+/// The maximum number of bytes that one read copies, if the kernel discards the middle of each picture. It is enough
+/// for the multipart header lines and the first KiB of a picture.
 const HEAD_READ_BYTES: usize = 1024;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -33,8 +33,8 @@ pub(crate) struct Options {
     /// Seconds of warm-up before each measurement; the warm-up lasts at least until each viewer has received a picture.
     #[arg(long, default_value = "0.5", value_name = "SECONDS", value_parser = load::seconds)]
     warmup: Duration,
-    /// How many times each pass measures the ceiling server; 2 also shows the noise of the machine. The default is 1
-    /// for one server and 2 otherwise.
+    /// How many times each pass measures the ceiling server; 2 also shows the noise of the machine. The default is 1 if
+    /// --server is given once, and 2 otherwise.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=2))]
     ceilings: Option<u8>,
 }

@@ -85,7 +85,7 @@ fn find_noise(options: &Options) -> Result<f32> {
     let reached = draw(options, middle, low)?.len();
     ensure!(
         reached.abs_diff(options.target_bytes) <= options.target_bytes / 20,
-        "the scene at {}x{} reaches {reached} bytes; it cannot reach {}",
+        "with the best amount of noise, a picture of {}x{} pixels has {reached} bytes, not about {}",
         options.width,
         options.height,
         options.target_bytes

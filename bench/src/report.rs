@@ -123,7 +123,7 @@ pub(crate) struct ServerCost {
 
 impl Report {
     /// Returns the number of pictures that arrived broken or out of order, plus the number of viewers whose connection
-    /// the server closed. Viewers that never read are not counted. The number is zero in a valid measurement.
+    /// the server closed. The number does not include viewers that never read. It is zero in a valid measurement.
     pub(crate) fn faults(&self) -> u64 {
         let groups = std::iter::once(&self.full).chain(&self.slow);
         groups.map(|seen| seen.corrupt + seen.reordered + seen.closed as u64).sum()
@@ -144,11 +144,11 @@ impl Viewers {
     }
 }
 
-/// Returns an error if any report counts broken or reordered pictures or closed connections.
+/// Returns an error if a report has faults: broken or reordered pictures, or closed connections.
 ///
 /// # Errors
 ///
-/// There are such faults, so the measurement is not valid.
+/// A report has such faults, so the measurement is not valid.
 pub(crate) fn ensure_intact<'a>(reports: impl IntoIterator<Item = &'a Report>) -> Result<()> {
     let faults: u64 = reports.into_iter().map(Report::faults).sum();
     ensure!(faults == 0, "{faults} pictures were torn or reordered, or viewers closed: the run is void");

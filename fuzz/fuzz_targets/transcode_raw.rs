@@ -18,7 +18,7 @@ thread_local! {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let Some(([kind, width, height, wish], data)) = data.split_first_chunk::<4>() else { return };
+    let Some(([kind, width, height, target], data)) = data.split_first_chunk::<4>() else { return };
     let format = PixelFormat::ALL[usize::from(*kind) % PixelFormat::ALL.len()];
     let range = if kind & 0x80 == 0 { ColorRange::Full } else { ColorRange::Limited };
     let (width_px, height_px) = (u32::from(*width), u32::from(*height));
@@ -36,14 +36,14 @@ fuzz_target!(|data: &[u8]| {
         format: Arc::new(Format { codec: Codec::Raw(format, range), width_px, height_px }),
     };
     let may = width_px * height_px > 0 && frame.data.len() == expected;
-    let target_format = TargetFormat { width_px: Some(u32::from(*wish)), quality: Some(*wish), ..TargetFormat::default() };
+    let target_format = TargetFormat { width_px: Some(u32::from(*target)), quality: Some(*target), ..TargetFormat::default() };
     CODECS.with_borrow_mut(|codecs| {
         for transcoder in codecs {
-            let output = transcoder.transcode(&frame, &wish);
+            let output = transcoder.transcode(&frame, &target_format);
             assert_eq!(output.is_ok(), may, "{output:?}");
             if let Ok(output) = output {
                 let header = parse_markers(&output.data).expect("the encoder returned a complete picture");
-                assert_eq!((header.width_px, header.height_px), wish.fit(width_px, height_px));
+                assert_eq!((header.width_px, header.height_px), target_format.fit(width_px, height_px));
             }
         }
     });

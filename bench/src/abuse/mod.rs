@@ -40,7 +40,8 @@ const VIEWERS: usize = 20;
 /// The minimum frame rate that each ordinary viewer must receive, in frames per second. The camera delivers 30.
 const MIN_FPS: f64 = 29.0;
 
-/// The pause after the last attack, before the server's memory is measured again.
+/// The pause between the last attack and the second measurement of the server's memory. The first measurement is before
+/// the attacks.
 const RECOVERY: Duration = Duration::from_secs(60);
 
 /// How much larger the server's resident memory is allowed to be after the attacks than before them, in KiB.
@@ -78,7 +79,7 @@ struct KindResult {
     turns: u64,
     /// Number of attacks whose first response had the status 101 or 2xx.
     served: u64,
-    /// Number of attacks whose first response had another status.
+    /// Number of attacks whose first response had a status other than 101 and 2xx.
     refused: u64,
     /// Number of attacks that ended with an I/O error, for example because the server closed the connection.
     failed: u64,

@@ -28,8 +28,8 @@ const CJPEG_RUNS: usize = 5;
 /// The result of a program: the milliseconds for one picture, and the size of the JPEG image in bytes.
 type Figure = Result<(f64, usize)>;
 
-/// Writes the picture to a file in the folder `dir`, in the PPM format, which both programs read. Returns the path of
-/// the file.
+/// Writes the picture to a file in the folder `dir`, in the PPM format, which `tjbench` and `cjpeg` can read. Returns
+/// the path of the file.
 ///
 /// # Errors
 ///
@@ -42,14 +42,14 @@ pub(super) fn write_ppm(dir: &Path, picture: &RgbImage) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Runs each of the programs that is installed, on the picture in the file `ppm`. Returns the name of each program's
-/// table row, with its result.
+/// Runs `tjbench` and `cjpeg`, if they are installed, on the picture in the file `ppm`. Returns the name of each
+/// program's table row, with the program's result.
 pub(super) fn all(ppm: &Path, quality: u8) -> Vec<(&'static str, Figure)> {
     let figures = [(COMP_FROM_YUV, tjbench(ppm, quality)), (CJPEG, cjpeg(ppm, quality))];
     figures.into_iter().filter_map(|(name, figure)| Some((name, figure?))).collect()
 }
 
-/// Runs the program and returns its standard output. Returns `None` if the program is not installed.
+/// Runs `command` and returns its standard output. Returns `None` if the program is not installed.
 fn output(command: &mut Command) -> Option<Result<Vec<u8>>> {
     let name = command.get_program().to_string_lossy().into_owned();
     match command.output() {

@@ -12,7 +12,7 @@ use std::{
 /// The rate, delay and queue of a simulated link, which are the same in both directions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Shape {
-    /// Rate of the link in bits per second; the bytes of IP headers count too.
+    /// Rate of the link in bits per second, IP headers included.
     pub(crate) bits_per_second: u64,
     /// Time from when the last bit of a packet is sent until that bit arrives.
     pub(crate) delay: Duration,
@@ -31,7 +31,7 @@ impl Shape {
 #[derive(Debug)]
 pub(crate) struct Pipe {
     shape: Shape,
-    /// The time when the last packet in the queue will have been sent, and the link is free again.
+    /// The time when the last packet in the queue will have been sent, so that the link is free.
     free_at: Instant,
     /// Packets that were accepted and have not been taken out yet, oldest first.
     under_way: VecDeque<Packet>,

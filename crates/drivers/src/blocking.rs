@@ -17,8 +17,8 @@ use tracing::{Span, warn};
 use crate::{BoxFuture, Error, Source};
 
 /// How long a dropped source waits for its thread before it logs a warning. The source goes on waiting after the
-/// warning, so code that drops sources must tolerate a blocking drop. Without the warning, hanging threads could pile
-/// up unnoticed, one with each opening.
+/// warning, so code that drops sources must tolerate a blocking drop. Without the warning, nobody would notice that
+/// each opening of a hanging device leaves one more thread.
 const JOIN_WARN_AFTER: Duration = Duration::from_secs(1);
 
 /// The sending end of the channel from a thread that reads a device to its [`BlockingSource`].

@@ -74,7 +74,7 @@ pub struct Mode {
 
 impl Mode {
     /// Returns whether this mode differs from `asked` in any field that `asked` sets. Frame rates within 1 % of each
-    /// other count as equal.
+    /// other are considered equal.
     pub fn differs_from(&self, asked: &Self) -> bool {
         fn differs<T: PartialEq>(given: &Option<T>, asked: &Option<T>) -> bool {
             asked.is_some() && given != asked

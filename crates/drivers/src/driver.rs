@@ -73,9 +73,9 @@ pub trait Driver: Send + Sync {
         Box::pin(ready(refusal.map_or(Ok(()), Err)))
     }
 
-    /// Waits until the device of `url`, which was lost, appears again (or another one that `url` names). The
-    /// supervisor, which keeps the camera open, then opens the camera at once instead of waiting for the next scheduled
-    /// attempt. Cancel safe.
+    /// Waits until the device of `url`, which was lost, appears again, or until a different device that matches `url`
+    /// appears. The supervisor, which keeps the camera open, then opens the camera at once instead of waiting for the
+    /// next scheduled attempt. Cancel safe.
     fn wait_for_device<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, ()> {
         let _ = url;
         Box::pin(pending())
@@ -85,7 +85,7 @@ pub trait Driver: Send + Sync {
 /// An open device or connection that yields frames. Dropping it releases the device.
 pub trait Source: Send {
     /// Returns the next frame, or `None` when the source has ended normally. If at least one frame came before the end,
-    /// the camera does not count as lost, and the supervisor, which keeps the camera open, opens the source again when
+    /// the camera is not considered lost, and the supervisor, which keeps the camera open, opens the source again when
     /// the next frame would be due. An end before the first frame is a failure. Cancel safe.
     ///
     /// # Errors

@@ -51,7 +51,7 @@ fn cards(width_px: u32, height_px: u32) -> Result<Vec<Bytes>, framecast_media::E
     (1..=3).map(|digit| jpeg::encode(&draw::numbered_card(digit, width_px, height_px), QUALITY)).collect()
 }
 
-/// Returns the index of the picture, out of `count`, that belongs to the interval numbered `tick`.
+/// Returns which of `count` pictures belongs to the interval numbered `tick`, as an index from 0.
 fn index(tick: u128, count: usize) -> usize {
     (tick % count as u128) as usize
 }

@@ -183,8 +183,8 @@ pub enum Error {
         /// The program that uses the device, if known.
         by: Option<String>,
     },
-    /// A device lacks a capability that the URL requests, and the URL's option `strict` rules out another one in its
-    /// place.
+    /// A device lacks a capability that the URL requests, and the URL's option `strict` forbids Framecast to use a
+    /// different one instead.
     #[error("{device} has no {wanted}; {has}")]
     Unsupported {
         /// The device's path.
@@ -246,8 +246,8 @@ impl Error {
     }
 
     /// Returns whether a camera that has delivered pictures is likely to recover from this error within moments,
-    /// because it ended a stream early, was too slow, or was busy (HTTP status 408, 429 or 5xx). Returns false if the
-    /// camera refuses the request or cannot be reached.
+    /// because the camera ended a stream early, was too slow, or was busy (HTTP status 408, 429 or 5xx). Returns false
+    /// if the camera refuses the request or cannot be reached.
     pub fn may_recover_soon(&self) -> bool {
         match self {
             Self::EndedEarly { .. } | Self::TimedOut { .. } => true,
@@ -260,7 +260,7 @@ impl Error {
     }
 
     /// Returns whether this error is the failure of a connection. A connection can break unnoticed while it is idle or
-    /// Framecast is suspended, so a new connection may work.
+    /// while the machine sleeps, so a new connection may work.
     pub fn is_connection_failure(&self) -> bool {
         matches!(
             self,

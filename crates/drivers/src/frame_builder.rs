@@ -24,7 +24,7 @@ pub struct FrameBuilder {
 }
 
 impl FrameBuilder {
-    /// Creates a builder for one opening of `url`. The media time of its frames counts from now.
+    /// Creates a builder for one opening of `url`. The media time of its frames is the time since this call.
     pub fn new(url: &SourceUrl) -> Self {
         Self {
             max_picture_bytes: url.max_picture_bytes(),
@@ -39,8 +39,8 @@ impl FrameBuilder {
     /// Makes a frame of the first whole JPEG image in `data`. `captured_at` is the capture time by the wall clock.
     ///
     /// Bytes before and after the image are cut off. Missing Huffman tables are inserted, which costs a copy; otherwise
-    /// the bytes are shared, not copied. An image surrounded by bytes other than blanks and zeros counts as
-    /// [repaired](Self::repaired_frames).
+    /// the bytes are shared, not copied. If bytes other than blanks and zeros surround the image, the number of
+    /// [repaired frames](Self::repaired_frames) goes up by one.
     ///
     /// # Errors
     /// [`Error::Picture`] with the byte offset when the picture is broken or too large; the next picture may be whole.
@@ -50,7 +50,7 @@ impl FrameBuilder {
 
     /// Does what [`jpeg_frame`](Self::jpeg_frame) does, for `data` that arrived in the full length that the sender
     /// declared for it. Also accepts a picture that lacks only the end marker (EOI): the builder appends EOI, which
-    /// costs a copy, and counts the picture as repaired.
+    /// costs a copy, and the number of [repaired frames](Self::repaired_frames) goes up by one.
     ///
     /// # Errors
     /// Those of [`jpeg_frame`](Self::jpeg_frame).
@@ -132,8 +132,8 @@ impl FrameBuilder {
         Frame { data, pts, captured_at, is_keyframe: true, format: self.shared_format(format) }
     }
 
-    /// Counts a picture that a parser found broken before it reached this builder. Returns the parser's error with the
-    /// picture's number.
+    /// Gives the next picture number to a picture that a parser found broken before the picture reached this builder.
+    /// Returns the parser's error with that number.
     pub fn picture_error(&mut self, source: framecast_media::Error) -> Error {
         self.picture_count += 1;
         Error::Picture { number: self.picture_count, source }

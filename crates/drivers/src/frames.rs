@@ -16,8 +16,8 @@ pub trait IntoPicture {
     /// Returns the bytes of the image.
     ///
     /// # Errors
-    /// Why there is no image. The camera then counts as lost, and the supervisor, which keeps the camera open, opens it
-    /// again later.
+    /// Why there is no image. The camera is then considered lost, and the supervisor, which keeps the camera open,
+    /// opens it again later.
     fn into_picture(self) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 }
 

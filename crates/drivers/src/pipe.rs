@@ -3,8 +3,8 @@
 //! A thread polls for bytes, so that it can be woken when the camera closes. After the camera is closed, another thread
 //! keeps reading and discards the pictures until the camera opens again. Without that thread the pipe would fill up:
 //! the writing program would block in the middle of a picture, with more pictures in its buffers, and viewers would
-//! later see all these old pictures as if they were new. If standard input is a file, no such thread is needed, because
-//! reading resumes where it stopped.
+//! later see all these old pictures as if they were new. If standard input is a file, no such thread is needed: the
+//! next opening reads on from the position at which the last one stopped.
 
 use std::io::{self, IsTerminal, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -34,7 +34,7 @@ enum InputState {
     Start,
     /// A camera is open and owns the picture reader.
     Open,
-    /// The camera was closed and returned this reader. The input is a file, so reading can resume later.
+    /// The camera was closed and returned this reader. The input is a file, so the next opening reads on from here.
     Paused(PictureReader),
     /// The camera was closed, and a thread discards pictures until the next opening.
     Draining(Drain),
@@ -264,7 +264,7 @@ fn send_frames(stream: &mut FrameParser, sink: &Sink) -> Result<bool, Error> {
 }
 
 /// Waits for bytes of `input` and reads them into `buffer`. Returns their number, which is zero at the end of the
-/// input, or `None` if the writing end of the pipe `is_ended` was closed.
+/// input, or `None` if the writing end of the pipe `is_ended` was closed, which asks the thread to end.
 fn read(input: &OwnedFd, is_ended: &PipeReader, buffer: &mut [u8]) -> Result<Option<usize>, Error> {
     while wait_readable(input.as_fd(), is_ended.as_fd())? {
         match rustix::io::read(input, &mut *buffer) {

@@ -12,9 +12,9 @@ use crate::masking::{self, HostPort, MASK};
 /// only as a whole word.
 const MIN_EMBEDDED_CHARS: usize = 6;
 
-/// The minimum length, in characters, at which a word of a source counts as a secret. If the word is a number, it needs
-/// [`MIN_SECRET_DIGITS`] digits. Masking shorter words would make every log line unreadable. A user name or password,
-/// however, counts at any length.
+/// The minimum length, in characters, at which a word of a source is masked. A number is masked if it has at least
+/// [`MIN_SECRET_DIGITS`] digits. Masking shorter words would make every log line unreadable. User names and passwords,
+/// however, are masked whatever their length.
 const MIN_SECRET_CHARS: usize = 3;
 const MIN_SECRET_DIGITS: usize = 4;
 

@@ -32,7 +32,7 @@ impl SourceUrl {
         Ok(Self { scheme, rest: rest.to_owned(), max_picture_bytes: DEFAULT_MAX_PICTURE_BYTES })
     }
 
-    /// Returns the same URL with another maximum size of one picture, in bytes.
+    /// Returns the same URL with `max_picture_bytes` as the maximum size of one picture, in bytes.
     #[must_use]
     pub fn with_max_picture_bytes(mut self, max_picture_bytes: usize) -> Self {
         self.max_picture_bytes = max_picture_bytes;
@@ -115,7 +115,7 @@ impl SourceUrl {
             // The supposed option is the rest of a password and must not be shown.
             Error::UnknownOption { .. } if fragment.contains('@') => Error::BadUrl {
                 url: self.to_string(),
-                problem: "has a `#` before its `@`; in a user or password write it %23".to_owned(),
+                problem: "has a `#` before the `@`; in a user or password, write `#` as %23".to_owned(),
             },
             error => error,
         })
@@ -148,7 +148,7 @@ impl<'a> Options<'a> {
     }
 
     /// Returns the value of the option `name` as written; `None` if the option is missing, empty if it has no `=`. If
-    /// the option is repeated, the last one counts.
+    /// the option is repeated, returns the last value.
     pub fn get(&self, name: &str) -> Option<&'a str> {
         self.pairs.iter().rev().find(|(n, _)| *n == name).map(|(_, value)| *value)
     }

@@ -1,6 +1,6 @@
 //! Streams a table of a million rows from a database without holding the table in memory. The header, each row and the
-//! footer are sent as soon as they are rendered. The next rows are read from the database when the client has received
-//! the rows before.
+//! footer are sent as soon as they are rendered. Further rows are read from the database only when the client has
+//! received the previous rows.
 //!
 //! ```sh
 //! cargo run --release -p framecast --example stock_table [ADDRESS:PORT [FILE]]

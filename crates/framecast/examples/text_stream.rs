@@ -2,7 +2,7 @@
 //! it.
 //!
 //! ```sh
-//! cargo run -p framecast --example text_stream [ADDRESS:PORT]         # a browser shows the text that replaces itself
+//! cargo run -p framecast --example text_stream [ADDRESS:PORT]         # serves the stream to browsers
 //! cargo run -p framecast --example text_stream read ADDRESS:PORT      # prints each text as it comes
 //! ```
 #![expect(clippy::print_stdout, reason = "says where to look, and what was read")]

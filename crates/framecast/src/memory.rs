@@ -60,8 +60,8 @@ impl OpenConnections {
         self.peak = self.peak.max(self.open);
     }
 
-    /// Counts one ended connection. Returns true if memory should now be returned to the operating system, because the
-    /// number of open connections has fallen [`MIN_ENDED`] below its peak.
+    /// Reduces the number of open connections by one. Returns true if memory should now be returned to the operating
+    /// system, because that number has fallen [`MIN_ENDED`] below its peak.
     fn leave(&mut self) -> bool {
         self.open -= 1;
         let is_enough = self.peak - self.open >= MIN_ENDED;
@@ -72,8 +72,7 @@ impl OpenConnections {
     }
 }
 
-/// One open connection of a [`ConnectionTracker`]. The tracker counts the connection as ended when this guard is
-/// dropped.
+/// One open connection of a [`ConnectionTracker`]. Dropping this guard tells the tracker that the connection has ended.
 #[derive(Debug)]
 pub(crate) struct ConnectionGuard(ConnectionTracker);
 

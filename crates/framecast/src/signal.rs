@@ -15,11 +15,12 @@ const ENDINGS: [(SignalKind, i32); 3] =
     [(SignalKind::interrupt(), 130), (SignalKind::quit(), 131), (SignalKind::terminate(), 143)];
 
 /// Returns a token that the first SIGINT, SIGQUIT or SIGTERM cancels. A second such signal ends the process at once,
-/// with exit code 130, 131 or 143. A cancellation by the caller or by SIGHUP does not count as the first signal.
+/// with exit code 130, 131 or 143. The first such signal never ends the process at once, even if the caller or SIGHUP
+/// has already cancelled the token.
 ///
 /// SIGHUP also cancels the token if the process has a controlling terminal, because a terminal sends SIGHUP when it
-/// closes. A service has no terminal; it logs SIGHUP and ignores it. If SIGHUP was ignored at the start, as under
-/// `nohup`, it stays ignored.
+/// closes. A process without a terminal, such as a service, logs and ignores SIGHUP. A process that was started with
+/// SIGHUP ignored, as `nohup` does, continues to ignore SIGHUP.
 ///
 /// Must be called within a Tokio runtime.
 pub fn shutdown_signal() -> CancellationToken {

@@ -1,9 +1,10 @@
 //! Detects that the program itself was suspended: someone stopped it (`SIGSTOP`, a debugger), or the machine slept.
 //!
-//! When the program resumes, timers fire at once while pictures still wait in sockets. Without this module, supervisors
-//! would assume that the cameras had stopped, although the program itself had stood still. One monitor serves all
-//! supervisors. A task records a heartbeat twice a second, and a supervisor asks the monitor when the program last
-//! resumed before it declares a camera lost. This module does not deal with cameras itself.
+//! When the program continues after that, timers fire at once while pictures still wait in sockets. Without this
+//! module, supervisors would assume that the cameras had stopped, although the program itself had stood still. One
+//! monitor serves all supervisors. A task records a heartbeat twice a second. Before a supervisor declares a camera
+//! lost, it asks the monitor when the program was last suspended and continued. This module does not deal with cameras
+//! itself.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,7 +21,8 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 /// late by less than this.
 const SUSPENDED_AFTER: Duration = Duration::from_millis(1500);
 
-/// How long after a suspension of the program a failed connection is blamed on the suspension.
+/// If a camera's connection fails within this time after a suspension of the program, the suspension is assumed to be
+/// the cause.
 const RESUME_GRACE: Duration = Duration::from_secs(10);
 
 /// The clock that measures suspensions. This clock continues while the machine sleeps; the monotonic clock stops.
@@ -32,7 +34,7 @@ const CLOCK: ClockId = ClockId::Boottime;
 #[cfg(not(target_os = "linux"))]
 const CLOCK: ClockId = ClockId::Monotonic;
 
-/// A monitor that records when the program last resumed after a suspension. All clones share one record.
+/// A monitor that records when the program last continued after a suspension. All clones share one record.
 #[derive(Debug, Clone)]
 pub(crate) struct SuspendMonitor(Arc<Mutex<Heartbeat>>);
 
@@ -50,7 +52,7 @@ impl SuspendMonitor {
         }
     }
 
-    /// Returns when the program last resumed after a suspension; `None` if the program was never suspended.
+    /// Returns when the program last continued after a suspension; `None` if the program was never suspended.
     pub(crate) fn resumed_at(&self) -> Option<Instant> {
         let mut heartbeat = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stood_still) = heartbeat.note(clock(), Instant::now()) {
@@ -59,13 +61,14 @@ impl SuspendMonitor {
                 parent: None,
                 ?stood_still,
                 "the server did not run for a while: it was suspended (SIGSTOP), or the machine slept or is \
-                 overloaded; no camera counts as lost because of this"
+                 overloaded; the server gives its cameras more time to deliver a picture"
             );
         }
         heartbeat.resumed_at
     }
 
-    /// Returns whether the program resumed so recently that a connection might have failed because of the suspension.
+    /// Returns whether the program was suspended so recently that a connection might have failed because of the
+    /// suspension.
     pub(crate) fn has_resumed_recently(&self) -> bool {
         self.resumed_at().is_some_and(|resumed_at| resumed_at.elapsed() < RESUME_GRACE)
     }

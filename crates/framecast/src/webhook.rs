@@ -1,5 +1,5 @@
-//! Webhooks: sends events to URLs by HTTP POST. The requests are signed if there is a key. Each event is sent again
-//! until the receiver accepts it.
+//! Webhooks: sends events to URLs by HTTP POST. The requests are signed if the user has set a key. An event that the
+//! receiver does not accept is sent again.
 //!
 //! Each webhook has its own position in the history, and sends the events since the start of the server. When a
 //! receiver was unreachable and is back, the webhook sends the missed events from the history, in order. The bodies of

@@ -13,7 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::entry::millis;
 
-/// If reading both clocks takes less than this, in milliseconds, the readings count as taken at one moment.
+/// If reading both clocks takes less than this, in milliseconds, both readings are treated as taken at the same moment.
 const ONE_MOMENT_MS: i64 = 1_000;
 
 /// The clock that serves as the boot clock on Linux. Unlike Linux's monotonic clock, it keeps running while the machine

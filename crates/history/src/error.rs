@@ -105,7 +105,8 @@ pub enum Error {
     /// The history corrected the times of events while a client was reading them, because somebody had set the
     /// machine's clock.
     #[error(
-        "history: the clock was set, and the server corrected the times of events during this query; ask again"
+        "history: while this query ran, the server corrected the times of events, because the machine's clock had been \
+         set; send the query again"
     )]
     Corrected,
     /// The server is shutting down.

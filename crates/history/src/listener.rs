@@ -33,8 +33,8 @@ const RETRY: Duration = Duration::from_secs(1);
 pub enum Notification {
     /// The next event, in the order of ids.
     Event(Arc<StoredEvent>),
-    /// The listener missed events, because they were deleted before it read them. Their number is unknown. They come
-    /// before the next notification in the order of ids.
+    /// Some events were deleted before the listener read them, so the caller never gets them. Their number is unknown.
+    /// Their ids are lower than the id of the next event that the listener returns.
     Missed,
 }
 
@@ -57,8 +57,8 @@ impl Position {
         Self { after, reported: (after > 0).then_some(after), id_offset }
     }
 
-    /// Raises the position as the history has raised its event ids since the last call. `id_offset` is the sum of all
-    /// raises since the history began.
+    /// Raises the position by as much as the history has raised its event ids since the last call. `id_offset` is by
+    /// how much they were raised in total since the history began.
     pub(crate) fn follow(&mut self, id_offset: i64) {
         let by = id_offset - std::mem::replace(&mut self.id_offset, id_offset);
         self.after += by;

@@ -35,7 +35,7 @@ impl Revisions {
     }
 
     /// Begins a change of the order of events, and returns a value whose drop ends the change. The caller must not
-    /// begin another change before.
+    /// begin a second change before that drop.
     pub(crate) fn change(&self) -> Change {
         self.0.send_modify(|number| *number += 1);
         Change(self.clone())

@@ -25,7 +25,7 @@ pub enum Delivery {
     /// are skipped.
     Latest,
     /// Every frame in order, but no slates (drawn pictures that say why there is no camera picture). A subscriber that
-    /// falls too far behind loses frames and resumes at a keyframe.
+    /// falls too far behind loses frames; the next frame that it receives is a keyframe.
     InOrder,
 }
 
@@ -67,8 +67,8 @@ struct Shared {
     notifier: Notifier,
     wake_handles: WakeHandles,
     subscriber_count: watch::Sender<usize>,
-    /// The number of viewers of the whole camera, which includes this channel's subscribers. `None` for a channel whose
-    /// subscribers do not count as viewers.
+    /// The number of viewers of the whole camera. Each subscriber of this channel adds one to the number. `None` for a
+    /// channel whose subscribers are not viewers.
     demand: Option<Arc<watch::Sender<usize>>>,
     in_order_subscribers: Mutex<usize>,
 }
@@ -104,8 +104,8 @@ impl Channel {
         Self::with_demand(None)
     }
 
-    /// Creates an empty channel. If `demand`, the camera's number of viewers, is given, the channel's subscribers also
-    /// count in `demand`.
+    /// Creates an empty channel. `demand` is the camera's number of viewers, to which each subscriber of the channel
+    /// adds one; `None` if the subscribers are not viewers.
     pub(crate) fn with_demand(demand: Option<Arc<watch::Sender<usize>>>) -> Self {
         let subscriber_count = watch::Sender::new(0);
         let shared = Arc::new(Shared {
@@ -130,7 +130,7 @@ impl Channel {
     }
 
     /// Returns the channel's generation: how many times the channel was suspended. A frame or slate whose encoding
-    /// began in one generation must not be published in a later one, because it is out of date by then.
+    /// began in one generation must not be published in a later generation, because the picture is out of date by then.
     pub fn generation(&self) -> u64 {
         lock(&self.shared.ring).generation()
     }
@@ -234,18 +234,18 @@ pub struct Subscriber {
     changed: Option<watch::Receiver<()>>,
     cursor: Cursor,
     delivery: Delivery,
-    /// Whether the subscriber has received its first frame. Frames published before that frame do not count in
-    /// `skipped`.
+    /// Whether the subscriber has received its first frame. Frames published before that frame are not added to
+    /// `skipped`, the number of frames that the subscriber missed.
     has_started: bool,
     skipped: u64,
-    /// The permit that counts this subscriber towards the limit of renditions for its client's address; `None` if this
-    /// limit does not apply to the subscriber.
+    /// The permit to watch a rendition, which exists because each client address can watch only a limited number of
+    /// renditions. `None` if this limit does not apply to the subscriber.
     _permit: Option<RenditionPermit>,
 }
 
 impl Subscriber {
-    /// Returns the subscriber with `permit`, which counts the subscriber towards the limit of renditions for its
-    /// client's address until the subscriber is dropped.
+    /// Returns the subscriber, which holds `permit`, the permit to watch a rendition, until the subscriber is dropped.
+    /// Each client address can watch only a limited number of renditions.
     pub(crate) fn with_permit(mut self, permit: Option<RenditionPermit>) -> Self {
         self._permit = permit;
         self
@@ -305,8 +305,9 @@ impl Subscriber {
         }
     }
 
-    /// Returns the subscriber with the frames that `previous` skipped added to its own count. To be used when this
-    /// subscriber replaces `previous`, a subscriber to another channel of the same camera.
+    /// Returns this subscriber, with the number of frames that `previous` missed added to the number that this
+    /// subscriber missed. To be used when this subscriber replaces `previous`, a subscriber to another channel of the
+    /// same camera.
     #[must_use]
     pub fn with_skipped_of(mut self, previous: &Self) -> Self {
         self.skipped += previous.skipped;
@@ -321,8 +322,8 @@ impl Subscriber {
         Some(Update { frame, is_slate, sequence: cursor.sequence })
     }
 
-    /// Returns whether the channel has ended. If it has ended, frames can still be left to read. No more come once
-    /// [`try_next`](Self::try_next) also returns `None`.
+    /// Returns whether the channel has ended. Even then, frames can be left to read, until [`try_next`](Self::try_next)
+    /// returns `None`.
     pub fn has_ended(&self) -> bool {
         lock(&self.shared.ring).has_ended()
     }
@@ -346,7 +347,8 @@ impl Subscriber {
     }
 }
 
-/// A listener that waits for the next frame or slate of a channel. A listener does not count as a subscriber.
+/// A listener that waits for the next frame or slate of a channel. A listener is not a subscriber, so the number of
+/// subscribers does not include it.
 #[derive(Debug)]
 pub struct ChangeListener {
     changed: watch::Receiver<()>,

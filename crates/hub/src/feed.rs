@@ -1,9 +1,9 @@
 //! A camera as its viewers see it: its channels, its status and its statistics.
 //!
 //! The *source* channel carries the frames as the device delivers them, raw or coded. The *main* channel carries JPEG:
-//! the frames of the source, or what an encoder makes of raw frames. Each *rendition* (the pictures at another size,
-//! quality or rate) has a channel of its own, which exists while someone watches the rendition. A subscriber of the
-//! main channel or of a rendition is a viewer. Encoders subscribe to the source channel, and do not count as viewers.
+//! the frames of the source, or what an encoder makes of raw frames. Each *rendition* (the pictures with a different
+//! size, quality or rate) has a channel of its own, which exists while someone watches the rendition. A subscriber of
+//! the main channel or of a rendition is a viewer. Encoders subscribe to the source channel, so they are not viewers.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,12 +19,12 @@ use crate::frame_rate::FrameRate;
 use crate::rendition_limiter::RenditionLimiter;
 use crate::{CameraState, CameraStatus, Channel, Delivery, Event, Events, Rendition, Subscriber};
 
-/// The maximum number of renditions (versions of another size, quality or rate) of one camera at the same time. Each
-/// rendition needs an encoder.
+/// The maximum number of renditions that one camera can have at the same time. A rendition is a version of the camera's
+/// pictures with a different size, quality or rate. Each rendition needs an encoder.
 const MAX_RENDITIONS: usize = 8;
 
-/// The maximum number of renditions (versions of another size, quality or rate) of one camera that one client address
-/// can watch at the same time.
+/// The maximum number of renditions of one camera that one client address can watch at the same time. A rendition is a
+/// version of the camera's pictures with a different size, quality or rate.
 const MAX_RENDITIONS_PER_ADDRESS: usize = MAX_RENDITIONS / 2;
 
 /// The latency budget and the viewer limit of a camera.
@@ -43,11 +43,12 @@ impl Default for ViewerLimits {
     }
 }
 
-/// The error when a camera already has the maximum number of renditions (versions of another size, quality or rate), or
-/// one client address already watches its maximum.
+/// The error when a camera already has the maximum number of renditions (versions with a different size, quality or
+/// rate), or a client address already watches as many of them as one address can.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct TooManyRenditions {
-    /// The renditions that are already watched and count towards the limit. The client can still watch any of these.
+    /// The renditions that exist already: those that `address` watches or, if `address` is `None`, all of the camera.
+    /// The client can still watch any of these.
     pub watched: Vec<Rendition>,
     /// The client address whose limit is reached; `None` if the camera's limit is reached.
     pub address: Option<IpAddr>,
@@ -120,7 +121,7 @@ pub struct Stats {
     pub repaired: u64,
     /// The number of pictures that the server dropped because they arrived faster than the camera's `max_fps`.
     pub over_rate: u64,
-    /// The number of frames that the device itself lost, counted by the gaps in the device's sequence numbers.
+    /// The number of frames that the device itself lost, as the gaps in the sequence numbers of its frames show.
     pub dropped_by_device: u64,
     /// The number of pictures that the server encoded, for the main channel and all renditions together.
     pub encoded: u64,
@@ -171,14 +172,14 @@ impl Feed {
         self.viewer_limits.latency_budget
     }
 
-    /// Returns the camera's main channel, which carries JPEG: the device's own pictures, or what an encoder makes of
-    /// raw frames.
+    /// Returns the camera's main channel, which carries JPEG: the frames of the device if they are JPEG, otherwise what
+    /// an encoder makes of raw frames.
     pub fn main_channel(&self) -> &Channel {
         &self.main
     }
 
-    /// Returns the channel of the frames as the device delivers them, raw or coded. Subscribers of this channel do not
-    /// count as viewers, so they do not keep the camera open.
+    /// Returns the channel of the frames as the device delivers them, raw or coded. Subscribers of this channel are not
+    /// viewers, so they do not keep the camera open.
     pub fn source_channel(&self) -> &Channel {
         &self.source
     }
@@ -215,7 +216,7 @@ impl Feed {
         self.subscribe_to_rendition(rendition, delivery).map(|subscriber| subscriber.with_permit(permit))
     }
 
-    /// Subscribes a viewer to `rendition`, which must differ from the camera's own pictures.
+    /// Subscribes a viewer to `rendition`, which must change the size, quality or rate of the camera's pictures.
     fn subscribe_to_rendition(
         &self,
         rendition: Rendition,
@@ -246,7 +247,7 @@ impl Feed {
         self.renditions.subscribe()
     }
 
-    /// Removes `rendition` if nobody watches it. Returns false if someone watches the rendition, which then stays.
+    /// Removes `rendition` if nobody watches it, and returns true. If someone watches it, keeps it and returns false.
     pub fn close_rendition(&self, rendition: Rendition) -> bool {
         let mut is_watched = false;
         self.renditions.send_if_modified(|renditions| {
@@ -297,8 +298,9 @@ impl Feed {
         self.events.send(event.with_camera(&self.name));
     }
 
-    /// Counts a frame from the camera and publishes it. A JPEG goes to the main channel and the source channel. Any
-    /// other frame goes to the source channel only, where an encoder reads it while someone watches.
+    /// Publishes a frame from the camera, and adds one to the number of frames that arrived from the camera. A JPEG
+    /// goes to the main channel and the source channel. Any other frame goes to the source channel only, where an
+    /// encoder reads it while someone watches.
     pub fn publish(&self, frame: Frame) {
         self.counters.frames.fetch_add(1, Ordering::Relaxed);
         lock(&self.rate).record(frame.pts);
@@ -314,8 +316,8 @@ impl Feed {
         self.source.publish_slate(slate);
     }
 
-    /// Shows nothing to viewers until the camera's next frame or the next slate (a drawn picture that says why). Frames
-    /// that an encoder is working on now will not be shown either.
+    /// Shows nothing to viewers until the camera's next frame or the next slate (a drawn picture that says why there is
+    /// no camera picture). Frames that an encoder is working on now will not be shown either.
     pub fn suspend(&self) {
         // Suspend the source first: an encoder that reads a channel's generation after this finds nothing to encode.
         self.source.suspend();
@@ -345,7 +347,7 @@ impl Feed {
         }
     }
 
-    /// Counts a broken picture. `problem` describes what is wrong with the picture.
+    /// Adds one to the number of broken pictures. `problem` describes what is wrong with the picture.
     pub fn count_broken(&self, problem: String) {
         self.counters.broken.fetch_add(1, Ordering::Relaxed);
         *lock(&self.last_broken) = Some(problem);
@@ -356,7 +358,8 @@ impl Feed {
         self.counters.repaired.fetch_add(pictures, Ordering::Relaxed);
     }
 
-    /// Counts a picture dropped because it arrived too early for the camera's `max_fps`.
+    /// Adds one to the number of pictures that the server dropped because they arrived faster than the camera's
+    /// `max_fps`.
     pub fn count_over_rate(&self) {
         self.counters.over_rate.fetch_add(1, Ordering::Relaxed);
     }
@@ -366,7 +369,7 @@ impl Feed {
         self.counters.dropped_by_device.fetch_add(frames, Ordering::Relaxed);
     }
 
-    /// Counts a picture that the server encoded.
+    /// Adds one to the number of pictures that the server encoded.
     pub fn count_encoded(&self) {
         self.counters.encoded.fetch_add(1, Ordering::Relaxed);
     }
@@ -379,12 +382,12 @@ impl Feed {
         self.counters.encode_skipped.fetch_add(skipped, Ordering::Relaxed);
     }
 
-    /// Counts that the camera was opened.
+    /// Adds one to the number of times that the camera was opened.
     pub fn count_opened(&self) {
         self.counters.opened.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts that the camera was closed.
+    /// Adds one to the number of times that the camera was closed.
     pub fn count_closed(&self) {
         self.counters.closed.fetch_add(1, Ordering::Relaxed);
     }

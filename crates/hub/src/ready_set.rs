@@ -1,4 +1,4 @@
-//! Tells a task which channels published something. For a task that serves the subscribers of many channels.
+//! Tells a task that serves the subscribers of many channels which of these channels published something.
 //!
 //! The task registers a token with each channel. A channel that publishes something puts its token into the task's
 //! queue, unless the token is already there, and wakes the task once. So the publisher's cost of a wake-up does not
@@ -17,7 +17,8 @@ pub struct ReadySet(Arc<Mutex<ReadyQueue>>);
 
 #[derive(Debug, Default)]
 struct ReadyQueue {
-    /// The tokens of the channels that published something, in the order in which they did. No token occurs twice.
+    /// The tokens of the channels that published something, in the order in which the channels published. No token
+    /// occurs twice.
     tokens: VecDeque<usize>,
     waker: Option<Waker>,
 }

@@ -1,5 +1,5 @@
-//! Renditions: a camera's pictures at another size, quality or rate. The server makes each rendition once for all
-//! viewers that ask for it.
+//! Renditions: versions of a camera's pictures with a different size, quality or rate. The server makes each rendition
+//! once for all viewers that ask for it.
 //!
 //! Each requested value is rounded to a value in a short list, so that clients cannot ask for a thousand different
 //! renditions. This module only describes renditions; encoders make the pictures.
@@ -30,15 +30,15 @@ pub struct Rendition {
 
 impl Rendition {
     /// Limits the width to `width_px`, rounded up to the next width in a fixed list, or to the largest in the list. If
-    /// the [height](Self::with_height) is limited too, the picture fits within both limits. The aspect ratio stays, and
-    /// no picture is enlarged.
+    /// the [height](Self::with_height) is limited too, the picture fits within both limits. The aspect ratio does not
+    /// change, and no picture is enlarged.
     #[must_use]
     pub fn with_width(self, width_px: u32) -> Self {
         Self { width_px: Some(round_up(WIDTHS_PX, width_px)), ..self }
     }
 
     /// Limits the height to `height_px`, rounded up to the next height in a fixed list, or to the largest in the list.
-    /// The aspect ratio stays, and no picture is enlarged.
+    /// The aspect ratio does not change, and no picture is enlarged.
     #[must_use]
     pub fn with_height(self, height_px: u32) -> Self {
         Self { height_px: Some(round_up(HEIGHTS_PX, height_px)), ..self }

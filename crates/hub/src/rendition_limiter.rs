@@ -1,5 +1,5 @@
-//! Counts the renditions of a camera (versions of another size, quality or rate) that each client address watches, so
-//! that one address cannot use up the camera's limited number of renditions.
+//! Limits how many renditions of a camera (versions with a different size, quality or rate) each client address
+//! watches, so that one address cannot use up the camera's limited number of renditions.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,8 +12,8 @@ use crate::channel::lock;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RenditionLimiter(Arc<Mutex<BTreeMap<(IpAddr, Rendition), usize>>>);
 
-/// A permit for one viewer at a client address to watch a rendition. The viewer counts towards the limit of the address
-/// until the permit is dropped.
+/// A permit for one viewer at a client address to watch a rendition. Until the permit is dropped, the rendition is one
+/// of those that the address watches, whose number is limited.
 #[derive(Debug)]
 pub(crate) struct RenditionPermit {
     limiter: RenditionLimiter,

@@ -1,5 +1,5 @@
-//! The frames that a channel holds: the last keyframe and the frames after that. Older frames stay only while a
-//! subscriber reads every frame in order, and might be behind.
+//! The frames that a channel holds: the last keyframe and the frames after that. Older frames are kept only while there
+//! is a subscriber that reads every frame in order, because it might not have read them yet.
 
 use std::collections::VecDeque;
 
@@ -21,7 +21,7 @@ pub(crate) struct Ring {
     has_ended: bool,
     /// The number of frames and slates (drawn pictures that stand in for frames) so far.
     update_count: u64,
-    /// How often the channel was suspended, that is told to show nothing because its newest frame was out of date.
+    /// How many times the channel was suspended (told to show nothing, because its newest frame was out of date).
     generation: u64,
 }
 
@@ -53,8 +53,9 @@ pub(crate) struct Cursor {
 }
 
 impl Ring {
-    /// Adds `frame` as the newest frame. Frames before the last keyframe stay, for subscribers that read every frame,
-    /// while the ring holds at most `keep_bytes` bytes. A `keep_bytes` of 0 keeps none of these frames.
+    /// Adds `frame` as the newest frame. Then drops the oldest frames before the last keyframe, until the ring holds at
+    /// most `keep_bytes` bytes. Subscribers that read every frame might still need the frames that are kept; without
+    /// such subscribers, `keep_bytes` is 0.
     pub(crate) fn push(&mut self, frame: Frame, keep_bytes: usize) {
         self.newest_number += 1;
         self.update_count += 1;
@@ -64,7 +65,8 @@ impl Ring {
         self.trim(keep_bytes);
     }
 
-    /// Shows `frame`, a slate (a drawn picture that says why there is no camera picture), until the next real frame.
+    /// Shows `frame`, a slate (a drawn picture that says why there is no camera picture), until the next frame of the
+    /// camera.
     pub(crate) fn put_slate(&mut self, frame: Frame) {
         self.update_count += 1;
         self.shown = Shown::Slate(SequencedFrame { sequence: self.update_count, frame });
@@ -89,7 +91,7 @@ impl Ring {
         self.has_ended
     }
 
-    /// Shows the newest frame again, after a slate or after nothing was shown.
+    /// Shows the newest frame, in place of a slate or of nothing, to subscribers that read only the newest frame.
     pub(crate) fn resume(&mut self) {
         self.shown = Shown::Newest;
     }
@@ -152,8 +154,8 @@ impl Ring {
             .map(|(n, _)| n)
     }
 
-    /// Drops old frames until the ring holds at most `keep_bytes` bytes. The newest keyframe and the frames after that
-    /// stay beyond this, up to a limit of their own. The newest frame always stays.
+    /// Drops old frames until the ring holds at most `keep_bytes` bytes. The newest keyframe and the frames after it
+    /// are kept even if they exceed `keep_bytes`, up to `MAX_GOP_BYTES`. The newest frame is always kept.
     fn trim(&mut self, keep_bytes: usize) {
         let last_keyframe = self.frames.iter().rposition(|held| held.frame.is_keyframe);
         // Without a keyframe no reader can start here: keep only `keep_bytes`.

@@ -21,8 +21,8 @@ use tokio::net::{TcpStream, UnixStream};
 /// The callback that receives the socket. It is called within a Tokio runtime and must not block.
 pub type HijackHandler = Box<dyn FnOnce(HijackedConnection) + Send>;
 
-/// A permit that counts a connection among the server's open connections. The new owner of the socket holds the permit
-/// until the connection ends.
+/// A permit for one of the server's open connections, whose number is limited. The handler that gets the socket holds
+/// the permit until the connection ends.
 pub type ConnectionPermit = Box<dyn Any + Send>;
 
 /// The place where a handler leaves its callback for the server. The server creates one for each connection and puts it
@@ -36,8 +36,9 @@ impl Hijack {
         Self::default()
     }
 
-    /// Requests that the server call `handler` with the socket after the response head is sent. Nothing must follow
-    /// that head: the response must either have status 101, or be HTTP/1.0 with an empty body of unknown length.
+    /// Requests that the server call `handler` with the socket after the response head is sent. The server must send
+    /// nothing after that head. So the response must either have status 101, or be HTTP/1.0 with an empty body of
+    /// unknown length.
     pub fn set_handler(&self, handler: impl FnOnce(HijackedConnection) + Send + 'static) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(handler));
     }
@@ -66,7 +67,7 @@ pub struct HijackedConnection {
     pub socket: Socket,
     /// The bytes that hyper has already read after the head of the request.
     pub read_buf: Bytes,
-    /// The permit that counts this connection. The new owner drops it when the connection ends.
+    /// The permit for this connection, which the handler drops when the connection ends.
     pub permit: ConnectionPermit,
 }
 

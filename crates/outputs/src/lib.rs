@@ -2,7 +2,7 @@
 //!
 //! An output subscribes to a channel of the [`Hub`](framecast_hub::Hub), a camera's sequence of frames, and writes
 //! these frames into a response. An output does not know what kind of camera the pictures come from. Configuration
-//! files, accounts and listeners do not belong here either.
+//! files, accounts and listeners do not belong here.
 
 #![forbid(unsafe_code)]
 

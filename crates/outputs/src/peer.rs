@@ -21,9 +21,9 @@ impl Peer {
     }
 }
 
-/// Returns the key under which limits count `address`. This is the address itself, but for IPv6 only its first 64 bits,
-/// because one client can use all addresses that begin with them. Link-local addresses (fe80::/10) all begin with the
-/// same bits, so each of them counts as one client.
+/// Returns the key that identifies the client at `address` for limits on clients. This is the address itself, but for
+/// IPv6 only its first 64 bits, because one client can use all addresses that begin with them. Link-local addresses
+/// (fe80::/10) all begin with the same bits, so for them the key is the whole address.
 pub fn client_key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) if !address.is_unicast_link_local() => {
@@ -33,8 +33,8 @@ pub fn client_key(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Returns the network whose addresses count as the same client as `address`. Returns `None` if no other address counts
-/// as the same client.
+/// Returns the network whose addresses all belong to the same client as `address`, according to limits on clients.
+/// Returns `None` if there is no other such address.
 pub fn client_network(address: IpAddr) -> Option<String> {
     match address.to_canonical() {
         IpAddr::V6(address) if !address.is_unicast_link_local() && !address.is_loopback() => {

@@ -17,8 +17,8 @@ struct LogState {
 }
 
 impl RateLimitedLog {
-    /// Counts an occurrence. If a warning is allowed now, returns the number of occurrences since the last warning,
-    /// including this one. Otherwise returns `None`.
+    /// Records that the reason for a warning occurred. If a warning is allowed now, returns how often the reason has
+    /// occurred since the last warning, including now. Otherwise returns `None`.
     pub fn should_log(&self) -> Option<u64> {
         self.should_log_at(Instant::now())
     }

@@ -46,8 +46,8 @@ pub(crate) fn parse_with_fps(query: &str, feed: &Feed) -> Result<(Rendition, Opt
     Ok((limit_fps(rendition, fps, feed), fps))
 }
 
-/// Returns `rendition` for a viewer that takes at most `fps` pictures a second. If the server must encode the pictures
-/// anyway, the returned rendition is limited to about `fps` too, so that no picture is encoded in vain.
+/// Returns `rendition` for a viewer that takes at most `fps` pictures a second. If the server must encode pictures for
+/// the viewer, the returned rendition is limited to about `fps` too, so that no picture is encoded in vain.
 pub(crate) fn limit_fps(rendition: Rendition, fps: Option<f64>, feed: &Feed) -> Rendition {
     // A stream can drop coded pictures for each viewer. But if each picture costs an encoder's work, the encoder should
     // make only those that someone sees.

@@ -29,8 +29,8 @@ pub fn fix_malloc_thresholds() {
 /// Returns all free memory in the heaps of all threads to the operating system. Does nothing except with the GNU C
 /// library.
 ///
-/// Takes a few milliseconds, and blocks each other thread that allocates while that thread's heap is trimmed. Call this
-/// after the program has freed much memory, on a thread that is allowed to block.
+/// Takes a few milliseconds. A thread that allocates memory while its heap is trimmed has to wait. Call this after the
+/// program has freed much memory, on a thread that is allowed to block.
 pub fn trim_heap() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: `malloc_trim` takes a number, locks the heaps that it walks and touches only free memory.

@@ -25,8 +25,9 @@ pub use heap::{fix_malloc_thresholds, trim_heap};
 pub use signal::is_ignored;
 pub use tcp_info::TcpInfo;
 
-/// Returns how many of the bytes written to `socket` the peer has not acknowledged yet, whether sent or not
-/// (`SIOCOUTQ`). For a UNIX socket, returns how many bytes the peer has not read yet, including the kernel's overhead.
+/// Returns how many of the bytes written to `socket` the peer has not acknowledged yet, including those that the kernel
+/// has not sent yet (`SIOCOUTQ`). For a UNIX socket, returns how many bytes the peer has not read yet, including the
+/// kernel's overhead.
 pub fn unacknowledged_bytes(socket: BorrowedFd<'_>) -> Option<u64> {
     #[cfg(target_os = "linux")]
     return linux::query_int(socket, libc::TIOCOUTQ);

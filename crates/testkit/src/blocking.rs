@@ -25,8 +25,8 @@ pub struct Response {
 }
 
 impl Response {
-    /// Returns the value of the first header with this name, or `None` if there is none. Upper and lower case are
-    /// equal.
+    /// Returns the value of the first header with this name, or `None` if there is none. `name` can be in upper or
+    /// lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
     }

@@ -10,8 +10,8 @@ use framecast_turbojpeg::{Library, LoadError};
 pub enum Backend {
     /// The library libjpeg-turbo, which is installed on this system.
     Turbo(&'static Library),
-    /// The built-in crates `jpeg-encoder` and `zune-jpeg`, and the error for which libjpeg-turbo could not be loaded;
-    /// `None` if nothing tried to load it.
+    /// The built-in crates `jpeg-encoder` and `zune-jpeg`, and the error because of which libjpeg-turbo could not be
+    /// loaded; `None` if nothing tried to load libjpeg-turbo.
     PureRust(Option<&'static LoadError>),
 }
 

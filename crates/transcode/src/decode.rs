@@ -45,7 +45,7 @@ impl Decoder {
     /// libjpeg-turbo keeps the image's chroma subsampling, and scales by eighths in the frequency domain, which costs
     /// less than a full decode. The pure Rust codec decodes at full size, and to 4:4:4 or grey. An image of more than
     /// `max_pixels` is rejected before anything is allocated. Damaged image data is not an error: the area that cannot
-    /// be decoded stays grey.
+    /// be decoded is grey.
     ///
     /// # Errors
     ///

@@ -70,8 +70,8 @@ impl Encoder {
         self.scratch.capacity() + self.writer.out.capacity()
     }
 
-    /// Encodes packed RGB or BGR pixels, and returns the JPEG image. `size` is the width, the height, and the order of
-    /// a pixel's samples.
+    /// Encodes packed RGB or BGR pixels, and returns the JPEG image. `size` contains the width, the height, and the
+    /// order of a pixel's samples (RGB or BGR).
     pub(crate) fn encode_pixels(
         &mut self,
         pixels: &[u8],

@@ -3,11 +3,12 @@
 //! A frame (one picture of a camera) goes in, and a JPEG frame of the target size and quality comes out. [`Transcoder`]
 //! does this on the caller's thread. [`Pool`] does it on its own threads for all cameras. Each output channel, which is
 //! one camera's pictures in one target format, has an output queue ([`OutputQueue`]) in the pool, which keeps frames in
-//! order and drops late frames. Pictures stay planes of luma and chroma all the way; only red-green-blue input passes
+//! order and drops late frames. Pictures are planes of luma and chroma in every step; only red-green-blue input passes
 //! through the codec's own conversion. libjpeg-turbo encodes and decodes if it is installed, otherwise a pure Rust
 //! codec does ([`Backend`]).
 //!
-//! Which clients watch, which sizes and qualities they want, and when an output queue is needed do not belong here.
+//! Code that knows which clients watch, which sizes and qualities they want, or when an output queue is needed does not
+//! belong here.
 
 #![forbid(unsafe_code)]
 

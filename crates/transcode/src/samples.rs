@@ -3,7 +3,7 @@
 //! The loops are plain loops over pairs of bytes, which the compiler turns into vector instructions. The crate `pulp`
 //! also compiles the callers of the loops for AVX2 and selects that version if the processor supports it. A caller is a
 //! type whose method `call` is always inlined. A closure would not do, because the compiler might compile it
-//! separately, without AVX2. What a plane is does not belong here.
+//! separately, without AVX2. This module knows nothing about planes.
 
 pub(crate) use pulp::NullaryFnOnce as VectorLoop;
 
@@ -25,7 +25,7 @@ pub(crate) struct Identity;
 /// Widens luma of limited range to full range: 16 to 235 become 0 to 255.
 pub(crate) struct WidenLuma;
 
-/// Widens chroma of limited range to full range: 16 to 240 become 1 to 255, and 128 stays.
+/// Widens chroma of limited range to full range: 16 to 240 become 1 to 255, and 128 does not change.
 pub(crate) struct WidenChroma;
 
 impl SampleMap for Identity {
@@ -48,9 +48,8 @@ impl SampleMap for WidenLuma {
 
 impl SampleMap for WidenChroma {
     /// Returns `(c - 128) * 255 / 224 + 128`, limited to 0 to 255. The factor is approximated by 291 / 256. The
-    /// calculation subtracts 16 in place of 128, so that it stays positive. Three values are added: half of the largest
-    /// error of the approximation, half a step because the lower end is half a step above zero, and half a step for
-    /// rounding.
+    /// calculation subtracts 16 in place of 128, so that no value is negative. Three values are added: half of the
+    /// largest error of the approximation, 0.5 because the exact result for `c = 16` is 0.5, and 0.5 for rounding.
     #[inline(always)]
     fn map(sample: u8) -> u8 {
         let above = u16::from(sample.clamp(16, 240) - 16);

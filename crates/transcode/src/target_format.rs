@@ -47,8 +47,8 @@ impl TargetFormat {
         (width.max(1) as u32, height.max(1) as u32)
     }
 
-    /// Returns whether frames of `format` need no transcoding: they are JPEG, within the maximum size, and no quality
-    /// is required.
+    /// Returns whether frames of `format` need no transcoding: they are JPEG, they are within the maximum size, and
+    /// `quality` is `None`.
     pub fn accepts(&self, format: &Format) -> bool {
         let size = (format.width_px, format.height_px);
         format.codec == Codec::Jpeg && self.quality.is_none() && self.fit(size.0, size.1) == size

@@ -231,7 +231,7 @@ impl DeinterleaveChroma<'_> {
     }
 }
 
-/// Copies a chroma plane into another, and converts the samples to full range.
+/// Copies a chroma plane to a second plane, and converts the samples to full range.
 struct CopyChroma<'a> {
     range: ColorRange,
     from: &'a [u8],
@@ -250,8 +250,8 @@ impl VectorLoop for CopyChroma<'_> {
     }
 }
 
-/// Copies a luma plane into another, and converts the samples to full range. If the rows of the second plane are one
-/// column longer, repeats the last column.
+/// Copies a luma plane to a second plane, and converts the samples to full range. If the rows of the second plane are
+/// one column longer, repeats the last column.
 struct PadLuma<'a> {
     range: ColorRange,
     luma: &'a [u8],

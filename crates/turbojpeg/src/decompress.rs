@@ -44,10 +44,10 @@ impl Header {
     }
 
     /// Returns whether [`Decompressor::planes`] can decode this image at `scale`. Full size and one half always work.
-    /// Another scale fails only if the luma plane, padded to whole colour samples, needs a column that the image's last
-    /// block does not have.
+    /// Another scale fails if the scaled luma plane, padded to whole colour samples, is wider than the image's scaled
+    /// blocks. For example, an image of 8 columns in 4:2:0 at 5/8 needs 6 luma columns, but its block has only 5.
     ///
-    /// In that case, the library (2.1) would copy a column of padding that it did not write.
+    /// For the missing column, version 2.1 of the library would return memory that it never wrote.
     pub fn is_planar_at(&self, scale: Scale) -> bool {
         self.plane_size(0, scale).0 <= self.width.div_ceil(8) * usize::from(scale.eighths())
     }
@@ -83,7 +83,7 @@ impl Decompressor {
     ///
     /// # Errors
     ///
-    /// [`Error::Codec`] for data that is not an image, or for a subsampling for which the library has no number.
+    /// [`Error::Codec`] for data that is not an image, or whose subsampling or colour space is unknown.
     pub fn header(&mut self, jpeg: &[u8]) -> Result<Header, Error> {
         let (mut width, mut height, mut subsampling, mut color_space) = (0, 0, 0, 0);
         let (start, len) = as_c_input(jpeg);

@@ -79,9 +79,9 @@ pub enum Error {
         /// The length that the buffer needs for the longest possible image, in bytes.
         want: usize,
     },
-    /// The picture cannot be decoded to planes at this scale: the luma plane, padded to whole colour samples, needs a
-    /// column that no block of the picture contains.
-    #[error("a picture of {width_px} columns cannot be scaled by {eighths}/8 into planes")]
+    /// The picture cannot be decoded to planes at this scale: the scaled luma plane, padded to whole colour
+    /// samples, is wider than the picture's scaled blocks.
+    #[error("a picture of {width_px} columns cannot be decoded to planes at the scale {eighths}/8")]
     Scale {
         /// The width of the unscaled picture in pixels.
         width_px: usize,

@@ -5,7 +5,7 @@
 //! access, so no argument can make the library read or write elsewhere. The bindings use the interface of version 2,
 //! which version 3 still exports. A library older than 2.1 is rejected.
 //!
-//! What a picture shows, which size it should have and who wants it do not concern this crate.
+//! What a picture shows, which size it should have and who wants it does not belong here.
 
 #![expect(unsafe_code, reason = "a leaf crate: it makes a C library safe")]
 

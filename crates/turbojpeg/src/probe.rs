@@ -16,8 +16,8 @@ const MAX_SCANS: usize = 500;
 /// The number of bytes in the buffer before and after the test picture's plane: far more than the 2x2 samples that
 /// version 2.0.3 writes.
 const SLACK_BYTES: usize = 64 << 10;
-/// The value of the bytes around the test picture's plane, which decoding must not change. The decoded sample is 128,
-/// so the two cannot be confused.
+/// The value of the bytes around the test picture's plane, which decoding must not change. The decoded sample has
+/// a different value, 128.
 const CANARY: u8 = 0x5A;
 
 const BASELINE: u8 = 0xC0;

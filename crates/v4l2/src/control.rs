@@ -173,7 +173,7 @@ impl Device {
         Ok(found)
     }
 
-    /// Returns the entries of a menu control, each with its number. Numbers in between can be missing.
+    /// Returns the entries of a menu control, each with its number. The sequence of numbers can have gaps.
     pub fn menu(&self, control: &ControlInfo) -> Vec<(u32, MenuItem)> {
         let number = |value: i64| u32::try_from(value).ok();
         let (Some(min), Some(max)) = (number(control.min), number(control.max)) else { return Vec::new() };

@@ -47,7 +47,7 @@ pub struct FormatInfo {
     pub fourcc: FourCc,
     /// The name of the format, set by the driver, such as `"Motion-JPEG"`.
     pub description: String,
-    /// Whether the device does not produce the format itself, and a library converts the pictures.
+    /// Whether a library converts pictures to this format, because the device itself does not produce the format.
     pub is_emulated: bool,
 }
 

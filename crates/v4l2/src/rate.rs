@@ -21,8 +21,7 @@ pub struct Fraction {
 }
 
 impl Fraction {
-    /// Takes this fraction for a frame interval, and returns the frames per second; `None` if the interval is zero or
-    /// infinite.
+    /// Returns the frames per second if this fraction is a frame interval; `None` if the interval is zero or infinite.
     pub fn fps(self) -> Option<f64> {
         (self.numerator > 0 && self.denominator > 0)
             .then(|| f64::from(self.denominator) / f64::from(self.numerator))

@@ -7,8 +7,9 @@
 //! another server) and `#insecure` (accept any TLS certificate).
 //!
 //! [`Session`] sends requests, with login, cookies and redirects, through a [`client`] that tolerates HTTP/1 as cameras
-//! write it. [`body_kind`] classifies each response for [`stream`] and [`snapshot_poller`]. Proxies from the
-//! environment are not used, because cameras are on the local network, which a proxy does not reach.
+//! write it. [`body_kind`] classifies each response for [`stream`] and [`snapshot_poller`]. Environment variables that
+//! name a proxy, such as `http_proxy`, are ignored, because cameras are on the local network, which a proxy does not
+//! reach.
 
 mod address_policy;
 mod auth;

@@ -21,7 +21,7 @@ const MAX_REDIRECTS: usize = 5;
 /// one if the nonce has expired by then.
 const MAX_LOGIN_ATTEMPTS: usize = 2;
 
-/// Sends repeated requests for one source's URL. Dropping the session closes its connection.
+/// Requests one source's URL again and again. Dropping the session closes its connection.
 pub(super) struct Session {
     target: Arc<HttpTarget>,
     client: HttpClient,
@@ -91,8 +91,8 @@ impl Session {
         self.client.recycle(response);
     }
 
-    /// Returns whether the last response set a new cookie, so that a repeated request, which sends it, may get another
-    /// response.
+    /// Returns whether the last response set a new cookie, so that a repeated request, which sends it, may get a
+    /// different response.
     pub(super) fn has_new_cookie(&self) -> bool {
         self.has_new_cookie
     }
@@ -159,8 +159,9 @@ impl Session {
     /// Sends one request for `url`. If the server asks for a login, and `is_trusted` is true (no redirect has led to
     /// another server), repeats the request with user and password.
     ///
-    /// The login that earlier requests used may have expired. Servers signal that in many ways: with a new challenge,
-    /// without one, or with status 403. Only the response to a fresh challenge shows whether the password is right.
+    /// The login that earlier requests used may have expired. Servers signal that in different ways: with status 401
+    /// and a new challenge, with status 401 alone, or with status 403. Only the response to a fresh challenge shows
+    /// whether the password is right.
     async fn send_with_login(&mut self, url: &Url, is_trusted: bool) -> Result<AuthResponse, Error> {
         let mut answered = 0;
         let mut was_forgotten = false;
@@ -268,7 +269,7 @@ impl Session {
             401 => {
                 "the camera offers neither Basic nor Digest authentication; switch one of them on in its settings"
             }
-            403 => "the camera refuses this user or this address; check its settings",
+            403 => "the camera refuses this user or this machine; check the camera's settings",
             404 => {
                 "check the path; mjpg-streamer has /?action=stream, uStreamer /stream, ESP32-CAM :81/stream, \
                  Framecast /video_feed"

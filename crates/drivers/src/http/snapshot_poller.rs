@@ -1,4 +1,4 @@
-//! Polls a snapshot: requests the same URL again and again, for one picture each time. The camera does not count as
+//! Polls a snapshot: requests the same URL again and again, for one picture each time. The camera is not considered
 //! lost after one failed poll: polling continues until no picture has arrived for too long.
 //!
 //! A picture is complete when its own end marker arrives, not at the end of the body, so neither extra bytes nor a
@@ -72,7 +72,8 @@ enum PollOutcome {
 /// The picture that one poll received.
 struct PolledPicture {
     picture: Result<Bytes, framecast_media::Error>,
-    /// Whether a picture without an end marker counts as complete, because the body's full declared length has arrived.
+    /// Whether a picture without an end marker is considered complete, because the body's full declared length has
+    /// arrived.
     is_complete: bool,
     read_at: SystemTime,
     /// The capture time from the server's `x-timestamp` header.

@@ -19,8 +19,8 @@ use crate::{BoxFuture, Error, FrameBuilder, Source, SourceUrl};
 /// its camera delivers none.
 const SLATE_HEADER: &str = "x-framecast-notice";
 
-/// The number of slates (pictures that another Framecast server draws itself) that must arrive in a row for the camera
-/// behind that server to count as lost. Slates come once a second.
+/// The number of slates (pictures that another Framecast server draws itself) that must arrive in a row before the
+/// source is considered lost. Slates come once a second.
 const MAX_SLATES: u32 = 4;
 
 /// A parser for the pictures of a stream. Each variant is for one way of separating pictures.
@@ -199,8 +199,8 @@ impl HttpStream {
         Err(self.target.ended_early_error("the server ended the stream before its first picture"))
     }
 
-    /// Counts a slate (a picture that another Framecast server draws itself), which viewers do not get. Returns an
-    /// error after [`MAX_SLATES`] slates in a row.
+    /// Records that a slate (a picture that another Framecast server draws itself) has arrived. Viewers do not get the
+    /// slate. Returns an error after [`MAX_SLATES`] slates in a row.
     fn count_slate(&mut self) -> Result<(), Error> {
         self.slates += 1;
         if self.slates < MAX_SLATES {
@@ -208,7 +208,7 @@ impl HttpStream {
         }
         Err(self
             .target
-            .connection_error("the source is another Framecast, which has no picture of this camera"))
+            .connection_error("the source is another Framecast server, which has no picture of the camera"))
     }
 
     fn build_frame(&mut self, picture: Picture) -> Result<Frame, Error> {

@@ -199,8 +199,8 @@ fn by_time(a: &FileEntry, b: &FileEntry) -> Ordering {
     a.modified_at.cmp(&b.modified_at).then_with(|| natural_order(&a.path, &b.path))
 }
 
-/// Returns whether `a` changed after `b`. If both changed at the same time, the one whose name sorts later counts as
-/// newer.
+/// Returns whether `a` changed after `b`. If both changed at the same time, the file whose name sorts later is
+/// considered the newer one.
 pub(super) fn is_newer(a: &FileEntry, b: &FileEntry) -> bool {
     by_time(a, b).is_gt()
 }
@@ -280,8 +280,8 @@ fn natural_order(a: &Path, b: &Path) -> Ordering {
     }
 }
 
-/// Splits `text` after the digits at its start. Returns these digits without leading zeros (a single zero stays), and
-/// the rest of `text`.
+/// Splits `text` after the digits at its start. Returns these digits without leading zeros (`0` if all of them are
+/// zeros), and the rest of `text`.
 fn split_digits(text: &[u8]) -> (&[u8], &[u8]) {
     let len = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, rest) = text.split_at(len);

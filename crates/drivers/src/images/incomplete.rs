@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-/// How long an incomplete file must stay unchanged to count as broken. If the system reports no changes, this is also
-/// the interval between two reads of the file.
+/// How long an incomplete file must be unchanged to be considered broken. If the system reports no changes, this is
+/// also the interval between two reads of the file.
 pub(super) const BROKEN_AFTER: Duration = Duration::from_secs(2);
 
 /// The minimum time between two reads of a growing file, if the system reports the file's changes. There is a minimum
@@ -99,8 +99,8 @@ impl IncompleteFiles {
         true
     }
 
-    /// Returns the length in bytes and the time of the last change of the file at `path` if the file counts as broken;
-    /// otherwise `None`. As long as the file keeps this length and time, reading it again is useless.
+    /// Returns the length in bytes and the time of the last change of the file at `path` if the file is considered
+    /// broken; otherwise `None`. As long as the file keeps this length and time, reading it again is useless.
     pub(super) fn broken(&self, path: &Path) -> Option<(usize, SystemTime)> {
         let file = self.0.get(path).filter(|file| file.is_reported)?;
         Some((file.len_bytes, file.modified_at))

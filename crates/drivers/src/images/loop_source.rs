@@ -89,7 +89,7 @@ impl LoopSource {
         Ok(source)
     }
 
-    /// Lists the files of the loop again. Keeps the [`LoopFile`]s of files that did not change.
+    /// Updates the list of the loop's files. Keeps the [`LoopFile`]s of files that did not change.
     async fn list(&mut self) -> Result<(), Error> {
         let (file_set, order) = (Arc::clone(&self.file_set), self.order);
         let entries = run_blocking(move || file_set.list(order)).await?;

@@ -84,8 +84,8 @@ async fn a_missing_program_is_named_with_its_package() {
     }
 }
 
-/// Uses messages that users reported from their devices (raspberrypi/rpicam-apps 244 and 496,
-/// Gordon999/Pi_LIbCamera_GUI 4).
+/// Uses messages that users reported from their devices on GitHub (issues 244 and 496 of raspberrypi/rpicam-apps, issue
+/// 4 of Gordon999/Pi_LIbCamera_GUI).
 #[tokio::test]
 async fn what_the_program_says_comes_with_what_to_do() {
     for (lines, advice) in [

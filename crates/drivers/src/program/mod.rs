@@ -43,8 +43,8 @@ const PIPE_BYTES: usize = 1024 * 1024;
 /// The time limit for a program that has closed its output to exit.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The prefix of Framecast's own environment variables. They are hidden from all programs, because they may contain
-/// passwords.
+/// The prefix of the names of Framecast's own environment variables. The programs that Framecast starts do not get
+/// these variables, because they may contain passwords.
 const OWN_ENV_PREFIX: &str = "FRAMECAST_";
 
 /// The description of a program to start: its executable, its arguments and its input.

@@ -11,7 +11,8 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_pr
 use tokio::process::Child;
 use tracing::warn;
 
-/// How long the processes of the group have to end after SIGTERM, and once more after SIGKILL.
+/// How long to wait for the processes of the group to end after SIGTERM. After SIGKILL, which follows if some have not
+/// ended, the wait is as long again.
 const TERMINATION_GRACE: Duration = Duration::from_millis(500);
 
 /// The maximum time between two checks whether the group has ended.
@@ -31,14 +32,14 @@ pub(super) struct ProcessGroup {
     /// The reading end of the group's standard error, which is non-blocking; `None` until it is set.
     stderr: Option<OwnedFd>,
     status: Option<ExitStatus>,
-    /// Whether the leader was the last process of the group when it ended. If so, another group may already use the
-    /// same id, so no more signals are sent.
+    /// Whether the leader was the last process of the group when it ended. If so, a different group may already have
+    /// the same id, so no more signals are sent.
     is_gone: bool,
 }
 
 impl ProcessGroup {
-    /// Creates the group of `leader`, which must be the leader of a new process group and must not have been waited for
-    /// yet.
+    /// Wraps the process group that `leader` leads. `leader` must have been started in a group of its own, and nobody may
+    /// have waited for it yet.
     pub(super) fn new(leader: Child) -> Self {
         let id = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         Self {
@@ -103,8 +104,8 @@ impl ProcessGroup {
         }
     }
 
-    /// Returns whether the group still has processes after its leader was reaped. If `look_closely` is true, zombies do
-    /// not count, because their parents might reap them late.
+    /// Returns whether the group still has processes after its leader was reaped. If `look_closely` is true, ignores
+    /// zombies, because their parents might reap them late.
     fn has_members(&self, look_closely: bool) -> bool {
         // Orphans become child processes of Framecast if it is the first process of a container.
         while let Ok(Some(_)) = waitpgid(self.id, WaitOptions::NOHANG) {}

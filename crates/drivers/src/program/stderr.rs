@@ -1,6 +1,6 @@
 //! Reads a program's standard error. Each line goes to the log without secrets, and the driver gets the last lines, to
-//! build an error from them. A program that floods its standard error is slowed down, and its excess lines are counted
-//! instead of logged.
+//! build an error from them. A program that floods its standard error is slowed down. Of the lines above the limit per
+//! second, only the number is logged.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +26,8 @@ const MAX_LAST_LINES: usize = 16;
 const LINES_PER_SECOND: u32 = 20;
 
 /// The size of the read buffer. A program that fills it is considered flooding, even if the output is only empty lines
-/// or progress reports, which do not count as lines. The output of a flooding program is read at 8 KiB every 20 ms.
+/// or progress reports, to which the limit of lines per second does not apply. The output of a flooding program is read
+/// at 8 KiB every 20 ms.
 const READ_BYTES: usize = 8 * 1024;
 const FLOOD_PAUSE: Duration = Duration::from_millis(20);
 
@@ -238,7 +239,8 @@ impl LineRateLimiter {
         (left_out > 0).then_some(left_out)
     }
 
-    /// Returns whether one more line is allowed in the log during this second, and counts that line.
+    /// Returns whether one more line is allowed in the log during this second. If it is, adds one to the number of
+    /// logged lines; otherwise, to the number of lines left out.
     fn allow(&mut self) -> bool {
         let may = self.logged < LINES_PER_SECOND;
         if may {

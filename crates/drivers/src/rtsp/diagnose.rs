@@ -41,8 +41,8 @@ impl FfmpegRun<'_> {
     }
 
     /// Returns whether the camera responded but refused the transport that ffmpeg requested (TCP or UDP). The camera
-    /// can do so with the status for an unsupported transport (RFC 2326 §11.3.14), with another status that servers
-    /// send for an unknown `Transport` header, or by choosing another transport.
+    /// can do so with the status for an unsupported transport (RFC 2326 §11.3.14), with a status that servers send for
+    /// an unknown `Transport` header, or by choosing a different transport.
     pub(super) fn is_transport_refused(&self) -> bool {
         let is_status = |refusal: RefusedRequest<'_>| {
             refusal.method == "SETUP" && matches!(refusal.code, 400 | 406 | 451 | 456 | 461 | 501 | 551)
@@ -132,7 +132,7 @@ impl FfmpegRun<'_> {
                 "the camera asks for a user and a password: rtsp://user:password@host/…"
             }
             401 => "user or password is wrong; in a password write `@` as %40, `%` as %25",
-            403 => "the camera refuses this user or this address; check its settings",
+            403 => "the camera refuses this user or this machine; check the camera's settings",
             400 | 404 => "check the path; the camera's manual names it, often as `RTSP URL` or `main stream`",
             // If the camera has only sound, a request for only pictures fails with one of these.
             454 | 455 => return no_video_error(target),

@@ -36,8 +36,8 @@ pub(super) struct SequenceGaps {
 }
 
 impl SequenceGaps {
-    /// Records the sequence number of a frame, and counts the numbers that were skipped as lost frames. Repeated or
-    /// decreasing numbers, which some drivers report, do not count.
+    /// Records the sequence number of a frame. Adds the number of skipped sequence numbers to the number of lost
+    /// frames. Repeated or decreasing sequence numbers, which some drivers report, add nothing.
     pub(super) fn observe(&mut self, sequence: u32) {
         if let Some(last) = self.last.replace(sequence) {
             let step = sequence.wrapping_sub(last);

@@ -68,7 +68,7 @@ impl Coding {
 
 /// Returns the value range of the samples, as the driver reports it. If the driver does not report it, the kernel's
 /// rule applies (`V4L2_MAP_QUANTIZATION_DEFAULT`): formats with luma and chroma have the limited range, unless the
-/// colour space is that of JPEG. Formats with luma alone count as full range, as the kernel's test driver vivid
+/// colour space is that of JPEG. Formats with luma alone are considered full range, as the kernel's test driver vivid
 /// delivers them.
 pub(super) fn range(format: PixelFormat, colour: Colour) -> ColorRange {
     const COLORSPACE_JPEG: u32 = 7;

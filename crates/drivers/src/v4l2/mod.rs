@@ -110,8 +110,8 @@ async fn current_node(target: &DeviceTarget) -> Option<NodeIdentity> {
 }
 
 /// Waits until `target` names a node other than `lost` that can be opened. `lost` is the node that the device had when
-/// the camera was lost. If, in the meantime, `target` names no node that can be opened, the next node counts, even if
-/// it is `lost` again.
+/// the camera was lost. If, in the meantime, `target` names no node that can be opened, the wait ends as soon as
+/// `target` names one again, even if that node is `lost`.
 async fn wait_for_other_node(target: &DeviceTarget, mut lost: Option<NodeIdentity>) {
     loop {
         match current_node(target).await {

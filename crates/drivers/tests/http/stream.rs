@@ -251,6 +251,6 @@ async fn a_camera_that_another_framecast_has_lost_is_lost_here_with_that_reason(
     let mut source = open(&server.url("/video_feed")).await.unwrap();
     assert!(picture(&mut source).await == ONE);
     let error = source.next_frame().await.err().unwrap();
-    let problem = "the source is another Framecast, which has no picture of this camera";
+    let problem = "the source is another Framecast server, which has no picture of the camera";
     assert!(matches!(&error, Error::Connection { problem: told, .. } if told == problem), "{error}");
 }

@@ -243,7 +243,7 @@ fn add_default(
     };
     if split_name(camera).0.is_some() {
         bail!(
-            "CAMERA in the environment must be a source without a name: remove the name and the `=` after it"
+            "the environment variable CAMERA must be a source without a name: remove the name and the `=` after it"
         );
     }
     let source = camera_env::source(camera, environment.opencv_source.as_deref());
@@ -256,8 +256,8 @@ fn add_default(
             }
             _ => error.into(),
         })
-        .context("CAMERA in the environment")?;
-    origin.push("CAMERA in the environment".to_owned());
+        .context("the environment variable CAMERA")?;
+    origin.push("the environment variable CAMERA".to_owned());
     Ok(())
 }
 

@@ -26,9 +26,9 @@ const APPLY_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(crate) struct Controls {
     wanted: Mutex<Changes>,
-    /// The lock that must be held to set the device's controls, so that at most one call to the driver can hang. The
-    /// lock also keeps values in order: an opening of the camera cannot overwrite the values of a newer request with
-    /// the values that it read earlier.
+    /// The lock that must be held to set the device's controls, so that at most one call to the driver can hang. When
+    /// the server opens the camera, it holds the lock while it reads the values to set and sets them. So it cannot
+    /// overwrite the values of a newer request with older values.
     device_lock: Arc<tokio::sync::Mutex<()>>,
     /// The last error of each control, so that the log does not repeat an error each time the camera is opened.
     reported: Mutex<BTreeMap<String, String>>,
@@ -58,9 +58,9 @@ impl Controls {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Sets all values that this object keeps on a device that was just opened. Tries each failed value once more at
-    /// the end, because one control can depend on another (the exposure time on manual exposure). Logs the values that
-    /// fail again. Gives up after [`APPLY_TIMEOUT`].
+    /// Sets the controls of a device that was just opened to the values that this object keeps. Tries each failed value
+    /// once more at the end, because one control can depend on another (the exposure time on manual exposure). Logs the
+    /// values that fail twice. Gives up after [`APPLY_TIMEOUT`].
     pub(crate) async fn apply(&self, driver: &dyn Driver, source: &SourceUrl) {
         if self.wanted().is_empty() {
             return;

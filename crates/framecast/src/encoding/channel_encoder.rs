@@ -22,8 +22,8 @@ pub(super) struct ChannelEncoder {
     failures: Arc<Failures>,
 }
 
-/// The interval at which the task checks whether a camera whose frames needed no encoder now delivers raw pictures. A
-/// custom source can change to raw pictures while it is open.
+/// While a camera delivers JPEG, which needs no encoder, the encoder task checks at this interval whether the camera
+/// now delivers raw pictures. A custom source can change from JPEG to raw pictures while it is open.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl ChannelEncoder {
@@ -31,8 +31,8 @@ impl ChannelEncoder {
         Self { camera, pool, rendition, channel, failures: Arc::default() }
     }
 
-    /// Encodes pictures for the main channel whenever the channel has viewers, until no more frames of the camera can
-    /// follow.
+    /// Encodes pictures for the main channel whenever the channel has viewers. Returns when the camera can deliver no
+    /// more frames.
     pub(super) async fn run_forever(self) {
         let mut viewers = self.channel.demand();
         while viewers.wait_for(|count| *count > 0).await.is_ok() {
@@ -130,8 +130,8 @@ impl ChannelEncoder {
 
     /// Encodes the frame of `update` in this channel's format and publishes it to the channel's viewers. A frame that
     /// already has this format goes through the same queue unchanged, so that all pictures stay in order. `generation`
-    /// is the channel's generation when the frame was taken; if it has changed since, the frame is out of date and is
-    /// not published.
+    /// is the channel's generation (how many times the channel was suspended) when the frame was taken. If the channel
+    /// was suspended after that, the frame is out of date and is not published.
     fn publish(&self, queue: &OutputQueue, update: Update, generation: u64) {
         let (channel, camera) = (self.channel.clone(), Arc::clone(&self.camera));
         let (failures, rendition) = (Arc::clone(&self.failures), self.rendition);
@@ -160,8 +160,8 @@ impl ChannelEncoder {
         });
     }
 
-    /// Adds the encoding time and the dropped frames of `queue` to the camera's statistics. `counted` contains what
-    /// earlier calls have already added.
+    /// Adds the encoding time and the number of dropped frames of `queue` since the last call to the camera's
+    /// statistics. `counted` contains the figures of `queue` at the last call.
     fn count(&self, queue: &OutputQueue, counted: &mut QueueStats) {
         let now = queue.stats();
         self.camera

@@ -59,7 +59,7 @@ impl Failures {
                     camera,
                     rendition,
                     %error,
-                    "cannot encode a picture; further failures are counted but not logged"
+                    "cannot encode a picture; until encoding succeeds, further failures are not logged"
                 );
                 FailureStreak { since: now, slate_at: None }
             });
@@ -74,8 +74,8 @@ impl Failures {
     }
 }
 
-/// Draws a slate, a picture with a text, that shows the `error` for which the camera has no picture. Returns `None` if
-/// the slate cannot be encoded.
+/// Draws a slate: a picture with a text. The text says that the camera's picture cannot be encoded, and shows `error`
+/// as the reason. Returns `None` if the slate cannot be encoded either.
 fn draw_slate(camera: &str, format: &Format, error: &Error) -> Option<Frame> {
     let reason = error.to_string();
     let picture = draw::slate(&draw::Slate {

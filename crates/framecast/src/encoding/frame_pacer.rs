@@ -1,9 +1,9 @@
 //! Limits a rendition's frame rate without delaying its pictures.
 //!
-//! [`FramePacer`] decides by the arrival times of frames which frames are encoded, and when. A frame that arrives a
-//! little early is encoded at once, and the next frames must wait longer to compensate. So if a camera delivers exactly
-//! the wanted rate, each frame is encoded when it arrives. A frame that arrives too early is replaced by the next
-//! frame. If no other frame arrives, the early frame is encoded later.
+//! [`FramePacer`] decides which frames are encoded, and when, from the times at which the frames arrive. A frame that
+//! arrives a little early is encoded at once, and the next frames must wait longer to compensate. So if a camera
+//! delivers exactly the wanted rate, each frame is encoded when it arrives. A frame that arrives too early is replaced
+//! by the next frame. If no other frame arrives, the early frame is encoded later.
 
 use std::time::Duration;
 

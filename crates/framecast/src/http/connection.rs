@@ -20,8 +20,7 @@ use super::traffic::Traffic;
 /// picture and not a queue of old pictures.
 const UNSENT_BYTES: u32 = 16 * 1024;
 
-/// Sets the options of a TCP socket that live pictures need. A UNIX socket does not have these options, and stays
-/// unchanged.
+/// Sets the TCP options that live pictures need. A UNIX socket has no such options.
 pub(crate) fn configure(socket: &Socket) {
     let Socket::Tcp(stream) = socket else { return };
     let socket = socket2::SockRef::from(stream);

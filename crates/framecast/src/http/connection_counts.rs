@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The outcome of a connection: accepted, or a reason for a failure. A connection that was accepted and fails later
-/// counts with both outcomes.
+/// The outcome of a connection: accepted, or a reason for a failure. A connection that was accepted and fails later is
+/// included in the counts of both outcomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConnectionOutcome {
     /// The server accepted the connection, because no limit on the number of connections was reached.

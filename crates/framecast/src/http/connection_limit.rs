@@ -1,9 +1,9 @@
 //! Limits the number of simultaneous connections of each client address.
 //!
 //! A connection holds a permit of the client's address until the connection closes, even after another module has taken
-//! over the socket. A trusted proxy's connection transports the requests of many clients. So on a proxy's connection,
-//! each request holds a permit of the requesting client's address until the response is sent. The accept loop, not this
-//! module, limits the total number of connections.
+//! over the socket. A trusted proxy's connection transports the requests of many clients. There, each request, in place
+//! of the connection, holds a permit of the requesting client's address until the response is sent. The accept loop, not
+//! this module, limits the total number of connections.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -72,7 +72,8 @@ impl AddressLimits {
     /// Acquires the permits for a new connection from the address `peer`.
     ///
     /// # Errors
-    /// The address already has its maximum number of connections. The refusal is counted and logged.
+    /// The address already has its maximum number of connections. The refusal is logged, and raises the count of
+    /// [`ConnectionOutcome::RefusedAddress`] by one.
     pub(super) fn acquire(&self, peer: Option<IpAddr>) -> Result<AddressPermits, AddressLimitReached> {
         // The client of a proxy's connection is known only with its first request.
         let is_proxy = self.0.settings.trusted_proxies.contains(peer);
@@ -121,16 +122,17 @@ impl AddressLimits {
         Some(AddressPermit(Some((self.clone(), counts_of, key))))
     }
 
-    /// Counts and logs that the server refuses `what`, which is `a connection` or `a request`, from `address`. Returns
-    /// the error.
+    /// Logs that the server refuses `what`, which is `a connection` or `a request`, from `address`. Raises the count of
+    /// [`ConnectionOutcome::RefusedAddress`] by one, and returns the error.
     fn refuse(&self, what: &'static str, address: Option<IpAddr>) -> AddressLimitReached {
         self.0.counts.count(ConnectionOutcome::RefusedAddress);
         debug!(?address, "refused {what}: the client's address has all the connections that it may have");
         if let (Some(address), Some(times)) = (address, self.0.warning.should_log()) {
             warn!(
                 %address, times,
-                "refused {what}: connection limit of this address reached (max_connections_per_address). If this is \
-                 the address of your proxy, let the proxy set X-Forwarded-For, and add the address to trusted_proxies"
+                "refused {what}: connection limit of the client's address reached (max_connections_per_address). If \
+                 `address` is that of your proxy, let the proxy set X-Forwarded-For, and add the address to \
+                 trusted_proxies"
             );
         }
         AddressLimitReached
@@ -208,8 +210,8 @@ impl AddressPermits {
     }
 }
 
-/// Passes `request` on if the client's address has not reached its limit. The request counts towards the limit until
-/// the response is sent. Otherwise responds with an error.
+/// Passes `request` on if the client's address has not reached its limit, and responds with an error otherwise. A
+/// request that is passed on counts towards the limit until its response is sent.
 pub(super) async fn limit_requests(request: Request, next: Next) -> Response {
     let extensions = request.extensions();
     let Some(permits) = extensions.get::<AddressPermits>().cloned() else { return next.run(request).await };

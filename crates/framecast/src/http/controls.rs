@@ -32,7 +32,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time limit for a client to send the body of a request, which contains the changes to the controls.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The maximum size of a request body, in bytes. This is far more than the controls of any device need.
+/// The maximum size of the body of a request that changes controls, in bytes. This is far more than the controls of any
+/// device need.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
 pub(super) fn routes(context: Context) -> Router {
@@ -114,8 +115,8 @@ async fn change(
     Ok(answer(&context, name, controls).await)
 }
 
-/// Deletes the control values that are saved for the camera called `name`. The device is not accessed, so its current
-/// values stay.
+/// Deletes the control values that are saved for the camera called `name`. The device is not accessed, so it keeps its
+/// current values.
 async fn forget(State(context): State<Context>, Path(name): Path<String>) -> Result<StatusCode, HttpError> {
     context.camera(&name)?;
     let state = context.state.clone().ok_or_else(cannot_persist)?;
@@ -279,8 +280,8 @@ impl DeviceControls {
     }
 }
 
-/// Returns whether the value of the control `id` differs between the lists `before` and `after`, and is `value` in the
-/// latter. A `value` of `None` stands for the control's default value.
+/// Returns whether the value of the control `id` differs between the lists `before` and `after`, and is `value` in
+/// `after`. A `value` of `None` stands for the control's default value.
 fn was_applied(before: &[Control], after: &[Control], id: &str, value: &Option<ControlValue>) -> bool {
     let find = |list: &[Control]| list.iter().find(|control| control.id == id).cloned();
     let (Some(before), Some(after)) = (find(before), find(after)) else { return false };

@@ -2,7 +2,7 @@
 //!
 //! Clients encode letters beyond ASCII in different ways. Browsers and curl use UTF-8, as in RFC 7617. Python's
 //! requests and aiohttp use Latin-1, as in RFC 2617. Some keyboards send `ü` as two characters, others as one. All of
-//! these forms count as the same password. The module `login_throttle` limits guesses.
+//! these forms of a password are accepted. The module `login_throttle` limits guesses.
 
 use subtle::ConstantTimeEq;
 use unicode_normalization::UnicodeNormalization;

@@ -51,15 +51,15 @@ impl ProxyTrust {
     }
 
     /// Logs a warning that the server ignores the headers in which `connected`, an untrusted proxy, names its clients.
-    /// Without the warning, the user would not notice that all clients of this proxy count as one client.
+    /// Without the warning, the user would not notice that all clients of this proxy share the limits of one client.
     fn warn(&self, connected: Option<IpAddr>) {
         let Some(times) = self.warning.should_log() else { return };
         let from = connected.map_or_else(|| "unix".to_owned(), |address| address.to_canonical().to_string());
         warn!(
             times,
             "ignored the header X-Forwarded-For or Forwarded in requests from {from}, because trusted_proxies does not \
-             name {from}. All clients behind {from} count as one client. If {from} is your proxy, add {from} to \
-             trusted_proxies"
+             name {from}. All clients behind {from} share the limits of a single client. If {from} is your proxy, add \
+             {from} to trusted_proxies"
         );
     }
 }

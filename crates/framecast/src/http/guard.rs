@@ -284,8 +284,7 @@ fn is_browser(headers: &HeaderMap) -> bool {
 }
 
 /// Returns whether a browser sent the request on behalf of another site's page. `host` is the host name in the request.
-/// A program other than a browser sends neither `Sec-Fetch-Site` nor `Origin`, so its requests do not count as
-/// cross-site.
+/// A program other than a browser sends neither `Sec-Fetch-Site` nor `Origin`, so the result for its requests is false.
 fn is_cross_site(headers: &HeaderMap, host: Option<&str>) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(site) = text(header::HeaderName::from_static("sec-fetch-site")) {

@@ -10,9 +10,9 @@ use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
 use crate::config::Listen;
 
-/// The length of the accept queue, in connections. When many browsers open a page again at the same time, their
-/// connections arrive in a burst. A connection that arrives when the queue is full is delayed by a second. The system
-/// might make the queue shorter.
+/// The length of the accept queue, in connections. When many browsers open a page at the same time, for example after a
+/// restart of the server, their connections arrive in a burst. A connection that arrives when the queue is full is
+/// delayed by a second. The system might make the queue shorter.
 const BACKLOG: u32 = 4096;
 
 /// A listening TCP or UNIX socket.
@@ -26,8 +26,8 @@ pub(crate) enum ConnectionListener {
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
-    /// The device and inode number of the socket file, which show whether another server has replaced the file since.
-    /// `None` if the numbers could not be read.
+    /// The device and inode number of the socket file, which show whether another server has replaced the file. `None`
+    /// if the numbers could not be read.
     id: Option<(u64, u64)>,
 }
 

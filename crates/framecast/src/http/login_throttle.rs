@@ -3,9 +3,9 @@
 //!
 //! One limit applies to each address. Another limit applies to all unknown addresses together, which are those that
 //! have not logged in recently. So attackers at unknown addresses cannot lock out a user at a known address. Only wrong
-//! passwords count. While a limit is reached, the server rejects requests without comparing the password, even if it is
-//! correct. No limit applies to a client on a connection on which this client has already logged in. The module
-//! `credentials` compares passwords.
+//! passwords count towards the limits. While a limit is reached, the server rejects requests without comparing the
+//! password, even if it is correct. No limit applies to a client on a connection on which this client has already
+//! logged in. The module `credentials` compares passwords.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -31,7 +31,8 @@ const MAX_PER_ADDRESS: usize = 5;
 /// address is unknown if it has not logged in within the last [`KNOWN_FOR`].
 const MAX_OF_UNKNOWN: usize = 50;
 
-/// How long an address counts as known after a successful login.
+/// How long the server remembers that an address has logged in. Until then the address has a limit of its own for wrong
+/// passwords, apart from the limit that all other addresses share.
 const KNOWN_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The minimum time between two log lines about wrong passwords from the same address.
@@ -44,8 +45,8 @@ const EVENT_INTERVAL: Duration = Duration::from_secs(60);
 /// a minute.
 const EVENT_RATE: Rate = Rate { burst: 10, interval: Duration::from_secs(6) };
 
-/// How long the server waits before it reports wrong passwords that it has not reported at once. So it can report
-/// passwords that arrive at about the same time together.
+/// How long the server waits before it reports wrong passwords that it has not reported at once. So a single report can
+/// cover all passwords that arrive at about the same time.
 const REPORT_DELAY: Duration = Duration::from_secs(1);
 
 /// The client that last logged in on a connection; `None` if none did. All requests of the connection share this value
@@ -81,7 +82,7 @@ pub(crate) struct LoginThrottle {
     wrong: AtomicU64,
     throttled: AtomicU64,
     warning: RateLimitedLog,
-    /// Notifies the task that reports wrong passwords of a new wrong password.
+    /// Wakes the task that reports wrong passwords when another wrong password has arrived.
     changed: Notify,
 }
 
@@ -158,9 +159,9 @@ impl LoginThrottle {
                 warn!(
                     address = %DisplayAddress(address),
                     times,
-                    "refused requests without checking their passwords, because there were too many wrong \
-                     passwords. If this is the address of your proxy, let the proxy set X-Forwarded-For, \
-                     and add the address to trusted_proxies"
+                    "refused requests without checking their passwords, because earlier requests had too \
+                     many wrong passwords. If `address` is that of your proxy, let the proxy set \
+                     X-Forwarded-For, and add the address to trusted_proxies"
                 );
             }
             return LoginOutcome::Throttled(wait);
@@ -248,8 +249,8 @@ impl ThrottleState {
         own.or_else(|| if self.is_known(client, now) { None } else { self.unknown_clients.wait(now) })
     }
 
-    /// Returns whether `client` counts as known, because the client logged in within the last [`KNOWN_FOR`]. The common
-    /// limit for unknown clients does not apply to a known client. A client on this machine always counts as known, so
+    /// Returns whether `client` is known, which means that the client logged in within the last [`KNOWN_FOR`]. The
+    /// common limit for unknown clients does not apply to a known client. A client on this machine is always known, so
     /// that the machine's user can log in during an attack.
     fn is_known(&self, client: Client, now: Instant) -> bool {
         if client.is_local() {

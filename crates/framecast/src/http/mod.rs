@@ -66,7 +66,7 @@ pub(crate) struct Context {
     pub(crate) viewers: Viewers,
     /// The counts of connections by outcome, such as accepted or refused.
     pub(crate) connections: ConnectionCounts,
-    /// The limits on wrong passwords, with the counts so far.
+    /// The limits on wrong passwords, with the number of wrong passwords since the start of the server.
     pub(crate) login_throttle: Arc<LoginThrottle>,
     /// The rate limits on marks, which are events that clients add to the history.
     pub(crate) mark_limiter: Arc<history::MarkLimiter>,

@@ -74,7 +74,7 @@ pub(crate) struct Server {
     router: Router,
     settings: Arc<Settings>,
     counts: ConnectionCounts,
-    /// The permits that limit the total number of connections, whatever their address.
+    /// The permits that limit the number of connections from all addresses together.
     capacity: Arc<Semaphore>,
     /// The limits on the number of connections of each client address.
     limits: AddressLimits,
@@ -270,8 +270,8 @@ async fn serve(
     }
 }
 
-/// Closes a connection after hyper has finished with it, and counts how it ended. `late` is the outcome to count if the
-/// reason was a request head (request line and headers) that did not arrive in time.
+/// Closes a connection after hyper has finished with it, and adds one to the count of its outcome if the connection
+/// failed. `late` is the outcome if the head of a request (request line and headers) did not arrive in time.
 async fn end(
     socket: Connection<Socket>,
     peer: Peer,
@@ -292,10 +292,10 @@ async fn end(
     }
 }
 
-/// Returns the outcome to count if the head of a request (request line and headers) did not arrive in time:
-/// [`ConnectionOutcome::LateHead`] if `read`, the bytes that arrived, is a piece of a head;
+/// Returns the outcome of a connection on which the head of a request (request line and headers) did not arrive in
+/// time: [`ConnectionOutcome::LateHead`] if `read`, the bytes that arrived, is a piece of a head;
 /// [`ConnectionOutcome::Silent`] if the client never sent a request; `None` if the connection was idle after earlier
-/// requests.
+/// requests, which is not a failure.
 fn late_outcome(read: &[u8], had_request: bool) -> Option<ConnectionOutcome> {
     match read.is_empty() {
         false => Some(ConnectionOutcome::LateHead),
@@ -320,9 +320,9 @@ async fn drain_deadline(shutdown: &CancellationToken) {
     debug!("closed a connection: at shutdown, its client did not finish in time");
 }
 
-/// Closes a connection, and counts its outcome if hyper's result `served` is an error. If this error is that the head
-/// of a request (request line and headers) did not arrive in time, the outcome is `late`. If some bytes of the head
-/// arrived, first sends the client a response.
+/// Closes a connection. If hyper's result `served` is an error, adds one to the count of the connection's outcome. If
+/// this error is that the head of a request (request line and headers) did not arrive in time, the outcome is `late`.
+/// If some bytes of the head arrived, first sends the client a response.
 async fn finish(
     mut socket: Connection<Socket>,
     served: hyper::Result<()>,

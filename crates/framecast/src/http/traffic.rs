@@ -23,7 +23,8 @@ pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// next picture, or the next row of a table, is chosen as late as possible.
 const MAX_UNSENT_BYTES: usize = 8 * 1024;
 
-/// The value of `Traffic::head` while the body of a request is arriving, because the bytes of a body are not counted.
+/// The value of `Traffic::head` while the body of a request is arriving, because the bytes of a body are not limited
+/// here.
 const IN_BODY: usize = usize::MAX;
 
 /// The state of a connection that the connection's socket and its response bodies share.
@@ -44,7 +45,7 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    /// Counts `bytes`, which were received from the client. Returns whether they belong to a request's head (request
+    /// Records that `bytes` were received from the client. Returns whether they belong to a request's head (request
     /// line and headers) that is too long and still incomplete.
     pub(super) fn record_read(&self, bytes: &[u8]) -> bool {
         let before = self.head.load(Ordering::Relaxed);
@@ -62,7 +63,7 @@ impl Traffic {
     }
 
     /// Records that the head of `request` has arrived completely. If `request` has a body, the next bytes from the
-    /// client are not counted as a head.
+    /// client are not added to the size of a head.
     pub(super) fn begin_request<B: HttpBody>(&self, request: &Request<B>) {
         self.has_request.store(true, Ordering::Relaxed);
         self.is_http_1_0.store(request.version() < Version::HTTP_11, Ordering::Relaxed);

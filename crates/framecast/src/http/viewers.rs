@@ -83,8 +83,8 @@ async fn viewers(State(context): State<Context>, request: Request) -> Response {
 /// others. On a server without an account, only such a client can see the addresses of viewers.
 ///
 /// A proxy that adds no header is recognised by the host name in the request: this is the proxy's name for this server,
-/// or the name that the proxy's client typed, and not `localhost`. A request that a proxy forwarded never counts, even
-/// if the proxy names a client on this machine, because the proxy might pass on a forged header.
+/// or the name that the proxy's client typed, and not `localhost`. For a request that a proxy forwarded, the result is
+/// always false, even if the proxy names a client on this machine, because the proxy might pass on a forged header.
 fn is_from_here(request: &Request) -> bool {
     let (uri, headers) = (request.uri(), request.headers());
     if forwarded::is_forwarded(headers)

@@ -2,8 +2,8 @@
 //!
 //! A log line goes into a queue, which is bounded in lines and bytes. A separate thread takes lines from the queue and
 //! writes them. If standard error accepts nothing (a paused terminal, a pipe that nobody reads), the queue fills up;
-//! further lines are lost and counted. Only the thread can block. At its end, the program waits for the thread, but
-//! only for a bounded time.
+//! further lines are lost, and the log later says how many. Only the thread can block. At its end, the program waits
+//! for the thread, but only for a bounded time.
 
 use std::io::{self, ErrorKind, Write};
 use std::mem::ManuallyDrop;
@@ -88,8 +88,8 @@ impl Queue {
 }
 
 impl Write for Queue {
-    /// Queues one line, including its newline. Counts the line as lost if the queue is full. Never waits for standard
-    /// error and never fails.
+    /// Queues one line, including its newline. If the queue is full, the line is lost, and the counter of lost lines
+    /// goes up by one. Never waits for standard error and never fails.
     fn write(&mut self, given: &[u8]) -> io::Result<usize> {
         if given.is_empty() {
             return Ok(0);

@@ -31,7 +31,7 @@ const RESUME_GRACE: Duration = Duration::from_secs(1);
 pub(super) struct Attempt {
     pub(super) live_since: Option<Instant>,
     /// The time from which the supervisor counts how long the camera has delivered no picture: the time at which the
-    /// source opened, the last frame arrived, or the program last resumed, whichever was latest.
+    /// source opened, the last frame arrived, or the program last continued after a suspension, whichever was latest.
     last_activity: Instant,
     pub(super) stall_policy: StallPolicy,
     /// The intervals between the camera's pictures that arrived before the current source was opened.
@@ -50,8 +50,8 @@ pub(super) struct Attempt {
     was_opened: bool,
     /// Whether the current source is at least the second one that this attempt opens.
     pub(super) is_reopened: bool,
-    /// Whether the supervisor has forgiven the time without a picture. That time then counts from zero when the next
-    /// source begins.
+    /// Whether the time without a picture starts at zero when the next source begins, because a suspension of the
+    /// program might have broken the connection to the camera.
     is_silence_excused: bool,
     /// Why the previous source ended without a picture, if the reason is known.
     last_problem: Option<String>,
@@ -121,19 +121,19 @@ impl Attempt {
             last_frame_at.map_or(self.last_activity, |last_frame_at| last_frame_at.max(self.last_activity));
     }
 
-    /// Records when the program last resumed after a suspension. The time without a picture then counts from
-    /// `resumed_at` at the earliest. Returns whether the time from which it counts has changed.
+    /// Records when the program last continued after a suspension. The time without a picture then starts at
+    /// `resumed_at` or later. Returns whether this call has changed the start of the time without a picture.
     pub(super) fn record_resume(&mut self, resumed_at: Option<Instant>) -> bool {
         let before = self.last_activity;
         self.last_activity = resumed_at.map_or(before, |resumed_at| resumed_at.max(before));
         self.last_activity > before
     }
 
-    /// Forgives the camera the time without a picture if the program was suspended and has received no frame since it
-    /// resumed, except within [`RESUME_GRACE`] after `resumed_at`. The peer might have vanished during the suspension
-    /// without closing the connection. If the time is forgiven, ends the source, keeps its picture `intervals`, and
-    /// lets the time without a picture count from zero when the next source begins. Returns whether the time was
-    /// forgiven.
+    /// Returns whether a suspension of the program might be why the camera delivers no picture: no frame has arrived
+    /// later than [`RESUME_GRACE`] after `resumed_at`, the time at which the program continued. The peer might have
+    /// vanished during the suspension without closing the connection. If so, this function also records that the source
+    /// ends, with the picture `intervals` of the camera so far, and that the time without a picture starts at zero when
+    /// the next source begins.
     pub(super) fn excuse_silence(&mut self, resumed_at: Option<Instant>, intervals: FrameIntervals) -> bool {
         if resumed_at.is_none_or(|resumed_at| self.last_activity > resumed_at + RESUME_GRACE) {
             return false;
@@ -144,7 +144,7 @@ impl Attempt {
         true
     }
 
-    /// Records the reason for which the source that has ended delivered no picture.
+    /// Records why the source delivered no picture before it ended.
     pub(super) fn record_problem(&mut self, reason: String) {
         self.last_problem = Some(reason);
     }
@@ -244,8 +244,8 @@ impl Attempt {
 }
 
 /// Returns since when the camera has had no viewer; `None` if the camera has a viewer now. `since` is the result of the
-/// last call. `had_viewer` says whether a viewer has connected since the last call. If that viewer has left again, as
-/// after a request for one picture, it counts as if it had stayed until `now`.
+/// last call. `had_viewer` says whether a viewer has connected since the last call. If that viewer has already left, as
+/// after a request for one picture, the result is `now`, as if the viewer had only just left.
 pub(super) fn update_unwatched_since(
     since: Option<Instant>,
     viewers: usize,

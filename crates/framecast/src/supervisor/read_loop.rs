@@ -155,8 +155,9 @@ impl Supervisor {
         }
     }
 
-    /// Handles a camera that has delivered no picture for too long. Returns `None` if the camera did deliver a picture,
-    /// directly to the viewers, or if the program was suspended; otherwise returns what the supervisor does next.
+    /// Handles a camera that seems to have delivered no picture for too long. Returns `None` if a picture has in fact
+    /// gone directly to the viewers, past the supervisor, or if the program was suspended during that time. Otherwise
+    /// returns what the supervisor does next.
     fn handle_stall(
         &mut self,
         attempt: &mut Attempt,
@@ -168,7 +169,8 @@ impl Supervisor {
         }
         if attempt.excuse_silence(self.suspend_monitor.resumed_at(), awaited.intervals(attempt)) {
             info!(
-                "the camera has delivered no frame since the server resumed; the server reopens the source"
+                "the server did not run for a while, and the camera has delivered no frame since then; the server \
+                 reopens the source"
             );
             return Some(ControlFlow::Continue(attempt.retry_at()));
         }
@@ -179,8 +181,9 @@ impl Supervisor {
         Some(failed(reason, attempt))
     }
 
-    /// Shows viewers slates (pictures with a text) instead of the pictures of a camera that delivers none. Does nothing
-    /// if the camera did deliver a picture, directly to the viewers, or if the program was suspended.
+    /// Shows viewers slates (pictures with a text), because the camera seems to have delivered no picture for a while.
+    /// Does nothing if a picture has in fact gone directly to the viewers, past the supervisor, or if the program was
+    /// suspended during that time.
     fn handle_silence(&mut self, attempt: &mut Attempt, awaited: &Wait<'_>) {
         if awaited.has_new_frame(attempt) || attempt.record_resume(self.suspend_monitor.resumed_at()) {
             return;
@@ -255,8 +258,8 @@ impl Supervisor {
             if attempt.should_log_end() {
                 info!(
                     pictures,
-                    "the source ended without an error; the server reopens the source, now and whenever \
-                     the source ends again"
+                    "the source ended without an error; the server reopens the source. Further ends \
+                     without an error are logged at level debug"
                 );
             } else {
                 debug!(pictures, "the source ended without an error");

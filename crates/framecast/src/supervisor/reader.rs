@@ -202,7 +202,7 @@ impl ReaderThread {
                     if !self.has_logged_broken.swap(true, Ordering::Relaxed) {
                         warn!(
                             %error,
-                            "a picture is broken; further broken pictures are counted but not logged"
+                            "a picture is broken; further broken pictures are not logged; /api/cameras has their number"
                         );
                     }
                     feed.count_broken(one_line(&error));

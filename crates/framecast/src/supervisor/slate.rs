@@ -78,8 +78,8 @@ impl SlateRenderer {
         }
     }
 
-    /// Discards the slate (a picture with a text) that is being drawn, and its background, because the camera is live
-    /// again or idle.
+    /// Discards the slate (a picture with a text) that is being drawn, and its background, because the camera is now
+    /// live or idle.
     pub(crate) fn end(&mut self) {
         self.drawing = None;
         self.background = None;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// must not pass.
 const BURST: f64 = 3.0;
 
-/// A rate limit: lets a given number of frames per second pass, evenly.
+/// A rate limit: on average, lets at most a given number of frames per second pass.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     per_second: f64,
@@ -19,12 +19,13 @@ impl Throttle {
         Self { per_second, credit: BURST, refilled_at: now }
     }
 
-    /// Returns this limit without the initial burst, for a source that was reopened and may not burst again.
+    /// Returns this limit without the burst of frames that a limit allows at its start. For a reopened source:
+    /// otherwise, each opening would allow a burst.
     pub(crate) fn without_burst(self) -> Self {
         Self { credit: 1.0, ..self }
     }
 
-    /// Returns whether the limit allows a frame that arrives at `now`. If so, counts the frame.
+    /// Returns whether the limit allows a frame that arrives at `now`. If so, the limit treats the frame as passed.
     pub(crate) fn admits(&mut self, now: Instant) -> bool {
         let elapsed: Duration = now.saturating_duration_since(self.refilled_at);
         self.refilled_at = now;

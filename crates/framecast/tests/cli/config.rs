@@ -388,7 +388,7 @@ fn what_is_wrong_in_the_environment_names_the_variable() {
     let (code, _, errors) = run(framecast(&["check"]).env("CAMERA", "nope"));
     assert_eq!(code, 2);
     assert!(
-        errors.starts_with("error: CAMERA in the environment: camera `camera`: no driver for `nope:`"),
+        errors.starts_with("error: the environment variable CAMERA: camera `camera`: no driver for `nope:`"),
         "{errors}"
     );
     assert!(
@@ -396,7 +396,7 @@ fn what_is_wrong_in_the_environment_names_the_variable() {
         "{errors}"
     );
     let (code, _, errors) = run(framecast(&["check"]).env("CAMERA", "front=test"));
-    let expected = "error: CAMERA in the environment must be a source without a name: remove the name and \
+    let expected = "error: the environment variable CAMERA must be a source without a name: remove the name and \
                     the `=` after it";
     assert_eq!((code, errors.trim()), (2, expected));
     let (code, _, errors) = run(framecast(&["check"]).env("FRAMECAST_PASSWORD", "x"));
@@ -431,7 +431,7 @@ fn the_file_in_this_folder_is_read_only_when_no_source_is_given() {
         ("nothing wrong in the command line", &["front  emulated:".to_owned()][..])
     );
     let (origin, cameras) = checked(&[], Some("emulated"));
-    assert_eq!(origin, "nothing wrong in CAMERA in the environment");
+    assert_eq!(origin, "nothing wrong in the environment variable CAMERA");
     assert_eq!(cameras, ["camera  emulated:"]);
 }
 

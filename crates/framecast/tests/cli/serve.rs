@@ -176,7 +176,7 @@ fn names_on_the_command_line_are_the_cameras() {
 #[test]
 fn the_variable_camera_picks_the_driver() {
     let mut program = Running::start(framecast(&ANY).env("CAMERA", "test:?size=64x64"));
-    program.line_with("using CAMERA in the environment");
+    program.line_with("using the environment variable CAMERA");
     let api: Value = serde_json::from_slice(&get(program.address(), "/api/cameras").body).unwrap();
     assert_eq!(api["cameras"][0]["driver"], "test");
 }

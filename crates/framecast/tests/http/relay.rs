@@ -16,7 +16,7 @@ fn a_camera_that_its_origin_has_lost_is_lost_at_the_relay_with_that_reason() {
     let camera = relay.json("/api/cameras/front");
     let reason = camera["reason"].as_str().unwrap();
     assert!(
-        reason.ends_with("the source is another Framecast, which has no picture of this camera"),
+        reason.ends_with("the source is another Framecast server, which has no picture of the camera"),
         "{camera}"
     );
     assert_eq!(camera["frames"], 0, "{camera}");

@@ -24,7 +24,8 @@ pub(super) struct Maintenance {
     /// While this is `Some`, the times of stored events, and so their order, are being changed. A table that a client
     /// requests meanwhile waits for the end of the change.
     change: Option<Change>,
-    /// The number of events whose times have been corrected since the current change of the order began.
+    /// The number of events whose times have been corrected so far, while corrections are being applied in several
+    /// steps; otherwise 0.
     moved: u64,
 }
 
@@ -87,8 +88,8 @@ impl Maintenance {
         corrected || pruned
     }
 
-    /// Lets tables that clients requested begin, although not all event times are corrected yet. Called when the
-    /// database is unavailable, because the corrections might then take long.
+    /// Lets the tables for which clients are waiting begin, although not all event times are corrected yet. Called when
+    /// the database is unavailable, because the corrections might then take long.
     pub(super) fn release_tables(&mut self) {
         self.change = None;
     }
@@ -106,19 +107,18 @@ impl Maintenance {
             let by = shown(step_ms);
             if has_room {
                 warn!(
-                    "the machine's clock was set {direction} by {by}: for an hour, the server removes no \
-                     events because of their age (history_max_age). If the clock stays stable for that hour, \
+                    "the machine's clock was set {direction} by {by}: for an hour, the server pauses the \
+                     removal of old events (history_max_age). If the clock stays stable for that hour, \
                      the server corrects the times of the events that it recorded before the change"
                 );
             } else {
-                debug!("the machine's clock was set {direction} by {by} again");
+                debug!("the machine's clock was set once more, {direction} by {by}");
             }
         }
         if let Some(far_ms) = self.max_age.and_then(|_| self.expiry.far_to_report(now)) {
             warn!(
-                "the machine's clock is {} ahead of its last reliable time: the server removes no events \
-                 because of their age (history_max_age) until the server has run for 24 hours with \
-                 this clock, without a restart. If the clock is wrong, set it right within these 24 hours",
+                "the machine's clock is {} ahead of its last reliable time: the server pauses the removal \
+                 of old events (history_max_age) until it has run for 24 hours with this clock, without a restart. If the clock is wrong, set it right within these 24 hours",
                 shown(far_ms)
             );
         }

@@ -252,10 +252,10 @@ impl History {
     /// Assigns an id to `event` and puts the event into the queue for the database. Never waits.
     ///
     /// # Errors
-    /// [`RecordError`] if the queue has no room for the event, or if the history is closed. The event then counts as
-    /// dropped. An exception is a mark, which is an event that a person or a program set. Marks cannot use the last
-    /// quarter of the queue, which is for events of the cameras. A refused mark does not count as dropped, because its
-    /// sender gets the error.
+    /// [`RecordError`] if the queue has no room for the event, or if the history is closed. Each event that gets an
+    /// error raises [`HistoryStats::dropped`] by one, except a mark (an event that a person or a program set), because
+    /// the mark's sender gets the error. Marks cannot use the last quarter of the queue, which is for events of the
+    /// cameras.
     pub fn record(&self, event: Event) -> Result<RecordedEvent, RecordError> {
         self.0.record(event)
     }
@@ -437,8 +437,9 @@ impl Shared {
         self.index.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Makes the database of `destination` the history's database. It already has all events that were in memory, and
-    /// the time corrections `planned`, which are still to be applied to events. For `unused` see [`State::raise`].
+    /// Makes the database of `destination` the history's database. That database already has all events that were in
+    /// memory, and the time corrections `planned`, which are still to be applied to events. For `unused` see
+    /// [`State::raise`].
     fn continue_in(&self, destination: Destination, planned: &[TimeCorrection], unused: i64) {
         let Destination { index, index_state, id_offset, count, .. } = destination;
         let now = self.clock.now();
@@ -492,7 +493,7 @@ impl Shared {
         self.idle.notify_waiters();
     }
 
-    /// Adds to the count of dropped events those that were lost before the history received them.
+    /// Adds `count` to [`HistoryStats::dropped`], for events that were lost before the history received them.
     fn count_dropped(&self, count: u64) {
         self.counts.dropped.fetch_add(count, Ordering::Relaxed);
         self.lock().unreported += count;

@@ -66,7 +66,7 @@ impl Relocation {
                 true
             }
             Err(error) => {
-                debug!("events stay in memory: {error}");
+                debug!("cannot move the events in memory to the database, will try again: {error}");
                 self.pause_ms = (self.pause_ms * 2).min(RETRY_DELAYS_MS.1);
                 self.at_ms = shared.clock.now().boot_ms + self.pause_ms;
                 false

@@ -155,8 +155,8 @@ impl State {
         stored
     }
 
-    /// Updates the timeline, which notices when somebody sets the wall clock, to the clock reading `now`. The next
-    /// event belongs to the clock as it is now.
+    /// Updates the timeline, which notices when somebody sets the wall clock, to the clock reading `now`. If somebody
+    /// has set it, a new span of event ids begins with the next event.
     pub(super) fn observe(&mut self, now: ClockReading) {
         self.timeline.observe(now, self.next_id);
     }

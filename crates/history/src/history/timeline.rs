@@ -13,16 +13,16 @@ use super::HOUR_MS;
 use crate::clock::ClockReading;
 use crate::index::TimeCorrection;
 
-/// Somebody counts as having set the wall clock if the clock's offset from the boot clock changes by at least this
-/// much, in milliseconds. That is more than a leap second, and more than NTP corrects gradually.
+/// If the wall clock's offset from the boot clock changes by at least this much, in milliseconds, the server assumes
+/// that somebody set the wall clock. Leap seconds and NTP's gradual corrections change the offset by less.
 pub(super) const STEP_MS: i64 = 60_000;
 
 /// The maximum number of spans of event ids to remember, one for each time that somebody set the wall clock. If the
 /// clock is set more often without an hour in between, the times of the first events are not corrected.
 const MAX_SPANS: usize = 256;
 
-/// The maximum number of warnings to log when somebody sets the wall clock again and again. The count begins again once
-/// nobody has set it for an hour.
+/// The maximum number of warnings to log when somebody sets the wall clock again and again, until nobody has set it for
+/// an hour. After that hour, as many warnings can be logged as at first.
 const MAX_LOGGED_STEPS: u32 = 3;
 
 /// A span of event ids whose events were stamped by one setting of the wall clock, from the id `first` to the next
@@ -50,7 +50,7 @@ impl Span {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Correction {
     /// The database must store this list of all time corrections that are still to be applied to events, in place of
-    /// the list that it has. The next run of the server can then apply them if this run ends before.
+    /// the list that it has. If this run ends before they are applied, the next run of the server can apply them.
     Plan(Vec<TimeCorrection>),
     /// The database must now apply the time corrections of its list to the stored events.
     Apply,
@@ -75,8 +75,8 @@ pub(super) struct Timeline {
     /// The time corrections that the database is applying to the stored events now. They are final, even if somebody
     /// sets the clock again.
     applying: Option<Vec<TimeCorrection>>,
-    /// The offset of the wall clock from the boot clock that was last logged, in milliseconds, and the number of
-    /// warnings since nobody had set the clock for an hour.
+    /// The offset of the wall clock from the boot clock that was last logged, in milliseconds, and how many times
+    /// somebody has set the clock without an hour in between.
     logged: (i64, u32),
 }
 
@@ -126,7 +126,7 @@ impl Timeline {
     }
 
     /// Adjusts the remembered offsets after the wall clock's offset has changed by `by_ms`. That is less than
-    /// `STEP_MS`, so the clock does not count as set.
+    /// `STEP_MS`, so the server does not assume that somebody set the clock.
     fn slide(&mut self, by_ms: i64) {
         if let Some(current) = self.spans.back_mut() {
             current.last_offset_ms = current.last_offset_ms.saturating_add(by_ms);
@@ -246,15 +246,16 @@ impl Timeline {
     }
 
     /// Returns the time corrections that the database has now applied to all stored events, so that the caller can
-    /// correct the events in memory too. They no longer count as being applied.
+    /// correct the events in memory too. Afterwards, `is_applying` returns false.
     pub(super) fn take_applied(&mut self) -> Vec<TimeCorrection> {
         self.applying.take().unwrap_or_default()
     }
 }
 
-/// Returns whether a time correction that an earlier run of the server left (`shift`) can still be right. It can if the
-/// current wall clock agrees with the one at the end of that run. The current clock shows `now_ms`, and would have
-/// shown `began_ms` when this run began. If the two clocks disagree, one of them is wrong, and nobody can know which.
+/// Returns whether a time correction that an earlier run of the server left (`shift`) can still be right. It can be
+/// right if the wall clock as it is set now (the current clock) agrees with the wall clock as it was set at the end of
+/// that run (the earlier clock). The current clock shows `now_ms`, and would have shown `began_ms` when this run began.
+/// If the two clocks disagree, one of them is wrong, and nobody can know which.
 ///
 /// The clocks disagree if the current clock is behind the earlier one. They also disagree if the earlier clock had been
 /// set back, and this run began after the time that the earlier clock showed before it was set: that time might have

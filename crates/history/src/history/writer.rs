@@ -130,8 +130,8 @@ async fn wait(shared: &Shared, pause: Duration) {
     sleep(Duration::ZERO).await;
 }
 
-/// Counts a failure of the database, and logs that the database is unavailable. If the database fails and recovers
-/// again and again, as with a disk that is nearly full, logs at most one warning a minute.
+/// Adds one to the history's number of failed attempts to write, and logs that the database is unavailable. If the
+/// database fails and recovers again and again, as with a disk that is nearly full, logs at most one warning a minute.
 pub(super) fn unavailable(shared: &Shared, error: &Error) {
     shared.counts.failures.fetch_add(1, Ordering::Relaxed);
     let mut state = shared.lock();

@@ -152,8 +152,8 @@ pub(crate) struct TimeCorrection {
     pub(crate) last: i64,
     /// How much to add to the time of each event, in milliseconds.
     pub(crate) by_ms: i64,
-    /// The time that the wall clock showed right after somebody set it to what now counts as right, in milliseconds
-    /// since 1970.
+    /// The time that the wall clock showed just after somebody last set it, in milliseconds since 1970. The server
+    /// takes the clock as it was set then for right.
     pub(crate) seen_ms: i64,
 }
 
@@ -184,7 +184,7 @@ pub(crate) struct ShiftProgress {
     pub(crate) is_done: bool,
 }
 
-/// The database that stores the events, of either kind. Cheap to clone.
+/// The database that stores the events: SQLite or PostgreSQL. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) enum Index {
     Sqlite(Arc<Sqlite>),

@@ -33,7 +33,7 @@ pub(crate) struct Aged {
     pub(crate) trusted_ms: Option<i64>,
     /// Events before this time are too old, unless their id is above `up_to_id`. In milliseconds since 1970.
     pub(crate) before_ms: i64,
-    /// Events with ids above this one do not count as too old, whatever their time is.
+    /// Events with ids above this one are not removed for their age, whatever their times are.
     pub(crate) up_to_id: i64,
     /// How many events were removed for their age within the last hour.
     pub(crate) removed_in_hour: u64,

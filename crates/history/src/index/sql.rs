@@ -37,7 +37,7 @@ WITH RECURSIVE name(camera) AS (
 ) SELECT camera FROM name WHERE camera IS NOT NULL";
 
 /// Stores the time of the newest event as the last time at which the server trusted the wall clock, if no such time is
-/// stored yet. It is never taken from an event again, because a wrong clock might stamp later events.
+/// stored yet. A stored time is never replaced by an event's time, because a wrong clock might stamp later events.
 pub(super) const INIT_TRUSTED_CLOCK: &str =
     "UPDATE state SET value = coalesce((SELECT max(at) FROM events), 0)
 WHERE key = 'believed' AND value = 0";

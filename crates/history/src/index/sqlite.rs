@@ -1,8 +1,8 @@
 //! The index in SQLite: in one file, or in memory.
 //!
 //! For a file, one thread writes and two threads read. Each thread has its own connection and takes jobs from a queue.
-//! A job that reads is one page, so a reader delays the checkpoint of the write-ahead log (WAL) only while it reads a
-//! page. The tables are ordered by time and id, so a page is one scan. For an index in memory, one thread does
+//! Each reading job reads one page, so a reader delays the checkpoint of the write-ahead log (WAL) only while it reads
+//! a page. The tables are ordered by time and id, so a page is one scan. For an index in memory, one thread does
 //! everything, and new events push out the oldest ones.
 
 mod retain;

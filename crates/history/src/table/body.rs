@@ -36,9 +36,9 @@ pub struct TruncatedTable {
 ///
 /// The body sends everything before the first row at once, then rows in chunks. It sends a chunk when the chunk is
 /// full, or when one of the chunk's rows has waited for [`FLUSH_AFTER`]. The body asks the stream for records only when
-/// the client has room for more, and dropping the body drops the stream. If the stream fails, the body sends the rows
-/// that it already has, and then fails with [`TruncatedTable`]. The body yields to other tasks after each chunk. It
-/// needs a Tokio runtime for its timer.
+/// the connection to the client can take more bytes, and dropping the body drops the stream. If the stream fails, the
+/// body sends the rows that it already has, and then fails with [`TruncatedTable`]. The body yields to other tasks
+/// after each chunk. It needs a Tokio runtime for its timer.
 pub struct Table<S, P> {
     writer: Writer<P>,
     stage: TableStage<S>,

@@ -14,8 +14,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-/// The longest wait for the table's last piece to be dropped, which tells that it was sent. The wait has a limit
-/// because a caller might collect all pieces and keep them.
+/// The longest wait until the table's last piece is dropped, which happens once the piece was sent. The wait has a
+/// limit because a caller might collect all pieces and keep them.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// The time that a browser gets to show the table's last piece before the connection breaks.
@@ -37,7 +37,7 @@ impl AsRef<[u8]> for Piece {
 }
 
 impl DrainWait {
-    /// Returns the same `bytes` in a form that reports its drop, and a future that completes after that drop.
+    /// Returns the same `bytes`, and a future that completes once the returned bytes have been dropped.
     pub(crate) fn track(bytes: Bytes) -> (Bytes, Self) {
         let (sender, gone) = oneshot::channel::<()>();
         let drain_wait = async move {

@@ -38,7 +38,7 @@ fn parse(text: &str) -> Option<u16> {
     }
 }
 
-/// Returns the parts of `text` between the bytes `separator`. A separator within a quoted string does not count.
+/// Returns the parts of `text` between the bytes `separator`. A separator within a quoted string does not end a part.
 fn split(text: &str, separator: u8) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {

@@ -15,8 +15,8 @@ pub struct Picture {
     pub offset: u64,
     /// The headers of the picture's part in a multipart stream; empty in other streams.
     pub headers: Headers,
-    /// Whether the sender declared the picture's length and the picture arrived in full length. If its EOI is missing
-    /// then, the camera did not send one.
+    /// Whether the sender declared the picture's length and the picture arrived in full length. If a complete picture
+    /// has no EOI, the camera did not send one.
     pub is_complete: bool,
 }
 

@@ -1,8 +1,9 @@
 //! Reads the pictures that a program writes. The reader detects whether the program writes a multipart stream or
 //! concatenated JPEG images.
 //!
-//! The first bytes decide: a boundary or a header line begins a multipart stream, SOI begins concatenated images. For
-//! anything else, the error names the content, because the remedy is an option of the writing program.
+//! The first bytes decide: a boundary or a header line begins a multipart stream, SOI begins concatenated images. If
+//! the stream begins with anything else, the error says what the stream looks like, so that the user can change the
+//! program's options.
 
 use bytes::BytesMut;
 

@@ -57,8 +57,8 @@ struct Live {
     shutdown: CancellationToken,
 }
 
-/// Returns the route `/api/live`. Each tile counts as one viewer of its camera. Connections end when `shutdown` is
-/// cancelled.
+/// Returns the route `/api/live`. Each tile (a place on the client's page that shows a camera) is registered as one
+/// viewer of this camera. Connections end when `shutdown` is cancelled.
 ///
 /// The caller must first check whether a page of another site is allowed to connect, because browsers let any page try
 /// to connect.

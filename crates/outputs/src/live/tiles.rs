@@ -112,8 +112,8 @@ impl ShownTile {
         self.next.as_ref().map(|watch| watch.rendition)
     }
 
-    /// Replaces the tile's current subscription with `watch`. The frames that the current one skipped stay in the
-    /// tile's count.
+    /// Replaces the tile's current subscription with `watch`. Adds the frames that the old subscription skipped to the
+    /// tile's `passed`.
     fn replace(&mut self, watch: Option<Watch>) {
         let before = std::mem::replace(&mut self.watch, watch);
         self.passed += before.map(|watch| watch.all_passed()).unwrap_or_default();
@@ -291,7 +291,7 @@ impl Tiles {
 }
 
 /// Returns the minimum time between two pictures of a tile. This is zero if `rendition` already limits its frame rate
-/// to `fps` or less: a second schedule with another start would delay each picture.
+/// to `fps` or less: a second limit, whose intervals begin at other times, would delay each picture.
 fn interval(fps: Option<f64>, rendition: Rendition) -> Duration {
     match (fps, rendition.fps()) {
         (Some(asked), Some(made)) if f64::from(made) <= asked => Duration::ZERO,

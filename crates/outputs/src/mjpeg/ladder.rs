@@ -16,8 +16,8 @@ const WIDTHS_PX: [u32; 4] = [960, 640, 480, 320];
 /// to a smaller picture size, unless the camera itself delivers no more pictures than the link can transfer.
 const TARGET_FPS: f64 = 10.0;
 
-/// The share of the camera's pictures that the link must be able to transfer if the camera delivers little more than
-/// [`TARGET_FPS`] or less. The share is below 1, because the speed of the link is an estimate.
+/// The share of the camera's pictures that the link must be able to transfer if the camera delivers fewer pictures a
+/// second than [`TARGET_FPS`], or only a few more. The share is below 1, because the speed of the link is an estimate.
 const TARGET_FPS_SHARE: f64 = 0.8;
 
 /// How many times faster the link must be than a larger picture size needs, before the ladder changes to that size.
@@ -29,7 +29,8 @@ const SETTLE_TIME: Duration = Duration::from_secs(1);
 /// How long the link must be fast enough for a larger picture size before the ladder changes to that size. This time
 /// doubles with each change to a larger size that fails.
 const CLIMB_AFTER: Duration = Duration::from_secs(5);
-/// The maximum of the time that begins at [`CLIMB_AFTER`] and doubles.
+/// The maximum time for which the link must be fast enough for a larger picture size. The time is [`CLIMB_AFTER`] at
+/// first, and doubles with each change to a larger size that fails.
 const MAX_CLIMB_AFTER: Duration = Duration::from_secs(80);
 
 /// If the ladder changes to a smaller picture size within this time after a change to a larger size, the change to the

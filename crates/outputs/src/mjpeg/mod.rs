@@ -54,8 +54,8 @@ pub struct Config {
     /// connection.
     pub resend_after: Duration,
     /// How long a viewer can take none of the bytes that are sent to it before a writer thread closes the connection. A
-    /// connection that stays with the HTTP server is closed by the HTTP server's own timeout. Then this value only
-    /// decides whether the viewer counts as stalled or as having left.
+    /// connection that stays with the HTTP server is closed by the HTTP server's own timeout. For such a connection,
+    /// this value only decides whether the viewer's end is reported as `stalled` or as `left`.
     pub write_timeout: Duration,
     /// The number of threads that write to the connections that the HTTP server handed over; `None` for one per core.
     pub writer_threads: Option<NonZeroUsize>,

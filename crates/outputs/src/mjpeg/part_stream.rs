@@ -33,8 +33,8 @@ pub(crate) enum Next {
 #[derive(Debug)]
 pub(crate) struct PartStream {
     /// Makes the parts from the frames that `subscriber` reads from its channel. The packer is dropped before the
-    /// subscriber, because a packer must not outlive the channel: a later channel of the same rendition would start its
-    /// sequence numbers again.
+    /// subscriber, because a packer must not outlive the channel: the sequence numbers of a later channel of the same
+    /// rendition begin again, so the packer might return parts with old pictures.
     packer: Arc<Packer>,
     subscriber: Subscriber,
     /// The guard that registers the stream as a viewer. It also gives access to the viewer's statistics.
@@ -214,7 +214,8 @@ impl PartStream {
         self.viewer.feed().latency_budget()
     }
 
-    /// Sets the reason that is added to the camera's totals if the stream is dropped from now on.
+    /// Sets why the stream ends if it is dropped from now on. When the stream is dropped, the camera's count for this
+    /// reason goes up by one.
     pub(crate) fn set_end_reason(&mut self, end_reason: EndReason) {
         self.viewer.set_end_reason(end_reason);
     }

@@ -307,7 +307,7 @@ async fn parameters_that_make_no_sense_are_refused_with_the_range() {
         ("fps=-1", "from 0.01 to 1000"),
         ("fps=", "from 0.01 to 1000"),
         ("fps=1e9", "from 0.01 to 1000"),
-        ("advance_headers=2", "1 or 0"),
+        ("advance_headers=2", "one of 1, true, yes, on, 0, false, no, off"),
     ] {
         let request = Request::get(format!("/video_feed?{query}")).body(Body::empty()).unwrap();
         let response = server.routes.clone().oneshot(request).await.unwrap();

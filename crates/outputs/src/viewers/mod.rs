@@ -37,8 +37,8 @@ use crate::client_key;
 pub struct Limits {
     /// The maximum number of viewers of the whole server.
     pub server: Option<usize>,
-    /// The maximum number of viewers from one client address. IPv6 addresses with the same first 64 bits count as one
-    /// address.
+    /// The maximum number of viewers from one client address. IPv6 addresses with the same first 64 bits are treated as
+    /// one address.
     pub address: Option<usize>,
 }
 
@@ -95,7 +95,8 @@ impl Viewers {
     /// Registers a viewer of `feed`.
     ///
     /// # Errors
-    /// [`LimitReached`] if a limit is reached. The registry counts the refusal.
+    /// [`LimitReached`] if a limit is reached. The number of refused viewers ([`refused`](Self::refused)) then goes up
+    /// by one.
     pub fn admit(
         &self,
         feed: &Arc<Feed>,
@@ -169,8 +170,8 @@ impl Viewers {
         self.0.refused.counts()
     }
 
-    /// Returns the name of each camera that has had a viewer, with the totals of all its viewers since the server
-    /// started.
+    /// Returns the name of each camera that has had a viewer, with statistics over all viewers of the camera since the
+    /// server started.
     pub fn camera_totals(&self) -> Vec<(String, Arc<CameraTotals>)> {
         lock(&self.0.totals).iter().map(|(name, totals)| (name.clone(), Arc::clone(totals))).collect()
     }
@@ -181,13 +182,13 @@ impl Viewers {
 pub struct ViewerGuard {
     viewers: Viewers,
     stats: Arc<ViewerStats>,
-    /// The reason to add to the camera's totals when the viewer leaves.
+    /// Why the viewer left. When the viewer leaves, the camera's count for this reason goes up by one.
     end_reason: EndReason,
     /// The time by which the HTTP server must request the next chunk of the response body. If the viewer leaves after
-    /// this time, the viewer counts as stalled. `None` if no chunk is being sent.
+    /// this time, the end reason is [`EndReason::Stalled`]. `None` if no chunk is being sent.
     stall_deadline: Option<Instant>,
-    /// The totals of the viewer's camera. `stats` refers to them too, but this reference of its own saves the sender
-    /// from reading `stats` for each frame.
+    /// The statistics of the viewer's camera over all viewers. `stats` also has a reference to them. Because of this
+    /// second reference, the sender need not read `stats` for each frame.
     totals: Arc<CameraTotals>,
     frames: u64,
     bytes: u64,
@@ -200,16 +201,16 @@ impl ViewerGuard {
         &self.stats
     }
 
-    /// Sets the reason that is added to the camera's totals if the viewer leaves from now on. The default is
-    /// [`EndReason::Left`].
+    /// Sets the end reason of a viewer that leaves from now on. When the viewer leaves, the camera's count for this
+    /// reason goes up by one. The default is [`EndReason::Left`].
     pub fn set_end_reason(&mut self, end_reason: EndReason) {
         self.end_reason = end_reason;
     }
 
     /// Records that the HTTP server has received a chunk of the viewer's response body. The HTTP server closes the
     /// connection if the client takes nothing for `write_timeout`, but does not tell the body why. So if the body is
-    /// dropped after the HTTP server has requested no further chunk for half of that time, the viewer counts as
-    /// stalled.
+    /// dropped after the HTTP server has requested no further chunk for half of that time, the end reason is
+    /// [`EndReason::Stalled`].
     pub fn chunk_sent(&mut self, write_timeout: Duration) {
         // The connection's own timeout starts before its buffer took the last small chunks.
         self.stall_deadline = Some(Instant::now() + write_timeout / 2);
@@ -236,8 +237,8 @@ impl ViewerGuard {
         self.totals.resent(bytes);
     }
 
-    /// Records that the viewer has missed `total` frames so far. A frame counts as missed only if the viewer's
-    /// requested rate had room for the frame, and a newer frame replaced it before it was sent.
+    /// Records that the viewer has missed `total` frames so far. The viewer has missed a frame if the viewer's
+    /// requested rate had room for the frame, but a newer frame replaced it before it was sent.
     pub fn skipped(&mut self, total: u64) {
         if total != self.skipped {
             self.totals.skipped(total.saturating_sub(self.skipped));

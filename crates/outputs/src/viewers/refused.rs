@@ -1,5 +1,5 @@
-//! Viewers that were refused because of a limit. Refusals are counted, and reported at most once a minute for each
-//! camera and limit.
+//! Viewers that were refused because of a limit. Refusals are reported at most once a minute for each camera and limit.
+//! Each report contains the number of refusals since the last report.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,8 @@ use super::{Limit, LimitReached, lock};
 /// The camera's name, and the name of the configuration setting whose limit was reached.
 type BurstKey = (String, &'static str);
 
-/// The minimum time between two reports of refusals of the same kind. Refusals in between are only counted.
+/// The minimum time between two reports of refusals of the same kind. The second report contains the number of refusals
+/// in between.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The number of viewers refused since the server started, by what the limit applies to.
@@ -33,7 +34,7 @@ pub(super) struct RefusalCounts {
 #[derive(Debug, Default)]
 struct Burst {
     reported_at: Option<Instant>,
-    /// The number of refusals that were counted since the last report.
+    /// The number of refusals since the last report.
     unreported: u64,
     /// Whether a task is waiting to report the refusals as soon as [`REPORT_INTERVAL`] has passed since the last
     /// report.
@@ -54,7 +55,7 @@ impl Burst {
 }
 
 impl RefusalCounts {
-    /// Counts one more refused viewer of `feed`.
+    /// Records that a viewer of `feed` was refused, and reports this now or later.
     pub(super) fn add(&self, limit_reached: &LimitReached, feed: &Arc<Feed>) {
         let (count, limit) = match limit_reached.limit {
             Limit::Server => (&self.server, "max_viewers"),

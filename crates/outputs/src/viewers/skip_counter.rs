@@ -1,5 +1,5 @@
-//! Decides which of the frames that were not sent to a viewer count as missed: those for which the requested rate had
-//! room.
+//! Computes how many frames a viewer has missed: frames that were not sent to the viewer, although the requested rate
+//! had room for them.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// caller passes the time.
 #[derive(Debug, Default)]
 pub(crate) struct SkipCounter {
-    /// The number of frames that had been skipped, missed or not, when the last picture was sent.
+    /// The number of all frames that had been published but not sent to the viewer, when the last picture was sent.
     passed: u64,
     skipped: u64,
     sent_at: Option<Instant>,

@@ -139,7 +139,7 @@ impl ViewerStats {
         self.totals.painted(age);
     }
 
-    /// Counts the end of the viewer's stream in the camera's totals, by reason.
+    /// Adds one to the number of the camera's streams that ended for the reason `end_reason`.
     pub(super) fn ended(&self, end_reason: EndReason) {
         self.totals.ended(end_reason);
     }

@@ -13,10 +13,10 @@ pub const MAX_MESSAGES_PER_SECOND: u32 = 1000;
 /// The interval at which the server sends pings.
 pub const PING_INTERVAL: Duration = Duration::from_secs(15);
 
-/// How long a client can send nothing, not even responses to three pings, before it counts as gone.
+/// How long a client can send nothing, not even responses to three pings, before the server disconnects the client.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// The time over which messages are counted.
+/// The length of the periods for which the number of messages is limited.
 const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// When a client last sent something, and how many messages it sent recently.
@@ -43,7 +43,7 @@ impl ClientActivity {
         self.heard_at = now;
     }
 
-    /// Counts a message against the limit.
+    /// Records that the client sent a message at `now`, for the limit on messages per second.
     ///
     /// # Errors
     /// [`TooManyMessages`] for more than [`MAX_MESSAGES_PER_SECOND`] within a second.
@@ -55,7 +55,7 @@ impl ClientActivity {
         if self.messages > MAX_MESSAGES_PER_SECOND { Err(TooManyMessages) } else { Ok(()) }
     }
 
-    /// Returns the time at which the client counts as gone, unless it sends something before.
+    /// Returns the time at which the server must disconnect the client, unless the client sends something before.
     pub fn idle_deadline(&self) -> Instant {
         self.heard_at + IDLE_TIMEOUT
     }

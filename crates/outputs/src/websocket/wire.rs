@@ -18,7 +18,7 @@ use super::client_activity::MAX_MESSAGE_BYTES;
 use super::zero_copy::ZeroCopyStream;
 
 /// The time limit for a client to receive the close frame. It is shorter than the time that the server waits for
-/// connections when it shuts down.
+/// connections to end when it shuts down.
 const CLOSING_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// The number of bytes that precede the JPEG in the message of a picture.

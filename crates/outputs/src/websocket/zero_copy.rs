@@ -23,7 +23,7 @@ const WHOLE_BINARY: u8 = 0x82;
 const LONG: u64 = 126;
 
 /// The maximum number of bytes a client is allowed to send in a second: the maximum number of messages times their
-/// maximum length. Bytes are counted however they are split into messages.
+/// maximum length. It does not matter how the bytes are split into messages.
 const MAX_READ_BYTES: u64 = MAX_MESSAGES_PER_SECOND as u64 * MAX_MESSAGE_BYTES as u64;
 const READ_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -72,7 +72,8 @@ impl<S> ZeroCopyStream<S> {
         self.body = body;
     }
 
-    /// Counts bytes from the client. Fails if the client has sent more within a second than allowed.
+    /// Records that the client sent `bytes` bytes. Fails if the client has sent more bytes within a second than
+    /// allowed.
     fn count_read(&mut self, bytes: u64) -> io::Result<()> {
         let now = Instant::now();
         if now >= self.counting_since + READ_INTERVAL {

@@ -4,7 +4,7 @@
 //! The caller offers a frame to an output queue ([`OutputQueue`]), where the frame waits until a thread is free. A
 //! newer frame replaces the waiting one, so at most one frame waits in each output queue. The output queues take turns.
 //! All threads can work on frames of one output queue at once; the pool delivers the results in the order in which the
-//! frames were offered. When to offer a frame does not belong here.
+//! frames were offered. Code that decides when to offer a frame does not belong here.
 
 mod output_queue;
 #[cfg(test)]
@@ -94,7 +94,7 @@ impl Drop for Pool {
 }
 
 /// Runs the loop of one thread of the pool: takes the next frame from the output queue whose turn it is, transcodes it,
-/// and delivers the result. Ends with the pool.
+/// and delivers the result. Returns when the pool has ended.
 fn run(queue: &WorkQueue, make: &dyn Fn() -> Result<EncodeFn, Error>) {
     let mut work = None;
     while let Some(EncodingJob { output, ticket, frame, deliver }) = queue.next_job() {
@@ -104,8 +104,8 @@ fn run(queue: &WorkQueue, make: &dyn Fn() -> Result<EncodeFn, Error>) {
     }
 }
 
-/// Transcodes one frame, and returns the result. If the codec panics, discards the codec with its state, so that the
-/// next frame gets a new one.
+/// Transcodes one frame, and returns the result. If the codec panics, discards the codec with its state; a newly
+/// created codec then transcodes the next frame.
 fn run_once(
     work: &mut Option<EncodeFn>,
     make: &dyn Fn() -> Result<EncodeFn, Error>,

@@ -33,9 +33,9 @@ pub struct QueueStats {
 /// The queue of one output channel (one camera's pictures in one target format) in a [`Pool`](super::Pool). It holds at
 /// most one waiting frame.
 ///
-/// Dropping the queue discards the waiting frame. The drop waits for a delivery that is running, and no delivery
-/// follows. So a delivery must not wait for a thread that drops this output queue. But a delivery is allowed to drop
-/// the output queue itself.
+/// Dropping the queue discards the waiting frame, and waits for a `deliver` function (see [`push`](Self::push)) that is
+/// running; none is called after that. So `deliver` must not wait for a thread that drops this output queue. But
+/// `deliver` itself is allowed to drop the queue.
 #[derive(Debug)]
 pub struct OutputQueue {
     shared: Arc<Shared>,
@@ -48,9 +48,9 @@ impl OutputQueue {
         Self { shared: Arc::new(shared), queue }
     }
 
-    /// Offers a frame to the pool. Never blocks: the frame waits until a thread is free. If another frame is already
-    /// waiting, the new frame replaces it, and the older one counts as dropped. After the pool has ended, an offer has
-    /// no effect.
+    /// Offers a frame to the pool. Never blocks: the frame waits until a thread is free. If a frame is waiting already,
+    /// `frame` replaces it, and `dropped` in the [statistics](QueueStats) goes up by one. After the pool has ended, an
+    /// offer has no effect.
     ///
     /// A thread of the pool calls `deliver` with the transcoded frame or the error. The results of this queue are
     /// delivered in the order in which the frames were offered, and never two at a time. `deliver` should be quick,
@@ -112,8 +112,8 @@ struct OutputState {
     done: BTreeMap<u64, (Result<Frame, Error>, ResultCallback)>,
     /// The thread that is delivering results of this queue now; `None` if no thread is.
     delivering: Option<ThreadId>,
-    /// The format of the last delivered frame. Frames that are delivered later share it as long as their format is
-    /// equal.
+    /// The format of the last delivered frame. If the next delivered frame has an equal format, it shares this
+    /// allocation.
     format: Option<Arc<Format>>,
     stats: QueueStats,
 }
@@ -133,8 +133,8 @@ impl Shared {
         Some((state.taken_count - 1, frame, deliver))
     }
 
-    /// Counts and keeps the result of the frame with the number `ticket`. Then delivers all results for which no
-    /// earlier result is missing, unless another thread is delivering already.
+    /// Keeps the result of the frame with the number `ticket`, and adds it to the statistics. Then delivers all results
+    /// for which no earlier result is missing, unless another thread is delivering already.
     pub(super) fn finish(
         self: &Arc<Self>,
         queue: &WorkQueue,
@@ -193,8 +193,8 @@ impl Shared {
 }
 
 impl OutputState {
-    /// Replaces the frame's format by that of the frame before, if both are equal, so that the frames share one
-    /// allocation.
+    /// If the frame's format equals that of the previously delivered frame, makes both frames share one allocation of
+    /// it.
     fn share_format(&mut self, frame: &mut Frame) {
         match &self.format {
             Some(format) if *format == frame.format => frame.format = format.clone(),

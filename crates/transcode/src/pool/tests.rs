@@ -20,8 +20,8 @@ fn frame(number: i64) -> Frame {
 
 /// A pool whose threads report which frame they took, and then wait until the test opens a gate for that frame.
 struct Gated {
-    /// The frames that threads took, each as its number and its gate. This field must be dropped before the pool: its
-    /// drop opens all gates, and the drop of the pool waits for the threads behind them.
+    /// The frames that threads took, each as its number and its gate. This field must be dropped before the pool:
+    /// dropping it opens all gates, and dropping the pool waits for threads that wait at a gate.
     taken: Receiver<(i64, Sender<Outcome>)>,
     pool: Pool,
 }

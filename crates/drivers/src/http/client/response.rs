@@ -16,7 +16,7 @@ use crate::http1::{Body, Head};
 const MAX_DRAINED_BYTES: usize = 64 * 1024;
 
 /// How long the client waits for more bytes after a stream has reached its declared length. Most servers that declare a
-/// length for a stream invent it, so the stream does not count as ended before this pause is over.
+/// length for a stream invent it, so the stream is not considered ended before this pause is over.
 const DECLARED_END_GRACE: Duration = Duration::from_millis(500);
 
 /// A response whose head has arrived. Dropping the response closes its connection.
@@ -26,7 +26,7 @@ pub(in crate::http) struct Response {
     head: Head,
     body: Body,
     has_ended: bool,
-    /// When the stream counts as ended if no more bytes arrive. Set once a stream has reached its declared length.
+    /// When the stream is considered ended if no more bytes arrive. Set once a stream has reached its declared length.
     grace_ends_at: Option<Instant>,
 }
 
@@ -92,8 +92,8 @@ impl Response {
         }
     }
 
-    /// Returns the server's origin and the connection, for the next request. Returns `None` if the response is still
-    /// incomplete with the bytes that have already arrived, or if the connection cannot be reused.
+    /// Returns the server's origin and the connection, for the next request. Returns `None` if the end of the response
+    /// has not arrived yet, or if the connection cannot be reused.
     pub(super) fn into_idle_connection(mut self) -> Option<(url::Origin, Connection)> {
         let mut drained_bytes = 0;
         while !self.is_done() {

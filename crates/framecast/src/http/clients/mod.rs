@@ -1,6 +1,7 @@
 //! Identifies clients for rate limits, and provides a table of bounded size with a value for each client.
 //!
-//! Methods get the current time as the argument `now`. Their callers decide what to count, and which limits apply.
+//! Methods get the current time as the argument `now`. Their callers decide which values to store, and which limits
+//! apply.
 
 mod bucket;
 mod window;
@@ -19,7 +20,7 @@ pub(crate) use window::SlidingWindow;
 pub(crate) const MAX_CLIENTS: usize = 4096;
 
 /// The client to which rate limits apply: an IPv4 address, or the /64 network of an IPv6 address. All clients on a UNIX
-/// socket count as one client, except those that a proxy names.
+/// socket are treated as one client, except those that a proxy names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Client {
     address: Option<IpAddr>,
@@ -76,7 +77,7 @@ impl<T: Default> Clients<T> {
     }
 
     /// Makes room for `client` in the table, if the table is full and does not contain `client`. Returns the value of
-    /// the client that was evicted for this; `None` if no client was.
+    /// the client that was evicted for this; `None` if no client was evicted.
     pub(crate) fn evict_for(&mut self, client: Client) -> Option<T> {
         if self.0.len() < MAX_CLIENTS || self.0.contains_key(&client) {
             return None;

@@ -19,7 +19,7 @@ impl<const N: usize> Default for SlidingWindow<N> {
 }
 
 impl<const N: usize> SlidingWindow<N> {
-    /// Returns how long to wait, from `now`, until another event does not exceed the limit of `N` events within a
+    /// Returns how long to wait, from `now`, until one more event does not exceed the limit of `N` events within a
     /// second; `None` if no wait is needed.
     pub(crate) fn wait(&self, now: Instant) -> Option<Duration> {
         let free_at = self.times[self.oldest]? + SECOND;

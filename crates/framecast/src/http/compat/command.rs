@@ -102,8 +102,8 @@ fn read(control: &Control, value: &str) -> ControlValue {
     }
 }
 
-/// Checks whether `request`, a GET or HEAD, is allowed to change something. A handler of GET must call this first. It
-/// also receives HEAD requests, which axum routes to the handler of GET.
+/// Checks whether `request`, a GET or HEAD, is allowed to change something. A handler of GET must call this first. Such
+/// a handler also receives HEAD requests, because axum routes them to the handler of GET.
 ///
 /// # Errors
 /// Status 403 in two cases:

@@ -43,9 +43,9 @@ pub(super) enum Action {
 }
 
 impl Action {
-    /// Parses the value of `/?action=`, such as `stream` or `stream_1`. Returns `None` for an unknown action. Only the
-    /// beginning of `value` counts, as in mjpg-streamer, because many clients write `stream?dummy=param.mjpg` for
-    /// players that recognise a format by the file extension.
+    /// Parses the value of `/?action=`, such as `stream` or `stream_1`. Returns `None` for an unknown action. As in
+    /// mjpg-streamer, the text from the first special character on (such as `?`) is ignored, because many clients write
+    /// `stream?dummy=param.mjpg` for players that recognise a format by the file extension.
     pub(super) fn parse(value: &str) -> Option<Self> {
         let value = value.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()?;
         let (name, number) = match value.split_once('_') {

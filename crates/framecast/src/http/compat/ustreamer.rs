@@ -83,9 +83,9 @@ pub(super) fn parts(
     compat.stream(feed, Rendition::default(), part_format, request)
 }
 
-/// Handles `/snapshot`: responds with a single picture, which is at most `max_delay` milliseconds old if the client
-/// sets this parameter of camera-streamer. If the camera has failed, the picture is a drawn one that says why, the
-/// status is still 200, and the header `X-UStreamer-Online` is `false`.
+/// Handles `/snapshot`: responds with a single picture. The parameter `max_delay`, which comes from the camera server
+/// camera-streamer, limits the age of the picture, in milliseconds. If the camera has failed, the picture is a drawn
+/// one that says why, the status is still 200, and the header `X-UStreamer-Online` is `false`.
 pub(super) async fn snapshot(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
     let query = CompatQuery::parse(request.uri().query());
     let feed = Arc::clone(&compat.camera(&query)?.feed);

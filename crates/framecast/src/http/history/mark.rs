@@ -140,9 +140,9 @@ pub(super) async fn post(State(context): State<Context>, request: Request) -> Re
     Ok(response)
 }
 
-/// Returns the client whose rate limit a mark counts towards. All clients of an untrusted proxy count as one client.
-/// Returns `None` for a program on this machine that is not a proxy, because such a program can set any number of
-/// marks.
+/// Returns the client whose rate limit a mark counts towards. For a request that an untrusted proxy forwards, this is
+/// the proxy. Returns `None` for a program on this machine that is not a proxy, because such a program can set any
+/// number of marks.
 fn source(head: &Parts) -> Option<MarkSource> {
     let address = Peer::from_extensions(&head.extensions);
     let proxy = head.extensions.get::<ForwardedBy>().map(|forwarded| Client::new(forwarded.by));

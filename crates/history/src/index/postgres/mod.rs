@@ -45,12 +45,12 @@ const THREADS: usize = 2;
 /// have the same niceness.
 const NICENESS: i32 = 10;
 
-/// The time limit of a call to the database. If a call takes longer, its connection counts as dead. Reading a page, or
-/// writing a batch of events, normally takes milliseconds.
+/// The time limit of a call to the database. If a call takes longer, it fails and its connection is dropped. Reading a
+/// page, or writing a batch of events, normally takes milliseconds.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The time limit of migrating the tables to a newer version, which counts the events of the kind `mark`. There can be
-/// millions of events.
+/// The time limit of migrating the tables to a newer version. The migration counts the events of the kind `mark`, of
+/// which there can be millions.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// How long to wait for the lock on the database. A Framecast server that was killed can still hold it for a while.
@@ -104,8 +104,8 @@ UPDATE version SET number = 3;
 #[derive(Debug)]
 pub(crate) struct Postgres {
     shared: Arc<PostgresShared>,
-    /// The Tokio runtime whose threads run the connections. `None` only during the drop of this value, which takes the
-    /// runtime out so as not to wait for it.
+    /// The Tokio runtime whose threads run the connections. `None` only while this value is being dropped: `drop` takes
+    /// the runtime out so as not to wait for it.
     runtime: Option<Runtime>,
 }
 
@@ -332,8 +332,8 @@ impl PostgresShared {
     }
 
     /// Opens a new connection that writes, and takes the lock that keeps other Framecast servers out. Fails if another
-    /// server had the lock since the last connection, because that server would have assigned ids that this process had
-    /// reserved.
+    /// server took the lock after the last connection was lost, because that server would have assigned ids that this
+    /// process had reserved.
     async fn connect_again(&self) -> Result<Client, Error> {
         let client = self.connect().await?;
         self.lock(&client).await?;

@@ -7,7 +7,8 @@ use super::{add, get};
 use crate::index::sql;
 use crate::index::{Pruned, Retention, SHIFT_ROWS, ShiftProgress, TimeCorrection};
 
-/// The numbers of events that were removed, by which the totals in the table `state` are reduced.
+/// How many events were removed, of all kinds (`rows`) and of the kind `mark` (`marks`). The table `state` has the
+/// numbers of stored events, from which these numbers are subtracted.
 struct Removed {
     rows: i64,
     marks: i64,
@@ -40,8 +41,8 @@ pub(super) async fn prune(transaction: &Transaction<'_>, retention: Retention) -
     Ok(Pruned { up_to, aged: aged.unsigned_abs(), has_more })
 }
 
-/// Removes the events that the SQL `select` selects with the parameters `values`, and adds them to the counts in
-/// `removed`. The first parameter is the maximum number of rows.
+/// Removes the events that the SQL `select` selects with the parameters `values`, and updates the numbers of removed
+/// events in `removed`. The first parameter is the maximum number of rows.
 async fn delete(
     transaction: &Transaction<'_>,
     select: &str,

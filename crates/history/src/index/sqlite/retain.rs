@@ -12,7 +12,8 @@ const MEMORY_BYTES: i64 = 16 << 20;
 /// The number of old events to remove at once from a database in memory that is too large.
 const EVICTED_ROWS: i64 = 100;
 
-/// The numbers of events that were removed, by which the totals in the table `state` are reduced.
+/// How many events were removed, of all kinds (`rows`) and of the kind `mark` (`marks`). The table `state` has the
+/// numbers of stored events, from which these numbers are subtracted.
 #[derive(Default)]
 struct Removed {
     rows: i64,
@@ -49,8 +50,8 @@ pub(super) fn prune(transaction: &Transaction<'_>, retention: Retention) -> rusq
 }
 
 /// Removes the oldest events while the database in memory is too large. If many of the events are marks, which people
-/// and programs set, removes the oldest marks first. Events with ids up to `relocated_up_to` do not count as lost,
-/// because they have been copied to the database that replaces the one in memory.
+/// and programs set, removes the oldest marks first. [`Evicted::lost`] does not include events with ids up to
+/// `relocated_up_to`, because they have been copied to the database that replaces the one in memory.
 pub(super) fn evict(transaction: &Transaction<'_>, relocated_up_to: i64) -> rusqlite::Result<Evicted> {
     let number = |text: &str| transaction.query_row(text, [], |row| row.get::<_, i64>(0));
     let page_bytes = number("PRAGMA page_size")?;
@@ -70,7 +71,8 @@ pub(super) fn evict(transaction: &Transaction<'_>, relocated_up_to: i64) -> rusq
     Ok(Evicted { rows: removed.rows.unsigned_abs(), lost: removed.lost.unsigned_abs(), up_to: removed.up_to })
 }
 
-/// Subtracts the removed events from the totals in the table `state`, and stores the highest removed id there.
+/// Subtracts the numbers of removed events from the numbers of stored events in the table `state`, and stores the
+/// highest removed id there.
 fn count(transaction: &Transaction<'_>, removed: &Removed) -> rusqlite::Result<()> {
     if removed.rows > 0 {
         add(transaction, "rows", -removed.rows)?;
@@ -80,8 +82,8 @@ fn count(transaction: &Transaction<'_>, removed: &Removed) -> rusqlite::Result<(
     Ok(())
 }
 
-/// Removes the events that the SQL `select` selects with the parameters `values`, and adds them to the counts in
-/// `removed`. The first parameter is the maximum number of rows.
+/// Removes the events that the SQL `select` selects with the parameters `values`, and updates the numbers of removed
+/// events in `removed`. The first parameter is the maximum number of rows.
 fn delete(
     transaction: &Transaction<'_>,
     select: &str,

@@ -4,9 +4,9 @@
 //! which the markers lead to an EOI. Bytes that only look like an SOI (a false start) can declare a segment that spans
 //! the true SOI, so the search goes back after a few false starts. The search never goes back into a truncated picture,
 //! because the thumbnail in it would be taken for the picture. So a picture whose coded data has begun is not a false
-//! start, and the search always continues after the last whole APPn segment, which might contain the thumbnail. A
-//! truncated picture counts as a false start only if other bytes precede it and it breaks off within the segment that
-//! contains its thumbnail.
+//! start, and the search always continues after the last whole APPn segment, which might contain the thumbnail. The
+//! search treats a truncated picture as a false start only if other bytes precede the picture and it breaks off within
+//! the segment that contains its thumbnail.
 
 use memchr::memmem;
 

@@ -50,7 +50,8 @@ pub enum Problem {
         marker: Marker,
         /// The segment's declared length in bytes, including the two bytes of the length field.
         length: usize,
-        /// The maximum of the declared length in bytes: the length field and the content without a rest.
+        /// The maximum of the declared length in bytes: that of the length field and the content, with nothing after
+        /// them.
         most: usize,
     },
     /// A field of a segment is out of range.

@@ -51,8 +51,8 @@ impl Delimiter {
         self.finder.needle().len()
     }
 
-    /// Returns the offset of the first delimiter at or after the offset `from`: of the line feed before the delimiter's
-    /// text. Returns `None` if there is no delimiter.
+    /// Returns the offset of the first delimiter that begins at or after the offset `from`. A delimiter begins with the
+    /// line feed before its text. Returns `None` if there is no delimiter.
     pub(super) fn find(&self, bytes: &[u8], from: usize) -> Option<usize> {
         self.finder.find(&bytes[from..]).map(|at| from + at)
     }
@@ -96,10 +96,10 @@ pub(super) struct BoundaryDetector {
 pub(super) enum PreambleLine {
     /// A line that is neither a boundary nor the header of a part.
     Other,
-    /// A line that begins with the boundary. The value searches for this boundary from now on.
+    /// A line that begins with the boundary. The value is the delimiter to search for from now on.
     Boundary(Delimiter),
-    /// The first header of a part, which shows that the line before was the boundary. The value searches for this
-    /// boundary from now on.
+    /// The first header of a part, which shows that the line before was the boundary. The value is the delimiter to
+    /// search for from now on.
     Header(Delimiter),
 }
 

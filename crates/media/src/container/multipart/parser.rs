@@ -97,8 +97,8 @@ enum State {
     Preamble { read_bytes: usize, false_pictures: u8 },
     /// In a picture before the first boundary.
     PreamblePicture { read_bytes: usize, false_pictures: u8 },
-    /// Right after a boundary. `has_empty_part` says that the part before this boundary has no body. A sender that has
-    /// already sent the headers of a further part ends the stream in this way.
+    /// Right after a boundary. `has_empty_part` says that the part before this boundary has no body. A sender that
+    /// sends the headers of each part before the part's body is ready ends the stream with such a part.
     AfterBoundary { has_empty_part: bool },
     /// After the two dashes of the closing boundary, which say that no part follows.
     AfterEnd,
@@ -113,7 +113,7 @@ enum State {
     /// In a body that ends at the boundary.
     UnsizedBody,
     /// In bytes that belong to no part, up to the next boundary. `expects_boundary` says that the boundary should come
-    /// at once, `is_after_sized` that the part before ended at its `Content-Length`.
+    /// at once. `is_after_sized` says that the part before these bytes ended at its `Content-Length`.
     Gap { expects_boundary: bool, is_after_sized: bool },
     /// At the start of a body that should be a picture. `declared` is its `Content-Length`, if the part has one.
     PictureStart { declared: Option<usize> },
@@ -232,7 +232,8 @@ impl Parser {
     }
 
     /// Returns how many pictures so far were followed by stray bytes other than blanks and zeros. These stray bytes do
-    /// not belong to any part. A picture is counted when the stray bytes arrive, and only with [`PartEnd::AtJpegEoi`].
+    /// not belong to any part. The number goes up when the stray bytes arrive. It is always 0 without
+    /// [`PartEnd::AtJpegEoi`].
     pub fn trailing_junk_count(&self) -> u64 {
         self.trailing_junk_count
     }

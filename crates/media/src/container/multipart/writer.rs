@@ -13,8 +13,8 @@ pub enum WriteError {
     /// A boundary that RFC 2046 §5.1.1 does not allow. A boundary has 1 to 70 characters from the set defined there and
     /// does not end in a blank.
     #[error(
-        "{boundary:?} is not a multipart boundary: use 1 to 70 letters, digits, blanks and '()+_,-./:=?, with no blank \
-         at the end"
+        "{boundary:?} is not a multipart boundary: use 1 to 70 characters, each a letter, a digit, a blank or one of \
+         ' ( ) + _ , - . / : = ? (no blank at the end)"
     )]
     Boundary {
         /// The rejected boundary.

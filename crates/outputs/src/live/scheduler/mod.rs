@@ -58,7 +58,7 @@ pub struct NotSent;
 /// The result of an acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Acknowledged {
-    /// The number of pictures that this acknowledgement confirmed and no earlier one had.
+    /// The number of pictures that this acknowledgement confirmed and that no earlier acknowledgement had confirmed.
     pub pictures: usize,
     /// The capture time of the picture whose sequence number the client sent; `None` if that picture was acknowledged
     /// before.
@@ -105,8 +105,8 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Removes a tile. Its unacknowledged pictures no longer count as bytes in flight. Returns whether the tile
-    /// existed.
+    /// Removes a tile. From then on, the bytes in flight do not include the tile's unacknowledged pictures. Returns
+    /// whether the tile existed.
     pub fn unsubscribe(&mut self, tile: u16) -> bool {
         let Some(gone) = self.tiles.remove(&tile) else { return false };
         self.in_flight_bytes -= gone.in_flight_bytes();
@@ -142,9 +142,9 @@ impl Scheduler {
             .map(|(number, _)| *number)
     }
 
-    /// Checks whether the next picture of `tile`, whose turn it is, can be sent now, and records it as sent. Returns
-    /// the picture's sequence number, from 1. Returns `None`, and records nothing, if the picture must wait for an
-    /// acknowledgement.
+    /// Checks whether the next picture of `tile`, whose turn it is, can be sent now. If so, records the picture as
+    /// sent. Returns the picture's sequence number, from 1. Returns `None`, and records nothing, if the picture must
+    /// wait for an acknowledgement.
     ///
     /// # Panics
     /// If the connection has no tile with the number `tile`.
@@ -202,7 +202,8 @@ impl Scheduler {
     }
 
     /// Returns the first time after `now` at which the frame rate of some tile allows this tile's next picture. An
-    /// acknowledgement or a new picture can allow a picture earlier, but after each of these the caller asks again.
+    /// acknowledgement or a new picture can allow a picture earlier, but after each of these the caller calls this
+    /// method again.
     pub fn next_due(&self, now: Instant) -> Option<Instant> {
         let waiting = self.tiles.values().filter(|tile| tile.may_send());
         waiting.filter_map(TileSchedule::due_at).filter(|due| *due > now).min()

@@ -33,7 +33,7 @@ pub(super) struct TileSchedule {
 /// A picture in flight: sent, but not acknowledged.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SentPicture {
-    /// The picture's number in its tile. It counts from 1 and does not wrap.
+    /// The picture's number in its tile. The tile's first picture has the number 1. The number does not wrap.
     pub(super) count: u64,
     pub(super) bytes: u64,
     pub(super) captured_at: SystemTime,

@@ -41,8 +41,8 @@ const MIN_SPAN: Duration = Duration::from_millis(60);
 /// The duration at which a speed measurement weighs as much as all earlier ones together.
 const SMOOTHING_TIME: Duration = Duration::from_millis(250);
 
-/// The number of pictures in a row that must not be held back before a viewer counts again as fast enough for all
-/// pictures.
+/// The number of pictures in a row that must not be held back before a viewer that was too slow is treated as fast
+/// enough for all pictures.
 const SMOOTH_PICTURES: u32 = 16;
 
 /// The interval of probes, in pictures. A probe is a picture that is sent only when the reader should have read all
@@ -274,7 +274,7 @@ impl FlowControl {
         }
     }
 
-    /// Raises the estimate of the reader's speed, because the reader was already waiting for the picture.
+    /// Raises the estimate of the reader's speed, because the reader had read all pictures before the next one arrived.
     fn speed_up(&mut self) {
         self.drained += 1;
         let factor = match self.drained {

@@ -49,7 +49,7 @@ pub(super) struct ViewerConnection {
     /// The time until which the next picture is held back; `None` if it is not held back.
     held_until: Option<Instant>,
     _load_token: super::LoadToken,
-    /// The permit that counts the connection among the server's open connections.
+    /// The permit for the connection, which is one of a limited number of open connections of the server.
     _permit: ConnectionPermit,
 }
 
@@ -126,8 +126,8 @@ impl ViewerConnection {
         }
     }
 
-    /// Makes the connection end after the current part and the closing bytes of the stream. `why` is the reason that is
-    /// added to the camera's totals.
+    /// Makes the connection end after the current part and the closing bytes of the stream. `why` is the reason for the
+    /// end. When the connection ends, the camera's count for this reason goes up by one.
     pub(super) fn close(&mut self, why: EndReason) {
         self.stream.set_end_reason(why);
         if self.is_closing {

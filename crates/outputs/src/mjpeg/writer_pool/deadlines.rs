@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How late a deadline can be noticed, so that the writer thread serves deadlines that are close together at once.
+/// How late a deadline can be noticed. Because of this delay, the writer thread wakes up only once for deadlines that
+/// are close to each other.
 const SLACK: Duration = Duration::from_millis(2);
 
-/// The deadlines of all viewers. A viewer's deadline moves later with every frame, but its heap entry stays. If the
-/// deadline is still ahead when the time of the entry comes, a new entry is added for the deadline.
+/// The deadlines of all viewers. With every frame, a viewer's deadline becomes later, but the viewer's heap entry is
+/// not changed. If the deadline is still ahead when the time of the entry comes, a new entry is added for the deadline.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines(BinaryHeap<Reverse<(Instant, usize)>>);
 
-/// One viewer's deadline (`at`), the time of its current heap entry (`entry`), and the time of an older heap entry that
-/// is later and is used again afterwards (`later`).
+/// One viewer's deadline (`at`), the time of its current heap entry (`entry`), and the time of an older heap entry
+/// (`later`), which becomes the current one after `entry` is removed.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Deadline {
     at: Option<Instant>,

@@ -7,7 +7,7 @@ use framecast_hub::{ReadySet, WakeRegistration};
 
 use super::super::part_stream::PartStream;
 
-/// The groups of viewers of one writer thread, by number. The number of a removed group is used again.
+/// The groups of viewers of one writer thread, by number. A new group can get the number of a removed group.
 #[derive(Default)]
 pub(super) struct Groups {
     groups: Vec<Option<Group>>,
@@ -53,8 +53,8 @@ impl Groups {
         }
     }
 
-    /// Writes the numbers of the viewers of group `number` into `order`, in the order in which to serve them this time.
-    /// Each call starts with another viewer, so that no viewer is always last.
+    /// Fills `order` with the slots of the viewers of group `number`, in the sequence in which to serve them now. Each
+    /// call begins with a different viewer, so that no viewer is always last.
     pub(super) fn rotate(&mut self, number: usize, order: &mut Vec<usize>) {
         order.clear();
         let Some(group) = self.groups.get_mut(number).and_then(Option::as_mut) else { return };

@@ -55,11 +55,12 @@ pub(super) struct WriterPool {
 #[derive(Debug)]
 struct WriterHandle {
     joins: mpsc::UnboundedSender<Join>,
-    /// Counts, by its clones, the viewers that were handed to the writer thread and have not left.
+    /// A token of which each viewer of the writer thread holds a clone. So the number of clones is the number of
+    /// viewers.
     load: LoadToken,
 }
 
-/// A reference that counts as one viewer of a writer thread until it is dropped.
+/// A token that a viewer of a writer thread holds until the viewer leaves.
 type LoadToken = Arc<()>;
 
 impl WriterPool {

@@ -67,7 +67,7 @@ impl Setup {
         while self.reader.try_read(&mut bytes).is_ok_and(|len| len > 0) {}
     }
 
-    /// Ends the viewer, and returns the only end reason that the camera's totals then contain.
+    /// Ends the viewer, and returns the only end reason whose count for the camera is then not zero.
     fn ending(self) -> EndReason {
         drop(self.connection);
         assert_eq!(self.feed.viewer_count(), 0);

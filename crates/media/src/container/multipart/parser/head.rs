@@ -177,8 +177,8 @@ impl Parser {
         Ok(Step::Continue)
     }
 
-    /// Returns whether a picture begins within the line at the start of the buffer, which means that the blank line
-    /// before the body is missing.
+    /// Returns whether a picture begins within the line at the start of the buffer. If so, the camera left out the
+    /// blank line before the body.
     fn begins_picture(&self, read_bytes: usize) -> bool {
         if self.part_end != PartEnd::AtJpegEoi {
             return false;

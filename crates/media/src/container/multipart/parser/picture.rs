@@ -19,13 +19,13 @@ const SOI: &[u8] = &[0xFF, 0xD8];
 /// What follows a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tail {
-    /// Nothing but blanks and zeros so far; the next boundary is expected. If other bytes arrive, the picture is
-    /// counted as one with stray bytes after it.
+    /// Nothing but blanks and zeros so far; the next boundary is expected. If other bytes arrive,
+    /// [`Parser::trailing_junk_count`] goes up by one.
     Clean,
     /// Nothing but blanks and zeros so far, after a picture that ended without EOI at its declared length. The next
     /// boundary is expected.
     WithoutEoi,
-    /// Any bytes up to the next boundary. They are skipped, and not counted, or not counted again.
+    /// Any bytes up to the next boundary. They are skipped, and do not change [`Parser::trailing_junk_count`].
     Skipped,
 }
 

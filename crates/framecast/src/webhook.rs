@@ -133,7 +133,7 @@ impl Webhook {
                     host,
                     id,
                     problem,
-                    "the webhook did not accept an event for an hour; the server dropped the event"
+                    "the server tried for an hour to send an event to the webhook, and dropped it"
                 );
             }
             if !has_warned {

@@ -209,7 +209,9 @@ impl SnapshotPoller {
 
     fn become_stream(&mut self) {
         if let Some((trailing, builder)) = self.trailing.take().zip(self.builder.take()) {
-            tracing::debug!("the address now sends pictures without boundaries");
+            tracing::debug!(
+                "the camera no longer sends single pictures, but a stream of pictures without multipart boundaries"
+            );
             let reader = Reader::concatenated_jpeg(&self.target, &trailing.rest);
             let target = Arc::clone(&self.target);
             self.stream = Some(HttpStream::resume(target, trailing.response, reader, builder, self.pictures));

@@ -20,7 +20,8 @@ pub(super) fn list(path: &Path) -> Result<Vec<Control>, Error> {
     Ok(query_controls(&device, path)?.into_iter().map(|entry| entry.control).collect())
 }
 
-/// Sets controls of the device at `path`. Checks all `changes` before setting the first one. Blocks.
+/// Sets controls of the device at `path`; `None` sets a control to its default. Checks all `changes` before setting the
+/// first one. Blocks.
 pub(super) fn set(path: &Path, changes: &[(String, Option<ControlValue>)]) -> Result<(), Error> {
     let device = open(path)?;
     let entries = query_controls(&device, path)?;

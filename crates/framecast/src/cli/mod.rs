@@ -234,7 +234,7 @@ async fn run(plan: Plan, drivers: Drivers, log: &Log) -> ServeOutcome {
         debug!(
             camera = camera.name,
             source = camera.source.for_debug(),
-            "parts of the source, with their values hidden"
+            "configured, with more of the source; its secrets are hidden"
         );
     }
     for warning in plan.warnings() {

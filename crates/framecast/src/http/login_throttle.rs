@@ -75,7 +75,7 @@ pub(crate) enum LoginOutcome {
     Throttled(Duration),
 }
 
-/// The limits on password guesses of one server, with the counts of wrong passwords.
+/// One server's limits on password guesses, and its counts of wrong passwords.
 #[derive(Debug, Default)]
 pub(crate) struct LoginThrottle {
     state: Mutex<ThrottleState>,

@@ -320,7 +320,7 @@ impl Supervisor {
         let was_opened = reader.was_opened();
         reader.cancel();
         if timeout(CLOSE_TIMEOUT, reader.ended()).await.is_err() {
-            warn!("the driver did not close its device in time; the server no longer waits for it");
+            warn!("the driver did not close its device in time; the server stopped waiting");
             self.stuck.push(reader);
         }
         if was_opened {

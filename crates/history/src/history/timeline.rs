@@ -1,11 +1,11 @@
-//! Which setting of the wall clock stamped which events of this run of the server, and how to correct the times of
-//! events once the right setting is known.
+//! Records which offset of the wall clock applied to which events of this run of the server, and says how to correct
+//! the times of events once the right offset is known.
 //!
 //! The offset, which is the wall clock minus the boot clock, is constant unless somebody sets the wall clock. So a run
 //! is a sequence of spans of event ids, each with its own offset. Once nobody has set the clock for an hour, the newest
 //! offset counts as the right one. The times of events in earlier spans are then changed by the difference between the
-//! offsets. If a run ends before all times are corrected, the next run continues. The code reads no clock and no
-//! database itself: the time comes as an argument, and the caller applies the corrections to the stored events.
+//! offsets. If a run ends before all times are corrected, the next run corrects the rest. The code reads no clock and
+//! no database itself: the time comes as an argument, and the caller applies the corrections to the stored events.
 
 use std::collections::VecDeque;
 

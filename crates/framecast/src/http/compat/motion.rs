@@ -13,8 +13,8 @@ use framecast_outputs::{HttpError, Peer, snapshot};
 
 use super::{Compat, picture_answer};
 
-/// The width, in pixels, of pictures at half size from a camera whose own size is not known because it has no picture
-/// yet.
+/// The width, in pixels, that the server assumes for half-size pictures of a camera that has no picture yet, so that its
+/// size is unknown.
 const ASSUMED_HALF_WIDTH_PX: u32 = 640;
 
 /// The kinds of pictures that the camera server Motion offers. The last segment of a request's path names the kind.

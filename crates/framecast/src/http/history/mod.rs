@@ -35,8 +35,8 @@ const DEFAULT_LIMIT: usize = 100;
 /// The names of the query parameters that all requests for stored events accept.
 const FILTERS: [&str; 6] = ["camera", "kind", "from", "to", "since", "order"];
 
-/// Returns the routes `/history`, `/api/events` with its tables, and `/api/events/live`, whose streams end at
-/// `shutdown`.
+/// Returns the routes `/history`, `/api/events`, the downloads `/api/events.csv`, `.ndjson` and `.json`, and
+/// `/api/events/live`. The streams of `/api/events/live` end when `shutdown` is cancelled.
 pub(crate) fn routes(context: Context, shutdown: &CancellationToken) -> Router {
     let live = live::routes(context.clone(), shutdown.clone());
     Router::new()

@@ -11,8 +11,8 @@ use crate::container::multipart::{Headers, Part, Problem};
 /// The maximum length in bytes of a header line before the first boundary. A longer header line is dropped.
 const MAX_PREAMBLE_HEADER_BYTES: usize = 1024;
 
-/// The maximum number of false SOI markers before the first boundary: those after which no whole picture follows. Each
-/// costs a walk to the end of the supposed picture.
+/// The maximum number of false SOI markers before the first boundary. A false SOI marker is one that no whole picture
+/// follows. For each, the parser reads to the end of the supposed picture.
 const MAX_FALSE_PICTURES: u8 = 8;
 
 impl Parser {

@@ -18,8 +18,9 @@ TOKEN = re.compile(r'r(#+)"(?s:.*?)"\1|b?\'(?:\\.|[^\'\\])\'|"((?:\\.|[^"\\])*)"
 # What makes a message: the error derive, the log's macros, the ways to make an error from text, and fields for one.
 OPENER = re.compile(
     r"#\[error\(|\b(?:trace|debug|info|warn|error|bail|anyhow|ensure)!\(|\b(?:context|with_context|Err|wrong|refuse|refusal|"
-    r"connection_error|ended_early_error|bad_parameter|at|new|Failed|Custom)\((?=\s*(?:[\w.&]+,\s*)*(?:&?format!\(|\"|\|\|))|"
-    r"\b(?:message|problem|advice|what|hint): (?=&?format!\(|\")"
+    r"connection_error|ended_early_error|unexpected_answer|timeout_error|bad_parameter|bad|unknown|other|at|new|Failed|"
+    r"Custom)\((?=\s*(?:[\w.&:]+,\s*)*(?:&?format!\(|\"|\|\|))|"
+    r"\b(?:message|problem|advice|what|hint): (?=&?format!\(|\")|\b(?:let|const) \w+(?:: &str)? =\s*(?=&?format!\(|\")"
 )
 
 
@@ -54,7 +55,7 @@ def doc_comments():
 def messages():
     """Each text of a log line or an error that has at least three words."""
     for path, text in sources():
-        code = re.sub(r"(?m)^\s*//.*$", lambda comment: " " * len(comment[0]), text)
+        code = re.sub(r"(?m)^[ \t]*//.*$", lambda comment: " " * len(comment[0]), text)
         strings = {token.start(2): token[2] for token in TOKEN.finditer(code) if token[2] is not None}
         # Without what is in the strings, parentheses and names are those of the code.
         code = TOKEN.sub(lambda token: token[0][0] + "_" * (len(token[0]) - 2) + token[0][-1], code)
@@ -65,7 +66,7 @@ def messages():
         for place in sorted(found):
             message = re.sub(r"\\\n\s*", "", strings[place]).replace('\\"', '"')
             if len(re.findall(r"[A-Za-z]{2,}", message)) >= 3:
-                yield f"{path}:{code.count(chr(10), 0, place) + 1}", message
+                yield f"{path}:{text.count(chr(10), 0, place) + 1}", message
 
 
 def closing(code, start):

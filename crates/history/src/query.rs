@@ -341,8 +341,17 @@ mod tests {
 
     #[test]
     fn a_byte_order_mark_is_there_where_it_is_asked_for() {
-        assert!(parse("bom=1").unwrap().has_byte_order_mark);
-        assert!(!parse("bom=0").unwrap().has_byte_order_mark && !parse("").unwrap().has_byte_order_mark);
+        for (query, is_wanted) in [
+            ("bom=1", true),
+            ("bom", true),
+            ("bom=", true),
+            ("bom=yes", true),
+            ("bom=0", false),
+            ("bom=off", false),
+            ("", false),
+        ] {
+            assert_eq!(parse(query).unwrap().has_byte_order_mark, is_wanted, "{query}");
+        }
         let error = parse("bom=yes\u{202e}").unwrap_err().to_string();
         assert_eq!(error, format!("bom=yes\\u{{202e}}: {FLAG_VALUES}"));
     }

@@ -195,8 +195,8 @@ impl Channel {
         lock(&self.shared.ring).newest_frame().cloned()
     }
 
-    /// Creates a subscriber that reads as `delivery` says: from the newest frame or slate on, or every frame from the
-    /// newest keyframe on.
+    /// Creates a subscriber. `delivery` chooses what the subscriber reads: always the newest frame or slate, without the
+    /// ones that it was too slow for; or every frame, in order, from the newest keyframe.
     pub fn subscribe(&self, delivery: Delivery) -> Subscriber {
         let is_in_order = delivery == Delivery::InOrder;
         if is_in_order {

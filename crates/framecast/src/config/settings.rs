@@ -351,6 +351,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_old_key_is_among_the_warnings() {
+        let settings = Settings::from_toml("writers = 1\n", &Drivers::builtin()).unwrap();
+        let warnings = settings.warnings();
+        assert!(
+            warnings.len() == 1 && warnings[0].starts_with("1:11: `writers` is now called"),
+            "{warnings:?}"
+        );
+    }
+
+    #[test]
     fn what_code_sets_is_held_to_the_ranges_of_the_file() {
         let refusal = |change: &dyn Fn(&mut Settings)| {
             let mut settings = Settings::with_cameras([("front", "emulated")]).unwrap();

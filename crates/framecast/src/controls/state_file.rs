@@ -187,7 +187,7 @@ fn quarantine(path: &Path, problem: &StateError) -> Result<(), String> {
     match moved {
         Ok(aside) => {
             error!(
-                "{problem}; the server renamed the file to {} and does not apply its controls to the camera",
+                "{problem}; the server renamed the file to {} and does not apply the controls in it to the cameras",
                 aside.display()
             );
             Ok(())

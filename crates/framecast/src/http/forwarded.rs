@@ -57,9 +57,9 @@ impl ProxyTrust {
         let from = connected.map_or_else(|| "unix".to_owned(), |address| address.to_canonical().to_string());
         warn!(
             times,
-            "ignored the header X-Forwarded-For or Forwarded in requests from {from}, because trusted_proxies does not \
-             name {from}. All clients behind {from} share the limits of a single client. If {from} is your proxy, add \
-             {from} to trusted_proxies"
+            "ignored the header X-Forwarded-For or Forwarded in requests from {from}, which is not in trusted_proxies. \
+             So all clients of that address share the limits of a single client. If this is your proxy, add {from} to \
+             trusted_proxies"
         );
     }
 }

@@ -202,7 +202,7 @@ impl ReaderThread {
                     if !self.has_logged_broken.swap(true, Ordering::Relaxed) {
                         warn!(
                             %error,
-                            "a picture is broken; further broken pictures are not logged; /api/cameras has their number"
+                            "a picture is broken. Further broken pictures are not logged; /api/cameras has their number"
                         );
                     }
                     feed.count_broken(one_line(&error));

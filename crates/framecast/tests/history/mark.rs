@@ -55,7 +55,11 @@ async fn what_is_no_mark_is_refused_with_an_example() {
     for (body, told, example) in [
         ("", "EOF", r#"{"label": "parcel", "camera": "front"}"#),
         ("parcel", "expected value", r#"{"label": "parcel", "camera": "front"}"#),
-        (r#"["parcel", "front"]"#, "a list is not an object", r#"{"label": "parcel", "camera": "front"}"#),
+        (
+            r#"["parcel", "front"]"#,
+            "expected an object, but got a list",
+            r#"{"label": "parcel", "camera": "front"}"#,
+        ),
         (r#"{"label": 7}"#, "invalid type", r#"{"label": "parcel", "camera": "front"}"#),
         (
             r#"{"label": "x", "colour": "red"}"#,

@@ -19,6 +19,9 @@ const ROLES: [(&str, &[&str]); 6] = [
     ("crates/testkit", &["Response"]),
 ];
 
+/// Words so wide that the glossary does not explain them. Each names a type in one crate at most, too.
+const WIDE: [&str; 3] = ["Client", "Counts", "Settings"];
+
 /// The program's central words, as types. Each names a type in one crate at most; the glossary explains each.
 const CENTRAL: [&str; 15] = [
     "Camera",
@@ -100,13 +103,13 @@ fn a_name_of_a_role_is_one_that_several_modules_define() {
 fn a_central_word_names_a_type_in_one_crate() {
     let (types, glossary) = (types(), read("docs/glossary.md"));
     let mut findings = Vec::new();
-    for word in CENTRAL {
+    for word in CENTRAL.iter().chain(&WIDE).copied() {
         let named = types.keys().filter(|(folder, name)| name == word && !is_outside(folder));
         let crates: Vec<&str> = named.map(|(folder, _)| folder.as_str()).collect();
         if crates.len() > 1 {
             findings.push(format!("{word}: {}", crates.join(", ")));
         }
-        if !glossary.contains(&format!("\n| **{}** |", word.to_lowercase())) {
+        if CENTRAL.contains(&word) && !glossary.contains(&format!("\n| **{}** |", word.to_lowercase())) {
             findings.push(format!("{word}: not in docs/glossary.md"));
         }
     }

@@ -137,7 +137,7 @@ fn a_bad_parameter_is_400_with_its_range() {
 }
 
 #[test]
-fn yes_and_no_have_the_same_spellings_in_all_addresses() {
+fn all_spellings_of_yes_and_no_are_accepted_by_pages_streams_and_tables() {
     const PROBLEM: &str = "must have no value, or one of 1, true, yes, on, 0, false, no, off";
     let server = Server::with(|_| {});
     for (path, name) in [

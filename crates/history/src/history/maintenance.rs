@@ -118,7 +118,8 @@ impl Maintenance {
         if let Some(far_ms) = self.max_age.and_then(|_| self.expiry.far_to_report(now)) {
             warn!(
                 "the machine's clock is {} ahead of its last reliable time: the server pauses the removal \
-                 of old events (history_max_age) until it has run for 24 hours with this clock, without a restart. If the clock is wrong, set it right within these 24 hours",
+                 of old events (history_max_age) until it has run for 24 hours with this clock, without a \
+                 restart. If the clock is wrong, set it right within these 24 hours",
                 shown(far_ms)
             );
         }

@@ -235,8 +235,8 @@ impl Timeline {
         (self.left, self.is_planned) = (left, false);
     }
 
-    /// Decides that the current setting of the wall clock is right for all events so far, and that the database now
-    /// applies the time corrections `shifts`.
+    /// From now on, treats the current setting of the wall clock as right for all events so far, and has the database
+    /// apply the time corrections `shifts`.
     fn begin(&mut self, shifts: Vec<TimeCorrection>) {
         let first = self.spans.front().map_or(0, |span| span.first);
         let current = Span { first, ..self.current() };

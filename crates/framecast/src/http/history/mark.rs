@@ -174,7 +174,7 @@ async fn read(body: Body) -> Result<Mark, HttpError> {
     };
     // The deserialiser would also accept a list of the values.
     if bytes.trim_ascii_start().starts_with(b"[") {
-        return wrong("a list is not an object".to_owned());
+        return wrong("expected an object, but got a list".to_owned());
     }
     serde_json::from_slice(&bytes).or_else(|error| wrong(error.to_string()))
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 /// thousand for each camera.
 const ANSWER_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How long to wait for a response.
+/// The maximum time to wait for a response.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Requests `path` from `server` and returns the JSON of the response.

@@ -27,7 +27,7 @@ use crate::{
 /// measured window begins and ends between two frames.
 const MIN_SHARE: f64 = 29.0 / 30.0;
 
-/// How long to wait until each camera has delivered its first picture.
+/// The maximum time to wait until each camera has delivered its first picture.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 const POLL: Duration = Duration::from_millis(50);

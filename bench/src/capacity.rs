@@ -107,10 +107,9 @@ fn attempt(options: &Options, setup: &Setup, candidate: &Candidate, viewers: u32
     Ok(holds.then_some(report))
 }
 
-/// Finds the largest number of viewers that receive the full frame rate. Begins at `--from` viewers. If that is too
-/// many, halves the number until the server can serve that many. Then multiplies the number by 1.5 until it is too
-/// many, and bisects between the largest number that worked and the smallest that did not. Returns the number, and the
-/// report of its measurement.
+/// Finds the largest number of viewers that receive the full frame rate. Begins at `--from` viewers, and halves the
+/// number as long as it is too large. Then multiplies the number by 1.5 until it is too large, and bisects between the
+/// largest number that worked and the smallest that did not. Returns the number, and the report of its measurement.
 fn search(
     options: &Options,
     mut attempt: impl FnMut(u32) -> Result<Option<Report>>,
@@ -143,8 +142,8 @@ fn search(
 }
 
 /// Finds the largest number of viewers that receive the full frame rate, beginning at `near`, the result of the
-/// previous pass. If the server can serve `near` viewers, increases the number by small steps until it cannot.
-/// Otherwise decreases the number until it can. Returns the number, and the report of its measurement.
+/// previous pass. If the server can serve `near` viewers, increases the number by small steps until the server
+/// cannot. Otherwise decreases the number until the server can. Returns the number, and the report of its measurement.
 fn search_near(
     options: &Options,
     near: u32,

@@ -33,7 +33,7 @@ use crate::{
 /// The epoll token of events for the viewers that stay connected; every other token is the number of a short visit.
 const STEADY: u64 = u64::MAX;
 
-/// How long a visitor waits for a picture. If none arrives in this time, the visit has failed.
+/// The maximum time that a visitor waits for a picture. If none arrives in this time, the visit has failed.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 const SCRATCH_BYTES: usize = 256 * 1024;

@@ -30,7 +30,7 @@ use crate::{
 /// The interval between two reads of a viewer that reads a fixed number of bytes per second.
 const SLOW_TURN: Duration = Duration::from_millis(10);
 
-/// How long after the warm-up to wait until each viewer that reads at full speed has received a picture.
+/// The maximum time to wait after the warm-up until each viewer that reads at full speed has received a picture.
 const FIRST_PICTURE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The size of the read buffer in bytes. If the kernel discards the bytes of the pictures, most of the buffer is never

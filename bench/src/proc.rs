@@ -68,8 +68,8 @@ impl Sample {
     /// Returns the CPU seconds that the process used between the sample `earlier` and this sample.
     ///
     /// The kernel reports the CPU time of each thread in nanoseconds, but only until the thread ends. It reports the
-    /// CPU time of the process with its ended threads, but in ticks. The process's time is used if it exceeds the sum
-    /// over the threads by more than rounding to ticks explains.
+    /// CPU time of the process with its ended threads, but in ticks. The result is the sum over the threads, unless the
+    /// process's time exceeds this sum by more than rounding to ticks explains; then it is the process's time.
     pub(crate) fn cpu_seconds_since(&self, earlier: &Self) -> f64 {
         let threads_ns = self.sum_since(earlier, |time| time.ran_ns);
         let process_ns = self.ticks.saturating_sub(earlier.ticks) * TICK_NS;

@@ -25,8 +25,8 @@ use crate::{
     stats::{Spread, percentile},
 };
 
-/// How long to wait until all subscribers have received a frame. A longer time means that some subscribers were not
-/// woken.
+/// The maximum time to wait until all subscribers have received a frame. A longer time means that some subscribers were
+/// not woken.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The options of the command `publish`: how many subscribers, and how often to measure.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-/// How long a simulated client waits for a response before it disconnects.
+/// The maximum time that a simulated client waits for a response before it disconnects.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The number of wrong passwords that a client sends on one connection, each in a separate request, before it reads a

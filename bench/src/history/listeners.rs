@@ -21,7 +21,7 @@ use crate::{proc, server::Server, stats::percentile};
 /// The number of events that are stored during the measurement, one after the other.
 const EVENTS: usize = 20;
 
-/// How long to wait until an event has reached all listeners.
+/// The maximum time to wait until an event has reached all listeners.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How soon events reached all listeners, for one database.

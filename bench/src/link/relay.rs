@@ -40,7 +40,7 @@ const MTU: usize = 1500;
 /// The interval at which a forwarding thread checks whether it should stop.
 const STOP_POLL: Duration = Duration::from_millis(50);
 
-/// How long to wait until the child process is in its own network namespace.
+/// The maximum time to wait until the child process is in its own network namespace.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The numbers of packets that one direction of the link has accepted and dropped.

@@ -126,7 +126,7 @@ impl Visitor<'_> for AnyValue {
 }
 
 impl Control {
-    /// Checks whether the control accepts `value`. A control that is on or off also accepts the numbers 1 and 0.
+    /// Checks whether the control accepts `value`. An on/off control also accepts the numbers 1 and 0.
     ///
     /// # Errors
     /// What is wrong and the allowed range, phrased to follow the control's name in a sentence.

@@ -59,7 +59,8 @@ fn index(tick: u128, count: usize) -> usize {
 struct EmulatedSource {
     pictures: Vec<Bytes>,
     interval: Duration,
-    /// The number of the interval, counted from the Unix epoch, whose picture was yielded last.
+    /// The number of the interval, counted from the Unix epoch, whose picture was yielded last; `None` before the first
+    /// picture.
     last_tick: Option<u128>,
     builder: FrameBuilder,
 }

@@ -3,8 +3,8 @@
 //! A [`Driver`] opens sources of one URL scheme. A [`Source`] is an open device or connection that yields frames until
 //! it is dropped. The [`FrameBuilder`] checks every picture before turning it into a frame.
 //!
-//! What does not belong here: sending frames to viewers (the hub, another part of Framecast, does it), the decision when
-//! to retry a source (the supervisor, which keeps a camera open, makes it), and configuration files.
+//! What does not belong here: sending frames to viewers (the hub, another part of Framecast, does it), the decision
+//! when to retry a source (the supervisor, which keeps a camera open, makes it), and configuration files.
 
 #![forbid(unsafe_code)]
 

@@ -116,8 +116,8 @@ impl Drivers {
                 Err(_) => Ok(()),
             },
             Err(_) => {
-                let problem =
-                    "the system does not say whether this exists; a disk or a network share may hang";
+                let problem = "the operating system has not answered whether this exists; perhaps a disk or network \
+                               share hangs";
                 Err(Error::Unusable { what: url.to_string(), problem: problem.to_owned() })
             }
         }

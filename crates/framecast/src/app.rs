@@ -30,7 +30,7 @@ use crate::webhook;
 /// The program's name and version: the text of the event that says that the server has started.
 const VERSION: &str = concat!("Framecast ", env!("CARGO_PKG_VERSION"));
 
-/// How long the shutdown waits until all cameras are closed and the streams of viewers have ended by themselves.
+/// The maximum time that the shutdown waits for cameras to be closed and for viewers' streams to end by themselves.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(1900);
 
 /// The server without a listener: the cameras with their supervisors, the history and the routes. Another program can

@@ -83,7 +83,7 @@ pub(crate) async fn open(settings: &Settings, hub: &Hub) -> Result<HistoryHandle
     }
 }
 
-/// Opens the database at `location`. If the database is not reachable, tries again for [`CONNECT_TIMEOUT`].
+/// Opens the database at `location`. While the database is not reachable, tries again, for [`CONNECT_TIMEOUT`] at most.
 async fn open_with_retry(
     settings: &Settings,
     location: &Location,

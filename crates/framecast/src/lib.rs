@@ -64,8 +64,9 @@
 //! Everything runs on Tokio. The library logs with `tracing`; a program that embeds the library chooses where the log
 //! goes.
 //!
-//! This crate contains configuration, the supervision of cameras, HTTP, and the assembly of the server. Code that defines
-//! pictures, fans them out to subscribers, reads them from devices, or sends them to clients belongs in other crates.
+//! This crate contains configuration, the supervision of cameras, HTTP, and the assembly of the server. Code that
+//! defines pictures, fans them out to subscribers, reads them from devices, or sends them to clients belongs in other
+//! crates.
 
 #![forbid(unsafe_code)]
 

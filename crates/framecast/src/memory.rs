@@ -19,8 +19,8 @@ const MIN_ENDED: usize = 64;
 /// this delay share one return, because a return blocks each thread that allocates memory meanwhile.
 pub(crate) fn schedule_return(runtime: &Handle) {
     static IS_DUE: AtomicBool = AtomicBool::new(false);
-    /// Clears the flag `IS_DUE`, which says that a return of memory is scheduled. The flag is cleared when the return
-    /// begins, or when the runtime ends earlier.
+    /// A guard whose drop clears the flag `IS_DUE`, which says that a return of memory is scheduled. The guard is
+    /// dropped when the return begins, or earlier if the runtime ends.
     struct ResetOnDrop;
     impl Drop for ResetOnDrop {
         fn drop(&mut self) {
@@ -39,8 +39,7 @@ pub(crate) fn schedule_return(runtime: &Handle) {
     });
 }
 
-/// A counter of open connections. When many connections have ended, the tracker returns their memory to the operating
-/// system.
+/// A counter of open connections, which returns memory to the operating system when many connections have ended.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionTracker {
     counts: Arc<Mutex<OpenConnections>>,

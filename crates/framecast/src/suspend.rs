@@ -87,8 +87,8 @@ struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Records a heartbeat. `clock` is the current time as the function [`clock`] returns it; `now` is the current time
-    /// of Tokio's clock. Returns how long the program was suspended since the last heartbeat; `None` if it was not
+    /// Records a heartbeat. `clock` is the current time of the clock that measures suspensions; `now` is the current
+    /// time of Tokio's clock. Returns how long the program was suspended since the last heartbeat; `None` if it was not
     /// suspended.
     fn note(&mut self, clock: Duration, now: Instant) -> Option<Duration> {
         let since = clock.saturating_sub(self.last);

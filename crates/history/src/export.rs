@@ -102,7 +102,7 @@ pub struct Export<P> {
     query: Query,
     ready: VecDeque<Bytes>,
     reading: Option<PageReading<P>>,
-    /// The error to return once the client has taken the last piece of the response body.
+    /// The error to return once the client has taken the last piece of the response body; `None` if nothing has failed.
     failed: Option<(Error, DrainWait)>,
     rows: usize,
 }

@@ -84,8 +84,8 @@ pub struct Query {
 pub struct EventRequest {
     /// Which events the client wants, and in which order.
     pub query: Query,
-    /// How far to look back from now, as the client gave it with the parameter `since` in place of `from`. `query`
-    /// contains the resulting start time too.
+    /// How far to look back from now, if the client gave the parameter `since` in place of `from`. `query` contains the
+    /// resulting start time too.
     pub since: Option<Duration>,
     /// The maximum number of events that the client wants at once.
     pub limit: Option<usize>,

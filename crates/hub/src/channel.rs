@@ -14,8 +14,8 @@ use crate::ready_set::{ReadySet, WakeHandle, WakeHandles};
 use crate::rendition_limiter::RenditionPermit;
 use crate::ring::{Cursor, Ring};
 
-/// How far a subscriber that reads every frame in order can fall behind the publisher before the subscriber loses
-/// frames, in bytes.
+/// The maximum number of bytes by which a subscriber that reads every frame in order can fall behind the publisher
+/// without losing frames.
 const IN_ORDER_BACKLOG_BYTES: usize = 16 * 1024 * 1024;
 
 /// Which frames a subscriber receives: only the newest, or every frame in order.
@@ -195,8 +195,8 @@ impl Channel {
         lock(&self.shared.ring).newest_frame().cloned()
     }
 
-    /// Creates a subscriber. `delivery` chooses what the subscriber reads: always the newest frame or slate, without the
-    /// ones that it was too slow for; or every frame, in order, from the newest keyframe.
+    /// Creates a subscriber. `delivery` chooses what the subscriber reads: always the newest frame or slate, without
+    /// the ones that it was too slow for; or every frame, in order, from the newest keyframe.
     pub fn subscribe(&self, delivery: Delivery) -> Subscriber {
         let is_in_order = delivery == Delivery::InOrder;
         if is_in_order {
@@ -238,14 +238,14 @@ pub struct Subscriber {
     /// `skipped`, the number of frames that the subscriber missed.
     has_started: bool,
     skipped: u64,
-    /// The permit to watch a rendition, which exists because each client address can watch only a limited number of
-    /// renditions. `None` if this limit does not apply to the subscriber.
+    /// The permit to watch a rendition. Permits limit the number of renditions that each client address can watch.
+    /// `None` if this limit does not apply to the subscriber.
     _permit: Option<RenditionPermit>,
 }
 
 impl Subscriber {
-    /// Returns the subscriber, which holds `permit`, the permit to watch a rendition, until the subscriber is dropped.
-    /// Each client address can watch only a limited number of renditions.
+    /// Makes the subscriber hold `permit`, a permit to watch a rendition, until the subscriber is dropped. Permits
+    /// limit the number of renditions that each client address can watch.
     pub(crate) fn with_permit(mut self, permit: Option<RenditionPermit>) -> Self {
         self._permit = permit;
         self
@@ -328,7 +328,7 @@ impl Subscriber {
         lock(&self.shared.ring).has_ended()
     }
 
-    /// Creates a listener with which another task than the subscriber's can wait for the channel's next frame or slate.
+    /// Creates a listener, with which a separate task can wait for the channel's next frame or slate.
     pub fn change_listener(&self) -> ChangeListener {
         ChangeListener { changed: self.shared.notifier.listen(), _shared: Arc::clone(&self.shared) }
     }

@@ -40,7 +40,7 @@ pub enum EventKind {
     Dropped,
     /// The history deleted events because of their age. The event's count is the number of deleted events.
     Pruned,
-    /// Clients sent wrong passwords. The event's text names one address, and how many others the event covers. The
+    /// Clients sent wrong passwords. The event's text contains one address, and the number of other addresses. The
     /// event's count is the number of wrong passwords that the event reports.
     Denied,
 }

@@ -30,8 +30,9 @@ const MAX_RENDITIONS_PER_ADDRESS: usize = MAX_RENDITIONS / 2;
 /// The latency budget and the viewer limit of a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ViewerLimits {
-    /// The latency budget: how long the bytes already sent to a viewer can take to arrive before the server holds back
-    /// the viewer's next frame. Each way of output, such as MJPEG, uses its own share of this time.
+    /// The latency budget: the maximum time that the bytes sent to a viewer should need to arrive. If they need longer,
+    /// the server holds back the viewer's next frame. Each way of output, such as MJPEG, uses its own share of this
+    /// time.
     pub latency_budget: Duration,
     /// The maximum number of viewers of the camera at the same time; `None` for no limit.
     pub max_viewers: Option<usize>,
@@ -166,8 +167,8 @@ impl Feed {
         self.viewer_limits
     }
 
-    /// Returns the latency budget: how long the bytes already sent to a viewer can take to arrive before the server
-    /// holds back the viewer's next frame.
+    /// Returns the latency budget: the maximum time that the bytes sent to a viewer should need to arrive. If they need
+    /// longer, the server holds back the viewer's next frame.
     pub fn latency_budget(&self) -> Duration {
         self.viewer_limits.latency_budget
     }

@@ -1,11 +1,11 @@
-//! The errors about bytes from outside.
+//! The errors about bytes that come from cameras and files.
 
 use crate::codec::jpeg;
 use crate::codec::raw::PixelFormat;
 use crate::container::multipart;
 use crate::container::sniff::Content;
 
-/// What is wrong with bytes from outside, mostly with the position of the fault.
+/// What is wrong with bytes from outside, and in most cases the position of the fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -27,7 +27,7 @@ pub enum Error {
         /// What is wrong at this offset.
         problem: jpeg::Problem,
     },
-    /// A stream that contains something else than pictures.
+    /// A stream that contains something other than pictures.
     #[error("no JPEG pictures here: the stream looks like {looks_like}")]
     NotPictures {
         /// What the first bytes of the stream look like.

@@ -36,9 +36,9 @@ impl Hijack {
         Self::default()
     }
 
-    /// Requests that the server call `handler` with the socket after the response head is sent. The server must send
-    /// nothing after that head. So the response must either have status 101, or be HTTP/1.0 with an empty body of
-    /// unknown length.
+    /// Requests that the server call `handler` with the socket after the response head is sent. So that hyper sends
+    /// nothing after that head, the response must either have status 101, or be HTTP/1.0 with an empty body of unknown
+    /// length.
     pub fn set_handler(&self, handler: impl FnOnce(HijackedConnection) + Send + 'static) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(handler));
     }
@@ -65,7 +65,7 @@ impl fmt::Debug for Hijack {
 pub struct HijackedConnection {
     /// The client's socket. hyper has already sent the head of the response.
     pub socket: Socket,
-    /// The bytes that hyper has already read after the head of the request.
+    /// The bytes that the client sent after the head of its request and that hyper has already read.
     pub read_buf: Bytes,
     /// The permit for this connection, which the handler drops when the connection ends.
     pub permit: ConnectionPermit,

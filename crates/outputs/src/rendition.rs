@@ -1,7 +1,7 @@
 //! Parses which rendition (size, quality and frame rate) of a camera's pictures a request asks for: `?width=`,
 //! `?height=`, `?quality=` and, for streams, `?fps=`.
 //!
-//! A number out of its range is refused, with the range in the message. A number within its range is rounded to one of
+//! A number out of its range is refused, and the error names the range. A number within its range is rounded to one of
 //! the few values that the hub encodes. If the limit on renditions is reached, an existing rendition can replace the
 //! requested one.
 

@@ -20,7 +20,8 @@ use crate::{
 /// The configuration of snapshots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// How long a request waits for a camera that must first be opened, or for a picture that is new enough.
+    /// The maximum time that a request waits for a camera that must first be opened, or for a picture that is new
+    /// enough.
     pub wait: Duration,
 }
 

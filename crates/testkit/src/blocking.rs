@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use framecast_media::container::multipart::{Parser, ParserEvent, Part};
 
-/// How long a read from the server waits. This is longer than any wait in a passing test.
+/// The maximum time that a read from the server waits. It is longer than any wait in a passing test.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An HTTP response: the head and, if it was read, the body. The body of an endless stream is not read.
@@ -25,8 +25,8 @@ pub struct Response {
 }
 
 impl Response {
-    /// Returns the value of the first header with this name, or `None` if there is none. `name` can be in upper or
-    /// lower case.
+    /// Returns the value of the first header called `name`, or `None` if there is none. The case of `name` does not
+    /// matter.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
     }

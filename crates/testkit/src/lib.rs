@@ -22,7 +22,7 @@ pub use postgres::Postgres;
 pub use request::{Response, get, send_request};
 pub use viewer::{ReceivedPicture, TestViewer};
 
-/// How long a test waits for anything. This is far longer than any passing test needs, so only a hang exceeds it.
+/// The maximum time that a test waits for an event. A passing test needs far less, so only a hang exceeds this time.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Waits for `future` and returns its output. `what` describes the event that the test waits for, for the panic

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// How long to wait until the server has started.
+/// The maximum time to wait until the server has started.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The user account under which the server runs if the test runs as root, because PostgreSQL refuses to run as root.

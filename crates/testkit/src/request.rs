@@ -21,8 +21,8 @@ pub struct Response {
 }
 
 impl Response {
-    /// Returns the value of the first header with this name, or `None` if there is none. `name` can be in upper or
-    /// lower case.
+    /// Returns the value of the first header called `name`, or `None` if there is none. The case of `name` does not
+    /// matter.
     pub fn header(&self, name: &str) -> Option<&str> {
         header(&self.head, name)
     }
@@ -77,8 +77,8 @@ pub(crate) fn status(head: &str) -> Option<u16> {
     head.split(' ').nth(1)?.get(..3)?.parse().ok()
 }
 
-/// Returns the value of the first header called `name` in the response head `head`, or `None` if there is none. `name`
-/// can be in upper or lower case.
+/// Returns the value of the first header called `name` in the response head `head`, or `None` if there is none. The
+/// case of `name` does not matter.
 pub(crate) fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     head.lines().skip(1).find_map(|line| {
         let (known, value) = line.split_once(':')?;

@@ -18,7 +18,8 @@ pub enum LoadError {
         /// The missing function or feature.
         symbol: &'static str,
     },
-    /// The library has all functions that this crate calls, but its behaviour with a test picture shows that it is older than 2.1.
+    /// The library has all functions that this crate calls, but its behaviour with a test picture shows that it is
+    /// older than 2.1.
     #[error("{name} {fault}; install libjpeg-turbo 2.1 or later")]
     TooOld {
         /// The name under which the library was loaded.

@@ -91,7 +91,7 @@ impl Session {
         self.client.recycle(response);
     }
 
-    /// Returns whether the last response set a new cookie, so that a repeated request, which sends it, may get a
+    /// Returns whether the last response set a new cookie. If so, the same request, repeated with the cookie, may get a
     /// different response.
     pub(super) fn has_new_cookie(&self) -> bool {
         self.has_new_cookie

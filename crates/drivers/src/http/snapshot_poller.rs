@@ -53,7 +53,7 @@ pub(super) struct SnapshotPoller {
     builder: Option<FrameBuilder>,
     stream: Option<HttpStream>,
     pictures: u64,
-    /// When the last picture arrived.
+    /// When the last picture arrived; `None` before the first picture.
     last_picture_at: Option<Instant>,
     /// The time until which polls are allowed to fail; `None` before the first picture.
     failures_allowed_until: Option<Instant>,
@@ -76,7 +76,7 @@ struct PolledPicture {
     /// arrived.
     is_complete: bool,
     read_at: SystemTime,
-    /// The capture time from the server's `x-timestamp` header.
+    /// The capture time from the server's `x-timestamp` header; `None` if that header is missing or invalid.
     server_time: Option<SystemTime>,
     last_modified: Option<String>,
     response: Response,

@@ -115,7 +115,8 @@ pub(super) struct HttpStream {
     /// The number of slates (pictures that another Framecast server draws itself) that have arrived since the camera's
     /// last picture.
     slates: u32,
-    /// When the wait for the next picture began. The value is kept when a caller cancels its wait and calls again.
+    /// When the wait for the next picture began; `None` if it has not begun yet. The value is kept when a caller
+    /// cancels its wait and calls again.
     waiting_since: Option<Instant>,
 }
 
@@ -258,9 +259,9 @@ impl Source for HttpStream {
         self.builder.repaired_frames() + self.reader.as_ref().map_or(0, Reader::trailing_junk_count)
     }
 
-    /// Returns the longest normal time between two frames: the URL's `silence` option, or zero if the option is not
-    /// set. After a pause longer than the option allows, the stream itself returns an error. Without the option, the
-    /// supervisor, which keeps the camera open, decides how long a stream can be silent.
+    /// Returns the longest normal time between two frames: the URL's `silence` option. Zero means that the option is
+    /// not set. After a pause longer than the option allows, the stream itself returns an error. Without the option,
+    /// the supervisor, which keeps the camera open, decides how long a stream can be silent.
     fn max_frame_gap(&self) -> Duration {
         self.target.silence.unwrap_or_default()
     }

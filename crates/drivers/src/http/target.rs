@@ -10,7 +10,7 @@ use crate::{Error, SourceUrl, server_url};
 const OPTIONS: &[&str] = &["fps", "insecure", "redirect", "silence", "timeout"];
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time limit for a picture if the URL sets none. The supervisor, which keeps the camera open, has its own limit
-/// for the time that a camera can take for a picture, and that limit is never longer.
+/// for the time that a camera can take for a picture, which is never longer than this one.
 const DEFAULT_PICTURE_TIMEOUT: Duration = Duration::from_secs(600);
 const DEFAULT_SILENCE: Duration = Duration::from_secs(10);
 const DEFAULT_FPS: f64 = 1.0;

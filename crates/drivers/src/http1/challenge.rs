@@ -10,7 +10,8 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    /// Returns the value of the first parameter called `name`. `name` must be in lower case.
+    /// Returns the value of the first parameter called `name`; `None` if there is no such parameter. `name` must be in
+    /// lower case.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }

@@ -134,7 +134,8 @@ impl ChunkDecoder {
     }
 }
 
-/// Parses the size in a chunk's first line: up to sixteen hexadecimal digits, then blanks or extensions.
+/// Parses the size in a chunk's first line: up to sixteen hexadecimal digits, then blanks or extensions. Returns `None`
+/// for any other line.
 fn size(line: &[u8]) -> Option<u64> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let is_clean = matches!(line[digits..].trim_ascii().first(), None | Some(b';'));

@@ -41,19 +41,22 @@ impl Head {
         self.is_http_1_0
     }
 
-    /// Returns the value of the first header called `name` (in upper or lower case), without surrounding blanks.
+    /// Returns the value of the first header called `name`, without surrounding blanks; `None` if there is no such
+    /// header. The case of `name` does not matter.
     pub fn get(&self, name: &str) -> Option<&str> {
         let is_called = |(known, _): &&(String, String)| known.eq_ignore_ascii_case(name);
         self.headers.iter().find(is_called).map(|(_, value)| value.as_str())
     }
 
-    /// Returns the values of all headers called `name` (in upper or lower case), in the order in which they arrived.
+    /// Returns the values of all headers called `name`, in the order in which they arrived. The case of `name` does not
+    /// matter.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let is_called = move |(known, _): &&(String, String)| known.eq_ignore_ascii_case(name);
         self.headers.iter().filter(is_called).map(|(_, value)| value.as_str())
     }
 
-    /// Returns whether the comma-separated words of the header `name` include `word`, ignoring case.
+    /// Returns whether `word` is among the comma-separated words of the headers called `name`. The case of `name` and
+    /// `word` does not matter.
     pub fn has_word(&self, name: &str, word: &str) -> bool {
         self.get_all(name)
             .flat_map(|value| value.split(','))

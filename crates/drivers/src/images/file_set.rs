@@ -205,8 +205,8 @@ pub(super) fn is_newer(a: &FileEntry, b: &FileEntry) -> bool {
     by_time(a, b).is_gt()
 }
 
-/// Returns the most recently changed JPEG file below `top` that a search within [`MAX_LOOKED_THROUGH`] and
-/// [`SEARCH_TIME`] finds.
+/// Returns the most recently changed JPEG file that a search below `top` finds, or `None` if it finds no JPEG file.
+/// The search ends early after [`MAX_LOOKED_THROUGH`] files and folders, or after [`SEARCH_TIME`].
 fn find_newest_below(top: &Path) -> Option<FileEntry> {
     let (mut newest, mut looked_through) = (None::<FileEntry>, 0);
     let give_up_at = Instant::now() + SEARCH_TIME;

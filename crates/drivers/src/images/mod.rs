@@ -92,9 +92,9 @@ async fn read_file(path: PathBuf, limit_bytes: usize) -> io::Result<(Bytes, Syst
     run_blocking(move || read_file_blocking(&path, limit_bytes)).await
 }
 
-/// Reads the file at `path` as [`read_file`] does, unless the file has the length and the time of the last change in
-/// `known`; then returns `None`. A file longer than `limit_bytes` has the length `limit_bytes + 1` in `known`, because
-/// no more bytes of it are read.
+/// Returns `None` if the file at `path` still has the length and the time of the last change in `known`. Otherwise
+/// reads the file as [`read_file`] does. A file longer than `limit_bytes` has the length `limit_bytes + 1` in `known`,
+/// because no more bytes of it are read.
 async fn read_if_changed(
     path: PathBuf,
     limit_bytes: usize,

@@ -250,8 +250,8 @@ impl Program {
         self.stderr.last_lines().await
     }
 
-    /// Reads the next bytes of the program's output and passes them to the parser. Returns also at the end of the
-    /// output, and when the program ends.
+    /// Waits until the program writes output, closes its output or exits. Passes new output to the parser, and tells
+    /// the parser when the output has ended.
     async fn fill(&mut self) -> Result<(), Error> {
         let Some(stdout) = &mut self.stdout else { return Ok(()) };
         tokio::select! {

@@ -38,8 +38,8 @@ pub(super) struct ProcessGroup {
 }
 
 impl ProcessGroup {
-    /// Wraps the process group that `leader` leads. `leader` must have been started in a group of its own, and nobody may
-    /// have waited for it yet.
+    /// Wraps the process group that `leader` leads. `leader` must have been started in a group of its own, and nobody
+    /// may have waited for it yet.
     pub(super) fn new(leader: Child) -> Self {
         let id = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         Self {

@@ -110,8 +110,8 @@ fn wrap(text: &str) -> String {
     lines.join(&format!("\n{indent}"))
 }
 
-/// Groups formats that have the same picture sizes and frame rates. Returns a label and a text for each group, which
-/// together contain the names of the formats and their sizes.
+/// Groups formats that have the same picture sizes and frame rates. Returns a label and a text for each group. The
+/// names of the formats are the label or, if they are too long for a label, stand in the text before the sizes.
 fn group(formats: &[DeviceFormat]) -> Vec<(String, String)> {
     let mut groups: Vec<(Vec<&str>, String)> = Vec::new();
     for format in formats {

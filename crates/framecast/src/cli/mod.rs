@@ -27,8 +27,8 @@ const FAILED: u8 = 1;
 /// Exit code: the command line, the configuration or the environment has an error.
 const BAD_USAGE: u8 = 2;
 
-/// How long the shutdown can take after the signal, including the log's last lines. The whole program must end within
-/// two seconds; the remaining time is for the end of the process itself.
+/// The maximum time from the signal to the end of the shutdown, including the log's last lines. The whole program must
+/// end within two seconds; the remaining time is for the end of the process itself.
 const SHUTDOWN_BUDGET: Duration = Duration::from_millis(1950);
 
 /// How long the program waits for the log's last lines if the server ended without a signal.

@@ -27,8 +27,8 @@ pub struct HistorySettings {
 #[derive(Debug, Clone, PartialEq)]
 pub enum HistoryStorage {
     /// Stores events in the file `framecast.db` in the state directory. While the server cannot write to that file, it
-    /// keeps events in memory. If there is no state directory, or another server uses the file, the server stores
-    /// events temporarily, and they are lost when it ends.
+    /// keeps events in memory. If there is no state directory, or another server uses the file, the history is
+    /// temporary: its events are lost when this server ends.
     Default,
     /// Stores events in this SQLite file. A relative path is relative to the state directory.
     File(PathBuf),

@@ -108,8 +108,8 @@ pub struct CameraSettings {
     /// The latency budget of this camera's viewers; with `None` the server's
     /// [`latency_budget`](Settings::latency_budget) applies.
     pub latency_budget: Option<Duration>,
-    /// The values that the server sets on the camera's controls each time it opens the camera, in this order. If the
-    /// device lacks a control, the server logs a warning.
+    /// The values that the server sets on the camera's controls each time it opens the camera, in the order of this
+    /// list. If the device lacks a control, the server logs a warning.
     pub controls: Vec<(String, ControlValue)>,
 }
 

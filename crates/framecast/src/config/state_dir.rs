@@ -24,7 +24,7 @@ pub(super) fn parse(text: &str, home: Option<OsString>) -> Result<PathBuf, Strin
 /// `home`.
 ///
 /// # Errors
-/// The text is empty, or it begins with `~` and is not a path below `home`, or `home` is missing.
+/// The text is empty. Or it begins with `~`, but `home` is missing, or a character other than `/` follows the `~`.
 pub(super) fn below_home(key: &str, text: &str, home: Option<OsString>) -> Result<PathBuf, String> {
     match text.strip_prefix('~') {
         None if text.is_empty() => {

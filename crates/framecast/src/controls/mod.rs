@@ -27,8 +27,8 @@ const APPLY_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct Controls {
     wanted: Mutex<Changes>,
     /// The lock that must be held to set the device's controls, so that at most one call to the driver can hang. When
-    /// the server opens the camera, it holds the lock while it reads the values to set and sets them. So it cannot
-    /// overwrite the values of a newer request with older values.
+    /// the server opens the camera, it takes the lock before it reads the wanted values, and keeps the lock until it
+    /// has set them on the device. So it cannot overwrite the values of a newer request with older values.
     device_lock: Arc<tokio::sync::Mutex<()>>,
     /// The last error of each control, so that the log does not repeat an error each time the camera is opened.
     reported: Mutex<BTreeMap<String, String>>,

@@ -160,8 +160,8 @@ impl ChannelEncoder {
         });
     }
 
-    /// Adds the encoding time and the number of dropped frames of `queue` since the last call to the camera's
-    /// statistics. `counted` contains the figures of `queue` at the last call.
+    /// Adds to the camera's statistics the encoding time and the number of dropped frames of `queue` since the last
+    /// call of this function. `counted` contains the statistics of `queue` at that call.
     fn count(&self, queue: &OutputQueue, counted: &mut QueueStats) {
         let now = queue.stats();
         self.camera

@@ -2,8 +2,8 @@
 //!
 //! A connection holds a permit of the client's address until the connection closes, even after another module has taken
 //! over the socket. A trusted proxy's connection transports the requests of many clients. There, each request, in place
-//! of the connection, holds a permit of the requesting client's address until the response is sent. The accept loop, not
-//! this module, limits the total number of connections.
+//! of the connection, holds a permit of the requesting client's address until the response is sent. The accept loop,
+//! not this module, limits the total number of connections.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -26,12 +26,13 @@ use super::forwarded::ForwardedBy;
 use super::lock;
 use crate::config::Settings;
 
-/// The divisor by which the default limit of an address follows from the total limit: one address can have a quarter of
-/// all connections.
+/// The server's maximum number of connections divided by the default maximum for one address: one address can have a
+/// quarter of all connections.
 const ADDRESS_SHARE: usize = 4;
 
-/// The divisor for an additional limit of a trusted proxy's address. Beyond the limit that applies to each address, a
-/// proxy can have connections that have not sent a request so far, up to half of the server's connections.
+/// The server's maximum number of connections divided by the number of additional connections that a trusted proxy's
+/// address can have: half of all connections, beyond the limit that applies to each address. These connections have not
+/// sent a request so far.
 const IDLE_SHARE: usize = 2;
 
 /// The error message for a client whose address already has its maximum number of connections.
@@ -183,8 +184,8 @@ struct HeldPermits {
 
 impl AddressPermits {
     /// Acquires the permit for a request of `client`. `is_forwarded` is the trusted proxy that forwarded the request;
-    /// `None` if no proxy did. Returns the permit to hold until the response is sent, or `None` if the connection's own
-    /// permit covers the request.
+    /// `None` if no trusted proxy did. Returns the permit to hold until the response is sent, or `None` if the
+    /// connection's own permit covers the request.
     fn begin_request(
         &self,
         client: Option<IpAddr>,

@@ -231,8 +231,8 @@ impl DeviceControls {
     }
 
     /// Sets controls to the values in `changes`, and sets them again whenever the server opens the camera. If `state`
-    /// is a file, also saves the values there for the server's next start. Returns the controls after the changes. If
-    /// the device fails after some of the changes, these stay set, and the error names them.
+    /// is not `None`, also saves the values in that file for the server's next start. Returns the controls after the
+    /// changes. If the device fails after some of the changes, these stay set, and the error names them.
     async fn change(
         &self,
         changes: Changes,

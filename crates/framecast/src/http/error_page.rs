@@ -42,9 +42,9 @@ fn accepts_html(headers: &HeaderMap) -> bool {
     accept.split(',').any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/html"))
 }
 
-/// Returns the relative URL of the start page, as seen from the page at `path`. The URL is relative because the path in
-/// the browser can begin with a prefix that this server does not see, because a proxy, or another program that embeds
-/// this server, has removed the prefix.
+/// Returns the relative URL of the start page, as seen from the page at `path`. An absolute URL might be wrong: a
+/// proxy, or another program that embeds this server, can remove a prefix from the browser's path, so that this server
+/// does not know the prefix.
 fn path_to_start(path: &str) -> String {
     match path.matches('/').count() {
         0 | 1 => "./".to_owned(),

@@ -214,7 +214,7 @@ impl Scrape {
         family(encoder, "live_endings", "Connections of /api/live that ended, by reason", endings)
     }
 
-    /// Writes the histograms, such as of throughput, over all current viewers to `out`.
+    /// Writes to `out` the histograms of all current viewers, such as the histogram of their throughputs.
     fn histograms(&self, out: &mut String) -> fmt::Result {
         let records = self.0.viewers.list();
         let mut histogram =

@@ -313,7 +313,7 @@ fn reset(socket: Socket, counts: &ConnectionCounts) {
     socket.reset().ok();
 }
 
-/// Waits until the server shuts down, and then [`DRAIN_TIMEOUT`] longer, when the remaining connections are dropped.
+/// Waits until the server shuts down, and then for [`DRAIN_TIMEOUT`]. The caller then drops the remaining connections.
 async fn drain_deadline(shutdown: &CancellationToken) {
     shutdown.cancelled().await;
     sleep(DRAIN_TIMEOUT).await;

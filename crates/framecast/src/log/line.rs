@@ -10,8 +10,8 @@ use super::LogFormat;
 
 /// The escape sequences with which the log formatter sets its colours (ECMA-48 §8.3.117): all attributes off, bold,
 /// faint, italic, and the colours of the levels. The formatter makes control sequences harmless in messages but not in
-/// fields. So [`escape`] processes the whole formatted line and makes every control sequence harmless except these. If a
-/// field contains one of these, the worst effect is another colour.
+/// fields. So [`escape`] processes the whole formatted line and makes every control sequence harmless except these. If
+/// a field contains one of these, the worst effect is another colour.
 const COLOURS: [&str; 9] = [
     "\u{1b}[0m",
     "\u{1b}[1m",

@@ -91,7 +91,8 @@ impl Drop for Log {
     }
 }
 
-/// Starts the log, which records panics and the events that `filter` selects. `filter` has the syntax of [`filter()`].
+/// Starts the log, which records panics and the events that `filter` selects, such as `info` or
+/// `warn,framecast_drivers=debug`.
 ///
 /// # Errors
 /// The filter cannot be parsed.

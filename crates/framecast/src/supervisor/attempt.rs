@@ -19,7 +19,7 @@ use crate::config::CameraSettings;
 /// The minimum time between two openings of a source, however high its frame rate is.
 const REOPENING_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The minimum time between two openings of a source, if the source failed but the supervisor does not report the
+/// The minimum time between two openings of a source after a failure for which the supervisor does not report the
 /// camera as lost. A network needs a moment to recover, and a busy server a moment to become free.
 const EXCUSED_RETRY_DELAY: Duration = Duration::from_secs(1);
 
@@ -121,19 +121,22 @@ impl Attempt {
             last_frame_at.map_or(self.last_activity, |last_frame_at| last_frame_at.max(self.last_activity));
     }
 
-    /// Records when the program last continued after a suspension. The time without a picture then starts at
-    /// `resumed_at` or later. Returns whether this call has changed the start of the time without a picture.
+    /// Records `resumed_at`, when the program last continued after a suspension; `None` if it was never suspended. The
+    /// time without a picture then starts at `resumed_at` at the earliest. Returns whether this call has changed
+    /// the start of the time without a picture.
     pub(super) fn record_resume(&mut self, resumed_at: Option<Instant>) -> bool {
         let before = self.last_activity;
         self.last_activity = resumed_at.map_or(before, |resumed_at| resumed_at.max(before));
         self.last_activity > before
     }
 
-    /// Returns whether a suspension of the program might be why the camera delivers no picture: no frame has arrived
-    /// later than [`RESUME_GRACE`] after `resumed_at`, the time at which the program continued. The peer might have
-    /// vanished during the suspension without closing the connection. If so, this function also records that the source
-    /// ends, with the picture `intervals` of the camera so far, and that the time without a picture starts at zero when
-    /// the next source begins.
+    /// Returns whether a suspension of the program might be why the camera delivers no picture: the program continued
+    /// at `resumed_at`, and no frame has arrived later than [`RESUME_GRACE`] after that. The camera might have vanished
+    /// during the suspension without closing the connection. If `resumed_at` is `None`, the program was never
+    /// suspended, and the result is false.
+    ///
+    /// If the result is true, also calls [`end_source`](Self::end_source) with `intervals`, the intervals between the
+    /// camera's pictures so far. The time without a picture then starts at zero when the next source begins.
     pub(super) fn excuse_silence(&mut self, resumed_at: Option<Instant>, intervals: FrameIntervals) -> bool {
         if resumed_at.is_none_or(|resumed_at| self.last_activity > resumed_at + RESUME_GRACE) {
             return false;
@@ -186,7 +189,8 @@ impl Attempt {
         due_at.max(self.source_began_at + REOPENING_INTERVAL)
     }
 
-    /// Returns when to open the source again after it failed but the supervisor does not report the camera as lost.
+    /// Returns when to open the source again after a failure for which the supervisor does not report the camera as
+    /// lost.
     pub(super) fn retry_at(&self) -> Instant {
         Instant::now().max(self.source_began_at + EXCUSED_RETRY_DELAY)
     }

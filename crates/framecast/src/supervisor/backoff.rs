@@ -9,7 +9,7 @@ const MAX_DELAY: Duration = Duration::from_secs(30);
 /// delay.
 const RESET_AFTER: Duration = Duration::from_secs(10);
 
-/// Retry delays that double from one second to thirty seconds. The random jitter keeps many cameras behind one switch
+/// Retry delays that double from one second to thirty seconds. A random jitter keeps many cameras behind one switch
 /// from retrying at the same instant.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {

@@ -1,7 +1,7 @@
 //! A camera's frame rate, as the last intervals between its pictures. When a source is reopened, the measurement
 //! continues.
 //!
-//! Each frame records one interval, so the intervals are in a ring buffer of fixed size, without allocation. The median
+//! Each frame adds an interval, so the intervals are in a ring buffer of fixed size, which never allocates. The median
 //! is computed only when a camera delivers no picture or its source has ended.
 
 use std::time::Duration;
@@ -60,8 +60,8 @@ impl FrameIntervals {
         self.all.median()
     }
 
-    /// Returns the median time between two pictures of a source that stayed open; `None` if each opening delivers only
-    /// one picture.
+    /// Returns the median time between two pictures of a source that stayed open; `None` if no opening has delivered
+    /// two pictures so far.
     pub(crate) fn interval_while_open(&self) -> Option<Duration> {
         self.while_open.median()
     }
@@ -80,8 +80,8 @@ impl IntervalRing {
         self.count += 1;
     }
 
-    /// Returns the median of the intervals. For an even number of intervals, returns the larger of the two middle
-    /// values: a camera that sends each picture twice is as slow as its longer intervals.
+    /// Returns the median of the intervals; `None` if there are none. For an even number of intervals, returns the
+    /// larger of the two middle values: a camera that sends each picture twice is as slow as its longer intervals.
     fn median(&self) -> Option<Duration> {
         let len = self.count.min(RING_LEN);
         let mut sorted = self.intervals;

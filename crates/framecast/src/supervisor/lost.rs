@@ -32,9 +32,9 @@ impl Supervisor {
         self.slates.begin();
     }
 
-    /// Waits until the next attempt is due after `delay`, or until the device is plugged in again. Sends slates
-    /// (pictures with `reason` as their text) to viewers meanwhile. Returns true to make the attempt, and false to make
-    /// the camera idle instead, because it has no viewer.
+    /// Waits for `delay`, or until the device is plugged in again. Sends slates (pictures with `reason` as their text)
+    /// to viewers meanwhile. Returns true to make the next attempt to open the camera, and false to make the camera
+    /// idle instead, because it has no viewer. At shutdown, returns true at once.
     pub(super) async fn wait_for_retry(
         &mut self,
         reason: String,

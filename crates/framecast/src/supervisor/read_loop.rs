@@ -244,8 +244,8 @@ impl Supervisor {
         }
     }
 
-    /// Decides what the supervisor does after a source has ended: it opens the source again, or it ends its attempt to
-    /// open and read the camera. `intervals` are the intervals between the camera's pictures so far.
+    /// Returns the next step after a source has ended: to open the source again, or to end the attempt to open and read
+    /// the camera. `intervals` are the intervals between the camera's pictures so far.
     fn handle_end(
         &mut self,
         result: Result<(), Error>,

@@ -25,7 +25,7 @@ impl Throttle {
         Self { credit: 1.0, ..self }
     }
 
-    /// Returns whether the limit allows a frame that arrives at `now`. If so, the limit treats the frame as passed.
+    /// Returns whether the limit allows a frame that arrives at `now`. A frame that the limit allows counts as passed.
     pub(crate) fn admits(&mut self, now: Instant) -> bool {
         let elapsed: Duration = now.saturating_duration_since(self.refilled_at);
         self.refilled_at = now;

@@ -31,15 +31,15 @@ pub(super) struct Expiry {
     started_ms: i64,
     /// The last event id that an earlier run of the server assigned.
     last_before: i64,
-    /// The last time at which the server trusted the wall clock, in milliseconds since 1970: a time that an earlier run
-    /// stored, or the start of this run as the current wall clock shows it. The time of the newest event would not do,
-    /// since a wrong clock stamps events too.
+    /// The last time at which the server trusted the wall clock, in milliseconds since 1970. This is the start of this
+    /// run by the wall clock or, until the server trusts the clock in this run, the time that was in the database.
+    /// `None` if there was none.
     trusted_ms: Option<i64>,
     /// When the wall clock was first found more than `FAR_MS` ahead of `trusted_ms`, in milliseconds on the boot clock.
     /// `None` if the wall clock is not that far ahead.
     far_since_ms: Option<i64>,
     /// When the log last reported that the wall clock is more than `FAR_MS` ahead of `trusted_ms`, in milliseconds on
-    /// the boot clock.
+    /// the boot clock. `None` before the first report.
     far_reported_ms: Option<i64>,
     /// How many events were removed for their age in each minute of the last hour: the end of the minute, in
     /// milliseconds on the boot clock, and the number of events.
@@ -151,12 +151,12 @@ impl Expiry {
     }
 }
 
-/// Counts events that were removed for their age, until the history records an event that reports their number. It
-/// records one such event a day.
+/// Counts events that were removed for their age, until the history records an event that reports their number. The
+/// history records at most one such event a day.
 #[derive(Debug)]
 pub(super) struct UnreportedRemovals {
     count: u64,
-    /// The time of the last event that reported removals, in milliseconds since 1970.
+    /// The time of the last event that reported removals, in milliseconds since 1970; `None` if there is no such event.
     reported_ms: Option<i64>,
 }
 

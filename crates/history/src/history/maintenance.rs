@@ -88,7 +88,7 @@ impl Maintenance {
         corrected || pruned
     }
 
-    /// Lets the tables for which clients are waiting begin, although not all event times are corrected yet. Called when
+    /// Lets clients that wait for a table begin to read it, although not all event times are corrected yet. Called when
     /// the database is unavailable, because the corrections might then take long.
     pub(super) fn release_tables(&mut self) {
         self.change = None;

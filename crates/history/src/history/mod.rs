@@ -346,7 +346,7 @@ impl History {
 
     /// Returns the source of the next events after `position`: the events themselves if they are in memory, otherwise
     /// the database. Returns at most `limit` events, and stops when their total size reaches `max_bytes`. Event ids are
-    /// raised when events move to a database that has assigned ids as high before. If that happened since the last
+    /// raised when events move to a database that has already assigned the same ids. If ids were raised since the last
     /// call, raises `position` by as much.
     pub(crate) fn find(&self, position: &mut Position, limit: usize, max_bytes: usize) -> PageSource {
         let state = self.0.lock();
@@ -461,8 +461,8 @@ impl Shared {
         self.notify(newest);
     }
 
-    /// Updates the state after the first `count` events of the queue were written to the index. An index in memory
-    /// might have removed the events of `evicted` to make room.
+    /// Updates the state after the first `count` events of the queue were written to the index. `evicted` describes
+    /// the events that an index in memory removed to make room.
     fn written(&self, count: usize, evicted: Evicted) {
         let mut state = self.lock();
         state.written(count);

@@ -58,8 +58,8 @@ pub(super) struct State {
     /// The highest id of all events that were removed from the history.
     pub(super) pruned: i64,
     pub(super) is_unavailable: bool,
-    /// When the log last reported that the database is unavailable. `must_log_recovery` is true if the log should also
-    /// report when the database is available again.
+    /// When the log last reported that the database is unavailable; `None` before the first report. `must_log_recovery`
+    /// is true if the log should also report when the database is available again.
     pub(super) unavailable_logged_at: Option<Instant>,
     pub(super) must_log_recovery: bool,
     pub(super) is_closed: bool,

@@ -40,9 +40,9 @@ enum WriteOutcome {
     Never,
 }
 
-/// Runs the task that writes queued events to the database. Ends once the history is closed and the queue is empty, or
-/// the history is closed and the database does not accept more events. If events are kept in memory because the
-/// database cannot be opened yet, moves them to the database as soon as that is possible.
+/// Runs the task that writes queued events to the database. Ends once the history is closed, and either the queue is
+/// empty or the database accepts no more events. If events are kept in memory because the database cannot be opened
+/// yet, moves them to the database as soon as that is possible.
 pub(super) async fn run(
     shared: Arc<Shared>,
     mut maintenance: Maintenance,

@@ -123,8 +123,8 @@ pub(crate) struct IndexState {
     pub(crate) pruned: i64,
     /// The names of all cameras that have stored events.
     pub(crate) cameras: Vec<String>,
-    /// The last time at which the server trusted the wall clock to be right, in milliseconds since 1970. `None` if it
-    /// never did and no event is stored.
+    /// The last time at which the server trusted the wall clock to be right, in milliseconds since 1970. If the
+    /// database has no such time yet, the time of the newest stored event; `None` if there is no event either.
     pub(crate) trusted_ms: Option<i64>,
     /// How many events were removed for their age and not reported yet by an event of the history.
     pub(crate) unreported: i64,
@@ -153,7 +153,7 @@ pub(crate) struct TimeCorrection {
     /// How much to add to the time of each event, in milliseconds.
     pub(crate) by_ms: i64,
     /// The time that the wall clock showed just after somebody last set it, in milliseconds since 1970. The server
-    /// takes the clock as it was set then for right.
+    /// assumes that this setting of the clock is right.
     pub(crate) seen_ms: i64,
 }
 
@@ -235,8 +235,8 @@ impl Index {
         }
     }
 
-    /// Stores the time corrections `shifts`, which are still to be applied to events. They replace all that the
-    /// database has.
+    /// Stores the time corrections `shifts`, which are still to be applied to events, in place of all corrections
+    /// in the database.
     pub(crate) async fn plan(&self, shifts: Vec<TimeCorrection>) -> Result<(), Error> {
         match self {
             Self::Sqlite(sqlite) => sqlite.plan(shifts, 0).await,
@@ -244,9 +244,9 @@ impl Index {
         }
     }
 
-    /// Prepares this database to take over from an index in memory, after the events were copied. Stores the time
-    /// corrections `shifts`, which are still to be applied to events, in place of all that the database has. Adds
-    /// `unreported` to the number of events that were removed for their age and not reported yet.
+    /// Prepares this database to take over from an index in memory, after the events were copied. Replaces the time
+    /// corrections in the database by `shifts`, which are still to be applied to events. Adds `unreported` to the
+    /// number of events that were removed for their age and not reported yet.
     pub(crate) async fn adopt(&self, shifts: Vec<TimeCorrection>, unreported: u64) -> Result<(), Error> {
         let unreported = i64::try_from(unreported).unwrap_or(i64::MAX);
         match self {

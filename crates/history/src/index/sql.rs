@@ -142,8 +142,8 @@ impl Select {
         self.bound(&mut word, ("<", below), ("<", filter.to_ms), placeholder);
     }
 
-    /// Appends to the SQL the condition that bounds the rows on one side: the position `key` if there is one, otherwise
-    /// the time `at_ms` if there is one.
+    /// Appends to the SQL the condition that bounds the rows on one side. The bound is the position `key` if there is
+    /// one, otherwise the time `at_ms`. Without either, appends nothing.
     fn bound(
         &mut self,
         word: &mut &str,

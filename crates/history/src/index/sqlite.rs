@@ -166,8 +166,8 @@ impl Sqlite {
         self.map_error(pruned.await)
     }
 
-    /// Stores the time corrections `shifts`, which are still to be applied to events, in place of all that the database
-    /// has. Adds `unreported` to the number of events that were removed for their age and not reported yet.
+    /// Stores the time corrections `shifts`, which are still to be applied to events, in place of all corrections in
+    /// the database. Adds `unreported` to the number of events that were removed for their age and not reported yet.
     pub(super) async fn plan(&self, shifts: Vec<TimeCorrection>, unreported: i64) -> Result<(), Error> {
         let planned = self.writer.run(move |connection| {
             let transaction = connection.transaction()?;

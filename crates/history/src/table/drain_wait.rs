@@ -1,4 +1,5 @@
-//! Delays the error of a table that broke off until the client has received the table's last piece.
+//! A table that breaks off ends with an error. This module delays the error until the client has received the table's
+//! last piece.
 //!
 //! When a body fails, hyper closes the connection and drops the data that it still holds. For a slow client, that data
 //! would include the last row, which says that the table is broken. hyper drops each piece after it has written the
@@ -14,8 +15,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-/// The longest wait until the table's last piece is dropped, which happens once the piece was sent. The wait has a
-/// limit because a caller might collect all pieces and keep them.
+/// The maximum time that the error waits for the table's last piece to be dropped, which happens once the piece was
+/// sent. The wait has a limit because a caller might collect all pieces and keep them.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// The time that a browser gets to show the table's last piece before the connection breaks.

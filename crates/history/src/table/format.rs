@@ -50,8 +50,8 @@ impl TableFormat {
         Self::accepted(accept).ok_or_else(|| UnknownFormat { value: accept.to_owned() })
     }
 
-    /// Returns the format that a file extension stands for. The extension is given without its dot, in upper or lower
-    /// case.
+    /// Returns the format for the file extension `extension`, which has no dot; `None` for an unknown extension. The
+    /// case of `extension` does not matter.
     pub fn from_extension(extension: &str) -> Option<Self> {
         match extension.to_ascii_lowercase().as_str() {
             "html" | "htm" => Some(Self::Html),

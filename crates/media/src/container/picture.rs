@@ -21,7 +21,8 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Returns the sender's capture time from the header `X-Timestamp` (seconds since 1970).
+    /// Returns the sender's capture time from the header `X-Timestamp` (seconds since 1970); `None` if that header is
+    /// missing or invalid.
     pub fn captured_at(&self) -> Option<SystemTime> {
         self.headers.get("x-timestamp").and_then(parse_unix_seconds)
     }

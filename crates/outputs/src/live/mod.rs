@@ -37,7 +37,7 @@ use tiles::Tiles;
 /// The configuration of `/api/live`.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// How long a client can receive nothing before the server disconnects it.
+    /// The time after which the server disconnects a client that receives nothing.
     pub write_timeout: Duration,
     /// The counters of ended connections, by reason.
     pub counts: CloseCounts,

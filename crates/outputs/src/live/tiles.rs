@@ -62,7 +62,8 @@ struct ShownTile {
     /// The subscription whose pictures the tile shows; `None` while the tile is paused, so that no encoder works for
     /// it.
     watch: Option<Watch>,
-    /// The subscription to another size or quality. It replaces the current subscription as soon as it has a picture.
+    /// A subscription to another size or quality, which replaces the current one as soon as the new one has a picture;
+    /// `None` if no change is under way.
     next: Option<Watch>,
     /// The number of frames that the tile skipped in its subscriptions before the current one.
     passed: u64,
@@ -119,7 +120,7 @@ impl ShownTile {
         self.passed += before.map(|watch| watch.all_passed()).unwrap_or_default();
     }
 
-    /// Shows `watch`: at once if the tile shows nothing, otherwise as soon as `watch` has a picture.
+    /// Makes `watch` the tile's subscription: at once if the tile has none, otherwise as soon as `watch` has a picture.
     fn take(&mut self, watch: Watch) {
         let place = if self.watch.is_some() { &mut self.next } else { &mut self.watch };
         *place = Some(watch);

@@ -36,7 +36,7 @@ impl Framing {
 }
 
 /// Returns whether a script of a page sent the request. A script parses the stream itself and needs `Content-Length`
-/// for that. `fetch` accepts anything, while a browser that loads an `<img>` lists picture types in `Accept`.
+/// for that. `fetch` accepts any type, while a browser that loads an `<img>` lists picture types in `Accept`.
 fn is_script(headers: &HeaderMap) -> bool {
     headers.get(header::ACCEPT).is_some_and(|accept| accept == "*/*")
 }

@@ -49,12 +49,12 @@ use part_stream::PartStream;
 /// The configuration of all multipart streams.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// After how long without a new picture the stream sends the last picture again. Some browsers show a multipart
-    /// part only when more data follows, so sending the last picture again makes them show it. This also reveals a dead
-    /// connection.
+    /// The time without a new picture after which the stream sends the last picture again. Some browsers show a
+    /// multipart part only when more data follows, so the second copy makes them show the first. Sending it also
+    /// reveals a dead connection.
     pub resend_after: Duration,
-    /// How long a viewer can take none of the bytes that are sent to it before a writer thread closes the connection. A
-    /// connection that stays with the HTTP server is closed by the HTTP server's own timeout. For such a connection,
+    /// The time after which a writer thread closes the connection of a viewer that takes none of the bytes sent to it.
+    /// A connection that stays with the HTTP server is closed by the HTTP server's own timeout. For such a connection,
     /// this value only decides whether the viewer's end is reported as `stalled` or as `left`.
     pub write_timeout: Duration,
     /// The number of threads that write to the connections that the HTTP server handed over; `None` for one per core.

@@ -109,8 +109,8 @@ impl Packer {
         self.writer.closing()
     }
 
-    /// Returns the headers to send before the picture of their part is known. With uStreamer's boundary they include a
-    /// timestamp, because uStreamer also sends one in advance.
+    /// Returns the headers of a part for sending in advance, before the part's picture exists. With uStreamer's
+    /// boundary, the headers include the timestamp `now`, because uStreamer also sends a timestamp in advance.
     fn ahead<'t>(&self, now: &'t str) -> Vec<(&'static str, &'t str)> {
         let mut headers = vec![("Content-Type", "image/jpeg")];
         if self.boundary == Boundary::DoNotCross {

@@ -50,7 +50,8 @@ pub(crate) struct PartStream {
 struct Adaptation {
     request: StreamRequest,
     packers: Packers,
-    /// The picture sizes to choose from; `None` before the first picture, whose size is the largest.
+    /// The picture sizes to choose from. The largest is the size of the stream's first picture, so this is `None`
+    /// before that picture.
     ladder: Option<Ladder>,
     /// The picture size to change to; `None` if no change is under way. The stream sends pictures of the old size until
     /// the first picture of the new size exists.

@@ -31,7 +31,7 @@ pub use totals::CameraTotals;
 
 use crate::client_key;
 
-/// The maximum number of viewers at once; `None` for no limit. Each camera also has a limit of its own
+/// The maximum numbers of viewers at once; `None` for no limit. Each camera also has a limit of its own
 /// ([`ViewerLimits::max_viewers`](framecast_hub::ViewerLimits::max_viewers)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
@@ -182,13 +182,13 @@ impl Viewers {
 pub struct ViewerGuard {
     viewers: Viewers,
     stats: Arc<ViewerStats>,
-    /// Why the viewer left. When the viewer leaves, the camera's count for this reason goes up by one.
+    /// The reason to count when the viewer leaves: the camera's count for this reason then goes up by one.
     end_reason: EndReason,
     /// The time by which the HTTP server must request the next chunk of the response body. If the viewer leaves after
     /// this time, the end reason is [`EndReason::Stalled`]. `None` if no chunk is being sent.
     stall_deadline: Option<Instant>,
-    /// The statistics of the viewer's camera over all viewers. `stats` also has a reference to them. Because of this
-    /// second reference, the sender need not read `stats` for each frame.
+    /// The totals of the viewer's camera over all viewers. `stats` refers to the same totals. With this second
+    /// reference, the sender only writes to `stats` for each frame, and reads nothing from it.
     totals: Arc<CameraTotals>,
     frames: u64,
     bytes: u64,
@@ -201,8 +201,8 @@ impl ViewerGuard {
         &self.stats
     }
 
-    /// Sets the end reason of a viewer that leaves from now on. When the viewer leaves, the camera's count for this
-    /// reason goes up by one. The default is [`EndReason::Left`].
+    /// Sets the reason to count when the viewer leaves: the camera's count for this reason then goes up by one. The
+    /// default is [`EndReason::Left`].
     pub fn set_end_reason(&mut self, end_reason: EndReason) {
         self.end_reason = end_reason;
     }

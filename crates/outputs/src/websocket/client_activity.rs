@@ -13,7 +13,7 @@ pub const MAX_MESSAGES_PER_SECOND: u32 = 1000;
 /// The interval at which the server sends pings.
 pub const PING_INTERVAL: Duration = Duration::from_secs(15);
 
-/// How long a client can send nothing, not even responses to three pings, before the server disconnects the client.
+/// The time after which the server disconnects a client that sends nothing, not even responses to three pings.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// The length of the periods for which the number of messages is limited.

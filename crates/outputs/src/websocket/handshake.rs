@@ -52,7 +52,7 @@ pub(super) fn accept_response(key: &str) -> Response {
     response
 }
 
-/// Creates a response that refuses a request and says what the server would accept.
+/// Creates a response that refuses a request, with the version of the WebSocket protocol that the server accepts.
 pub(super) fn reject_response(status: StatusCode, message: &str) -> Box<Response> {
     let mut response = HttpError { status, message: message.to_owned() }.into_response();
     let headers = response.headers_mut();
@@ -65,7 +65,7 @@ pub(super) fn reject_response(status: StatusCode, message: &str) -> Box<Response
     Box::new(response)
 }
 
-/// Returns whether a header with a comma-separated list contains `token`, in upper or lower case.
+/// Returns whether the header `name`, a comma-separated list, contains `token`. The case of `token` does not matter.
 pub(super) fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     let values = headers.get_all(name);
     let texts = values.iter().filter_map(|value| value.to_str().ok());

@@ -29,8 +29,8 @@ use crate::{Hijack, HijackedConnection, Peer};
 
 /// Serves the WebSocket of one client.
 pub trait Handler: Send + 'static {
-    /// Serves one client over `stream` until the connection ends. `read_buf` contains the client's bytes that were
-    /// already read after the request.
+    /// Serves one client over `stream` until the connection ends. `read_buf` contains the bytes that the
+    /// client sent after its request and that the HTTP server has already read from `stream`.
     fn serve<S>(self, stream: S, read_buf: Bytes, peer: Option<IpAddr>) -> impl Future<Output = ()> + Send
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static;

@@ -44,8 +44,8 @@ pub enum WireEvent {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    /// Creates a WebSocket over `stream`. `read_buf` contains the client's bytes that were already read after the
-    /// request.
+    /// Creates a WebSocket over `stream`. `read_buf` contains the bytes that the client sent after its request and that
+    /// the HTTP server has already read from `stream`.
     pub async fn new(stream: S, read_buf: &[u8], write_timeout: Duration) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(MAX_MESSAGE_BYTES)

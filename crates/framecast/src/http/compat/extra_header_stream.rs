@@ -39,7 +39,7 @@ struct ExtraHeaderStream {
     phase: StreamPhase,
     write_timeout: Duration,
     sent_at: Instant,
-    /// The number of pictures that were sent in the current second and in the second before.
+    /// Counts the pictures that are sent in the current second, and keeps the count of the second before.
     rate: FrameCounter,
 }
 
@@ -208,8 +208,8 @@ fn now() -> String {
     format_unix_seconds(SystemTime::now())
 }
 
-/// Returns the headers of a multipart part that is sent in advance, before the part's picture is known. `timestamp` is
-/// the current time.
+/// Returns the headers of a multipart part, for a stream that sends them before the part's picture is known.
+/// `timestamp` is the current time.
 fn ahead(timestamp: &str) -> [(&'static str, &str); 2] {
     [("Content-Type", "image/jpeg"), ("X-Timestamp", timestamp)]
 }

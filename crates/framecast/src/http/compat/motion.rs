@@ -13,8 +13,8 @@ use framecast_outputs::{HttpError, Peer, snapshot};
 
 use super::{Compat, picture_answer};
 
-/// The width, in pixels, that the server assumes for half-size pictures of a camera that has no picture yet, so that its
-/// size is unknown.
+/// The width, in pixels, that the server assumes for a camera's half-size pictures if there is no current picture that
+/// shows the full size.
 const ASSUMED_HALF_WIDTH_PX: u32 = 640;
 
 /// The kinds of pictures that the camera server Motion offers. The last segment of a request's path names the kind.
@@ -34,8 +34,8 @@ impl Kind {
     pub(super) const ALL: [Self; 6] =
         [Self::Stream, Self::Substream, Self::Main, Self::Source, Self::Motion, Self::Secondary];
 
-    /// Returns the rendition of `feed` (the size of its pictures) for this kind of picture. For half the size, a
-    /// current picture must show the full size, so the camera is opened if it is closed.
+    /// Returns the rendition of `feed` (the size of its pictures) for this kind of picture. Half the size is
+    /// computed from a current picture, for which the camera is opened if necessary.
     ///
     /// # Errors
     /// `self` is a kind of picture that exists only because Motion detects motion. Framecast does not have such

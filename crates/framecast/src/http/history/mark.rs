@@ -43,8 +43,8 @@ struct Mark {
     camera: Option<String>,
 }
 
-/// How many times higher the rate limit for all clients of one proxy together is than the rate limit for one client.
-/// The common limit reduces the harm if the proxy passes on forged headers.
+/// The rate limit for all clients of one proxy together, as a multiple of the rate limit for one client. The common
+/// limit reduces the harm if the proxy passes on forged headers.
 const PROXY_FACTOR: u32 = 10;
 
 /// The rate limits on marks (events that clients add), for each client and for each proxy.

@@ -78,8 +78,8 @@ pub(super) async fn shifts(transaction: &Transaction<'_>) -> Result<Vec<TimeCorr
     Ok(rows.iter().map(shift).collect())
 }
 
-/// Stores the time corrections `shifts`, which are still to be applied to events, in place of all that the database
-/// has.
+/// Stores the time corrections `shifts`, which are still to be applied to events, in place of all corrections in the
+/// database.
 pub(super) async fn plan(transaction: &Transaction<'_>, shifts: &[TimeCorrection]) -> Result<(), Error> {
     transaction.execute("DELETE FROM shifts", &[]).await?;
     let text = "INSERT INTO shifts (first, last, by_ms, seen_ms) VALUES ($1, $2, $3, $4)";
@@ -90,8 +90,8 @@ pub(super) async fn plan(transaction: &Transaction<'_>, shifts: &[TimeCorrection
     Ok(())
 }
 
-/// Applies the first time correction of the database to at most `SHIFT_ROWS` of its events. If the correction covers
-/// more events, it stays in the database for these.
+/// Applies the oldest of the time corrections in the database to at most `SHIFT_ROWS` events. If the correction covers
+/// more events, it stays in the database for the rest.
 pub(super) async fn apply_shifts(transaction: &Transaction<'_>) -> Result<ShiftProgress, Error> {
     let text = "SELECT first, last, by_ms FROM shifts ORDER BY first LIMIT 1";
     let Some(waiting) = transaction.query_opt(text, &[]).await? else {

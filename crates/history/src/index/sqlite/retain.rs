@@ -120,8 +120,8 @@ pub(super) fn shifts(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<Time
     shifts.collect()
 }
 
-/// Stores the time corrections `shifts`, which are still to be applied to events, in place of all that the database
-/// has.
+/// Stores the time corrections `shifts`, which are still to be applied to events, in place of all corrections in the
+/// database.
 pub(super) fn plan(transaction: &Transaction<'_>, shifts: &[TimeCorrection]) -> rusqlite::Result<()> {
     transaction.execute("DELETE FROM shifts", [])?;
     let text = "INSERT INTO shifts (first, last, by_ms, seen_ms) VALUES (?1, ?2, ?3, ?4)";
@@ -132,8 +132,8 @@ pub(super) fn plan(transaction: &Transaction<'_>, shifts: &[TimeCorrection]) -> 
     Ok(())
 }
 
-/// Applies the first time correction of the database to at most `SHIFT_ROWS` of its events. If the correction covers
-/// more events, it stays in the database for these.
+/// Applies the oldest of the time corrections in the database to at most `SHIFT_ROWS` events. If the correction covers
+/// more events, it stays in the database for the rest.
 pub(super) fn apply_shifts(transaction: &Transaction<'_>) -> rusqlite::Result<ShiftProgress> {
     let first = transaction
         .prepare_cached("SELECT first, last, by_ms FROM shifts ORDER BY first LIMIT 1")?

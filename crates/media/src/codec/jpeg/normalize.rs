@@ -20,16 +20,16 @@ pub struct Normalized {
     pub is_repaired: bool,
 }
 
-/// Takes the first whole picture out of `data` and completes it: cuts off the bytes around the picture, and inserts the
-/// standard Huffman tables if the picture has none.
+/// Cuts the first whole picture out of the bytes around it, and inserts the standard Huffman tables if the picture has
+/// none.
 ///
-/// Nothing is copied unless the tables are missing. Then the picture is copied once and becomes 420 bytes longer. The
-/// cost is one walk over the markers, and a bounded number of walks if the picture is not at the front.
+/// If the tables are missing, the picture is copied once and becomes 420 bytes longer; otherwise nothing is copied. The
+/// markers are walked once, or a limited number of times if the picture is not at the start of `data`.
 ///
 /// # Errors
 ///
-/// Those of [`parse_markers`], for the first bytes that look like a picture. Offsets in the errors count from the start
-/// of `data`.
+/// If `data` contains no whole picture, the error of [`parse_markers`] for the first bytes that look like a picture.
+/// The offset in the error counts from the start of `data`.
 pub fn normalize(data: Bytes) -> Result<Normalized, Error> {
     locate(&data).map(|located| cut_out(&data, &located)).map_err(|missing| missing.error)
 }

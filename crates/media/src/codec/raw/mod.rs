@@ -26,11 +26,11 @@ pub enum PixelFormat {
     I420,
     /// 4:2:0 in three planes: Y, Cr, Cb.
     Yv12,
-    /// Three bytes a pixel: red, green, blue.
+    /// Three bytes per pixel: red, green, blue.
     Rgb24,
-    /// Three bytes a pixel: blue, green, red.
+    /// Three bytes per pixel: blue, green, red.
     Bgr24,
-    /// One byte of luma a pixel.
+    /// One byte of luma per pixel.
     Grey,
 }
 
@@ -83,7 +83,7 @@ impl PixelFormat {
         }
     }
 
-    /// Returns the format called `name`, in upper or lower case; `None` if there is no such format.
+    /// Returns the format called `name`; `None` if there is no such format. The case of `name` does not matter.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.name().eq_ignore_ascii_case(name))
     }

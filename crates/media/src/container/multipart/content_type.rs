@@ -1,10 +1,9 @@
 //! Parses the boundary parameter of a `Content-Type` header as cameras write it.
 
-/// Returns the boundary that a `Content-Type` header declares, unchanged; `None` if the header declares none.
+/// Returns the boundary that a `Content-Type` header declares, without quotes; `None` if the header declares none.
 ///
-/// The parameter's name is accepted in upper or lower case, with blanks around `=`, with quotes, and with a quote that
-/// is never closed. Leading dashes are kept: the [`Parser`](super::Parser) finds out whether they belong to the
-/// boundary.
+/// The case of the parameter's name does not matter. Blanks around `=` are allowed, and the closing quote can be
+/// missing. Leading dashes are kept: the [`Parser`](super::Parser) finds out whether they belong to the boundary.
 pub fn boundary_from_content_type(content_type: &str) -> Option<String> {
     let mut rest = content_type;
     while let Some(semicolon) = rest.find(';') {

@@ -141,8 +141,8 @@ impl BoundaryDetector {
     }
 }
 
-/// Returns the boundary at the start of `line` if it is the `declared` boundary. `dashes` is the number of dashes at
-/// the start of `line`. Dashes at the end of the declared boundary are optional in the line.
+/// Returns the part of `line` that is the boundary, if `line` begins with the boundary `declared`; otherwise `None`.
+/// `dashes` is the number of dashes at the start of `line`. Dashes at the end of `declared` are optional in `line`.
 fn match_declared<'a>(line: &'a [u8], dashes: usize, declared: &[u8]) -> Option<&'a [u8]> {
     let core = &line[dashes..];
     let without_dashes = &declared[..declared.iter().rposition(|&b| b != b'-').map_or(0, |last| last + 1)];

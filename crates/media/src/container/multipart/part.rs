@@ -29,8 +29,8 @@ impl Headers {
     }
 
     /// Returns the length of the body that the part declares in `Content-Length`. Returns `None` if the part declares
-    /// no length, or several lengths that differ. Some cameras send a header with zero and a second header with the
-    /// true length.
+    /// no length, or several lengths that differ. Of several lengths, zeros are ignored, because some cameras send zero
+    /// in addition to the true length.
     pub(super) fn declared_len(&self) -> Option<usize> {
         let lengths = self.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
         let mut lengths: Vec<Option<usize>> = lengths.map(|(_, value)| leading_number(value)).collect();

@@ -28,11 +28,11 @@ pub const WINDOW: usize = 2;
 /// transfers in a quarter of a second.
 pub const MIN_BUDGET_BYTES: u64 = 64 * 1024;
 
-/// The maximum number of bytes that the server sends ahead of a client's acknowledgements, whatever speed these
-/// suggest.
+/// The maximum number of bytes that the server sends ahead of a client's acknowledgements, whatever speed the
+/// acknowledgements suggest.
 const MAX_BUDGET_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How long a client can leave pictures unacknowledged before the server closes the connection.
+/// The time after which the server closes the connection of a client that acknowledges none of the sent pictures.
 pub const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often a tile (one camera's place on the client's page) gets pictures, and with what priority.
@@ -79,7 +79,7 @@ pub struct Scheduler {
     virtual_time: u64,
     turns: u64,
     /// The start of the client's time limit for an acknowledgement: when the last picture was sent or the last
-    /// acknowledgement arrived.
+    /// acknowledgement arrived, whichever is later. `None` before the first picture.
     ack_awaited_since: Option<Instant>,
 }
 

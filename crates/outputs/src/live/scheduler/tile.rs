@@ -17,7 +17,7 @@ const TURN_COST: u64 = 2520;
 #[derive(Debug)]
 pub(super) struct TileSchedule {
     pub(super) pace: TilePace,
-    /// When the last picture was due, or a later time if the tile had been idle.
+    /// When the last picture was due, or a later time if the tile had been idle; `None` before the first picture.
     scheduled_at: Option<Instant>,
     /// Whether the tile has a picture that has not been sent yet.
     pub(super) is_ready: bool,

@@ -32,8 +32,8 @@ const MAX_RECHECK: Duration = Duration::from_millis(50);
 /// the unread bytes might be wrong.
 const MAX_HOLD: Duration = Duration::from_secs(1);
 
-/// How long ago the sending of a picture must have begun before the bytes that the reader has read of the picture are
-/// used to estimate the reader's speed.
+/// The minimum time from the start of sending a picture until the number of its bytes that were read is used to
+/// estimate the reader's speed.
 const MIN_MEASURED_TIME: Duration = Duration::from_millis(20);
 
 /// The minimum duration of a measurement of the reader's speed.
@@ -87,7 +87,8 @@ pub(crate) struct FlowControl {
     taken: u64,
     /// When a sample first showed the current value of `taken`.
     taken_at: Instant,
-    /// The start of the measurement of the reader's speed: the value of `taken` and its time.
+    /// The start of the measurement of the reader's speed: the value of `taken` and its time. `None` if no measurement
+    /// is under way.
     mark: Option<(u64, Instant)>,
     bytes_per_second: Option<f64>,
     /// How many times in a row the reader had read every earlier picture before the next picture was sent.
@@ -106,8 +107,8 @@ pub(crate) struct FlowControl {
     sampled_at: Option<Instant>,
     /// Number of bytes that were given to the kernel but not acknowledged, at the last sample.
     queued: u64,
-    /// The maximum number of bytes that the reader's kernel had acknowledged but the reader had not read, at the last
-    /// sample.
+    /// The estimated number of bytes that the reader's kernel had acknowledged but the reader had not read, at the last
+    /// sample. The true number can be smaller.
     unread: u64,
     rtt: Duration,
     held_since: Option<Instant>,

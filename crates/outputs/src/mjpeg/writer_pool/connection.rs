@@ -56,8 +56,8 @@ pub(super) struct ViewerConnection {
 /// The result of serving a viewer: when the viewer must be served again.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// The viewer must be served again when a new frame is published, when the socket has room, or at this time,
-    /// whichever comes first.
+    /// The viewer must be served again when a new frame is published, when the socket has room, or at this time (if
+    /// one is given), whichever comes first.
     Until(Option<Instant>),
     /// The viewer need not be served again: it has left, or it was sent everything.
     Gone,

@@ -1,5 +1,5 @@
-//! The next deadline of each viewer. One heap, with one current entry for each viewer, replaces a timer for each
-//! viewer.
+//! Finds the viewers whose deadline has come. One heap contains the deadlines of all viewers, so that no viewer needs a
+//! timer of its own.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How late a deadline can be noticed. Because of this delay, the writer thread wakes up only once for deadlines that
-/// are close to each other.
+/// The time from a deadline until the writer thread wakes up for it. With this delay, the thread wakes up only once for
+/// deadlines that are close to each other.
 const SLACK: Duration = Duration::from_millis(2);
 
 /// The deadlines of all viewers. With every frame, a viewer's deadline becomes later, but the viewer's heap entry is

@@ -35,7 +35,7 @@ pub(super) struct Join {
 /// The configuration of all writer threads.
 #[derive(Debug, Clone)]
 pub(super) struct WriterConfig {
-    /// How long a viewer can take none of the bytes that are sent to it before the writer closes the connection.
+    /// The time after which the writer closes the connection of a viewer that takes none of the bytes sent to it.
     pub(super) write_timeout: Duration,
     /// The token that ends all streams when it is cancelled.
     pub(super) shutdown: CancellationToken,

@@ -191,8 +191,8 @@ impl Parser {
     }
 }
 
-/// Returns whether `bytes` begin with `start`, which is in lower case; case is ignored. Returns `None` if `bytes` are
-/// too short to decide.
+/// Returns whether `bytes` begin with `start`. The case of letters does not matter. Returns `None` if `bytes` are too
+/// short to decide.
 fn starts_with(bytes: &[u8], start: &[u8]) -> Option<bool> {
     let len = bytes.len().min(start.len());
     let is_equal = bytes[..len].eq_ignore_ascii_case(&start[..len]);

@@ -234,7 +234,7 @@ async fn run(plan: Plan, drivers: Drivers, log: &Log) -> ServeOutcome {
         debug!(
             camera = camera.name,
             source = camera.source.for_debug(),
-            "configured, with more of the source; its secrets are hidden"
+            "the source in more detail, with its secrets hidden"
         );
     }
     for warning in plan.warnings() {

@@ -11,7 +11,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::header::parse_markers;
+use super::check::parse_markers;
 use super::problem::Problem;
 use crate::Error;
 use crate::codec::RgbImage;

@@ -6,6 +6,7 @@
 //! decoding it, so a check costs a fraction of a decode. [`encode`] is for drawn pictures and [`decode`] for pictures
 //! whose pixels are needed. Pictures that are only forwarded need neither.
 
+mod check;
 mod decode;
 mod encode;
 mod end_finder;
@@ -19,10 +20,11 @@ mod problem;
 mod samples;
 mod segment;
 
+pub use check::parse_markers;
 pub use decode::decode;
 pub use encode::encode;
 pub use end_finder::EndFinder;
-pub use header::{Header, Process, parse_markers};
+pub use header::{Header, Process};
 pub use marker::Marker;
 pub use normalize::{Normalized, normalize, normalize_complete};
 pub use problem::Problem;

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::PICTURE_END;
-use super::header::{Header, parse_markers};
+use super::check::parse_markers;
+use super::header::Header;
 use super::huffman::STANDARD_DHT;
 use super::locate::{Located, NotFound, locate};
 use crate::Error;

@@ -5,11 +5,28 @@ use std::time::Duration;
 
 use framecast_media::{FLAG_VALUES, parse_flag};
 
-use crate::{Drivers, Error, masking, suggest};
+use crate::{Error, masking, suggest};
 
 /// The default maximum size of one picture, in bytes: larger than the pictures of any camera, and small enough for the
 /// memory of a Raspberry Pi.
 const DEFAULT_MAX_PICTURE_BYTES: usize = 16 * 1024 * 1024;
+
+/// The schemes of the drivers that come with Framecast, in the order of their table. Messages about text that is no
+/// source name them.
+const BUILTIN_SCHEMES: [&str; 12] = [
+    "emulated",
+    "test",
+    "v4l2",
+    "images",
+    "exec",
+    "pipe",
+    "http",
+    "https",
+    "rtsp",
+    "rtsps",
+    "libcamera",
+    "pi",
+];
 
 /// The URL of a source, `scheme:rest`. Its `Display` is safe to show to viewers: it consists of the scheme and host of
 /// a server, the node of a device, or the name of a program.
@@ -253,8 +270,8 @@ fn split_scheme(text: &str) -> Option<(String, &str)> {
 /// Creates the error, with a suggestion, for `text` that does not have the form of a source.
 fn no_source(text: &str) -> Error {
     let bad = |url: String, problem: String| Error::BadUrl { url, problem };
-    let schemes = Drivers::builtin().schemes();
-    if let Some((scheme, _)) = text.split_once("//").filter(|(scheme, _)| schemes.contains(scheme)) {
+    let is_scheme = |word: &str| BUILTIN_SCHEMES.contains(&word);
+    if let Some((scheme, _)) = text.split_once("//").filter(|(scheme, _)| is_scheme(scheme)) {
         let problem = format!("lacks the colon after `{scheme}`; write `{scheme}://ADDRESS`");
         return bad(format!("{scheme}//…"), problem);
     }
@@ -264,7 +281,7 @@ fn no_source(text: &str) -> Error {
         let problem = "is not a source; did you mean `http://ADDRESS`? A file or folder begins with `./`";
         return bad(server, problem.to_owned());
     }
-    if let Some((scheme, _)) = text.split_once('?').filter(|(scheme, _)| schemes.contains(scheme)) {
+    if let Some((scheme, _)) = text.split_once('?').filter(|(scheme, _)| is_scheme(scheme)) {
         return bad(format!("{scheme}?…"), format!("is not a source; did you mean `{scheme}:?…`?"));
     }
     if let Some(hint) = suggest::for_device(text) {
@@ -278,7 +295,7 @@ fn no_source(text: &str) -> Error {
     // In any other text, secrets cannot be distinguished from the rest.
     let is_path = !text.contains(|c: char| c.is_whitespace() || "@:?#=&".contains(c));
     let shown = if is_path { masking::path(text) } else { masking::MASK.to_owned() };
-    let drivers = schemes.join(", ");
+    let drivers = BUILTIN_SCHEMES.join(", ");
     let problem = format!(
         "is not a source. A file or folder: `./PATH`; a camera on the network: `http://ADDRESS`; drivers: {drivers}"
     );
@@ -288,6 +305,7 @@ fn no_source(text: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Drivers;
 
     fn parts(text: &str) -> (String, String) {
         let url = SourceUrl::parse(text).unwrap();
@@ -305,6 +323,11 @@ mod tests {
         assert_eq!(parts("emulated"), ("emulated".into(), String::new()));
         assert_eq!(parts("/dev/video2"), ("v4l2".into(), "/dev/video2".into()));
         assert_eq!(parts("./pictures"), ("images".into(), "./pictures".into()));
+    }
+
+    #[test]
+    fn the_schemes_named_here_are_those_of_the_table() {
+        assert_eq!(Drivers::builtin().schemes(), BUILTIN_SCHEMES);
     }
 
     #[test]

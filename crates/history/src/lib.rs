@@ -13,7 +13,6 @@ mod error;
 mod export;
 mod history;
 mod index;
-mod listener;
 pub mod query;
 mod revision;
 pub mod table;
@@ -23,8 +22,9 @@ pub use clock::{Clock, ClockReading, SystemClock};
 pub use entry::{Entry, EntryRef, Key, TEXT_CHARS};
 pub use error::Error;
 pub use export::{Export, Row};
-pub use history::{Config, History, HistoryStats, RecordError, RecordedEvent, StoredEvent, Tasks};
+pub use history::{
+    Config, History, HistoryStats, Listener, Notification, RecordError, RecordedEvent, StoredEvent, Tasks,
+};
 pub use index::{Address, Location};
-pub use listener::{Listener, Notification};
 pub use query::{BadParameter, EventRequest, Filter, Order, Query};
 pub use timestamp::TimestampWriter;

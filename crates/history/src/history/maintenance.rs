@@ -8,7 +8,7 @@ use tracing::{debug, info, warn};
 
 use super::expiry::{Expiry, UnreportedRemovals};
 use super::timeline::Correction;
-use super::{HOUR_MS, Shared, writer};
+use super::{HOUR_MS, Shared, availability};
 use crate::Error;
 use crate::clock::ClockReading;
 use crate::index::{IndexState, Retention};
@@ -136,7 +136,7 @@ impl Maintenance {
             None => Ok(false),
             Some(Correction::Plan(shifts)) => {
                 shared.index().plan(shifts.clone()).await?;
-                writer::recovered(shared);
+                availability::recovered(shared);
                 shared.lock().timeline.planned(&shifts);
                 Ok(true)
             }
@@ -144,7 +144,7 @@ impl Maintenance {
                 // If the database fails, the change is dropped, so that tables get an error instead of waiting.
                 let change = self.change.take().unwrap_or_else(|| shared.revisions.change());
                 let shifted = shared.index().apply_shifts().await?;
-                writer::recovered(shared);
+                availability::recovered(shared);
                 self.moved += shifted.moved;
                 if shifted.is_done {
                     let mut state = shared.lock();
@@ -171,7 +171,7 @@ impl Maintenance {
             return Ok(false);
         }
         let pruned = shared.index().prune(retention).await?;
-        writer::recovered(shared);
+        availability::recovered(shared);
         {
             let mut state = shared.lock();
             state.pruned = state.pruned.max(pruned.up_to);
@@ -202,7 +202,7 @@ impl Maintenance {
 }
 
 fn report_failure(shared: &Shared, error: &Error) -> bool {
-    writer::unavailable(shared, error);
+    availability::unavailable(shared, error);
     false
 }
 

@@ -7,7 +7,9 @@
 //! database is unavailable, the task retries to write the queued events in order. If the database cannot be opened when
 //! the server starts, a history can begin in memory.
 
+mod availability;
 mod expiry;
+mod listener;
 mod maintenance;
 mod relocation;
 mod state;
@@ -26,9 +28,10 @@ use tokio::task::JoinHandle;
 use crate::clock::{Clock, SystemClock};
 use crate::entry::{Entry, millis};
 use crate::index::{EntryBuffer, Evicted, IdClaim, Index, IndexState, Location, TimeCorrection};
-use crate::listener::{PageSource, Position};
 use crate::revision::Revisions;
-use crate::{Error, Export, Key, Listener, Query};
+use crate::{Error, Export, Key, Query};
+pub use listener::{Listener, Notification};
+use listener::{PageSource, Position};
 use maintenance::Maintenance;
 use relocation::{Destination, Relocation};
 use state::State;

@@ -1,16 +1,14 @@
 //! The only task that writes to the database of the history.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
-use tracing::{debug, info, warn};
 
 use super::Shared;
+use super::availability::{recovered, unavailable};
 use super::maintenance::Maintenance;
 use super::relocation::Relocation;
-use crate::Error;
 
 /// The maximum number of events to write to the database at once (a batch).
 const BATCH: usize = 1_000;
@@ -20,9 +18,6 @@ const MAX_BATCHES: usize = 20;
 
 /// The first and the longest delay after a failed attempt to write to the database.
 const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-
-/// The minimum time between two warnings that the database is unavailable.
-const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The interval between two passes of maintenance, which corrects times and removes events, in milliseconds.
 const MAINTENANCE_INTERVAL_MS: i64 = 60_000;
@@ -128,27 +123,4 @@ async fn wait(shared: &Shared, pause: Duration) {
         }
     }
     sleep(Duration::ZERO).await;
-}
-
-/// Adds one to the history's number of failed attempts to write, and logs that the database is unavailable. If the
-/// database fails and recovers again and again, as with a disk that is nearly full, logs at most one warning a minute.
-pub(super) fn unavailable(shared: &Shared, error: &Error) {
-    shared.counts.failures.fetch_add(1, Ordering::Relaxed);
-    let mut state = shared.lock();
-    let was_unavailable = std::mem::replace(&mut state.is_unavailable, true);
-    if was_unavailable || state.unavailable_logged_at.is_some_and(|at| at.elapsed() < WARN_INTERVAL) {
-        debug!("events still cannot be written: {error}");
-    } else {
-        (state.unavailable_logged_at, state.must_log_recovery) = (Some(Instant::now()), true);
-        let advice = if error.is_full() { "; free some space" } else { "" };
-        warn!("{error}; events wait in memory until they can be written{advice}");
-    }
-}
-
-pub(super) fn recovered(shared: &Shared) {
-    let mut state = shared.lock();
-    state.is_unavailable = false;
-    if std::mem::replace(&mut state.must_log_recovery, false) {
-        info!(waiting = state.waiting, "the history's database is available again");
-    }
 }

@@ -13,10 +13,10 @@ use framecast_hub::EventKind;
 use tokio::sync::watch;
 use tracing::debug;
 
-use crate::history::StoredEvent;
+use super::{History, StoredEvent};
+use crate::Error;
 use crate::index::Index;
 use crate::query::Filter;
-use crate::{Error, History};
 
 /// The maximum number of events that a listener reads at once (a page).
 const PAGE: usize = 64;

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use super::file::OLD_KEYS;
-
 /// The keys at the top of the file.
 const TOP_KEYS: &[&str] = &[
     "listen",
@@ -46,6 +44,9 @@ const CAMERA_KEYS: &[&str] = &[
 
 /// The keys of a `[[webhook]]` table.
 const WEBHOOK_KEYS: &[&str] = &["url", "kinds", "cameras"];
+
+/// Names of keys in earlier releases, each with the name of today. They still work, but messages do not suggest them.
+const OLD_KEYS: [(&str, &str); 2] = [("freshness", "latency_budget"), ("writers", "writer_threads")];
 
 /// A kind of table in the file.
 #[derive(Debug, Clone, Copy, PartialEq)]

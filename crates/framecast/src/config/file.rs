@@ -136,10 +136,6 @@ impl File {
     }
 }
 
-/// Names of keys in earlier releases, each with the name of today. They still work, but messages do not suggest them.
-pub(super) const OLD_KEYS: [(&str, &str); 2] =
-    [("freshness", "latency_budget"), ("writers", "writer_threads")];
-
 fn rename<T>(
     text: &str,
     old_key: &str,

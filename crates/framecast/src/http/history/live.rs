@@ -34,9 +34,6 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// The first bytes of the response, which tell the browser to reconnect one second after it has lost the connection.
 const RETRY_HINT: &[u8] = b"retry: 1000\n\n";
 
-/// The message to a client that missed events which the history no longer stores, in JSON.
-pub(super) const MISSED: &str = r#"{"missed":null}"#;
-
 /// The message to a client that missed events which the history no longer stores, as a Server-Sent Event.
 const MISSED_EVENT: &[u8] = b"data: {\"missed\":null}\n\n";
 

@@ -17,7 +17,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::live::MISSED;
+/// The message to a client that missed events which the history no longer stores, in JSON.
+const MISSED: &str = r#"{"missed":null}"#;
 
 /// The WebSocket connection of one client that receives events.
 pub(super) struct EventSocket {

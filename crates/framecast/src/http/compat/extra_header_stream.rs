@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Compat;
 use super::stream_client::StreamOptions;
-use super::ustreamer::{monotonic, online};
+use super::ustreamer_header::{monotonic, online};
 
 /// How long a stream waits for a new picture before it sends the last picture again.
 const RESEND_AFTER: Duration = Duration::from_secs(1);

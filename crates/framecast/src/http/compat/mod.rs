@@ -15,6 +15,7 @@ mod motion;
 mod query;
 mod stream_client;
 mod ustreamer;
+mod ustreamer_header;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,16 +8,16 @@ use std::time::{Duration, SystemTime};
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
-use framecast_hub::{CameraState, Feed, Rendition, Update};
+use framecast_hub::{CameraState, Feed, Rendition};
 use framecast_media::Codec;
 use framecast_media::container::multipart::format_unix_seconds;
 use framecast_outputs::mjpeg::{Boundary, Framing, PartFormat};
 use framecast_outputs::{HttpError, Transport, ViewerStats, snapshot};
-use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 use super::query::CompatQuery;
 use super::stream_client::{self, StreamClientStat, StreamOptions};
+use super::ustreamer_header::{monotonic, online};
 use super::{Compat, EXPIRES, extra_header_stream, json, picture_answer, set_head};
 use crate::camera::Camera;
 
@@ -117,19 +117,6 @@ pub(super) async fn snapshot(State(compat): State<Compat>, request: Request) -> 
 
 fn head() -> [(&'static str, &'static str); 3] {
     [("cache-control", CACHE_CONTROL), ("pragma", "no-cache"), ("expires", EXPIRES)]
-}
-
-pub(super) fn online(update: &Update) -> &'static str {
-    if update.is_slate { "false" } else { "true" }
-}
-
-/// Converts `time` to the system's monotonic clock, and formats it in seconds with six decimals.
-pub(super) fn monotonic(time: SystemTime) -> String {
-    let now = clock_gettime(ClockId::Monotonic);
-    let now = Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default());
-    let age = SystemTime::now().duration_since(time).unwrap_or_default();
-    let at = now.saturating_sub(age);
-    format!("{}.{:06}", at.as_secs(), at.subsec_micros())
 }
 
 #[derive(Serialize)]

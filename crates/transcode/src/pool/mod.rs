@@ -26,7 +26,7 @@ use crate::transcoder::Transcoder;
 
 use output_queue::Shared;
 pub use output_queue::{OutputQueue, QueueStats};
-use work_queue::{EncodingJob, WorkQueue};
+use work_queue::WorkQueue;
 
 /// The function with which a thread transcodes each frame to the given target format.
 type EncodeFn = Box<dyn FnMut(&Frame, &TargetFormat) -> Result<Frame, Error>>;
@@ -35,7 +35,7 @@ type EncodeFn = Box<dyn FnMut(&Frame, &TargetFormat) -> Result<Frame, Error>>;
 /// waits for frames that are being transcoded.
 #[derive(Debug)]
 pub struct Pool {
-    queue: Arc<WorkQueue>,
+    queue: Arc<WorkQueue<Shared>>,
     threads: Vec<JoinHandle<()>>,
     backend: Backend,
 }
@@ -95,9 +95,10 @@ impl Drop for Pool {
 
 /// Runs the loop of one thread of the pool: takes the next frame from the output queue whose turn it is, transcodes it,
 /// and delivers the result. Returns when the pool has ended.
-fn run(queue: &WorkQueue, make: &dyn Fn() -> Result<EncodeFn, Error>) {
+fn run(queue: &WorkQueue<Shared>, make: &dyn Fn() -> Result<EncodeFn, Error>) {
     let mut work = None;
-    while let Some(EncodingJob { output, ticket, frame, deliver }) = queue.next_job() {
+    while let Some(output) = queue.next() {
+        let Some((ticket, frame, deliver)) = output.take() else { continue };
         let started = Instant::now();
         let result = run_once(&mut work, make, &frame, &output);
         output.finish(queue, (ticket, deliver), result, started.elapsed());

@@ -14,7 +14,7 @@ use super::work_queue::WorkQueue;
 use crate::error::Error;
 use crate::target_format::TargetFormat;
 
-pub(super) type ResultCallback = Box<dyn FnOnce(Result<Frame, Error>) + Send>;
+type ResultCallback = Box<dyn FnOnce(Result<Frame, Error>) + Send>;
 
 /// What happened to the frames of an output queue since the queue was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,11 +39,11 @@ pub struct QueueStats {
 #[derive(Debug)]
 pub struct OutputQueue {
     shared: Arc<Shared>,
-    queue: Arc<WorkQueue>,
+    queue: Arc<WorkQueue<Shared>>,
 }
 
 impl OutputQueue {
-    pub(super) fn new(queue: Arc<WorkQueue>, target_format: TargetFormat) -> Self {
+    pub(super) fn new(queue: Arc<WorkQueue<Shared>>, target_format: TargetFormat) -> Self {
         let shared = Shared { target_format, state: Mutex::default(), delivered: Condvar::new() };
         Self { shared: Arc::new(shared), queue }
     }
@@ -137,7 +137,7 @@ impl Shared {
     /// for which no earlier result is missing, unless another thread is delivering already.
     pub(super) fn finish(
         self: &Arc<Self>,
-        queue: &WorkQueue,
+        queue: &WorkQueue<Shared>,
         (ticket, deliver): (u64, ResultCallback),
         result: Result<Frame, Error>,
         spent: Duration,
@@ -177,7 +177,7 @@ impl Shared {
 
     /// Adds this output queue to the ready queue, from which threads take work, if a frame is waiting and the number of
     /// threads that work on this queue is below the limit.
-    fn enqueue_if_ready(self: &Arc<Self>, mut state: MutexGuard<'_, OutputState>, queue: &WorkQueue) {
+    fn enqueue_if_ready(self: &Arc<Self>, mut state: MutexGuard<'_, OutputState>, queue: &WorkQueue<Shared>) {
         let on_threads = state.taken_count - state.delivered_count;
         let may = state.waiting.is_some() && !state.is_ready && !state.is_closed;
         if may && on_threads < queue.threads() as u64 {

@@ -4,37 +4,25 @@ use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use framecast_media::Frame;
-
-use super::output_queue::{ResultCallback, Shared};
-
-/// A frame that a thread transcodes, and what to do with the result.
-pub(super) struct EncodingJob {
-    pub(super) output: Arc<Shared>,
-    /// The number of the frame in its output queue, by which results are put in order.
-    pub(super) ticket: u64,
-    pub(super) frame: Frame,
-    pub(super) deliver: ResultCallback,
-}
-
-/// The ready queue: the output queues that have a waiting frame, from which idle threads take work. It contains an
-/// output queue at most once, so that all output queues take turns.
+/// The ready queue: the output queues `T` that have a waiting frame, from which idle threads take work. Each output
+/// queue adds itself at most once, so that all output queues take turns.
 #[derive(Debug)]
-pub(super) struct WorkQueue {
-    state: Mutex<ReadyOutputs>,
+pub(super) struct WorkQueue<T> {
+    state: Mutex<ReadyOutputs<T>>,
     changed: Condvar,
     threads: usize,
 }
 
-#[derive(Debug, Default)]
-struct ReadyOutputs {
-    ready: VecDeque<Arc<Shared>>,
+#[derive(Debug)]
+struct ReadyOutputs<T> {
+    ready: VecDeque<Arc<T>>,
     has_ended: bool,
 }
 
-impl WorkQueue {
+impl<T> WorkQueue<T> {
     pub(super) fn new(threads: NonZeroUsize) -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new(), threads: threads.get() }
+        let state = ReadyOutputs { ready: VecDeque::new(), has_ended: false };
+        Self { state: Mutex::new(state), changed: Condvar::new(), threads: threads.get() }
     }
 
     /// Returns how many frames of one output queue can be transcoded at the same time: the number of threads.
@@ -43,7 +31,7 @@ impl WorkQueue {
     }
 
     /// Appends an output queue that has a waiting frame to the ready queue. Does nothing after the pool has ended.
-    pub(super) fn push(&self, output: Arc<Shared>) {
+    pub(super) fn push(&self, output: Arc<T>) {
         let mut state = self.lock();
         if !state.has_ended {
             state.ready.push_back(output);
@@ -51,22 +39,18 @@ impl WorkQueue {
         }
     }
 
-    /// Waits for a frame to transcode, and returns it. Returns `None` when the pool has ended.
-    pub(super) fn next_job(&self) -> Option<EncodingJob> {
+    /// Waits for an output queue that has a waiting frame, and takes it out of the ready queue. Returns `None` when the
+    /// pool has ended.
+    pub(super) fn next(&self) -> Option<Arc<T>> {
         let mut state = self.lock();
         loop {
             if state.has_ended {
                 return None;
             }
-            let Some(output) = state.ready.pop_front() else {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            drop(state);
-            if let Some((ticket, frame, deliver)) = output.take() {
-                return Some(EncodingJob { output, ticket, frame, deliver });
+            if let Some(output) = state.ready.pop_front() {
+                return Some(output);
             }
-            state = self.lock();
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -81,7 +65,7 @@ impl WorkQueue {
         self.changed.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, ReadyOutputs> {
+    fn lock(&self) -> MutexGuard<'_, ReadyOutputs<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

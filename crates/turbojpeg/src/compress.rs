@@ -4,7 +4,8 @@ use std::ffi::{c_int, c_ulong};
 use std::ptr::NonNull;
 
 use crate::error::Error;
-use crate::library::{Handle, Library, NO_REALLOC};
+use crate::functions::{Handle, NO_REALLOC};
+use crate::library::Library;
 use crate::plane::{PackedFormat, Plane, Subsampling, Yuv, checked_plane, checked_size};
 
 /// A handle that compresses pictures, for one thread at a time. The handle keeps its working memory for the next

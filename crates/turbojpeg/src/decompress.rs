@@ -4,7 +4,8 @@ use std::ffi::{c_int, c_ulong};
 use std::ptr::NonNull;
 
 use crate::error::Error;
-use crate::library::{Handle, LIMIT_SCANS, Library, WARNING};
+use crate::functions::{Handle, LIMIT_SCANS, WARNING};
+use crate::library::Library;
 use crate::plane::{
     PackedFormat, PlaneMut, Scale, Subsampling, Yuv, checked_plane, checked_size, plane_size,
 };

@@ -12,6 +12,7 @@
 mod compress;
 mod decompress;
 mod error;
+mod functions;
 mod library;
 mod plane;
 mod probe;

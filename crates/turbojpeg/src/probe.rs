@@ -8,7 +8,7 @@
 use std::ffi::{c_int, c_ulong};
 use std::ptr::null_mut;
 
-use crate::library::{Functions, LIMIT_SCANS, WARNING};
+use crate::functions::{Functions, LIMIT_SCANS, WARNING};
 
 /// The maximum number of scans of a progressive picture that version 2.1 and later decode if the flag [`LIMIT_SCANS`]
 /// is set.
@@ -113,7 +113,7 @@ mod tests {
 
     use super::*;
     use crate::Library;
-    use crate::library::Handle;
+    use crate::functions::Handle;
 
     /// Writes like 2.0.3: two rows of two samples.
     unsafe extern "C" fn writes_around(

@@ -7,12 +7,11 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use serde::Serialize;
 
 use crate::{
-    load,
-    report::{self, Report},
-    setup::{self, RunContext, Setup},
+    comparison::{Comparison, Method, Run},
+    load, report,
+    setup::{self, Setup},
     table,
 };
 
@@ -43,35 +42,6 @@ impl Options {
     fn has_ceiling_again(&self) -> bool {
         self.ceilings.map_or(self.setup.server.len() != 1, |ceilings| ceilings == 2)
     }
-}
-
-/// The results of a comparison of several servers.
-#[derive(Debug, Serialize)]
-pub(crate) struct Comparison {
-    #[serde(flatten)]
-    pub(crate) about: RunContext,
-    /// The numbers of viewers, the number of passes, and the durations.
-    pub(crate) method: Method,
-    /// The measurements of all servers.
-    pub(crate) runs: Vec<Run>,
-}
-
-/// The options of a comparison: which numbers of viewers were measured, how often and for how long.
-#[derive(Debug, Serialize)]
-pub(crate) struct Method {
-    pub(crate) viewers: Vec<usize>,
-    pub(crate) runs: u32,
-    pub(crate) seconds: u64,
-    pub(crate) warmup_seconds: f64,
-}
-
-/// One measurement of one server with one number of viewers.
-#[derive(Debug, Serialize)]
-pub(crate) struct Run {
-    pub(crate) pass: u32,
-    pub(crate) viewers: usize,
-    pub(crate) server: String,
-    pub(crate) report: Report,
 }
 
 /// Measures, prints the tables and, if `--out` names a folder, writes them to that folder.

@@ -13,6 +13,7 @@ mod ceiling;
 mod churn;
 mod client;
 mod compare;
+mod comparison;
 mod encode;
 mod history;
 mod http;

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::{
-    compare::{Comparison, Run},
+    comparison::{Comparison, Run},
     report::Report,
     setup::CEILING_AGAIN,
     stats::Spread,

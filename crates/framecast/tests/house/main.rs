@@ -2,10 +2,14 @@
 //! documented. To change a rule, change it here and in ARCHITECTURE.md.
 #![allow(clippy::unwrap_used)]
 
+mod circle;
 mod document;
 mod import;
+mod module;
 mod name;
+mod reference;
 mod text;
+mod token;
 
 use std::fs;
 use std::path::{Path, PathBuf};

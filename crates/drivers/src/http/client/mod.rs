@@ -1,16 +1,14 @@
 //! An HTTP/1 client for cameras. The client sends one request at a time and reuses its connection if possible.
 //!
-//! [`connect`] reaches a server, [`connection`] sends requests and reads the heads of responses, [`response`] reads
-//! their bodies. [`http1`](crate::http1) parses HTTP. The session of a source, which uses this client, adds logins,
-//! redirects and cookies.
+//! [`connect`] reaches a server, [`connection`] sends requests and reads the responses. [`http1`](crate::http1) parses
+//! HTTP. The session of a source, which uses this client, adds logins, redirects and cookies.
 
 mod connect;
 mod connection;
 mod request_error;
-mod response;
 
+pub(super) use connection::Response;
 pub(super) use request_error::RequestError;
-pub(super) use response::Response;
 
 use std::sync::Arc;
 use std::time::Duration;

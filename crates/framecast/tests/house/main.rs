@@ -10,6 +10,7 @@ mod name;
 mod reference;
 mod text;
 mod token;
+mod way;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -16,8 +16,8 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use framecast_hub::{Channel, Delivery};
-use framecast_media::{Bytes, Codec, Format, Frame, Timestamp};
+use framecast_hub::{Channel, Delivery, Epoch};
+use framecast_media::{Anchor, Bytes, Codec, Format, Frame, Timestamp};
 use serde::Serialize;
 
 use crate::{
@@ -99,12 +99,14 @@ fn measure(pass: u32, subscribers: u64, frames: u64) -> Result<Run> {
             }
         });
     }
+    let publisher = channel.publisher();
+    let epoch = Epoch { number: 1, anchor: Anchor::new(SystemTime::now()) };
     let (mut publish_us, mut all_us) = (Vec::new(), Vec::new());
     // The first tenth warms up.
     for number in 0..frames + frames / 10 {
         let frame = frame(number);
         let started = Instant::now();
-        channel.publish(frame);
+        publisher.publish(frame, epoch);
         let published = started.elapsed();
         let wanted = subscribers * (number + 1);
         while seen.load(Ordering::Relaxed) < wanted {
@@ -134,13 +136,12 @@ fn measure(pass: u32, subscribers: u64, frames: u64) -> Result<Run> {
 }
 
 fn frame(number: u64) -> Frame {
-    Frame {
-        data: Bytes::from_static(&[0xff, 0xd8, 0xff, 0xd9]),
-        pts: Timestamp::from_ticks(number as i64 * 3000),
-        captured_at: SystemTime::now(),
-        is_keyframe: true,
-        format: Arc::new(Format { codec: Codec::Jpeg, width_px: 16, height_px: 16 }),
-    }
+    Frame::new(
+        Bytes::from_static(&[0xff, 0xd8, 0xff, 0xd9]),
+        Timestamp::from_ticks(number as i64 * 3000),
+        SystemTime::now(),
+        Arc::new(Format::new(Codec::Jpeg, 16, 16)),
+    )
 }
 
 fn markdown(options: &Options, outcome: &Outcome) -> String {

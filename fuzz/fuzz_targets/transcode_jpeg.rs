@@ -40,13 +40,7 @@ fuzz_target!(|data: &[u8]| {
                 continue;
             }
             let (width_px, height_px) = (header.width_px, header.height_px);
-            let frame = Frame {
-                data: normalized.clone(),
-                pts: Timestamp::default(),
-                captured_at: SystemTime::UNIX_EPOCH,
-                is_keyframe: true,
-                format: Arc::new(Format { codec: Codec::Jpeg, width_px, height_px }),
-            };
+            let frame = Frame::new(normalized.clone(), Timestamp::default(), SystemTime::UNIX_EPOCH, Arc::new(Format::new(Codec::Jpeg, width_px, height_px)));
             let target_format = TargetFormat { width_px: Some(target.0.max(1)), quality: Some(50), ..TargetFormat::default() };
             if let Ok(output) = transcoder.transcode(&frame, &target_format) {
                 let header = parse_markers(&output.data).expect("the encoder returned a complete picture");

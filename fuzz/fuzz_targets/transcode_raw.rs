@@ -28,13 +28,7 @@ fuzz_target!(|data: &[u8]| {
     if kind & 0x40 == 0 {
         data.resize(expected, 0x55);
     }
-    let frame = Frame {
-        data: Bytes::from(data),
-        pts: Timestamp::default(),
-        captured_at: SystemTime::UNIX_EPOCH,
-        is_keyframe: true,
-        format: Arc::new(Format { codec: Codec::Raw(format, range), width_px, height_px }),
-    };
+    let frame = Frame::new(Bytes::from(data), Timestamp::default(), SystemTime::UNIX_EPOCH, Arc::new(Format::new(Codec::Raw(format, range), width_px, height_px)));
     let may = width_px * height_px > 0 && frame.data.len() == expected;
     let target_format = TargetFormat { width_px: Some(u32::from(*target)), quality: Some(*target), ..TargetFormat::default() };
     CODECS.with_borrow_mut(|codecs| {

@@ -78,14 +78,8 @@ pub(super) fn all(best: Backend, hd: &RgbImage, full_hd: &RgbImage, quality: u8)
 }
 
 fn frame(picture: &RgbImage, codec: Codec, data: impl Into<Bytes>) -> Frame {
-    let format = Format { codec, width_px: picture.width_px(), height_px: picture.height_px() };
-    Frame {
-        data: data.into(),
-        pts: Timestamp::default(),
-        captured_at: SystemTime::UNIX_EPOCH,
-        is_keyframe: true,
-        format: Arc::new(format),
-    }
+    let format = Format::new(codec, picture.width_px(), picture.height_px());
+    Frame::new(data.into(), Timestamp::default(), SystemTime::UNIX_EPOCH, Arc::new(format))
 }
 
 fn raw(picture: &RgbImage, format: PixelFormat, range: ColorRange) -> Frame {

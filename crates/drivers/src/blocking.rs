@@ -152,13 +152,12 @@ mod tests {
     use super::*;
 
     fn frame(ticks: i64) -> Frame {
-        Frame {
-            data: Bytes::from_static(b"picture"),
-            pts: Timestamp::from_ticks(ticks),
-            captured_at: SystemTime::now(),
-            is_keyframe: true,
-            format: Arc::new(Format { codec: Codec::Jpeg, width_px: 1, height_px: 1 }),
-        }
+        Frame::new(
+            Bytes::from_static(b"picture"),
+            Timestamp::from_ticks(ticks),
+            SystemTime::now(),
+            Arc::new(Format::new(Codec::Jpeg, 1, 1)),
+        )
     }
 
     /// Runs `end` when it is dropped.

@@ -74,7 +74,7 @@ impl FrameBuilder {
         let Normalized { data, header, is_repaired } =
             check(data).map_err(|source| Error::Picture { number, source })?;
         self.repaired += u64::from(is_repaired);
-        let format = Format { codec: Codec::Jpeg, width_px: header.width_px, height_px: header.height_px };
+        let format = Format::new(Codec::Jpeg, header.width_px, header.height_px);
         Ok(self.new_frame(data, captured_at, format))
     }
 
@@ -122,14 +122,14 @@ impl FrameBuilder {
             Ok(())
         };
         check().map_err(|source| Error::Picture { number, source })?;
-        let format = Format { codec: Codec::Raw(pixels, range), width_px, height_px };
+        let format = Format::new(Codec::Raw(pixels, range), width_px, height_px);
         Ok(self.new_frame(data, captured_at, format))
     }
 
     fn new_frame(&mut self, data: Bytes, captured_at: SystemTime, format: Format) -> Frame {
         let pts = Timestamp::from_duration(self.opened_at.elapsed()).max(self.last_pts);
         self.last_pts = pts;
-        Frame { data, pts, captured_at, is_keyframe: true, format: self.shared_format(format) }
+        Frame::new(data, pts, captured_at, self.shared_format(format))
     }
 
     /// Gives the next picture number to a picture that a parser found broken before the picture reached this builder.

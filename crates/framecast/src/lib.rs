@@ -33,18 +33,18 @@
 //!
 //! # Frames for other uses
 //!
-//! Each subscriber counts as a viewer. The camera opens for its first viewer, and closes after its last viewer has
-//! left.
+//! A subscriber with a demand keeps the camera open. The camera opens for its first viewer, and closes after its last
+//! viewer has left.
 //!
 //! ```
-//! use framecast::{Cameras, Delivery, Drivers, Settings};
+//! use framecast::{Cameras, Delivery, DemandKind, Drivers, Settings};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let settings = Settings::with_cameras([("front", "emulated:?fps=50&size=64x64")])?;
 //! let cameras = Cameras::start(settings, Drivers::builtin()).await?;
 //! let front = cameras.hub().get("front").ok_or("no such camera")?;
-//! let mut subscriber = front.main_channel().subscribe(Delivery::Latest);
+//! let mut subscriber = front.subscribe(Delivery::Latest, front.demand(DemandKind::Viewer));
 //! let frame = subscriber.next().await.ok_or("the camera has ended")?;
 //! assert_eq!(frame.format.width_px, 64);
 //! # Ok(())
@@ -98,13 +98,13 @@ pub use framecast_drivers::{
 };
 pub use framecast_history::{History, table};
 pub use framecast_hub::{
-    CameraState, CameraStatus, Channel, Delivery, Event, EventKind, EventReader, Events, Feed, Hub, Received,
-    Rendition, Stats, Subscriber, TooManyRenditions, Update,
+    CameraState, CameraStatus, Channel, Delivery, Demand, DemandCounts, DemandKind, Epoch, Event, EventKind,
+    EventReader, Events, Feed, Hub, Received, Rendition, Stats, Subscriber, TooManyRenditions, Update,
 };
 pub use framecast_media::container::multipart;
 pub use framecast_media::{
-    Bytes, Codec, ColorRange, Error as MediaError, Format, Frame, PixelFormat, Timestamp, codec, draw,
-    escape_hidden, escape_hidden_json, escape_hidden_multiline, is_hidden,
+    Anchor, Bytes, Codec, ColorRange, Dependency, Error as MediaError, Format, Frame, PixelFormat, Timestamp,
+    codec, draw, escape_hidden, escape_hidden_json, escape_hidden_multiline, is_hidden,
 };
 pub use lost_lines::LostLines;
 pub use signal::shutdown_signal;

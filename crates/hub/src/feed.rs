@@ -1,9 +1,7 @@
 //! A camera as its viewers see it: its channels, its status and its statistics.
 //!
-//! The *source* channel carries the frames as the device delivers them, raw or coded. The *main* channel carries JPEG:
-//! the frames of the source, or what an encoder makes of raw frames. Each *rendition* (the pictures with a different
-//! size, quality or rate) has a channel of its own, which exists while someone watches the rendition. A subscriber of
-//! the main channel or of a rendition is a viewer. Encoders subscribe to the source channel, so they are not viewers.
+//! A subscriber with a [`Demand`] keeps the camera open. Encoders read the device's own frames without a demand, with a
+//! [`SourceSubscriber`].
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,13 +9,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use framecast_media::{Codec, Frame};
+use framecast_media::Anchor;
 use tokio::sync::watch;
 
-use crate::channel::lock;
-use crate::frame_rate::FrameRate;
+use crate::camera_channels::{CameraChannels, Publisher, SlatePublisher};
+use crate::channel::Channel;
+use crate::demand::{Demand, DemandCounts, DemandKind};
+use crate::event::{Event, Events};
+use crate::lock::lock;
+use crate::rendition::Rendition;
 use crate::rendition_limiter::RenditionLimiter;
-use crate::{CameraState, CameraStatus, Channel, Delivery, Event, Events, Rendition, Subscriber};
+use crate::source_subscriber::SourceSubscriber;
+use crate::status::{CameraState, CameraStatus};
+use crate::subscriber::{Delivery, Subscriber};
 
 /// The maximum number of renditions that one camera can have at the same time. A rendition is a version of the camera's
 /// pictures with a different size, quality or rate. Each rendition needs an encoder.
@@ -80,21 +84,16 @@ pub struct Feed {
     name: String,
     viewer_limits: ViewerLimits,
     events: Events,
-    source: Channel,
-    main: Channel,
-    renditions: watch::Sender<Vec<(Rendition, Channel)>>,
+    channels: Arc<CameraChannels>,
     rendition_limiter: RenditionLimiter,
-    /// The number of viewers of the main channel and of all renditions.
-    demand: Arc<watch::Sender<usize>>,
+    demand: Arc<watch::Sender<DemandCounts>>,
     status: watch::Sender<CameraStatus>,
-    rate: Mutex<FrameRate>,
     counters: Counters,
     last_broken: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Default)]
 struct Counters {
-    frames: AtomicU64,
     broken: AtomicU64,
     repaired: AtomicU64,
     over_rate: AtomicU64,
@@ -140,18 +139,14 @@ pub struct Stats {
 
 impl Feed {
     pub(crate) fn new(name: String, viewer_limits: ViewerLimits, events: Events, now: SystemTime) -> Self {
-        let demand = Arc::new(watch::Sender::new(0));
         Self {
             name,
             viewer_limits,
             events,
-            source: Channel::new(),
-            main: Channel::with_demand(Some(Arc::clone(&demand))),
-            renditions: watch::Sender::new(Vec::new()),
+            channels: Arc::new(CameraChannels::new()),
             rendition_limiter: RenditionLimiter::default(),
-            demand,
+            demand: Arc::default(),
             status: watch::Sender::new(CameraStatus::new(CameraState::Idle, now)),
-            rate: Mutex::default(),
             counters: Counters::default(),
             last_broken: Mutex::default(),
         }
@@ -174,15 +169,43 @@ impl Feed {
     }
 
     /// Returns the camera's main channel, which carries JPEG: the frames of the device if they are JPEG, otherwise what
-    /// an encoder makes of raw frames.
+    /// an encoder makes of them.
     pub fn main_channel(&self) -> &Channel {
-        &self.main
+        &self.channels.main
     }
 
-    /// Returns the channel of the frames as the device delivers them, raw or coded. Subscribers of this channel are not
-    /// viewers, so they do not keep the camera open.
+    /// Returns the channel of the frames as the device delivers them now. This is the main channel unless the server
+    /// must encode them.
     pub fn source_channel(&self) -> &Channel {
-        &self.source
+        self.channels.source()
+    }
+
+    /// Returns whether the server must encode the newest frame of the device for viewers, because it is raw. Returns
+    /// false before the first frame.
+    pub fn needs_encoder(&self) -> bool {
+        self.channels.needs_encoder()
+    }
+
+    /// Creates a reader of the frames as the device delivers them, for a task that encodes them. It does not keep the
+    /// camera open.
+    pub fn subscribe_to_source(&self) -> SourceSubscriber {
+        SourceSubscriber::new(Arc::clone(&self.channels), false)
+    }
+
+    /// Creates a reader of the raw frames of the device, for the task that encodes them for the main channel. It does not
+    /// keep the camera open. While the device delivers JPEG, it reads nothing.
+    pub fn subscribe_to_raw(&self) -> SourceSubscriber {
+        SourceSubscriber::new(Arc::clone(&self.channels), true)
+    }
+
+    /// Creates a reason for the camera to be open, which lasts until the returned value is dropped.
+    pub fn demand(&self, kind: DemandKind) -> Demand {
+        Demand::new(&self.demand, kind)
+    }
+
+    /// Subscribes to the main channel. `demand` says why, and keeps the camera open while the subscriber exists.
+    pub fn subscribe(&self, delivery: Delivery, demand: Demand) -> Subscriber {
+        self.channels.main.subscribe(delivery).with_demand(demand)
     }
 
     /// Subscribes a viewer to `rendition`, and creates the rendition's channel if nobody watches it yet. If the
@@ -192,11 +215,12 @@ impl Feed {
     /// [`TooManyRenditions`] if nobody watches `rendition` yet and the camera already has the maximum number of
     /// renditions.
     pub fn watch(&self, rendition: Rendition, delivery: Delivery) -> Result<Subscriber, TooManyRenditions> {
-        self.watch_from(None, rendition, delivery)
+        self.watch_from(None, rendition, delivery, self.demand(DemandKind::Viewer))
     }
 
-    /// Subscribes a viewer like [`watch`](Self::watch), for a client at `address`. One address can watch at most half
-    /// of the renditions that a camera can have. This limit does not apply if `address` is `None`.
+    /// Subscribes to `rendition` like [`watch`](Self::watch), for a client at `address`. `demand` says why the client
+    /// needs the pictures. One address can watch at most half of the renditions that a camera can have. This limit does
+    /// not apply if `address` is `None`.
     ///
     /// # Errors
     /// [`TooManyRenditions`] if `rendition` would exceed the limit of the address or of the camera.
@@ -205,26 +229,28 @@ impl Feed {
         address: Option<IpAddr>,
         rendition: Rendition,
         delivery: Delivery,
+        demand: Demand,
     ) -> Result<Subscriber, TooManyRenditions> {
         if rendition.is_original() {
-            return Ok(self.main.subscribe(delivery));
+            return Ok(self.subscribe(delivery, demand));
         }
         let permit = address.map(|address| {
             let permit = self.rendition_limiter.acquire(address, rendition, MAX_RENDITIONS_PER_ADDRESS);
             permit.map_err(|watched| TooManyRenditions { watched, address: Some(address) })
         });
         let permit = permit.transpose()?;
-        self.subscribe_to_rendition(rendition, delivery).map(|subscriber| subscriber.with_permit(permit))
+        let subscriber = self.subscribe_to_rendition(rendition, delivery)?;
+        Ok(subscriber.with_demand(demand).with_permit(permit))
     }
 
-    /// Subscribes a viewer to `rendition`, which must change the size, quality or rate of the camera's pictures.
+    /// Subscribes to `rendition`, which must change the size, quality or rate of the camera's pictures.
     fn subscribe_to_rendition(
         &self,
         rendition: Rendition,
         delivery: Delivery,
     ) -> Result<Subscriber, TooManyRenditions> {
         let mut subscriber = Err(TooManyRenditions { watched: Vec::new(), address: None });
-        self.renditions.send_if_modified(|renditions| {
+        self.channels.renditions.send_if_modified(|renditions| {
             if let Some((_, channel)) = renditions.iter().find(|(known, _)| *known == rendition) {
                 subscriber = Ok(channel.subscribe(delivery));
                 return false;
@@ -234,7 +260,7 @@ impl Feed {
                 subscriber = Err(TooManyRenditions { watched, address: None });
                 return false;
             }
-            let channel = Channel::with_demand(Some(Arc::clone(&self.demand)));
+            let channel = Channel::new();
             subscriber = Ok(channel.subscribe(delivery));
             renditions.push((rendition, channel));
             true
@@ -245,13 +271,13 @@ impl Feed {
     /// Returns a receiver of the current list of renditions with their channels, which is notified of each change. The
     /// encoders use it to find out what to encode.
     pub fn renditions(&self) -> watch::Receiver<Vec<(Rendition, Channel)>> {
-        self.renditions.subscribe()
+        self.channels.renditions.subscribe()
     }
 
     /// Removes `rendition` if nobody watches it, and returns true. If someone watches it, keeps it and returns false.
     pub fn close_rendition(&self, rendition: Rendition) -> bool {
         let mut is_watched = false;
-        self.renditions.send_if_modified(|renditions| {
+        self.channels.renditions.send_if_modified(|renditions| {
             let at = renditions.iter().position(|(known, _)| *known == rendition);
             is_watched = at.is_some_and(|at| renditions[at].1.subscriber_count() > 0);
             match at {
@@ -265,14 +291,19 @@ impl Feed {
         !is_watched
     }
 
-    /// Returns the number of viewers of the main channel and of all renditions.
+    /// Returns the number of clients that need the camera's pictures, for whatever reason.
     pub fn viewer_count(&self) -> usize {
+        self.demand_counts().total()
+    }
+
+    /// Returns how many clients need the camera's pictures, by their reason.
+    pub fn demand_counts(&self) -> DemandCounts {
         *self.demand.borrow()
     }
 
-    /// Returns a receiver of the current number of viewers, which is notified of each change. The camera must be open
-    /// while this number is above 0.
-    pub fn demand(&self) -> watch::Receiver<usize> {
+    /// Returns a receiver of the numbers of clients that need the camera's pictures, which is notified of each change.
+    /// The camera must be open while there are any.
+    pub fn watch_demand(&self) -> watch::Receiver<DemandCounts> {
         self.demand.subscribe()
     }
 
@@ -289,7 +320,7 @@ impl Feed {
     /// Sets the camera's status.
     pub fn set_status(&self, status: CameraStatus) {
         if status.state != CameraState::Live {
-            lock(&self.rate).reset();
+            lock(&self.channels.rate).reset();
         }
         self.status.send_replace(status);
     }
@@ -299,53 +330,39 @@ impl Feed {
         self.events.send(event.with_camera(&self.name));
     }
 
-    /// Publishes a frame from the camera, and adds one to the number of frames that arrived from the camera. A JPEG
-    /// goes to the main channel and the source channel. Any other frame goes to the source channel only, where an
-    /// encoder reads it while someone watches.
-    pub fn publish(&self, frame: Frame) {
-        self.counters.frames.fetch_add(1, Ordering::Relaxed);
-        lock(&self.rate).record(frame.pts);
-        if frame.format.codec == Codec::Jpeg {
-            self.main.publish(frame.clone());
-        }
-        self.source.publish(frame);
+    /// Begins an epoch, which is one opening of the camera's source, and returns the right to publish its frames. The
+    /// publisher of the epoch before does nothing from now on. `anchor` is the wall-clock time of media time zero as far
+    /// as it is known now; the first frame corrects it.
+    pub fn begin_epoch(&self, anchor: Anchor) -> Publisher {
+        Publisher::new(Arc::clone(&self.channels), anchor)
     }
 
-    /// Shows `slate`, a drawn JPEG that says why there is no camera picture, to all viewers until the next frame.
-    pub fn publish_slate(&self, slate: Frame) {
-        self.main.publish_slate(slate.clone());
-        self.source.publish_slate(slate);
+    /// Ends the epoch: its publisher does nothing from now on. The newest frame stays as it is.
+    pub fn end_epoch(&self) {
+        self.channels.end_epoch();
+    }
+
+    /// Returns the right to show slates until the camera's next frame.
+    pub fn slate_publisher(&self) -> SlatePublisher {
+        SlatePublisher::new(Arc::clone(&self.channels))
     }
 
     /// Shows nothing to viewers until the camera's next frame or the next slate (a drawn picture that says why there is
-    /// no camera picture). Frames that an encoder is working on now will not be shown either.
+    /// no camera picture), and ends the epoch. Frames that an encoder is working on now will not be shown either.
     pub fn suspend(&self) {
-        // Suspend the source first: an encoder that reads a channel's generation after this finds nothing to encode.
-        self.source.suspend();
-        self.main.suspend();
-        for (_, channel) in self.renditions.borrow().iter() {
-            channel.suspend();
-        }
+        self.channels.suspend();
     }
 
     /// Shows the newest frame again after [`suspend`](Self::suspend). Call this only if that frame is recent enough to
     /// be shown as live. A channel whose pictures the server encodes might hold an older frame, so such a channel shows
     /// nothing until its next frame.
     pub fn resume(&self) {
-        let (main, source) = (self.main.newest(), self.source.newest());
-        self.source.resume();
-        if main.zip(source).is_some_and(|(main, source)| main.data.as_ptr() == source.data.as_ptr()) {
-            self.main.resume();
-        }
+        self.channels.source().resume();
     }
 
     /// Ends all channels of the camera.
     pub fn end(&self) {
-        self.source.end();
-        self.main.end();
-        for (_, channel) in self.renditions.borrow().iter() {
-            channel.end();
-        }
+        self.channels.end();
     }
 
     /// Adds one to the number of broken pictures. `problem` describes what is wrong with the picture.
@@ -396,13 +413,13 @@ impl Feed {
     /// Returns the camera's current frame rate; `None` if the camera is not live or has delivered fewer than three
     /// frames.
     pub fn frames_per_second(&self) -> Option<f64> {
-        lock(&self.rate).frames_per_second()
+        lock(&self.channels.rate).frames_per_second()
     }
 
     /// Returns the camera's statistics since the start of the server.
     pub fn stats(&self) -> Stats {
         Stats {
-            frames: self.counters.frames.load(Ordering::Relaxed),
+            frames: self.channels.frame_count.load(Ordering::Relaxed),
             broken: self.counters.broken.load(Ordering::Relaxed),
             last_broken: lock(&self.last_broken).clone(),
             repaired: self.counters.repaired.load(Ordering::Relaxed),
@@ -422,10 +439,11 @@ impl Feed {
 mod tests {
     use std::sync::Arc;
 
-    use framecast_media::{ColorRange, Format, PixelFormat};
-    use framecast_testkit::{frame, number_of};
+    use framecast_media::{Codec, ColorRange, Format, Frame, PixelFormat, Timestamp};
+    use framecast_testkit::{frame, number_of, soon};
 
     use super::*;
+    use crate::epoch::Epoch;
 
     fn feed() -> Feed {
         Feed::new("yard".to_owned(), ViewerLimits::default(), Events::default(), SystemTime::UNIX_EPOCH)
@@ -433,32 +451,131 @@ mod tests {
 
     fn raw(n: u64) -> Frame {
         let codec = Codec::Raw(PixelFormat::Grey, ColorRange::Full);
-        Frame { format: Arc::new(Format { codec, width_px: 1, height_px: 1 }), ..frame(n) }
+        let mut frame = frame(n);
+        frame.format = Arc::new(Format::new(codec, 1, 1));
+        frame
+    }
+
+    /// Publishes `frame` as the first of an epoch.
+    fn publish(feed: &Feed, frame: Frame) {
+        assert!(feed.begin_epoch(Anchor::of(&frame)).publish(frame));
     }
 
     fn small() -> Rendition {
         Rendition::default().with_width(320)
     }
 
-    #[test]
-    fn a_raw_frame_is_for_encoders_and_a_coded_one_for_viewers_too() {
+    #[tokio::test]
+    async fn a_raw_frame_is_for_encoders_and_a_jpeg_for_viewers_too_and_one_ring_holds_each() {
         let feed = feed();
         let mut viewer = feed.watch(Rendition::default(), Delivery::Latest).unwrap();
-        let mut encoder = feed.source_channel().subscribe(Delivery::Latest);
-        feed.publish(raw(1));
-        assert!(viewer.try_next().is_none() && encoder.try_next().is_some());
-        feed.publish(frame(2));
+        let mut encoder = feed.subscribe_to_source();
+        publish(&feed, raw(1));
+        assert!(feed.needs_encoder() && viewer.try_next().is_none());
+        let update = soon("the raw frame", encoder.next_update()).await.unwrap();
+        assert!(update.frame.format.codec.is_raw());
+        let raw_channel = feed.source_channel().clone();
+        publish(&feed, frame(2));
         assert_eq!(number_of(&viewer.try_next().unwrap().frame.data), Some(2));
-        assert!(encoder.try_next().is_some());
-        assert_eq!(feed.stats().frames, 2);
+        let update = soon("the JPEG", encoder.next_update()).await.unwrap();
+        assert_eq!(number_of(&update.frame.data), Some(2));
+        assert!(feed.source_channel().is_same_channel(feed.main_channel()) && !feed.needs_encoder());
+        assert!(raw_channel.newest().is_none(), "nothing keeps the raw frame");
+        assert_eq!((feed.stats().frames, feed.main_channel().subscriber_count()), (2, 1));
+    }
+
+    #[tokio::test]
+    async fn an_encoder_that_waits_hears_that_the_frames_come_in_another_channel() {
+        let feed = feed();
+        publish(&feed, frame(1));
+        let mut encoder = feed.subscribe_to_source();
+        assert!(encoder.current().is_some());
+        let waiting = tokio::spawn(async move { encoder.next_update().await.unwrap() });
+        tokio::task::yield_now().await;
+        publish(&feed, raw(2));
+        let update = soon("the raw frame", waiting).await.unwrap();
+        assert!(update.frame.format.codec.is_raw());
+    }
+
+    #[test]
+    fn the_publisher_of_an_earlier_opening_does_nothing() {
+        let feed = feed();
+        let anchor = Anchor::of(&frame(1));
+        let mut first = feed.begin_epoch(anchor);
+        assert!(first.publish(frame(1)));
+        let mut second = feed.begin_epoch(anchor);
+        assert!(!first.publish(frame(2)) && second.publish(frame(3)));
+        feed.suspend();
+        assert!(!second.publish(frame(4)));
+        let mut third = feed.begin_epoch(anchor);
+        assert!(third.publish(frame(5)));
+        feed.end_epoch();
+        assert!(!third.publish(frame(6)));
+        assert_eq!(
+            (feed.stats().frames, number_of(&feed.main_channel().newest().unwrap().data)),
+            (3, Some(5))
+        );
+    }
+
+    #[test]
+    fn an_epoch_tells_the_subscribers_of_itself_and_of_a_clock_that_was_set() {
+        let feed = feed();
+        let mut viewer = feed.watch(Rendition::default(), Delivery::Latest).unwrap();
+        let mut next = |publisher: &mut Publisher, frame| {
+            assert!(publisher.publish(frame));
+            let update = viewer.try_next().unwrap();
+            (update.epoch, update.is_discontinuity, update.frame)
+        };
+        let late = Duration::from_secs(3600);
+        let mut first = feed.begin_epoch(Anchor::new(SystemTime::UNIX_EPOCH + late));
+        let (epoch, is_discontinuity, _) = next(&mut first, frame(30));
+        assert!(is_discontinuity && epoch.anchor == Anchor::of(&frame(30)), "its first frame corrects it");
+        assert!(!next(&mut first, frame(60)).1);
+        let mut after = frame(90);
+        after.captured_at += late;
+        let (set, is_discontinuity, _) = next(&mut first, after);
+        assert!(is_discontinuity && set.number == epoch.number);
+        assert_eq!(set.anchor.distance(epoch.anchor), late);
+        let mut second = feed.begin_epoch(Anchor::of(&frame(30)));
+        let (epoch, is_discontinuity, _) = next(&mut second, frame(30));
+        assert!(is_discontinuity && epoch.number > set.number);
+        let mut back = frame(120);
+        back.dts = Timestamp::default();
+        assert_eq!(next(&mut second, back).2.dts, frame(30).dts, "decoding time never decreases");
+    }
+
+    #[test]
+    fn a_slate_does_not_cover_a_newer_frame_and_has_the_time_of_its_drawing() {
+        let feed = feed();
+        let mut viewer = feed.watch(Rendition::default(), Delivery::Latest).unwrap();
+        let mut publisher = feed.begin_epoch(Anchor::of(&frame(30)));
+        let slates = feed.slate_publisher();
+        assert!(publisher.publish(frame(30)));
+        slates.publish(frame(90));
+        assert!(!viewer.try_next().unwrap().is_slate);
+        feed.slate_publisher().publish(frame(90));
+        let slate = viewer.try_next().unwrap();
+        assert!(slate.is_slate && !slate.is_discontinuity);
+        assert_eq!(slate.frame.pts, frame(90).pts);
+    }
+
+    #[test]
+    fn a_demand_says_why_the_camera_is_open() {
+        let feed = feed();
+        let viewer = feed.subscribe(Delivery::Latest, feed.demand(DemandKind::Viewer));
+        let snapshot = feed.demand(DemandKind::Snapshot);
+        let counts = feed.demand_counts();
+        assert_eq!((counts.viewers, counts.snapshots, counts.total()), (1, 1, 2));
+        drop((viewer, snapshot));
+        assert_eq!(feed.viewer_count(), 0);
     }
 
     #[test]
     fn viewers_of_all_renditions_are_the_demand_and_encoders_are_none() {
         let feed = feed();
-        let demand = feed.demand();
-        let _encoder = feed.source_channel().subscribe(Delivery::Latest);
-        assert_eq!(*demand.borrow(), 0);
+        let demand = feed.watch_demand();
+        let _encoder = feed.subscribe_to_source();
+        assert_eq!(demand.borrow().total(), 0);
         let main = feed.watch(Rendition::default(), Delivery::Latest).unwrap();
         let first = feed.watch(small(), Delivery::Latest).unwrap();
         let second = feed.watch(small(), Delivery::Latest).unwrap();
@@ -469,7 +586,7 @@ mod tests {
         drop(second);
         assert!(feed.close_rendition(small()));
         assert!(feed.renditions().borrow().is_empty());
-        assert_eq!(*demand.borrow(), 0);
+        assert_eq!(demand.borrow().total(), 0);
     }
 
     #[test]
@@ -488,7 +605,8 @@ mod tests {
         let feed = feed();
         let of = |quality| Rendition::default().with_quality(quality);
         let watch = |last, quality| {
-            feed.watch_from(Some(IpAddr::from([192, 0, 2, last])), of(quality), Delivery::Latest)
+            let demand = feed.demand(DemandKind::Viewer);
+            feed.watch_from(Some(IpAddr::from([192, 0, 2, last])), of(quality), Delivery::Latest, demand)
         };
         let mut viewers: Vec<Subscriber> =
             [30, 40, 50, 60, 60].map(|quality| watch(1, quality).unwrap()).into();
@@ -498,8 +616,13 @@ mod tests {
         let others = watch(2, 70).unwrap();
         assert!(watch(1, 70).is_err(), "it could hold it when the other has gone");
         assert!(
-            feed.watch_from(Some(IpAddr::from([192, 0, 2, 1])), Rendition::default(), Delivery::Latest)
-                .is_ok()
+            feed.watch_from(
+                Some(IpAddr::from([192, 0, 2, 1])),
+                Rendition::default(),
+                Delivery::Latest,
+                feed.demand(DemandKind::Viewer)
+            )
+            .is_ok()
         );
         viewers.pop();
         assert!(watch(1, 70).is_err(), "one more watches it");
@@ -514,26 +637,27 @@ mod tests {
         let feed = feed();
         let mut small = feed.watch(small(), Delivery::Latest).unwrap();
         let channel = feed.renditions().borrow()[0].1.clone();
-        channel.publish(frame(1));
-        let generation = channel.generation();
-        feed.publish(frame(1));
+        let epoch = Epoch { number: 1, anchor: Anchor::new(SystemTime::UNIX_EPOCH) };
+        let publisher = channel.publisher();
+        assert!(publisher.publish(frame(1), epoch));
+        publish(&feed, frame(1));
         feed.suspend();
         assert!(small.try_next().is_none());
-        assert!(!channel.publish_if_current(generation, frame(2)), "what was being encoded is out of date");
-        feed.publish_slate(frame(3));
-        let mut encoder = feed.source_channel().subscribe(Delivery::Latest);
-        assert!(encoder.try_next().unwrap().is_slate);
+        assert!(!publisher.publish(frame(2), epoch), "what was being encoded is out of date");
+        feed.slate_publisher().publish(frame(3));
+        let mut encoder = feed.subscribe_to_source();
+        assert!(encoder.current().unwrap().is_slate);
         assert!(feed.main_channel().subscribe(Delivery::Latest).try_next().unwrap().is_slate);
     }
 
     #[test]
     fn only_a_channel_that_holds_the_newest_frame_is_resumed() {
         let feed = feed();
-        feed.publish(frame(1));
+        publish(&feed, frame(1));
         feed.suspend();
         feed.resume();
         assert!(feed.main_channel().subscribe(Delivery::Latest).try_next().is_some());
-        feed.publish(raw(2));
+        publish(&feed, raw(2));
         feed.suspend();
         feed.resume();
         assert!(feed.main_channel().subscribe(Delivery::Latest).try_next().is_none(), "it holds frame 1");

@@ -75,10 +75,11 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
+    use framecast_media::Anchor;
     use framecast_testkit::frame;
 
     use super::*;
-    use crate::{CameraState, CameraStatus, Delivery};
+    use crate::{CameraState, CameraStatus, Delivery, Rendition};
 
     #[test]
     fn cameras_are_found_by_name_and_keep_their_order() {
@@ -108,9 +109,9 @@ mod tests {
         let hub = Hub::new();
         let yard = hub.add("yard", SystemTime::UNIX_EPOCH).unwrap();
         let front = hub.add("front", SystemTime::UNIX_EPOCH).unwrap();
-        let _viewer = yard.main_channel().subscribe(Delivery::Latest);
+        let _viewer = yard.watch(Rendition::default(), Delivery::Latest).unwrap();
         yard.set_status(CameraStatus::new(CameraState::Live, SystemTime::UNIX_EPOCH));
-        yard.publish(frame(1));
+        assert!(yard.begin_epoch(Anchor::of(&frame(1))).publish(frame(1)));
         yard.count_broken("byte 7: no end".to_owned());
         yard.count_repaired(2);
         assert_eq!((front.main_channel().subscriber_count(), front.status().state), (0, CameraState::Idle));
@@ -126,7 +127,8 @@ mod tests {
         let hub = Hub::new();
         let feed = hub.add("yard", SystemTime::UNIX_EPOCH).unwrap();
         feed.set_status(CameraStatus::new(CameraState::Live, SystemTime::UNIX_EPOCH));
-        (0..60).for_each(|n| feed.publish(frame(n)));
+        let mut publisher = feed.begin_epoch(Anchor::of(&frame(0)));
+        assert!((0..60).all(|n| publisher.publish(frame(n))));
         assert!((feed.stats().frames_per_second.unwrap() - 30.0).abs() < 0.1);
         feed.set_status(CameraStatus::new(CameraState::Lost, SystemTime::UNIX_EPOCH));
         assert_eq!(feed.stats().frames_per_second, None);

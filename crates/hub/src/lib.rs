@@ -8,22 +8,35 @@
 
 #![forbid(unsafe_code)]
 
+mod camera_channels;
 mod channel;
+mod channel_state;
+mod demand;
+mod epoch;
 mod event;
 mod feed;
 mod frame_rate;
 mod hub;
+mod lock;
 mod notifier;
 mod ready_set;
 mod rendition;
 mod rendition_limiter;
 mod ring;
+mod source_subscriber;
 mod status;
+mod subscriber;
 
-pub use channel::{ChangeListener, Channel, Delivery, Subscriber, Update, WakeRegistration};
+pub use camera_channels::{Publisher, SlatePublisher};
+pub use channel::{Channel, ChannelPublisher};
+pub use demand::{Demand, DemandCounts, DemandKind};
+pub use epoch::Epoch;
 pub use event::{Event, EventKind, EventReader, Events, Received};
 pub use feed::{Feed, Stats, TooManyRenditions, ViewerLimits};
 pub use hub::{Hub, NameTaken};
 pub use ready_set::ReadySet;
 pub use rendition::{QUALITY_RANGE, Rendition, SIDE_RANGE_PX};
+pub use ring::RingLimits;
+pub use source_subscriber::SourceSubscriber;
 pub use status::{CameraState, CameraStatus};
+pub use subscriber::{ChangeListener, Delivery, Subscriber, Update, WakeRegistration};

@@ -8,7 +8,7 @@ use std::thread;
 
 use tokio::sync::watch;
 
-use crate::channel::lock;
+use crate::lock::lock;
 
 /// The maximum number of subscribers that are woken together as a group. Waking a full group takes a few tens of
 /// microseconds. Only channels with more than one group start a thread.
@@ -128,78 +128,9 @@ fn wake_groups(groups: &[Arc<watch::Sender<()>>]) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use framecast_testkit::{frame, number_of, soon, until};
-    use tokio::task::JoinSet;
+    use framecast_testkit::{soon, until};
 
     use super::*;
-    use crate::{Channel, Delivery};
-
-    /// Subscribes and reads until frame number `last`; counts each update on the way in `seen`.
-    fn watch_until(viewers: &mut JoinSet<()>, channel: &Channel, last: u64, seen: &Arc<AtomicUsize>) {
-        let mut subscriber = channel.subscribe(Delivery::Latest);
-        let seen = Arc::clone(seen);
-        viewers.spawn(async move {
-            while let Some(update) = subscriber.next_update().await {
-                seen.fetch_add(1, Ordering::Relaxed);
-                if number_of(&update.frame.data) == Some(last) {
-                    return;
-                }
-            }
-        });
-    }
-
-    async fn join_all(viewers: &mut JoinSet<()>) {
-        while let Some(viewer) = soon("a viewer sees the last frame", viewers.join_next()).await {
-            viewer.unwrap();
-        }
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn ten_thousand_subscribers_who_wait_see_every_frame_that_they_are_given_time_for() {
-        let (channel, seen) = (Channel::new(), Arc::default());
-        let mut viewers = JoinSet::new();
-        for _ in 0..10_000 {
-            watch_until(&mut viewers, &channel, 10, &seen);
-        }
-        for number in 1..=10 {
-            channel.publish(frame(number));
-            until("all have seen it", || seen.load(Ordering::Relaxed) == 10_000 * number as usize).await;
-        }
-        join_all(&mut viewers).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn ten_thousand_subscribers_see_the_last_of_many_frames() {
-        let (channel, seen) = (Channel::new(), Arc::default());
-        let mut viewers = JoinSet::new();
-        for _ in 0..10_000 {
-            watch_until(&mut viewers, &channel, 1000, &seen);
-        }
-        (1..=1000).for_each(|number| channel.publish(frame(number)));
-        join_all(&mut viewers).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn subscribers_who_come_and_go_while_frames_come_keep_nobody_from_the_last() {
-        let (channel, seen) = (Channel::new(), Arc::default());
-        let (mut viewers, mut passers_by) = (JoinSet::new(), JoinSet::new());
-        for number in 1..=200 {
-            for _ in 0..5 {
-                watch_until(&mut viewers, &channel, 200, &seen);
-            }
-            for _ in 0..20 {
-                watch_until(&mut passers_by, &channel, u64::MAX, &seen);
-            }
-            channel.publish(frame(number));
-            if number % 20 == 0 {
-                passers_by.shutdown().await;
-            }
-        }
-        join_all(&mut viewers).await;
-        assert_eq!(channel.subscriber_count(), 0);
-    }
 
     #[tokio::test]
     async fn the_thread_is_there_only_while_more_than_one_group_listens() {

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 
-use crate::channel::lock;
+use crate::lock::lock;
 
 /// The queue of a task that serves the subscribers of many channels. The queue holds the tokens of the channels that
 /// published something. A token is a number by which the task knows a channel.
@@ -81,63 +81,5 @@ impl WakeHandles {
         for handle in lock(&self.0).iter().filter_map(Weak::upgrade) {
             handle.wake();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::future::poll_fn;
-
-    use framecast_testkit::{frame, soon};
-
-    use super::*;
-    use crate::{Channel, Delivery};
-
-    async fn next_ready(ready_set: &ReadySet) -> usize {
-        soon("a wake-up comes", poll_fn(|cx| ready_set.poll_ready(cx))).await
-    }
-
-    fn none_ready(ready_set: &ReadySet) -> bool {
-        ready_set.poll_ready(&mut Context::from_waker(Waker::noop())).is_pending()
-    }
-
-    #[tokio::test]
-    async fn each_channel_wakes_its_own_handle_once_until_it_is_polled() {
-        let (ready_set, front, back) = (ReadySet::default(), Channel::new(), Channel::new());
-        let (at_front, at_back) = (front.subscribe(Delivery::Latest), back.subscribe(Delivery::Latest));
-        let _registrations = [at_front.register(&ready_set, 1), at_back.register(&ready_set, 2)];
-        assert!(none_ready(&ready_set));
-        for number in 1..=3 {
-            back.publish(frame(number));
-        }
-        front.publish(frame(4));
-        assert_eq!((next_ready(&ready_set).await, next_ready(&ready_set).await), (2, 1));
-        assert!(none_ready(&ready_set));
-        drop(front);
-        assert_eq!(next_ready(&ready_set).await, 1, "the end of a channel rings too");
-        assert!(at_front.has_ended());
-    }
-
-    #[tokio::test]
-    async fn a_task_that_waits_is_woken_by_a_publisher_on_another_thread() {
-        let (ready_set, channel) = (ReadySet::default(), Channel::new());
-        let _registration = channel.subscribe(Delivery::Latest).register(&ready_set, 7);
-        let publisher = std::thread::spawn(move || channel.publish(frame(1)));
-        assert_eq!(next_ready(&ready_set).await, 7);
-        publisher.join().unwrap();
-    }
-
-    #[test]
-    fn a_handle_that_is_dropped_does_not_wake() {
-        let (ready_set, channel) = (ReadySet::default(), Channel::new());
-        let subscriber = channel.subscribe(Delivery::Latest);
-        let (kept, gone) = (subscriber.register(&ready_set, 1), subscriber.register(&ready_set, 2));
-        drop(gone);
-        channel.publish(frame(1));
-        let mut cx = Context::from_waker(Waker::noop());
-        assert_eq!(ready_set.poll_ready(&mut cx), Poll::Ready(1));
-        assert!(none_ready(&ready_set));
-        assert!(kept.is_same_channel(&subscriber));
-        assert!(!kept.is_same_channel(&Channel::new().subscribe(Delivery::Latest)));
     }
 }

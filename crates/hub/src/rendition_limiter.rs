@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use crate::Rendition;
-use crate::channel::lock;
+use crate::lock::lock;
 
 /// The number of viewers that each client address has on each rendition of one camera. Clones share the counts.
 #[derive(Debug, Clone, Default)]

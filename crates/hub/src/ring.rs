@@ -1,34 +1,59 @@
 //! The frames that a channel holds: the last keyframe and the frames after that. Older frames are kept only while there
 //! is a subscriber that reads every frame in order, because it might not have read them yet.
+//!
+//! The ring never hands out a frame whose reference is missing. A subscriber that cannot get the frame after the one that
+//! it has read gets a keyframe.
 
 use std::collections::VecDeque;
 
 use framecast_media::Frame;
 
-/// The maximum total size of the last keyframe and the frames after that, in bytes. This is about half a minute of
-/// video in good quality. The limit matters for sources whose keyframes are far apart or never come.
-const MAX_GOP_BYTES: usize = 32 * 1024 * 1024;
+use crate::epoch::Epoch;
+
+/// How many bytes a ring holds at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RingLimits {
+    /// The number of bytes by which a subscriber that reads every frame in order can fall behind the publisher without
+    /// losing frames.
+    pub backlog_bytes: usize,
+    /// The maximum total size in bytes of the last keyframe and the frames after that. The limit matters for sources
+    /// whose keyframes are far apart or never come. The ring holds the newest frame even if it is larger.
+    pub gop_bytes: usize,
+}
+
+impl Default for RingLimits {
+    /// 16 MiB of backlog; and 32 MiB, which is about half a minute of video in good quality, from a keyframe on.
+    fn default() -> Self {
+        Self { backlog_bytes: 16 * 1024 * 1024, gop_bytes: 32 * 1024 * 1024 }
+    }
+}
 
 /// The frames that a channel holds, oldest first. The channel numbers its frames from 1 without gaps. The ring also
 /// stores what the channel shows in place of the newest frame while the camera is not live.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
-    frames: VecDeque<SequencedFrame>,
+    limits: RingLimits,
+    frames: VecDeque<HeldFrame>,
     held_bytes: usize,
     /// The number of the newest frame; 0 before the first frame.
     newest_number: u64,
+    /// The number of the newest keyframe, which the ring may no longer hold; 0 before the first one.
+    keyframe_number: u64,
     shown: Shown,
     has_ended: bool,
     /// The number of frames and slates (drawn pictures that stand in for frames) so far.
     update_count: u64,
-    /// How many times the channel was suspended (told to show nothing, because its newest frame was out of date).
+    /// How many times the channel was told to show nothing, because its newest frame was out of date.
     generation: u64,
+    /// The number of the epoch whose publisher may publish; `None` if no publisher may.
+    open_epoch: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
-struct SequencedFrame {
+struct HeldFrame {
     /// The sequence number: the channel numbers its frames and slates together, from 1.
     sequence: u64,
+    epoch: Epoch,
     frame: Frame,
 }
 
@@ -41,45 +66,88 @@ enum Shown {
     /// Nothing, because the newest frame is too old to be shown as live.
     Nothing,
     /// A slate: a drawn picture that says why there is no camera picture.
-    Slate(SequencedFrame),
+    Slate(HeldFrame),
 }
 
-/// The position of a reader in the ring: the number of the last frame that the reader has read or skipped, and the
-/// sequence number of the last frame or slate that the reader has read.
+/// The position of a reader in the ring: the number of the last frame that the reader has read or skipped, the sequence
+/// number of the last frame or slate that the reader has read, and the number of that frame's epoch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Cursor {
     pub(crate) frame: u64,
     pub(crate) sequence: u64,
+    epoch: u64,
+}
+
+/// A frame or slate for a reader, and the reader's position once it has read it.
+#[derive(Debug)]
+pub(crate) struct Next {
+    pub(crate) frame: Frame,
+    pub(crate) is_slate: bool,
+    pub(crate) epoch: Epoch,
+    pub(crate) cursor: Cursor,
 }
 
 impl Ring {
-    /// Adds `frame` as the newest frame. Then drops the oldest frames before the last keyframe, until the ring holds at
-    /// most `keep_bytes` bytes. Subscribers that read every frame might still need the frames that are kept; without
-    /// such subscribers, `keep_bytes` is 0.
-    pub(crate) fn push(&mut self, frame: Frame, keep_bytes: usize) {
+    pub(crate) fn new(limits: RingLimits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// Gives the right to publish to the epoch number `number`, and takes it from all others.
+    pub(crate) fn begin_epoch(&mut self, number: u64) {
+        self.open_epoch = Some(number);
+    }
+
+    /// Takes the right to publish from all epochs.
+    pub(crate) fn end_epoch(&mut self) {
+        self.open_epoch = None;
+    }
+
+    /// Returns whether the publisher of the epoch number `number` may publish.
+    pub(crate) fn is_open(&self, number: u64) -> bool {
+        self.open_epoch == Some(number)
+    }
+
+    /// Adds `frame` of `epoch` as the newest frame. Then drops the oldest frames before the last keyframe: all of them,
+    /// or if `has_in_order_readers`, until the ring holds no more bytes than its limit.
+    pub(crate) fn push(&mut self, frame: Frame, epoch: Epoch, has_in_order_readers: bool) {
         self.newest_number += 1;
         self.update_count += 1;
         self.held_bytes += frame.data.len();
-        self.frames.push_back(SequencedFrame { sequence: self.update_count, frame });
+        if frame.is_keyframe {
+            self.keyframe_number = self.newest_number;
+        }
+        self.frames.push_back(HeldFrame { sequence: self.update_count, epoch, frame });
         self.shown = Shown::Newest;
-        self.trim(keep_bytes);
+        self.trim(if has_in_order_readers { self.limits.backlog_bytes } else { 0 });
     }
 
     /// Shows `frame`, a slate (a drawn picture that says why there is no camera picture), until the next frame of the
-    /// camera.
-    pub(crate) fn put_slate(&mut self, frame: Frame) {
+    /// camera. The slate's media time is that of its capture time in the epoch of the newest frame; `epoch` is the epoch
+    /// of a slate before the first frame.
+    pub(crate) fn put_slate(&mut self, mut frame: Frame, epoch: Epoch) {
+        let epoch = self.frames.back().map_or(epoch, |newest| newest.epoch);
+        let pts = epoch.anchor.timestamp_at(frame.captured_at);
+        frame.pts = self.frames.back().map_or(pts, |newest| pts.max(newest.frame.pts));
+        frame.dts = frame.pts;
         self.update_count += 1;
-        self.shown = Shown::Slate(SequencedFrame { sequence: self.update_count, frame });
+        self.shown = Shown::Slate(HeldFrame { sequence: self.update_count, epoch, frame });
     }
 
     /// Shows nothing, until the next frame or slate, to subscribers that read only the newest frame.
-    pub(crate) fn suspend(&mut self) {
+    pub(crate) fn hide(&mut self) {
         self.shown = Shown::Nothing;
         self.generation += 1;
     }
 
     pub(crate) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Drops all frames, and the slate if there is one.
+    pub(crate) fn clear(&mut self) {
+        self.frames.clear();
+        self.held_bytes = 0;
+        self.hide();
     }
 
     /// Marks the channel as ended: no more frames and slates will come.
@@ -96,52 +164,75 @@ impl Ring {
         self.shown = Shown::Newest;
     }
 
-    pub(crate) fn newest_frame(&self) -> Option<&Frame> {
-        self.frames.back().map(|held| &held.frame)
+    /// Returns the number of the newest frame; 0 before the first frame.
+    pub(crate) fn newest_number(&self) -> u64 {
+        self.newest_number
     }
 
-    /// Returns what a subscriber at `cursor` that reads only the newest frame gets next: the slate if the ring shows
-    /// one, otherwise the newest frame. The `bool` is whether this is a slate; the returned cursor is the new position.
-    /// Returns `None` if the subscriber has already got this frame or slate, or if the ring shows nothing.
-    pub(crate) fn latest_after(&self, cursor: Cursor) -> Option<(Frame, bool, Cursor)> {
-        let (held, is_slate) = match &self.shown {
-            Shown::Newest => (self.frames.back()?, false),
-            Shown::Nothing => return None,
-            Shown::Slate(slate) => (slate, true),
-        };
-        let at = Cursor { frame: self.newest_number, sequence: held.sequence };
-        (held.sequence > cursor.sequence).then(|| (held.frame.clone(), is_slate, at))
+    /// Returns the newest frame, whether or not the channel shows it.
+    pub(crate) fn newest(&self) -> Option<Next> {
+        self.frames.back().map(|held| held.read(self.newest_number, false))
     }
 
-    /// Returns the frame after `cursor` for a subscriber that reads every frame in order, and the subscriber's new
-    /// cursor. The `bool` is always false, because the frame is not a slate. A subscriber that has just started or has
-    /// lost frames gets the next keyframe. Returns `None` if the ring has no such frame yet.
-    pub(crate) fn next_after(&self, cursor: Cursor) -> Option<(Frame, bool, Cursor)> {
-        let oldest = self.oldest_number();
+    /// Returns the epoch of the newest frame.
+    pub(crate) fn newest_epoch(&self) -> Option<Epoch> {
+        self.frames.back().map(|held| held.epoch)
+    }
+
+    /// Returns what a subscriber at `cursor` that reads only the newest picture gets next: the slate if the ring shows
+    /// one, otherwise the newest picture that stands alone. Returns `None` if the subscriber has already got this, or if
+    /// the ring shows nothing.
+    pub(crate) fn latest_after(&self, cursor: Cursor) -> Option<Next> {
+        match &self.shown {
+            Shown::Nothing => None,
+            Shown::Slate(slate) => {
+                (slate.sequence > cursor.sequence).then(|| slate.read(self.newest_number, true))
+            }
+            Shown::Newest => {
+                let held = self.held(self.keyframe_number)?;
+                // The keyframe of an earlier opening does not pass for the picture of this one.
+                let is_current = self.frames.back()?.epoch.number == held.epoch.number;
+                (is_current && held.sequence > cursor.sequence)
+                    .then(|| held.read(self.keyframe_number, false))
+            }
+        }
+    }
+
+    /// Returns the frame after `cursor` for a subscriber that reads every frame in order. A subscriber that has just
+    /// started gets a keyframe, one that has lost frames gets the newest keyframe, and after the end of an epoch comes
+    /// the first keyframe of the next. Returns `None` if the ring has no such frame yet.
+    pub(crate) fn next_after(&self, cursor: Cursor) -> Option<Next> {
         let wanted = cursor.frame + 1;
-        let has_predecessors = wanted >= oldest && cursor.sequence > 0;
-        let number = if has_predecessors { wanted } else { self.first_keyframe(wanted.max(oldest))? };
-        let held = self.frames.get(usize::try_from(number.checked_sub(oldest)?).ok()?)?;
-        Some((held.frame.clone(), false, Cursor { frame: number, sequence: held.sequence }))
+        let has_lost_frames = wanted < self.oldest_number();
+        let number = if has_lost_frames {
+            self.keyframe_number
+        } else {
+            let follows = |held: &HeldFrame| cursor.sequence > 0 && held.epoch.number == cursor.epoch;
+            if follows(self.held(wanted)?) { wanted } else { self.first_keyframe(wanted)? }
+        };
+        Some(self.held(number)?.read(number, false))
     }
 
     /// Returns the cursor of a new subscriber. A subscriber that reads every frame in order starts at the newest
-    /// keyframe. Any other starts at the newest frame or slate.
+    /// keyframe, unless that is out of date. Any other starts at the newest frame or slate.
     pub(crate) fn start_cursor(&self, is_in_order: bool) -> Cursor {
-        let newest_before = if is_in_order {
-            // An in-order reader starts at the newest keyframe.
-            let back = self.frames.iter().rev().position(|held| held.frame.is_keyframe);
-            self.newest_number.saturating_sub(back.map_or(0, |back| back as u64 + 1))
-        } else {
-            0
+        let frame = match (is_in_order, &self.shown) {
+            (true, Shown::Newest) if self.held(self.keyframe_number).is_some() => self.keyframe_number - 1,
+            (true, _) => self.newest_number,
+            (false, _) => 0,
         };
-        Cursor { frame: newest_before, sequence: 0 }
+        Cursor { frame, ..Cursor::default() }
     }
 
     /// Returns the number of the oldest frame in the ring. If the ring is empty, returns the number that the next frame
     /// will get.
     fn oldest_number(&self) -> u64 {
         self.newest_number + 1 - self.frames.len() as u64
+    }
+
+    /// Returns the frame with this number; `None` if the ring does not hold it.
+    fn held(&self, number: u64) -> Option<&HeldFrame> {
+        self.frames.get(usize::try_from(number.checked_sub(self.oldest_number())?).ok()?)
     }
 
     /// Returns the number of the first keyframe in the ring whose number is at least `from`; `None` if there is no such
@@ -155,20 +246,21 @@ impl Ring {
     }
 
     /// Drops old frames until the ring holds at most `keep_bytes` bytes. The newest keyframe and the frames after it
-    /// are kept even if they exceed `keep_bytes`, up to `MAX_GOP_BYTES`. The newest frame is always kept.
+    /// are kept even if they exceed `keep_bytes`, up to the limit. The newest frame is always kept.
     fn trim(&mut self, keep_bytes: usize) {
-        let last_keyframe = self.frames.iter().rposition(|held| held.frame.is_keyframe);
         // Without a keyframe no reader can start here: keep only `keep_bytes`.
-        let droppable = last_keyframe.unwrap_or(self.frames.len() - 1);
-        for _ in 0..droppable {
-            if self.held_bytes <= keep_bytes {
-                break;
-            }
+        let needed_from =
+            if self.held(self.keyframe_number).is_some() { self.keyframe_number } else { self.newest_number };
+        while self.held_bytes > keep_bytes && self.oldest_number() < needed_from {
             self.drop_oldest();
         }
-        while self.held_bytes > MAX_GOP_BYTES.max(keep_bytes) && self.frames.len() > 1 {
+        while self.held_bytes > self.limits.gop_bytes.max(keep_bytes) && self.frames.len() > 1 {
             self.drop_oldest();
         }
+    }
+
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     #[cfg(test)]
@@ -183,18 +275,37 @@ impl Ring {
     }
 }
 
+impl HeldFrame {
+    /// Returns this frame or slate for a reader, which has then read or skipped all frames up to number `number`.
+    fn read(&self, number: u64, is_slate: bool) -> Next {
+        let cursor = Cursor { frame: number, sequence: self.sequence, epoch: self.epoch.number };
+        Next { frame: self.frame.clone(), is_slate, epoch: self.epoch, cursor }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
+    use framecast_media::Anchor;
     use framecast_testkit::{frame, keyframe, number_of};
 
     use super::*;
 
+    const EPOCH: Epoch = Epoch { number: 1, anchor: Anchor::new(SystemTime::UNIX_EPOCH) };
+
+    /// Adds `frame`. The ring keeps up to `keep_bytes` bytes for a reader in order, if that is not 0.
+    fn push(ring: &mut Ring, frame: Frame, keep_bytes: usize) {
+        ring.limits.backlog_bytes = keep_bytes;
+        ring.push(frame, EPOCH, keep_bytes > 0);
+    }
+
     /// The numbers of the frames that an in-order reader gets from `cursor` on.
     fn read(ring: &Ring, cursor: &mut Cursor) -> Vec<u64> {
         let mut numbers = Vec::new();
-        while let Some((frame, _, next)) = ring.next_after(*cursor) {
-            *cursor = next;
-            numbers.push(number_of(&frame.data).unwrap());
+        while let Some(next) = ring.next_after(*cursor) {
+            *cursor = next.cursor;
+            numbers.push(number_of(&next.frame.data).unwrap());
         }
         numbers
     }
@@ -207,7 +318,7 @@ mod tests {
     fn pictures_that_stand_alone_are_held_one_at_a_time() {
         let mut ring = Ring::default();
         for number in 0..10 {
-            ring.push(frame(number), 0);
+            push(&mut ring, frame(number), 0);
             assert_eq!(held(&ring), [number]);
         }
         assert_eq!(ring.held_bytes, frame(9).data.len());
@@ -217,7 +328,7 @@ mod tests {
     fn older_pictures_stay_for_readers_in_order_within_the_bound() {
         let mut ring = Ring::default();
         for number in 0..10 {
-            ring.push(keyframe(number, 1, 2000), 7000);
+            push(&mut ring, keyframe(number, 1, 2000), 7000);
         }
         assert_eq!(held(&ring), [7, 8, 9]);
         assert_eq!(ring.held_bytes, 6000);
@@ -227,7 +338,7 @@ mod tests {
     fn the_newest_keyframe_and_what_follows_stay_beyond_the_bound() {
         let mut ring = Ring::default();
         for number in 0..19 {
-            ring.push(keyframe(number, 5, 2000), 0);
+            push(&mut ring, keyframe(number, 5, 2000), 0);
         }
         assert_eq!(held(&ring), [15, 16, 17, 18]);
     }
@@ -236,14 +347,14 @@ mod tests {
     fn without_keyframes_memory_is_bounded_too() {
         let mut ring = Ring::default();
         for number in 1..100 {
-            ring.push(keyframe(number, 1000, 2000), 6000);
+            push(&mut ring, keyframe(number, 1000, 2000), 6000);
         }
         assert_eq!(held(&ring), [97, 98, 99]);
 
         let mut ring = Ring::default();
         for number in 0..40 {
-            ring.push(keyframe(number, 1000, 1 << 20), 0);
-            assert!(ring.held_bytes <= MAX_GOP_BYTES);
+            push(&mut ring, keyframe(number, 1000, 1 << 20), 0);
+            assert!(ring.held_bytes <= RingLimits::default().gop_bytes);
         }
         // The only keyframe had to go, and no reader can start without it.
         assert_eq!(held(&ring), [39]);
@@ -253,7 +364,7 @@ mod tests {
     fn one_frame_is_held_however_large_it_is() {
         let mut ring = Ring::default();
         for number in [0, 1] {
-            ring.push(keyframe(number, 1, MAX_GOP_BYTES + 1), 0);
+            push(&mut ring, keyframe(number, 1, RingLimits::default().gop_bytes + 1), 0);
             assert_eq!(held(&ring), [number]);
         }
     }
@@ -262,11 +373,11 @@ mod tests {
     fn a_reader_in_order_starts_at_the_newest_keyframe() {
         let mut ring = Ring::default();
         for number in 0..8 {
-            ring.push(keyframe(number, 3, 1024), 1 << 20);
+            push(&mut ring, keyframe(number, 3, 1024), 1 << 20);
         }
         let mut cursor = ring.start_cursor(true);
         assert_eq!(read(&ring, &mut cursor), [6, 7]);
-        ring.push(keyframe(8, 3, 1024), 1 << 20);
+        push(&mut ring, keyframe(8, 3, 1024), 1 << 20);
         assert_eq!(read(&ring, &mut cursor), [8]);
     }
 
@@ -275,12 +386,12 @@ mod tests {
         let mut ring = Ring::default();
         let mut early = ring.start_cursor(true);
         for number in 1..4 {
-            ring.push(keyframe(number, 4, 1024), 1 << 20);
+            push(&mut ring, keyframe(number, 4, 1024), 1 << 20);
         }
         let mut late = ring.start_cursor(true);
         assert_eq!(read(&ring, &mut early), [0; 0]);
         for number in 4..6 {
-            ring.push(keyframe(number, 4, 1024), 1 << 20);
+            push(&mut ring, keyframe(number, 4, 1024), 1 << 20);
         }
         assert_eq!(read(&ring, &mut early), [4, 5]);
         assert_eq!(read(&ring, &mut late), [4, 5]);
@@ -289,11 +400,11 @@ mod tests {
     #[test]
     fn a_reader_in_order_that_was_overrun_resumes_at_a_keyframe() {
         let mut ring = Ring::default();
-        ring.push(keyframe(0, 4, 2000), 16_000);
+        push(&mut ring, keyframe(0, 4, 2000), 16_000);
         let mut cursor = ring.start_cursor(true);
         assert_eq!(read(&ring, &mut cursor), [0]);
         for number in 1..16 {
-            ring.push(keyframe(number, 4, 2000), 12_000);
+            push(&mut ring, keyframe(number, 4, 2000), 12_000);
         }
         assert_eq!(held(&ring), [10, 11, 12, 13, 14, 15]);
         assert_eq!(read(&ring, &mut cursor), [12, 13, 14, 15]);
@@ -302,15 +413,65 @@ mod tests {
     #[test]
     fn a_slate_stands_until_the_next_frame_and_is_not_for_readers_in_order() {
         let mut ring = Ring::default();
-        ring.push(frame(1), 0);
-        ring.put_slate(frame(99));
-        let (shown, is_slate, cursor) = ring.latest_after(Cursor::default()).unwrap();
+        push(&mut ring, frame(1), 0);
+        ring.put_slate(frame(99), EPOCH);
+        let Next { frame: shown, is_slate, cursor, .. } = ring.latest_after(Cursor::default()).unwrap();
         assert_eq!((number_of(&shown.data), is_slate), (Some(99), true));
         assert!(ring.latest_after(cursor).is_none());
-        assert_eq!(number_of(&ring.newest_frame().unwrap().data), Some(1));
-        assert_eq!(read(&ring, &mut ring.start_cursor(true)), [1]);
-        ring.push(frame(2), 0);
-        let (shown, is_slate, _) = ring.latest_after(cursor).unwrap();
+        assert_eq!(number_of(&ring.newest().unwrap().frame.data), Some(1));
+        assert_eq!(
+            read(&ring, &mut ring.start_cursor(true)),
+            [0; 0],
+            "what it would start at is out of date"
+        );
+        push(&mut ring, frame(2), 0);
+        let Next { frame: shown, is_slate, .. } = ring.latest_after(cursor).unwrap();
         assert_eq!((number_of(&shown.data), is_slate), (Some(2), false));
+    }
+
+    #[test]
+    fn a_reader_of_the_newest_gets_only_the_keyframes_of_coded_video() {
+        let mut ring = Ring::default();
+        let mut cursor = Cursor::default();
+        let mut seen = Vec::new();
+        for number in 0..10 {
+            push(&mut ring, keyframe(number, 4, 2000), 0);
+            if let Some(next) = ring.latest_after(cursor) {
+                cursor = next.cursor;
+                seen.push(number_of(&next.frame.data).unwrap());
+            }
+        }
+        assert_eq!(seen, [0, 4, 8]);
+    }
+
+    #[test]
+    fn an_epoch_that_does_not_begin_with_a_keyframe_is_read_from_its_first_keyframe() {
+        let mut ring = Ring::default();
+        push(&mut ring, keyframe(0, 4, 2000), 1 << 20);
+        let (mut in_order, mut late) = (ring.start_cursor(true), ring.start_cursor(true));
+        assert_eq!(read(&ring, &mut in_order), [0]);
+        let next = Epoch { number: 2, ..EPOCH };
+        for number in [2, 3] {
+            ring.push(keyframe(number, 4, 2000), next, true);
+        }
+        assert_eq!(read(&ring, &mut in_order), [0; 0]);
+        assert!(ring.latest_after(Cursor::default()).is_none(), "the keyframe is of another epoch");
+        for number in [4, 5] {
+            ring.push(keyframe(number, 4, 2000), next, true);
+        }
+        assert_eq!(read(&ring, &mut in_order), [4, 5]);
+        assert_eq!(read(&ring, &mut late), [0, 4, 5]);
+    }
+
+    #[test]
+    fn one_publisher_at_a_time_has_the_right_to_publish() {
+        let mut ring = Ring::default();
+        assert!(!ring.is_open(1));
+        ring.begin_epoch(1);
+        assert!(ring.is_open(1));
+        ring.begin_epoch(2);
+        assert!(ring.is_open(2) && !ring.is_open(1));
+        ring.end_epoch();
+        assert!(!ring.is_open(2));
     }
 }

@@ -22,5 +22,5 @@ pub use error::Error;
 pub use escape::{escape_hidden, escape_hidden_json, escape_hidden_multiline, is_hidden};
 pub use flag::{FLAG_VALUES, parse_flag};
 pub use format::{Codec, Format};
-pub use frame::Frame;
-pub use timestamp::Timestamp;
+pub use frame::{Dependency, Frame};
+pub use timestamp::{Anchor, Timestamp};

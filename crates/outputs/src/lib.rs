@@ -12,6 +12,8 @@ mod http_error;
 pub mod live;
 pub mod mjpeg;
 mod peer;
+#[cfg(test)]
+mod publish;
 mod rate_limited_log;
 mod rendition;
 pub mod snapshot;

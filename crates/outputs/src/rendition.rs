@@ -10,7 +10,6 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use framecast_hub::{Feed, QUALITY_RANGE, Rendition, SIDE_RANGE_PX};
-use framecast_media::Codec;
 
 use crate::{HttpError, query_parameter};
 
@@ -51,16 +50,11 @@ pub(crate) fn parse_with_fps(query: &str, feed: &Feed) -> Result<(Rendition, Opt
 pub(crate) fn limit_fps(rendition: Rendition, fps: Option<f64>, feed: &Feed) -> Rendition {
     // A stream can drop coded pictures for each viewer. But if each picture costs an encoder's work, the encoder should
     // make only those that someone sees.
-    let is_encoded = rendition.changes_pictures() || is_raw(feed);
+    let is_encoded = rendition.changes_pictures() || feed.needs_encoder();
     match fps {
         Some(fps) if is_encoded => rendition.with_fps(fps),
         _ => rendition,
     }
-}
-
-/// Returns whether the camera delivers raw pictures. Returns false before the camera's first frame.
-fn is_raw(feed: &Feed) -> bool {
-    feed.source_channel().newest().is_some_and(|frame| frame.format.codec != Codec::Jpeg)
 }
 
 /// Returns the smallest of the existing renditions `made` that is at least as large as `requested` and has at least
@@ -107,10 +101,11 @@ mod tests {
     use std::time::SystemTime;
 
     use framecast_hub::Hub;
-    use framecast_media::{ColorRange, Format, Frame, PixelFormat};
+    use framecast_media::{Codec, ColorRange, Format, PixelFormat};
     use framecast_testkit::frame;
 
     use super::*;
+    use crate::publish::Publish;
 
     fn feed() -> Arc<Feed> {
         Hub::new().add("door", SystemTime::UNIX_EPOCH).unwrap()
@@ -138,8 +133,9 @@ mod tests {
         assert_eq!(parse_with_fps("fps=5", &feed).unwrap(), (Rendition::default(), Some(5.0)));
         assert_eq!(parse_with_fps("fps=5&width=320", &feed).unwrap().0.to_string(), "width=320&fps=5");
         let codec = Codec::Raw(PixelFormat::Grey, ColorRange::Full);
-        let format = Arc::new(Format { codec, width_px: 1, height_px: 1 });
-        feed.publish(Frame { format, ..frame(2) });
+        let mut raw = frame(2);
+        raw.format = Arc::new(Format::new(codec, 1, 1));
+        feed.publish(raw);
         assert_eq!(
             parse_with_fps("fps=4.5", &feed).unwrap(),
             (Rendition::default().with_fps(5.0), Some(4.5))

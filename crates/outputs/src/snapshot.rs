@@ -10,7 +10,7 @@ use axum::extract::{Path, RawQuery, Request, State as Extract};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::get;
-use framecast_hub::{CameraState, Delivery, Feed, Hub, Rendition, Subscriber, Update};
+use framecast_hub::{CameraState, Delivery, DemandKind, Feed, Hub, Rendition, Subscriber, Update};
 use tokio::time::timeout;
 
 use crate::{
@@ -130,7 +130,7 @@ pub async fn take(feed: &Arc<Feed>, request: SnapshotRequest, wait: Duration) ->
     let Some(update) = held else { return wait_for_picture(feed, request, wait).await };
     if feed.status().state == CameraState::Live {
         // A short subscription: a client that asks again and again keeps the camera open.
-        drop(feed.main_channel().subscribe(Delivery::Latest));
+        drop(feed.demand(DemandKind::Snapshot));
     }
     Ok(update)
 }
@@ -141,7 +141,9 @@ async fn wait_for_picture(
     request: SnapshotRequest,
     wait: Duration,
 ) -> Result<Update, HttpError> {
-    let subscriber = feed.watch_from(request.peer.map(client_key), request.rendition, Delivery::Latest);
+    let demand = feed.demand(DemandKind::Snapshot);
+    let client = request.peer.map(client_key);
+    let subscriber = feed.watch_from(client, request.rendition, Delivery::Latest, demand);
     let mut subscriber = subscriber.map_err(HttpError::too_many_renditions)?;
     let oldest = request.max_age.and_then(|age| SystemTime::now().checked_sub(age));
     match timeout(wait, next_picture(feed, &mut subscriber, oldest)).await {
@@ -176,19 +178,16 @@ async fn next_picture(
 
 /// Returns the newest picture in memory, if `max_age` accepts its age.
 fn held_picture(feed: &Feed, max_age: Option<Duration>) -> Option<Update> {
-    let frame = feed.main_channel().newest()?;
+    let update = feed.main_channel().newest_update()?;
     let is_acceptable = match max_age {
         Some(max_age) => {
-            let age = SystemTime::now().duration_since(frame.captured_at).unwrap_or_default();
+            let age = SystemTime::now().duration_since(update.frame.captured_at).unwrap_or_default();
             age <= max_age && !max_age.is_zero()
         }
         // A picture that was encoded from a raw frame while someone watched is no longer the newest.
-        None => {
-            let newest = feed.source_channel().newest()?;
-            feed.status().state == CameraState::Live && newest.data.as_ptr() == frame.data.as_ptr()
-        }
+        None => feed.status().state == CameraState::Live && !feed.needs_encoder(),
     };
-    is_acceptable.then_some(Update { frame, is_slate: false, sequence: 0 })
+    is_acceptable.then_some(update)
 }
 
 /// Returns the value of `Content-Disposition` that names the saved file after the camera, in the form for names beyond
@@ -230,6 +229,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::publish::Publish;
 
     const WAIT: Duration = Duration::from_secs(10);
 
@@ -258,7 +258,7 @@ mod tests {
         /// A snapshot that has to wait, while `happens` runs.
         async fn take_while(&self, query: &str, happens: impl FnOnce(&Feed)) -> (u16, u64) {
             let waits = async {
-                let mut demand = self.feed.main_channel().demand();
+                let mut demand = self.feed.main_channel().watch_subscriber_count();
                 demand.wait_for(|viewers| *viewers == 1).await.unwrap();
                 happens(&self.feed);
             };
@@ -267,7 +267,9 @@ mod tests {
     }
 
     fn captured(number: u64, age: Duration) -> Frame {
-        Frame { captured_at: SystemTime::now() - age, ..frame(number) }
+        let mut frame = frame(number);
+        frame.captured_at = SystemTime::now() - age;
+        frame
     }
 
     #[test]
@@ -328,7 +330,9 @@ mod tests {
             .take_while("?max_age=0", |feed| {
                 feed.publish(captured(2, Duration::from_secs(1)));
                 let later = SystemTime::now() + Duration::from_secs(1);
-                feed.publish(Frame { captured_at: later, ..frame(3) });
+                let mut newest = frame(3);
+                newest.captured_at = later;
+                feed.publish(newest);
             })
             .await;
         assert_eq!(taken, (200, 3));

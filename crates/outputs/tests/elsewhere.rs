@@ -11,10 +11,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use framecast_hub::{CameraState, CameraStatus, Feed, Hub};
-use framecast_media::Frame;
+use framecast_media::Anchor;
 use framecast_media::container::multipart::{Parser, ParserEvent};
 use framecast_outputs::{Viewers, mjpeg};
-use framecast_testkit::{frame, jpeg_of_len, number_of, soon};
+use framecast_testkit::{frame_of_len, number_of, soon};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -47,7 +47,8 @@ impl Server {
     }
 
     fn publish(&self, number: u64) {
-        self.feed.publish(Frame { data: jpeg_of_len(PICTURE_BYTES, number), ..frame(number) });
+        let frame = frame_of_len(PICTURE_BYTES, number);
+        assert!(self.feed.begin_epoch(Anchor::of(&frame)).publish(frame));
     }
 
     /// Serves one connection in its own task, as HTTP/2 or as HTTP/1.1.

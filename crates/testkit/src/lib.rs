@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod blocking;
+mod coded;
 mod picture;
 mod postgres;
 mod request;
@@ -17,7 +18,8 @@ mod viewer;
 use std::future::Future;
 use std::time::Duration;
 
-pub use picture::{frame, jpeg, jpeg_of_len, keyframe, number_of};
+pub use coded::{CodedDecoder, CodedStream, coded_number};
+pub use picture::{coded, frame, frame_of_len, jpeg, jpeg_of_len, keyframe, number_of};
 pub use postgres::Postgres;
 pub use request::{Response, get, send_request};
 pub use viewer::{ReceivedPicture, TestViewer};

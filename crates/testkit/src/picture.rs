@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use framecast_media::codec::{RgbImage, jpeg as coder};
-use framecast_media::{Codec, Format, Frame, Timestamp};
+use framecast_media::{Codec, Dependency, Format, Frame, Timestamp};
 
 /// The text before the number in the JPEG comment segment.
 const TAG: &[u8] = b"picture number ";
@@ -47,24 +47,28 @@ pub fn number_of(jpeg: &[u8]) -> Option<u64> {
 pub fn frame(number: u64) -> Frame {
     let data = jpeg(16, 16, number);
     let elapsed = Duration::from_secs(number) / 30;
-    let format = Arc::new(Format { codec: Codec::Jpeg, width_px: 16, height_px: 16 });
-    Frame {
-        data,
-        pts: Timestamp::from_duration(elapsed),
-        captured_at: SystemTime::UNIX_EPOCH + elapsed,
-        is_keyframe: true,
-        format,
-    }
+    let format = Arc::new(Format::new(Codec::Jpeg, 16, 16));
+    Frame::new(data, Timestamp::from_duration(elapsed), SystemTime::UNIX_EPOCH + elapsed, format)
 }
 
-/// Creates a frame like [`frame`], but with a picture that is `len_bytes` long. The frame is a keyframe only if
-/// `number` is a multiple of `interval`, as with a codec whose pictures depend on earlier ones.
+/// Creates a frame like [`frame`], but with a picture that is `len_bytes` long.
+pub fn frame_of_len(len_bytes: usize, number: u64) -> Frame {
+    let Frame { pts, captured_at, format, .. } = frame(number);
+    Frame::new(jpeg_of_len(len_bytes, number), pts, captured_at, format)
+}
+
+/// Creates a frame like [`frame`], but as a part of coded video: its picture is `len_bytes` long, and `dependency` says
+/// how it and the frames around it depend on each other.
+pub fn coded(number: u64, dependency: Dependency, len_bytes: usize) -> Frame {
+    let Frame { pts, captured_at, format, .. } = frame(number);
+    Frame::coded(jpeg_of_len(len_bytes, number), dependency, pts, captured_at, format)
+}
+
+/// Creates a frame like [`coded`]. The frame is a keyframe if `number` is a multiple of `interval`; every other frame
+/// needs the frame before it.
 pub fn keyframe(number: u64, interval: u64, len_bytes: usize) -> Frame {
-    Frame {
-        data: jpeg_of_len(len_bytes, number),
-        is_keyframe: number.is_multiple_of(interval),
-        ..frame(number)
-    }
+    let is_keyframe = number.is_multiple_of(interval);
+    coded(number, if is_keyframe { Dependency::Keyframe } else { Dependency::Reference }, len_bytes)
 }
 
 fn encoded_jpeg(width_px: u32, height_px: u32) -> Bytes {

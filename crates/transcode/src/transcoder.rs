@@ -91,14 +91,8 @@ impl Transcoder {
 /// Returns a JPEG frame with the image `data`, and with the media time and capture time of `frame`.
 fn jpeg_frame_of(frame: &Frame, data: Bytes, (width, height): (usize, usize)) -> Frame {
     // Both values are sides of a picture, which fit 16 bits.
-    let format = Format { codec: Codec::Jpeg, width_px: width as u32, height_px: height as u32 };
-    Frame {
-        data,
-        pts: frame.pts,
-        captured_at: frame.captured_at,
-        is_keyframe: true,
-        format: Arc::new(format),
-    }
+    let format = Format::new(Codec::Jpeg, width as u32, height as u32);
+    Frame::new(data, frame.pts, frame.captured_at, Arc::new(format))
 }
 
 #[cfg(test)]
@@ -117,13 +111,8 @@ mod tests {
             Codec::Raw(format, range) => pack(&picture, format, range).into(),
             _ => jpeg::encode(&picture, 80).unwrap(),
         };
-        Frame {
-            data,
-            pts: Timestamp::from_ticks(0),
-            captured_at: SystemTime::UNIX_EPOCH,
-            is_keyframe: true,
-            format: Arc::new(Format { codec, width_px, height_px }),
-        }
+        let format = Arc::new(Format::new(codec, width_px, height_px));
+        Frame::new(data, Timestamp::default(), SystemTime::UNIX_EPOCH, format)
     }
 
     fn capacity(transcoder: &Transcoder) -> usize {

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use framecast_hub::{CameraState, Channel, Delivery, Rendition, Subscriber, Update};
-use framecast_media::Codec;
+use framecast_hub::{Channel, ChannelPublisher, Rendition, SourceSubscriber, Update};
 use framecast_transcode::{OutputQueue, Pool, QueueStats, TargetFormat};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::failure::Failures;
 use super::frame_pacer::FramePacer;
@@ -22,10 +21,6 @@ pub(super) struct ChannelEncoder {
     failures: Arc<Failures>,
 }
 
-/// While a camera delivers JPEG, which needs no encoder, the encoder task checks at this interval whether the camera
-/// now delivers raw pictures. A custom source can change from JPEG to raw pictures while it is open.
-const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
-
 impl ChannelEncoder {
     pub(super) fn new(camera: Arc<Camera>, pool: Arc<Pool>, rendition: Rendition, channel: Channel) -> Self {
         Self { camera, pool, rendition, channel, failures: Arc::default() }
@@ -34,7 +29,7 @@ impl ChannelEncoder {
     /// Encodes pictures for the main channel whenever the channel has viewers. Returns when the camera can deliver no
     /// more frames.
     pub(super) async fn run_forever(self) {
-        let mut viewers = self.channel.demand();
+        let mut viewers = self.channel.watch_subscriber_count();
         while viewers.wait_for(|count| *count > 0).await.is_ok() {
             if self.run_once().await == StopReason::Camera {
                 break;
@@ -54,8 +49,10 @@ impl ChannelEncoder {
 
     /// Encodes pictures for the channel while the channel has viewers. Returns why the task stopped.
     async fn run_once(&self) -> StopReason {
-        let mut source = self.camera.feed.source_channel().subscribe(Delivery::Latest);
-        let mut viewers = self.channel.demand();
+        let feed = &self.camera.feed;
+        let is_main = self.rendition.is_original();
+        let mut source = if is_main { feed.subscribe_to_raw() } else { feed.subscribe_to_source() };
+        let mut viewers = self.channel.watch_subscriber_count();
         let queue = self.pool.output_queue(self.target_format());
         let mut pacer = self.pacer();
         let mut counted = QueueStats::default();
@@ -66,26 +63,26 @@ impl ChannelEncoder {
                 _ = viewers.wait_for(|count| *count == 0) => break StopReason::Unwatched,
             };
             let Some(update) = update else { break StopReason::Camera };
-            if self.is_passthrough(&update) {
-                self.wait_while_passthrough(&mut viewers, &update).await;
+            if is_main && update.is_slate {
+                // Viewers of the main channel get it as it is.
                 continue;
             }
             pacer.record(Instant::now());
-            // Read the generation before the second look at the source, because the supervisor suspends the source
+            // The publisher is taken before the second look at the source, because the supervisor suspends the source
             // before its channels. So if a frame was taken before the camera was lost, either the source is empty now,
-            // or the generation has changed by the time the frame is encoded.
-            let generation = self.channel.generation();
-            if let Some(update) = source.current() {
+            // or the publisher is out of date by the time the frame is encoded.
+            let publisher = self.channel.publisher();
+            if let Some(update) = source.current().filter(|update| !(is_main && update.is_slate)) {
                 has_published = true;
-                self.publish(&queue, update, generation);
+                self.publish(&queue, update, publisher);
             }
             self.count(&queue, &mut counted);
         };
         self.count(&queue, &mut counted);
-        if has_published {
+        if has_published && (!is_main || feed.needs_encoder()) {
             // No task updates the channel from here on, so its last picture must not be the first that the next viewer
             // sees.
-            self.channel.suspend();
+            self.channel.hide();
         }
         ended
     }
@@ -104,36 +101,11 @@ impl ChannelEncoder {
         FramePacer::new(interval.unwrap_or_default())
     }
 
-    /// Returns whether the frame of `update` needs no encoder, because viewers get it as the camera delivered it. This
-    /// is so for JPEG in the main channel.
-    fn is_passthrough(&self, update: &Update) -> bool {
-        self.rendition.is_original() && update.frame.format.codec == Codec::Jpeg
-    }
-
-    /// Waits until the source might deliver frames that need an encoder, or until the last viewer leaves. Without this
-    /// wait, each frame that needs no encoder would wake the task.
-    async fn wait_while_passthrough(
-        &self,
-        viewers: &mut tokio::sync::watch::Receiver<usize>,
-        update: &Update,
-    ) {
-        if update.is_slate {
-            return;
-        }
-        let mut status = self.camera.feed.watch_status();
-        tokio::select! {
-            _ = status.wait_for(|status| status.state != CameraState::Live && status.state != CameraState::Opening) => {}
-            _ = viewers.wait_for(|count| *count == 0) => {}
-            () = sleep(RECHECK_INTERVAL) => {}
-        }
-    }
-
-    /// Encodes the frame of `update` in this channel's format and publishes it to the channel's viewers. A frame that
-    /// already has this format goes through the same queue unchanged, so that all pictures stay in order. `generation`
-    /// is the channel's generation (how many times the channel was suspended) when the frame was taken. If the channel
-    /// was suspended after that, the frame is out of date and is not published.
-    fn publish(&self, queue: &OutputQueue, update: Update, generation: u64) {
-        let (channel, camera) = (self.channel.clone(), Arc::clone(&self.camera));
+    /// Encodes the frame of `update` in this channel's format and publishes it with `publisher`, unless that is out of
+    /// date by then. A frame that already has this format goes through the same queue unchanged, so that all pictures
+    /// stay in order.
+    fn publish(&self, queue: &OutputQueue, update: Update, publisher: ChannelPublisher) {
+        let camera = Arc::clone(&self.camera);
         let (failures, rendition) = (Arc::clone(&self.failures), self.rendition);
         let format = Arc::clone(&update.frame.format);
         let is_encoded = !queue.target_format().accepts(&format);
@@ -146,15 +118,15 @@ impl ChannelEncoder {
                     camera.feed.count_encoded();
                 }
                 if update.is_slate {
-                    channel.publish_slate_if_current(generation, frame);
+                    publisher.publish_slate(frame);
                 } else {
-                    channel.publish_if_current(generation, frame);
+                    publisher.publish(frame, update.epoch);
                 }
             }
             Err(error) => {
                 camera.feed.count_broken(error.to_string());
                 if let Some(slate) = failures.record(&camera, rendition, &format, &error) {
-                    channel.publish_slate_if_current(generation, slate);
+                    publisher.publish_slate(slate);
                 }
             }
         });
@@ -173,7 +145,7 @@ impl ChannelEncoder {
 
 /// Waits until `pacer`, which limits the frame rate, allows a frame. Returns the newest frame that was not encoded yet,
 /// or `None` when the source has ended.
-async fn next(source: &mut Subscriber, pacer: &FramePacer) -> Option<Update> {
+async fn next(source: &mut SourceSubscriber, pacer: &FramePacer) -> Option<Update> {
     let mut update = source.next_update().await?;
     while let (Some(ready_at), Some(until)) = (pacer.ready_at(), pacer.hold_until()) {
         if Instant::now() >= ready_at {

@@ -87,11 +87,7 @@ fn draw_slate(camera: &str, format: &Format, error: &Error) -> Option<Frame> {
         height_px: format.height_px.min(MAX_SIDE_PX),
     });
     let (width_px, height_px) = (picture.width_px(), picture.height_px());
-    Some(Frame {
-        data: jpeg::encode(&picture, QUALITY).ok()?,
-        pts: Timestamp::default(),
-        captured_at: SystemTime::now(),
-        is_keyframe: true,
-        format: Arc::new(Format { codec: Codec::Jpeg, width_px, height_px }),
-    })
+    let format = Arc::new(Format::new(Codec::Jpeg, width_px, height_px));
+    let data = jpeg::encode(&picture, QUALITY).ok()?;
+    Some(Frame::new(data, Timestamp::default(), SystemTime::now(), format))
 }

@@ -117,6 +117,13 @@ struct SingleCamera {
     camera: CameraView,
 }
 
+/// Why the camera is open: how many clients need its pictures, by their reason.
+#[derive(Serialize)]
+struct DemandView {
+    viewers: usize,
+    snapshots: usize,
+}
+
 /// The description of one camera in the API. It contains the name of the camera's driver instead of the URL of the
 /// camera's source, because the URL can contain secrets.
 #[derive(Serialize)]
@@ -133,6 +140,7 @@ struct CameraView {
     height: Option<u32>,
     age_ms: Option<u64>,
     viewers: usize,
+    demand: DemandView,
     frames: u64,
     broken: u64,
     last_broken: Option<String>,
@@ -196,6 +204,7 @@ fn describe(camera: &crate::camera::Camera, is_default: bool, now: SystemTime) -
     let feed = &camera.feed;
     let name = feed.name();
     let (status, stats, newest) = (feed.status(), feed.stats(), feed.source_channel().newest());
+    let demand = feed.demand_counts();
     let age = newest.as_ref().map(|frame| now.duration_since(frame.captured_at).unwrap_or_default());
     let format = newest.as_ref().map(|frame| &frame.format);
     let segment = percent_encode(name);
@@ -214,7 +223,8 @@ fn describe(camera: &crate::camera::Camera, is_default: bool, now: SystemTime) -
         width: format.map(|format| format.width_px),
         height: format.map(|format| format.height_px),
         age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
-        viewers: feed.viewer_count(),
+        viewers: demand.total(),
+        demand: DemandView { viewers: demand.viewers, snapshots: demand.snapshots },
         frames: stats.frames,
         broken: stats.broken,
         last_broken: stats.last_broken,

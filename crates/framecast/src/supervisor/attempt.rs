@@ -11,8 +11,8 @@ use std::time::Duration;
 use framecast_hub::Stats;
 use tokio::time::Instant;
 
-use super::fast_path::FastPath;
 use super::frame_intervals::FrameIntervals;
+use super::progress::Progress;
 use super::stall_policy::{StallPolicy, rounded};
 use crate::config::CameraSettings;
 
@@ -105,7 +105,7 @@ impl Attempt {
         self.was_opened = true;
     }
 
-    /// Records that the supervisor published a frame to the viewers at the time `now`.
+    /// Records that the supervisor heard of a frame at the time `now`.
     pub(super) fn record_frame(&mut self, now: Instant) {
         self.last_activity = now;
     }
@@ -114,11 +114,11 @@ impl Attempt {
         self.unwatched_since = update_unwatched_since(self.unwatched_since, viewers, had_viewer, now);
     }
 
-    /// Records when the last frame went through the [`FastPath`], directly to the viewers. `last_frame_at` is `None` if
-    /// no frame has taken this path.
-    pub(super) fn record_fast_path(&mut self, last_frame_at: Option<Instant>) {
-        self.last_activity =
-            last_frame_at.map_or(self.last_activity, |last_frame_at| last_frame_at.max(self.last_activity));
+    /// Records when the last frame arrived, according to the thread that reads the source.
+    pub(super) fn record_progress(&mut self, progress: &Progress) {
+        if let Some(last_at) = progress.intervals().last_at() {
+            self.last_activity = self.last_activity.max(last_at);
+        }
     }
 
     /// Records `resumed_at`, when the program last continued after a suspension; `None` if it was never suspended. The
@@ -152,15 +152,14 @@ impl Attempt {
         self.last_problem = Some(reason);
     }
 
-    /// Returns whether a frame has gone through `fast_path`, directly to the viewers, since the last frame that the
-    /// attempt has recorded. If there is none, closes the fast path, because the caller then handles a camera that
-    /// delivers no picture.
-    pub(super) fn has_new_frame(&mut self, fast_path: &FastPath) -> bool {
+    /// Returns whether a frame has arrived since the last one that the attempt has recorded. If there is none, the thread
+    /// that reads the source hands over the next frame, because the caller then handles a camera that delivers no picture.
+    pub(super) fn has_new_frame(&mut self, progress: &Progress) -> bool {
         let before = self.last_activity;
-        fast_path.close();
-        self.record_fast_path(fast_path.last_frame_at());
+        progress.await_frame();
+        self.record_progress(progress);
         if self.last_activity > before {
-            fast_path.open();
+            progress.stop_awaiting();
         }
         self.last_activity > before
     }

@@ -29,7 +29,7 @@ impl Supervisor {
         let reason = Some(reason.to_owned());
         self.feed.set_status(CameraStatus { state: CameraState::Lost, since, reason, retry_at: None });
         self.feed.suspend();
-        self.slates.begin();
+        self.slates.begin(self.feed.slate_publisher());
     }
 
     /// Waits for `delay`, or until the device is plugged in again. Sends slates (pictures with `reason` as their text)

@@ -7,9 +7,9 @@
 
 mod attempt;
 mod backoff;
-mod fast_path;
 mod frame_intervals;
 mod lost;
+mod progress;
 mod read_loop;
 mod reader;
 mod slate;
@@ -20,7 +20,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use framecast_hub::{CameraState, CameraStatus, Event, EventKind, Feed};
+use framecast_hub::{CameraState, CameraStatus, DemandCounts, Event, EventKind, Feed};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -50,7 +50,7 @@ pub(crate) struct Supervisor {
     feed: Arc<Feed>,
     settings: CameraSettings,
     shutdown: CancellationToken,
-    demand: watch::Receiver<usize>,
+    demand: watch::Receiver<DemandCounts>,
     slates: SlateRenderer,
     /// The threads whose driver did not close its device within [`CLOSE_TIMEOUT`].
     stuck: Vec<Reader>,
@@ -75,7 +75,7 @@ impl Supervisor {
         suspend_monitor: SuspendMonitor,
     ) -> Self {
         let (feed, settings) = (Arc::clone(&camera.feed), camera.settings.clone());
-        let demand = feed.demand();
+        let demand = feed.watch_demand();
         let slates = SlateRenderer::new(Arc::clone(&feed));
         Self { camera, feed, settings, shutdown, demand, slates, stuck: Vec::new(), suspend_monitor }
     }
@@ -117,7 +117,7 @@ impl Supervisor {
         if self.settings.idle_timeout.is_none() {
             return !self.shutdown.is_cancelled();
         }
-        let is_unwatched = *self.demand.borrow() == 0 && !self.shutdown.is_cancelled();
+        let is_unwatched = self.demand.borrow().total() == 0 && !self.shutdown.is_cancelled();
         if is_unwatched && self.feed.status().state != CameraState::Idle {
             // The last viewer left just when the retry of a lost camera was due.
             self.become_idle();
@@ -125,7 +125,7 @@ impl Supervisor {
         tokio::select! {
             biased;
             () = self.shutdown.cancelled() => false,
-            watched = self.demand.wait_for(|viewers| *viewers > 0) => watched.is_ok(),
+            watched = self.demand.wait_for(|counts| counts.total() > 0) => watched.is_ok(),
         }
     }
 
@@ -156,7 +156,7 @@ impl Supervisor {
     /// viewer has left again after one picture.
     fn viewers(&mut self) -> (usize, bool) {
         let had_viewer = self.demand.has_changed().unwrap_or(false);
-        (*self.demand.borrow_and_update(), had_viewer)
+        (self.demand.borrow_and_update().total(), had_viewer)
     }
 
     fn become_idle(&mut self) {

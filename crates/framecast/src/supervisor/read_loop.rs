@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use framecast_drivers::{Capture, Error};
-use framecast_hub::{CameraState, CameraStatus, EventKind};
-use framecast_media::Frame;
+use framecast_hub::{CameraState, CameraStatus, EventKind, Publisher};
+use framecast_media::{Anchor, Frame};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
@@ -50,16 +50,16 @@ impl Wait<'_> {
     /// Returns the intervals between the camera's pictures so far.
     fn intervals(&self, attempt: &Attempt) -> FrameIntervals {
         match self {
-            Self::Reports(reader) => reader.fast_path().intervals(),
+            Self::Reports(reader) => reader.progress().intervals(),
             Self::Reopening(_) => attempt.intervals(),
         }
     }
 
-    /// Returns whether a frame has gone through the fast path, directly to the viewers, since the last frame that
-    /// `attempt` has recorded; see [`Attempt::has_new_frame`].
+    /// Returns whether a frame has arrived since the last one that `attempt` has recorded; see
+    /// [`Attempt::has_new_frame`].
     fn has_new_frame(&self, attempt: &mut Attempt) -> bool {
         match self {
-            Self::Reports(reader) => attempt.has_new_frame(reader.fast_path()),
+            Self::Reports(reader) => attempt.has_new_frame(reader.progress()),
             Self::Reopening(_) => false,
         }
     }
@@ -76,7 +76,8 @@ impl Supervisor {
             }
         };
         let next = self.wait_and_publish(attempt, Wait::Reports(&mut reader)).await;
-        reader.fast_path().close();
+        // A frame that arrives from now on would be one that the supervisor does not hear of.
+        self.feed.end_epoch();
         // The camera is marked before its device closes, which can take a while, because viewers must not mistake its
         // last picture for a live picture.
         self.mark_failed(&next);
@@ -102,8 +103,14 @@ impl Supervisor {
             ));
         }
         let intervals = attempt.begin_source();
-        let reader =
-            Reader::spawn(&self.camera, intervals, attempt.reopened_since(), &attempt.has_logged_broken);
+        let publisher = self.feed.begin_epoch(Anchor::new(SystemTime::now()));
+        let reader = Reader::spawn(
+            &self.camera,
+            publisher,
+            intervals,
+            attempt.reopened_since(),
+            &attempt.has_logged_broken,
+        );
         reader.map_err(|error| format!("cannot start a thread: {error}"))
     }
 
@@ -121,7 +128,7 @@ impl Supervisor {
             let (viewers, had_viewer) = self.viewers();
             attempt.record_viewers(viewers, had_viewer, Instant::now());
             if let Wait::Reports(reader) = &awaited {
-                attempt.record_fast_path(reader.fast_path().last_frame_at());
+                attempt.record_progress(reader.progress());
             }
             attempt.record_resume(self.suspend_monitor.resumed_at());
             let idle_at = attempt.idle_at(&self.settings);
@@ -156,7 +163,7 @@ impl Supervisor {
     }
 
     /// Handles a camera that seems to have delivered no picture for too long. Returns `None` if a picture has in fact
-    /// gone directly to the viewers, past the supervisor, or if the program was suspended during that time. Otherwise
+    /// arrived, or if the program was suspended during that time. Otherwise
     /// returns what the supervisor does next.
     fn handle_stall(
         &mut self,
@@ -182,14 +189,15 @@ impl Supervisor {
     }
 
     /// Shows viewers slates (pictures with a text), because the camera seems to have delivered no picture for a while.
-    /// Does nothing if a picture has in fact gone directly to the viewers, past the supervisor, or if the program was
-    /// suspended during that time.
+    /// Does nothing if a picture has in fact arrived, or if the program was suspended during that time.
     fn handle_silence(&mut self, attempt: &mut Attempt, awaited: &Wait<'_>) {
+        // Taken before the last look for a frame, so that no slate covers a frame that arrives after it.
+        let slates = self.feed.slate_publisher();
         if awaited.has_new_frame(attempt) || attempt.record_resume(self.suspend_monitor.resumed_at()) {
             return;
         }
         attempt.is_silent = true;
-        self.slates.begin();
+        self.slates.begin(slates);
     }
 
     /// Tells viewers and the log what an open source waits for before its first picture. `awaited` is `None` if the
@@ -230,14 +238,14 @@ impl Supervisor {
                 self.camera.set_capture(Some(capture));
                 None
             }
-            Some(Report::Frame(frame)) => {
-                self.publish(frame, attempt);
-                reader.fast_path().frame_published();
-                reader.fast_path().open();
+            Some(Report::Frame { frame, mut publisher, give_back }) => {
+                self.publish_awaited(frame, &mut publisher, attempt);
+                // The thread may have ended meanwhile.
+                give_back.send(publisher).ok();
                 None
             }
             Some(Report::Ended(result)) => {
-                let intervals = reader.fast_path().intervals();
+                let intervals = reader.progress().intervals();
                 Some(self.handle_end(result, attempt, intervals))
             }
             None => Some(failed("the driver's thread ended without an error".to_owned(), attempt)),
@@ -297,7 +305,8 @@ impl Supervisor {
         ControlFlow::Break(AttemptOutcome::Failed { reason, live_for: attempt.live_for(), is_transient })
     }
 
-    fn publish(&mut self, frame: Frame, attempt: &mut Attempt) {
+    /// Publishes a frame that the supervisor awaited: the camera is live, if it was not.
+    fn publish_awaited(&mut self, frame: Frame, publisher: &mut Publisher, attempt: &mut Attempt) {
         let now = Instant::now();
         attempt.record_frame(now);
         if attempt.is_silent {
@@ -306,7 +315,7 @@ impl Supervisor {
         }
         let format = Arc::clone(&frame.format);
         // Published before the status, so that a client that reads "live" finds a picture of this attempt.
-        self.feed.publish(frame);
+        publisher.publish(frame);
         if attempt.live_since.is_none() {
             attempt.live_since = Some(now);
             info!(width = format.width_px, height = format.height_px, "live");

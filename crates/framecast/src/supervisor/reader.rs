@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 
 use framecast_drivers::blocking::panic_message;
 use framecast_drivers::{Capture, Error, Source};
-use framecast_hub::Feed;
+use framecast_hub::{Feed, Publisher};
 use framecast_media::{Format, Frame, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, warn};
 
-use super::fast_path::FastPath;
 use super::frame_intervals::FrameIntervals;
+use super::progress::Progress;
 use super::throttle::Throttle;
 use crate::camera::Camera;
 use crate::error_chain::one_line;
@@ -33,9 +33,9 @@ pub(crate) enum Report {
     /// The format, picture size and frame rate that the device delivers from now on, and those that the server
     /// requested.
     Capture(Capture),
-    /// The next frame, which the supervisor must publish. The thread could not send the frame directly to the viewers,
-    /// because its direct path to the viewers is closed.
-    Frame(Frame),
+    /// A frame that the supervisor awaits. The supervisor publishes it with `publisher`, so that it can set the camera's
+    /// status in the same moment, and then gives the publisher back. Until then, the thread reads no further frame.
+    Frame { frame: Frame, publisher: Publisher, give_back: oneshot::Sender<Publisher> },
     /// The source has ended or failed. The thread sends no further report.
     Ended(Result<(), Error>),
 }
@@ -45,13 +45,14 @@ pub(crate) enum Report {
 pub(crate) struct Reader {
     reports: mpsc::Receiver<Report>,
     cancel: CancellationToken,
-    fast_path: Arc<FastPath>,
+    progress: Arc<Progress>,
     ended: oneshot::Receiver<()>,
     was_opened: bool,
 }
 
 impl Reader {
-    /// Starts a thread that opens the source of `camera` and reads it. `intervals` are the intervals between the
+    /// Starts a thread that opens the source of `camera`, reads it, and publishes the frames with `publisher`, as long as
+    /// that is not out of date. `intervals` are the intervals between the
     /// camera's pictures so far. `has_logged_broken` says whether the log already reports that the camera's pictures
     /// are broken.
     ///
@@ -60,6 +61,7 @@ impl Reader {
     /// and the rate limit allows no burst.
     pub(crate) fn spawn(
         camera: &Arc<Camera>,
+        publisher: Publisher,
         intervals: FrameIntervals,
         reopened_since: Option<Instant>,
         has_logged_broken: &Arc<AtomicBool>,
@@ -67,12 +69,12 @@ impl Reader {
         let (reports_to, reports) = mpsc::channel(2);
         let (end, ended) = oneshot::channel();
         let cancel = CancellationToken::new();
-        let fast_path = Arc::new(FastPath::new(intervals));
+        let progress = Arc::new(Progress::new(intervals));
         let work = ReaderThread {
             camera: Arc::clone(camera),
             reports: reports_to,
             cancel: cancel.clone(),
-            fast_path: Arc::clone(&fast_path),
+            progress: Arc::clone(&progress),
             reopened_since,
             has_logged_broken: Arc::clone(has_logged_broken),
         };
@@ -81,11 +83,11 @@ impl Reader {
         let name: String = format!("cam-{}", camera.feed.name()).chars().take(15).collect();
         thread::Builder::new().name(name).spawn(move || {
             let _entered = span.enter();
-            work.run();
+            work.run(publisher);
             // The receiver may already be gone.
             end.send(()).ok();
         })?;
-        Ok(Self { reports, cancel, fast_path, ended, was_opened: false })
+        Ok(Self { reports, cancel, progress, ended, was_opened: false })
     }
 
     /// Waits for the next report of the thread. Returns `None` when the thread has ended. Cancel safe.
@@ -99,9 +101,9 @@ impl Reader {
         self.was_opened
     }
 
-    /// Returns the fast path, on which frames go directly to the viewers instead of to the supervisor.
-    pub(crate) fn fast_path(&self) -> &FastPath {
-        &self.fast_path
+    /// Returns how far the thread has come.
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     /// Asks the thread to drop its source and end.
@@ -124,20 +126,20 @@ struct ReaderThread {
     camera: Arc<Camera>,
     reports: mpsc::Sender<Report>,
     cancel: CancellationToken,
-    fast_path: Arc<FastPath>,
+    progress: Arc<Progress>,
     reopened_since: Option<Instant>,
     has_logged_broken: Arc<AtomicBool>,
 }
 
 impl ReaderThread {
-    fn run(self) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run_to_end())) {
+    fn run(self, publisher: Publisher) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run_to_end(publisher))) {
             self.report_end(Err(Error::Panicked { message: panic_message(panic.as_ref()) }));
         }
     }
 
     /// Opens the source and reads it until it ends or the supervisor cancels it.
-    fn run_to_end(&self) {
+    fn run_to_end(&self, publisher: Publisher) {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(source) => {
@@ -145,7 +147,7 @@ impl ReaderThread {
                 return self.report_end(Err(Error::Custom(problem.into())));
             }
         };
-        let read = self.cancel.run_until_cancelled(self.read());
+        let read = self.cancel.run_until_cancelled(self.read(publisher));
         if let Some(result) = runtime.block_on(read).flatten() {
             self.report_end(result);
         }
@@ -163,7 +165,7 @@ impl ReaderThread {
     /// Opens the source and reads it until it ends. Returns how the source ended, or `None` if the supervisor no longer
     /// receives reports. The driver's timestamps count from the opening of its source. So for a reopened source, this
     /// function adds the time from `reopened_since` to the opening.
-    async fn read(&self) -> Option<Result<(), Error>> {
+    async fn read(&self, mut publisher: Publisher) -> Option<Result<(), Error>> {
         let Camera { feed, drivers, settings, controls, .. } = &*self.camera;
         let begins_at = self.reopened_since.map(|since| Timestamp::from_duration(since.elapsed()));
         let source = match drivers.open(&settings.source).await {
@@ -187,14 +189,18 @@ impl ReaderThread {
             match next {
                 Ok(Some(mut frame)) => {
                     if let Some(begins_at) = begins_at {
-                        frame.pts =
-                            Timestamp::from_ticks(begins_at.ticks().saturating_add(frame.pts.ticks()));
+                        frame.pts = frame.pts.saturating_add(begins_at);
+                        frame.dts = frame.dts.saturating_add(begins_at);
                     }
                     if let Some(capture) = reported.new_capture(&*frames.source, &frame) {
                         self.report(Report::Capture(capture)).await?;
                     }
-                    if let Some(frame) = self.fast_path.publish(feed, frame) {
-                        self.report(Report::Frame(frame)).await?;
+                    if self.progress.record_frame(tokio::time::Instant::now()) {
+                        let (give_back, given_back) = oneshot::channel();
+                        self.report(Report::Frame { frame, publisher, give_back }).await?;
+                        publisher = given_back.await.ok()?;
+                    } else {
+                        publisher.publish(frame);
                     }
                 }
                 Ok(None) => return Some(Ok(())),
@@ -258,7 +264,7 @@ impl Reported {
 }
 
 /// A source with a rate limit. If pictures arrive too fast, this object holds the newest picture until the limit allows
-/// it, so that viewers see the last picture of a burst.
+/// it, so that viewers see the last picture of a burst. Frames of coded video that other frames need always pass.
 struct ThrottledSource {
     source: Box<dyn Source>,
     throttle: Throttle,
@@ -306,13 +312,66 @@ impl ThrottledSource {
                     }
                 }
             };
+            let must_pass = !frame.is_disposable;
             if self.held.replace(frame).is_some() {
                 // Counted here without a report: a flood must cost its supervisor nothing.
                 feed.count_over_rate();
+            }
+            if must_pass {
+                // Other frames need this one. It counts as passed, so that fewer of those that can be dropped pass.
+                self.throttle.admits(Instant::now());
+                return Ok(self.held.take());
             }
             if self.throttle.admits(Instant::now()) {
                 return Ok(self.held.take());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::time::SystemTime;
+
+    use framecast_drivers::BoxFuture;
+    use framecast_hub::Hub;
+    use framecast_media::Dependency;
+    use framecast_testkit::{CodedDecoder, CodedStream, soon};
+
+    use super::*;
+
+    /// A source that delivers all its frames at once.
+    struct Flood(VecDeque<Frame>);
+
+    impl Source for Flood {
+        fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>> {
+            let next = self.0.pop_front();
+            Box::pin(async { Ok(next) })
+        }
+    }
+
+    #[tokio::test]
+    async fn the_rate_limit_drops_only_frames_that_no_other_frame_needs() {
+        let mut stream = CodedStream::default();
+        let frames = (0..60).map(|number| {
+            let dependency = match number % 6 {
+                0 => Dependency::Keyframe,
+                3 => Dependency::Reference,
+                _ => Dependency::Disposable,
+            };
+            stream.next(dependency, 100)
+        });
+        let throttle = Throttle::new(5.0, Instant::now());
+        let mut source = ThrottledSource::new(Box::new(Flood(frames.collect())), throttle);
+        let feed = Hub::new().add("door", SystemTime::UNIX_EPOCH).unwrap();
+        let (mut decoder, mut needed, mut disposable) = (CodedDecoder::default(), 0, 0);
+        while let Some(frame) = soon("the next frame", source.next(&feed)).await.unwrap() {
+            decoder.decode(&frame).unwrap();
+            *if frame.is_disposable { &mut disposable } else { &mut needed } += 1;
+        }
+        assert_eq!(needed, 20);
+        assert!(disposable < 10, "{disposable} passed");
+        assert_eq!(feed.stats().over_rate, 40 - disposable);
     }
 }

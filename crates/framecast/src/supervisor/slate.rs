@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use framecast_hub::{CameraState, CameraStatus, Feed};
+use framecast_hub::{CameraState, CameraStatus, Feed, SlatePublisher, Update};
 use framecast_media::codec::{RgbImage, jpeg};
 use framecast_media::{Codec, Format, Frame, Timestamp, draw};
 use framecast_transcode::{Backend, TargetFormat, Transcoder};
@@ -39,6 +39,8 @@ const OPENING_GRACE: Duration = Duration::from_millis(100);
 /// The renderer of one camera's slates: pictures with a text, which viewers see while the camera is not live.
 pub(crate) struct SlateRenderer {
     feed: Arc<Feed>,
+    /// The right to show slates, which ends with the camera's next frame.
+    publisher: SlatePublisher,
     due_at: Instant,
     /// The camera's last good picture, decoded once for all slates that have it as their background.
     background: Option<Background>,
@@ -49,17 +51,20 @@ pub(crate) struct SlateRenderer {
 
 #[derive(Clone)]
 struct Background {
-    frame: Frame,
+    update: Update,
     picture: Arc<RgbImage>,
 }
 
 impl SlateRenderer {
     pub(crate) fn new(feed: Arc<Feed>) -> Self {
-        Self { feed, due_at: Instant::now(), background: None, drawing: None }
+        let publisher = feed.slate_publisher();
+        Self { feed, publisher, due_at: Instant::now(), background: None, drawing: None }
     }
 
-    /// Makes the first slate (a picture with a text) due at once, because the camera is not live.
-    pub(crate) fn begin(&mut self) {
+    /// Makes the first slate (a picture with a text) due at once, because the camera is not live. Slates are shown until
+    /// `publisher` goes out of date.
+    pub(crate) fn begin(&mut self, publisher: SlatePublisher) {
+        self.publisher = publisher;
         self.due_at = Instant::now();
         // A slate that is still being drawn shows the previous state.
         self.drawing = None;
@@ -68,6 +73,7 @@ impl SlateRenderer {
     /// Makes the first slate about the opening of a camera due after [`OPENING_GRACE`]. If the camera's last picture is
     /// younger than [`LIVE_AGE`], viewers get that picture at first, and the slate is due later by [`LIVE_AGE`].
     pub(crate) fn begin_attempt(&mut self) {
+        self.publisher = self.feed.slate_publisher();
         self.due_at = Instant::now() + OPENING_GRACE;
         let newest = self.feed.source_channel().newest();
         if newest.is_some_and(|frame| age(&frame, SystemTime::now()) < LIVE_AGE) {
@@ -101,7 +107,7 @@ impl SlateRenderer {
             Ok((frame, background)) => {
                 self.background = background;
                 if let Some(frame) = frame {
-                    self.feed.publish_slate(frame);
+                    self.publisher.publish(frame);
                 }
             }
             Err(error) => warn!(%error, "cannot draw a slate"),
@@ -109,7 +115,7 @@ impl SlateRenderer {
     }
 
     fn slate_input(&mut self, status: &CameraStatus) -> SlateInput {
-        let newest = self.feed.source_channel().newest();
+        let newest = self.feed.source_channel().newest_update();
         SlateInput {
             camera: self.feed.name().to_owned(),
             status: status.clone(),
@@ -120,8 +126,9 @@ impl SlateRenderer {
     }
 }
 
-fn is_same_frame(newest: Option<&Frame>, held: &Background) -> bool {
-    newest.is_some_and(|frame| frame.data.as_ptr() == held.frame.data.as_ptr())
+fn is_same_frame(newest: Option<&Update>, held: &Background) -> bool {
+    let id = |update: &Update| (update.epoch.number, update.sequence);
+    newest.is_some_and(|newest| id(newest) == id(&held.update))
 }
 
 fn age(frame: &Frame, now: SystemTime) -> Duration {
@@ -132,7 +139,7 @@ fn age(frame: &Frame, now: SystemTime) -> Duration {
 struct SlateInput {
     camera: String,
     status: CameraStatus,
-    newest: Option<Frame>,
+    newest: Option<Update>,
     background: Option<Background>,
     now: SystemTime,
 }
@@ -140,9 +147,9 @@ struct SlateInput {
 impl SlateInput {
     fn draw(mut self) -> (Option<Frame>, Option<Background>) {
         if self.background.is_none() {
-            self.background = self.newest.take().and_then(|frame| {
-                let picture = decode_frame(&frame)?;
-                Some(Background { frame, picture: Arc::new(picture) })
+            self.background = self.newest.take().and_then(|update| {
+                let picture = decode_frame(&update.frame)?;
+                Some(Background { update, picture: Arc::new(picture) })
             });
         }
         let (width_px, height_px) = self.size();
@@ -156,13 +163,10 @@ impl SlateInput {
             width_px,
             height_px,
         });
-        let frame = jpeg::encode(&picture, QUALITY).ok().map(|data| Frame {
-            data,
-            pts: Timestamp::default(),
-            captured_at: self.now,
-            is_keyframe: true,
-            format: Arc::new(Format { codec: Codec::Jpeg, width_px, height_px }),
-        });
+        let format = Arc::new(Format::new(Codec::Jpeg, width_px, height_px));
+        let frame = jpeg::encode(&picture, QUALITY)
+            .ok()
+            .map(|data| Frame::new(data, Timestamp::default(), self.now, format));
         (frame, self.background)
     }
 
@@ -194,7 +198,7 @@ impl SlateInput {
             });
         }
         if let Some(background) = &self.background {
-            let age = Duration::from_secs(age(&background.frame, self.now).as_secs());
+            let age = Duration::from_secs(age(&background.update.frame, self.now).as_secs());
             lines.push(format!("Last picture {} ago", humantime::format_duration(age)));
         }
         lines

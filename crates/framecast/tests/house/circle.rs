@@ -11,14 +11,6 @@ use crate::module::Modules;
 use crate::reference::References;
 use crate::{files, none};
 
-/// Circles that are known and still to be broken.
-const KNOWN: [&[&str]; 1] = [&[
-    "crates/hub/src/channel.rs",
-    "crates/hub/src/notifier.rs",
-    "crates/hub/src/ready_set.rs",
-    "crates/hub/src/rendition_limiter.rs",
-]];
-
 /// The circles in `references`: each with all files that are in a circle with each other.
 fn circles(references: &References) -> Vec<Vec<&str>> {
     let from: BTreeSet<&str> = references.keys().map(|(from, _)| from.as_str()).collect();
@@ -55,18 +47,12 @@ fn shown(circle: &[&str], references: &References) -> String {
 fn no_files_of_a_crate_refer_to_each_other_in_a_circle() {
     let sources: BTreeMap<String, String> = files(&[".rs"]).into_iter().collect();
     let is_root = |path: &&String| path.ends_with("/src/lib.rs") || path.ends_with("/src/main.rs");
-    let (mut findings, mut known, mut count) = (Vec::new(), KNOWN.to_vec(), 0);
+    let (mut findings, mut count) = (Vec::new(), 0);
     for root in sources.keys().filter(is_root) {
         let references = Modules::read(root, &|path| sources.get(path).cloned()).references();
         count += references.len();
-        for circle in circles(&references) {
-            match known.iter().position(|files| *files == circle) {
-                Some(at) => drop(known.remove(at)),
-                None => findings.push(shown(&circle, &references)),
-            }
-        }
+        findings.extend(circles(&references).iter().map(|circle| shown(circle, &references)));
     }
-    findings.extend(known.iter().map(|files| format!("no longer a circle: {}", files.join(", "))));
     assert!(count > 700, "{count} references");
     none("circles of files", &findings);
 }

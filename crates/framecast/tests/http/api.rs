@@ -14,12 +14,13 @@ pub(crate) fn keys(value: &Value) -> Vec<&str> {
     keys
 }
 
-const CAMERA_KEYS: [&str; 28] = [
+const CAMERA_KEYS: [&str; 29] = [
     "age_ms",
     "broken",
     "capture",
     "closed",
     "default",
+    "demand",
     "driver",
     "encode_ms",
     "encode_skipped",

@@ -4,7 +4,7 @@ use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use framecast::{App, CancellationToken, Delivery, Drivers, Settings};
+use framecast::{App, CancellationToken, Delivery, DemandKind, Drivers, Settings};
 use framecast_testkit::blocking::{MultipartStream, read_head, request_head, send};
 use tokio::io::AsyncWriteExt;
 
@@ -116,7 +116,7 @@ fn a_viewer_that_takes_nothing_does_not_outlive_the_server() {
         viewer.write_all(b"GET /video_feed HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         // Far more than the kernel buffers for a client that does not read.
         let front = hub.get("front").unwrap();
-        let mut reader = front.main_channel().subscribe(Delivery::Latest);
+        let mut reader = front.subscribe(Delivery::Latest, front.demand(DemandKind::Viewer));
         for _ in 0..30 {
             assert!(reader.next().await.is_some());
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use framecast::{
-    BoxFuture, CameraState, Delivery, Driver, DriverError, Drivers, Settings, Source, SourceUrl,
+    BoxFuture, CameraState, Delivery, DemandKind, Driver, DriverError, Drivers, Settings, Source, SourceUrl,
 };
 use framecast_testkit::{TestViewer, number_of, soon};
 
@@ -131,7 +131,7 @@ async fn a_flood_is_held_to_max_fps_and_goes_on() {
     let camera = Camera::new("flood", Act::Play { fps: 10_000, len_bytes: 4096 });
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
     let feed = server.feed("flood");
-    let mut every = feed.main_channel().subscribe(Delivery::InOrder);
+    let mut every = feed.subscribe(Delivery::InOrder, feed.demand(DemandKind::Viewer));
     let first = soon("a picture", every.next()).await.unwrap();
     let (mut last, mut passed) = (first.clone(), 0);
     while passed < 360 {

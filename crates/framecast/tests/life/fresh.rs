@@ -194,7 +194,8 @@ async fn who_waits_for_pictures_in_the_program_is_told_of_the_end() {
     let camera = Camera::new("door", Act::Deaf);
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
     let feed = server.feed("door");
-    let mut subscriber = feed.main_channel().subscribe(framecast::Delivery::InOrder);
+    let mut subscriber =
+        feed.subscribe(framecast::Delivery::InOrder, feed.demand(framecast::DemandKind::Viewer));
     server.stop().await;
     assert!(soon("the end", subscriber.next()).await.is_none());
 }

@@ -79,8 +79,8 @@ impl Server {
 
     /// Waits until the camera has exactly `viewers`.
     pub(crate) async fn wait_viewers(&self, name: &str, viewers: usize) {
-        let mut demand = self.feed(name).demand();
-        let reached = demand.wait_for(|count| *count == viewers);
+        let mut demand = self.feed(name).watch_demand();
+        let reached = demand.wait_for(|counts| counts.total() == viewers);
         soon(&format!("{name} has {viewers} viewers"), reached).await.unwrap();
     }
 

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use axum::body::Body;
 use framecast_hub::{CameraState, CameraStatus, Delivery, Feed, Rendition};
-use framecast_testkit::{frame, jpeg_of_len, number_of, soon};
+use framecast_testkit::{frame, frame_of_len, number_of, soon};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
@@ -17,6 +17,7 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 use tower::ServiceExt;
 
 use super::*;
+use crate::publish::Publish;
 
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -354,7 +355,7 @@ async fn a_client_that_reads_a_byte_a_second_does_not_hold_a_picture_for_ever() 
     let mut client = Client(WebSocketStream::from_raw_socket(pipe, Role::Client, None).await);
     assert_eq!(client.text().await["type"], "hello");
     client.subscribe(1, "door", json!({})).await;
-    server.door.publish(framecast_media::Frame { data: jpeg_of_len(100_000, 1), ..frame(1) });
+    server.door.publish(frame_of_len(100_000, 1));
     let mut pipe = client.0.into_inner();
     let start = Instant::now();
     let reading = async {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use framecast_hub::{Delivery, Feed, Hub, Rendition, Subscriber, TooManyRenditions, Update};
+use framecast_hub::{Delivery, DemandKind, Feed, Hub, Rendition, Subscriber, TooManyRenditions, Update};
 use futures_util::future::{AbortHandle, Abortable};
 use futures_util::stream::{FuturesUnordered, Stream};
 use tokio::time::Instant;
@@ -209,7 +209,8 @@ impl Tiles {
 
     fn watch(&mut self, tile: u16, feed: &Feed, rendition: Rendition) -> Result<Watch, TooManyRenditions> {
         let client = self.peer.map(client_key);
-        let subscriber = feed.watch_from(client, rendition, Delivery::Latest)?;
+        let subscriber =
+            feed.watch_from(client, rendition, Delivery::Latest, feed.demand(DemandKind::Viewer))?;
         self.watches += 1;
         let wait = self.wait_with(tile, self.watches, subscriber);
         Ok(Watch { id: self.watches, rendition, subscriber: None, wait, overtaken: 0, passed: 0 })

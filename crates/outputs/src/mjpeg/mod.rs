@@ -30,7 +30,7 @@ use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, Version, header};
 use axum::response::Response;
 use axum::routing::get;
-use framecast_hub::{Delivery, Feed, Hub, Rendition, Subscriber};
+use framecast_hub::{Delivery, DemandKind, Feed, Hub, Rendition, Subscriber};
 use tokio_util::sync::CancellationToken;
 
 pub use framing::Framing;
@@ -208,7 +208,10 @@ fn watch(
     peer: Option<IpAddr>,
     request: &Request,
 ) -> Result<(Rendition, Subscriber), HttpError> {
-    let watch = |rendition| feed.watch_from(peer.map(client_key), rendition, Delivery::Latest);
+    let watch = |rendition| {
+        let demand = feed.demand(DemandKind::Viewer);
+        feed.watch_from(peer.map(client_key), rendition, Delivery::Latest, demand)
+    };
     let error = match watch(rendition) {
         Ok(subscriber) => return Ok((rendition, subscriber)),
         Err(error) => error,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use framecast_hub::{ChangeListener, Delivery, ReadySet, Rendition, Subscriber, Update, WakeRegistration};
+use framecast_hub::{
+    ChangeListener, Delivery, DemandKind, ReadySet, Rendition, Subscriber, Update, WakeRegistration,
+};
 use tokio::time::Instant;
 
 use super::ladder::Ladder;
@@ -184,7 +186,8 @@ impl PartStream {
             let rendition =
                 width_px.map_or(request.rendition, |width_px| request.rendition.with_width(width_px));
             let client = self.viewer.peer().map(client_key);
-            match self.viewer.feed().watch_from(client, rendition, Delivery::Latest) {
+            let feed = self.viewer.feed();
+            match feed.watch_from(client, rendition, Delivery::Latest, feed.demand(DemandKind::Viewer)) {
                 Ok(subscriber) => *pending = Some(PendingSwitch { rung, rendition, subscriber }),
                 // The limit on renditions is reached: this viewer keeps its size.
                 Err(_) => ladder.switch_failed(now),
@@ -239,6 +242,7 @@ mod tests {
 
     use super::*;
     use crate::mjpeg::{Boundary, PartFormat};
+    use crate::publish::Publish;
     use crate::{Transport, Viewers};
 
     #[tokio::test]

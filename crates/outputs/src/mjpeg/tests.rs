@@ -14,6 +14,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::EndReason;
+use crate::publish::Publish;
 
 const RESEND: Duration = Duration::from_millis(1100);
 
@@ -145,17 +146,20 @@ async fn a_slow_viewer_is_given_the_newest_frame_when_it_asks() {
 
 #[tokio::test(start_paused = true)]
 async fn a_late_viewer_does_not_take_the_newest_part_from_the_others() {
-    let (old, new) = (1, 2);
     let packer = packer::Packers::default().get_or_create(
         "door",
         framecast_hub::Rendition::default(),
         Boundary::Frame,
     );
-    let update = |n: u64| framecast_hub::Update { frame: frame(n), is_slate: false, sequence: n };
-    let newest = packer.part(Framing::Standard, &update(new));
-    let late = packer.part(Framing::Standard, &update(old));
+    let channel = framecast_hub::Channel::new();
+    let [old, new] = [1, 2].map(|n| {
+        channel.publish(frame(n));
+        channel.newest_update().unwrap()
+    });
+    let newest = packer.part(Framing::Standard, &new);
+    let late = packer.part(Framing::Standard, &old);
     assert_ne!(newest, late);
-    assert_eq!(packer.part(Framing::Standard, &update(new)).as_ptr(), newest.as_ptr());
+    assert_eq!(packer.part(Framing::Standard, &new).as_ptr(), newest.as_ptr());
 }
 
 #[tokio::test(start_paused = true)]
@@ -179,7 +183,7 @@ async fn a_picture_that_must_not_pass_for_live_is_not_sent_again() {
     server.feed.publish(frame(1));
     let mut viewer = server.watch("").await;
     assert_eq!(viewer.number().await, 1);
-    server.feed.main_channel().suspend();
+    server.feed.main_channel().hide();
     let feed = Arc::clone(&server.feed);
     tokio::spawn(async move {
         sleep(RESEND * 5).await;

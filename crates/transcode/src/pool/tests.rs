@@ -9,13 +9,12 @@ use framecast_media::{Bytes, Codec, Format, Timestamp};
 use super::*;
 
 fn frame(number: i64) -> Frame {
-    Frame {
-        data: Bytes::new(),
-        pts: Timestamp::from_ticks(number),
-        captured_at: SystemTime::UNIX_EPOCH,
-        is_keyframe: true,
-        format: Arc::new(Format { codec: Codec::Jpeg, width_px: 1, height_px: 1 }),
-    }
+    Frame::new(
+        Bytes::new(),
+        Timestamp::from_ticks(number),
+        SystemTime::UNIX_EPOCH,
+        Arc::new(Format::new(Codec::Jpeg, 1, 1)),
+    )
 }
 
 /// A pool whose threads report which frame they took, and then wait until the test opens a gate for that frame.

@@ -51,13 +51,12 @@ pub(crate) fn ramp(width: u32, height: u32) -> RgbImage {
 }
 
 pub(crate) fn frame(codec: Codec, width_px: u32, height_px: u32, data: impl Into<Bytes>) -> Frame {
-    Frame {
-        data: data.into(),
-        pts: Timestamp::from_ticks(4242),
-        captured_at: SystemTime::UNIX_EPOCH + Duration::from_secs(77),
-        is_keyframe: true,
-        format: Arc::new(Format { codec, width_px, height_px }),
-    }
+    Frame::new(
+        data.into(),
+        Timestamp::from_ticks(4242),
+        SystemTime::UNIX_EPOCH + Duration::from_secs(77),
+        Arc::new(Format::new(codec, width_px, height_px)),
+    )
 }
 
 pub(crate) fn raw(picture: &RgbImage, format: PixelFormat, range: ColorRange) -> Frame {

@@ -12,7 +12,6 @@ use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use framecast_drivers::{Control, ControlKind, ControlValue};
 use framecast_hub::Feed;
-use framecast_media::Codec;
 use framecast_outputs::{HttpError, snapshot};
 use serde::Serialize;
 
@@ -188,8 +187,8 @@ async fn describe_input(camera: &Arc<Camera>, method: &Method) -> Result<Respons
     let described = controls.iter().enumerate().map(|(n, control)| describe(n, control)).collect();
     let formats = camera.feed.source_channel().newest().map(|frame| FormatInfo {
         id: "0",
-        name: if frame.format.codec == Codec::Jpeg { "Motion-JPEG" } else { "Raw" },
-        compressed: if frame.format.codec == Codec::Jpeg { "true" } else { "false" },
+        name: if frame.format.codec.is_raw() { "Raw" } else { "Motion-JPEG" },
+        compressed: if frame.format.codec.is_raw() { "false" } else { "true" },
         emulated: "false",
         current: "true",
         resolutions: [("0", format!("{}x{}", frame.format.width_px, frame.format.height_px))].into(),

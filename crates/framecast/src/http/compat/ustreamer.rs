@@ -9,7 +9,6 @@ use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use framecast_hub::{CameraState, Feed, Rendition};
-use framecast_media::Codec;
 use framecast_media::container::multipart::format_unix_seconds;
 use framecast_outputs::mjpeg::{Boundary, Framing, PartFormat};
 use framecast_outputs::{HttpError, Transport, ViewerStats, snapshot};
@@ -180,7 +179,7 @@ pub(super) async fn state(State(compat): State<Compat>, request: Request) -> Res
 /// JPEG, and `CPU` that the server encodes the pictures.
 fn encoder(camera: &Camera) -> EncoderState {
     let newest = camera.feed.source_channel().newest();
-    let is_raw = newest.is_some_and(|frame| frame.format.codec != Codec::Jpeg);
+    let is_raw = newest.is_some_and(|frame| frame.format.codec.is_raw());
     EncoderState { r#type: if is_raw { "CPU" } else { "HW" }, quality: camera.settings.quality }
 }
 

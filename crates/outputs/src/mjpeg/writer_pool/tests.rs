@@ -4,8 +4,7 @@
 use std::time::SystemTime;
 
 use framecast_hub::{CameraState, CameraStatus, Delivery, Feed, Hub, Rendition};
-use framecast_media::Frame;
-use framecast_testkit::{frame, jpeg_of_len};
+use framecast_testkit::frame_of_len;
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 
@@ -13,6 +12,7 @@ use super::connection::{Progress, ViewerConnection};
 use super::*;
 use crate::mjpeg::packer::Packers;
 use crate::mjpeg::{Boundary, Framing, PartFormat, StreamRequest};
+use crate::publish::Publish;
 use crate::{Transport, Viewers};
 
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ impl Setup {
     fn new() -> Self {
         let feed = Hub::new().add("door", SystemTime::UNIX_EPOCH).unwrap();
         feed.set_status(CameraStatus::new(CameraState::Live, SystemTime::UNIX_EPOCH));
-        feed.publish(Frame { data: jpeg_of_len(PICTURE_BYTES, 1), ..frame(1) });
+        feed.publish(frame_of_len(PICTURE_BYTES, 1));
         let viewers = Viewers::default();
         let viewer = viewers.admit(&feed, None, Transport::Mjpeg).unwrap();
         let part_format = PartFormat { boundary: Boundary::Frame, framing: Framing::Standard };

@@ -1,0 +1,51 @@
+//! What the handle of a channel and the channel's subscribers share: the frames, and whom to wake.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+use tokio::sync::watch;
+
+use crate::lock::lock;
+use crate::notifier::Notifier;
+use crate::ready_set::WakeHandles;
+use crate::ring::{Ring, RingLimits};
+
+#[derive(Debug)]
+pub(crate) struct ChannelState {
+    ring: Mutex<Ring>,
+    pub(crate) notifier: Notifier,
+    pub(crate) wake_handles: WakeHandles,
+    pub(crate) subscriber_count: watch::Sender<usize>,
+    pub(crate) in_order_subscribers: AtomicUsize,
+}
+
+impl ChannelState {
+    pub(crate) fn new(limits: RingLimits) -> Self {
+        Self {
+            ring: Mutex::new(Ring::new(limits)),
+            notifier: Notifier::default(),
+            wake_handles: WakeHandles::default(),
+            subscriber_count: watch::Sender::new(0),
+            in_order_subscribers: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn ring(&self) -> MutexGuard<'_, Ring> {
+        lock(&self.ring)
+    }
+
+    pub(crate) fn has_in_order_subscribers(&self) -> bool {
+        self.in_order_subscribers.load(Ordering::SeqCst) > 0
+    }
+
+    /// Wakes all subscribers, so that they look at the ring.
+    pub(crate) fn notify(&self) {
+        self.wake_handles.wake_all();
+        self.notifier.notify();
+    }
+
+    pub(crate) fn end(&self) {
+        self.ring().end();
+        self.notify();
+    }
+}

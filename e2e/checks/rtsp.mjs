@@ -100,6 +100,34 @@ async function restart(stage) {
   return `live again after ${seconds.toFixed(1)} s`;
 }
 
+/** Every session ends with TEARDOWN: after the last viewer has left, and when Framecast ends. */
+async function goodbye(stage) {
+  const server = await RtspServer.start(stage);
+  const names = ["h264", "mjpeg", "slow"];
+  const cameras = names.map((name) => [name, `rtsp://127.0.0.1:${server.port}/${name}`, 'idle_timeout = "100ms"']);
+  const framecast = await framecastWith(stage, cameras);
+  const open = async (name) => {
+    const reader = readStream(`${framecast.url}/cameras/${name}/stream.mjpg`, () => false);
+    stage.defer(() => reader.stop());
+    await until(`${name} is live`, async () => (await state(framecast, name)) === "live");
+    return reader;
+  };
+  // The question for the codec is a session too.
+  const sessions = (name) => server.goodbyes.filter((path) => path.startsWith(`/${name}`)).length;
+  for (const name of names) {
+    const reader = await open(name);
+    const before = sessions(name);
+    reader.stop();
+    await until(`the camera at /${name} got TEARDOWN`, () => sessions(name) > before);
+    await until(`${name} is idle`, async () => (await state(framecast, name)) === "idle");
+  }
+  await Promise.all(names.map(open));
+  const before = names.map(sessions);
+  await framecast.stop();
+  await until("the end of the program reached all cameras", () => names.every((name, at) => sessions(name) > before[at]));
+  ensure(server.connections() === 0, "an ffmpeg outlived the program");
+}
+
 /** A camera that refuses TCP is shown over UDP, soon and completely. */
 async function udp(stage) {
   const delays = [];
@@ -172,6 +200,7 @@ export const checks = [
   alone({ name: "rtsp-h264", needs, lacking, run: h264 }),
   alone({ name: "rtsp-mjpeg", needs, lacking, run: mjpeg }),
   { name: "rtsp-restart", needs, lacking, run: restart },
+  { name: "rtsp-goodbye", needs, lacking, run: goodbye },
   { name: "rtsp-refusals", needs, lacking, run: refusals },
   alone({ name: "rtsp-udp", needs, run: udp }),
   { name: "rtsp-transport", needs, run: transport },

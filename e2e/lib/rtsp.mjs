@@ -3,6 +3,7 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { freePort } from "./framecast.mjs";
 import { find } from "./tool.mjs";
@@ -31,6 +32,9 @@ export const lacking = () => (python() === null ? ["gir1.2-gst-rtsp-server-1.0 o
 export class RtspServer {
   #child;
 
+  /** The paths whose sessions clients have ended in the way of the protocol, in order. */
+  goodbyes = [];
+
   /** Starts a server that requires `login`, as in `digest me password`. */
   static async start(stage, login = "") {
     const server = new RtspServer();
@@ -42,6 +46,13 @@ export class RtspServer {
     return server;
   }
 
+  /** The number of clients that are connected to it. */
+  connections() {
+    // In proc(5): the number of a connection, its own address, the other one, and the state, which is 01 if established.
+    const other = ` 0100007F:${this.port.toString(16).toUpperCase().padStart(4, "0")} 01 `;
+    return readFileSync("/proc/net/tcp", "utf8").split("\n").filter((line) => line.includes(other)).length;
+  }
+
   /** Restarts it on the same port. */
   async run() {
     const env = { ...process.env, RTSP_LOGIN: this.login };
@@ -49,6 +60,8 @@ export class RtspServer {
     const ready = Promise.race([once(this.#child.stdout, "data"), once(this.#child, "exit")]);
     await within("the start of the RTSP server", ready, 20000);
     if (this.#child.exitCode !== null) throw new Error("the RTSP server did not start");
+    const lines = createInterface({ input: this.#child.stdout });
+    lines.on("line", (line) => line.startsWith("TEARDOWN ") && this.goodbyes.push(line.split(" ")[1]));
   }
 
   async kill() {

@@ -1,4 +1,4 @@
-//! The two traits that every driver implements.
+//! The traits of drivers: [`Driver`] and [`Source`], which every driver implements, and [`Controls`].
 
 use std::future::{pending, ready};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use framecast_media::Frame;
 use futures_core::future::BoxFuture;
 
-use crate::{Capture, Control, ControlValue, Device, Error, SourceUrl};
+use crate::{Capture, Control, ControlValue, Device, Error, OpenContext, SourceUrl};
 
 /// Opens sources of one URL scheme. The driver table, [`Drivers`](crate::Drivers), picks the driver for a URL at run
 /// time.
@@ -34,43 +34,25 @@ pub trait Driver: Send + Sync {
         Ok(())
     }
 
-    /// Opens the device, file, program or connection that `url` names. Cancel safe: dropping the future releases
+    /// Opens the device, file, program or connection that `url` names, within the limits of `context`. Cancel safe: dropping the future releases
     /// everything that the future has acquired.
     ///
     /// # Errors
     /// What could not be opened, what was tried and what to do.
-    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>>;
+    fn open<'a>(
+        &'a self,
+        context: &'a OpenContext,
+        url: &'a SourceUrl,
+    ) -> BoxFuture<'a, Result<Box<dyn Source>, Error>>;
 
     /// Lists the devices that are plugged in now and that this driver can open.
     fn devices(&self) -> BoxFuture<'_, Vec<Device>> {
         Box::pin(ready(Vec::new()))
     }
 
-    /// Returns the controls of the device, in the device's own order; an empty list for sources without controls. The
-    /// device need not be open.
-    ///
-    /// # Errors
-    /// Why the device cannot be queried.
-    fn controls<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Vec<Control>, Error>> {
-        let _ = url;
-        Box::pin(ready(Ok(Vec::new())))
-    }
-
-    /// Sets controls in the given order; each change is a control's id and its value, and `None` restores the default
-    /// value. Checks all values before setting any of them.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchControl`] and [`Error::BadControl`] name the control and the accepted values. Other errors say
-    /// why the device cannot be queried.
-    fn set_controls<'a>(
-        &'a self,
-        url: &'a SourceUrl,
-        changes: &'a [(String, Option<ControlValue>)],
-    ) -> BoxFuture<'a, Result<(), Error>> {
-        let _ = url;
-        let refusal =
-            changes.first().map(|(id, _)| Error::NoSuchControl { control: id.clone(), known: Vec::new() });
-        Box::pin(ready(refusal.map_or(Ok(()), Err)))
+    /// Returns access to the controls of this driver's devices; `None` if its sources have no controls.
+    fn controls(&self) -> Option<&dyn Controls> {
+        None
     }
 
     /// Waits until the device of `url`, which was lost, appears again, or until a different device that matches `url`
@@ -82,16 +64,48 @@ pub trait Driver: Send + Sync {
     }
 }
 
-/// An open device or connection that yields frames. Dropping it releases the device.
+/// The controls of a driver's devices: brightness, focus, exposure. A device need not be open.
+pub trait Controls: Send + Sync {
+    /// Returns the controls of the device that `url` names, in the device's own order; an empty list for a device
+    /// without controls.
+    ///
+    /// # Errors
+    /// Why the device cannot be queried.
+    fn list<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Vec<Control>, Error>>;
+
+    /// Sets controls in the given order; each change is a control's id and its value, and `None` restores the default
+    /// value. Checks all values before setting any of them.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchControl`] and [`Error::BadControl`] name the control and the accepted values. Other errors say
+    /// why the device cannot be queried.
+    fn set<'a>(
+        &'a self,
+        url: &'a SourceUrl,
+        changes: &'a [(String, Option<ControlValue>)],
+    ) -> BoxFuture<'a, Result<(), Error>>;
+}
+
+/// An open device or connection that yields frames. [`close`](Self::close) releases the device, and so does dropping the
+/// source, but without a word to the device.
 pub trait Source: Send {
     /// Returns the next frame, or `None` when the source has ended normally. If at least one frame came before the end,
     /// the camera is not considered lost, and the supervisor, which keeps the camera open, opens the source again when
     /// the next frame would be due. An end before the first frame is a failure. Cancel safe.
     ///
     /// # Errors
-    /// An error whose [`is_picture_error`](Error::is_picture_error) is true concerns a single picture: call again.
-    /// After any other error the source is unusable.
+    /// An error of the kind [`Frame`](crate::ErrorKind::Frame) concerns a single picture: call again. After any other
+    /// error the source is unusable.
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>>;
+
+    /// Closes the source, and says goodbye where the device's protocol has a way to do so. The default drops the source.
+    /// The supervisor, which keeps the camera open, calls this on the thread that has read the source, when the source
+    /// has ended or failed or nobody needs it any more. It drops the returned future after 1.4 s; what the future still
+    /// owns must then go without a word.
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        drop(self);
+        Box::pin(ready(()))
+    }
 
     /// Returns the longest normal time between two frames of this source. The supervisor, which keeps the camera open,
     /// considers the source stalled if no frame comes during this time plus a timeout. Zero, the default, suits sources

@@ -7,7 +7,7 @@ use framecast_media::codec::jpeg;
 use framecast_media::{Bytes, Frame, draw};
 use tokio::task::spawn_blocking;
 
-use crate::{BoxFuture, Driver, Error, FrameBuilder, Source, SourceUrl};
+use crate::{BoxFuture, CaptureTime, Driver, Error, FrameBuilder, OpenContext, Source, SourceUrl};
 
 /// The driver for `emulated:?fps=1`, which shows pictures of the digits 1, 2 and 3. Time is divided into frame
 /// intervals, counted from the Unix epoch. The digit shown is the number of the current interval modulo 3, plus 1.
@@ -31,7 +31,11 @@ impl Driver for Emulated {
         Ok(())
     }
 
-    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
+    fn open<'a>(
+        &'a self,
+        context: &'a OpenContext,
+        url: &'a SourceUrl,
+    ) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
             let options = url.options(OPTIONS)?;
             let interval = options.frame_interval(1.0)?;
@@ -40,7 +44,7 @@ impl Driver for Emulated {
                 .await
                 .map_err(|error| Error::Panicked { message: error.to_string() })??;
             let source =
-                EmulatedSource { pictures, interval, last_tick: None, builder: FrameBuilder::new(url) };
+                EmulatedSource { pictures, interval, last_tick: None, builder: FrameBuilder::new(context) };
             Ok(Box::new(source) as Box<dyn Source>)
         })
     }
@@ -82,7 +86,7 @@ impl Source for EmulatedSource {
             };
             self.last_tick = Some(tick);
             let picture = &self.pictures[index(tick, self.pictures.len())];
-            self.builder.jpeg_frame(picture.clone(), SystemTime::now()).map(Some)
+            self.builder.jpeg_frame(picture.clone(), CaptureTime::Now).map(Some)
         })
     }
 
@@ -98,7 +102,7 @@ mod tests {
     async fn open(text: &str) -> Result<Box<dyn Source>, Error> {
         let url = SourceUrl::parse(text).unwrap();
         Emulated.check(&url)?;
-        Emulated.open(&url).await
+        Emulated.open(&OpenContext::default(), &url).await
     }
 
     /// The number of this second, which is also the number of its tick.

@@ -216,9 +216,42 @@ pub enum Error {
         /// The panic's message.
         message: String,
     },
-    /// A driver from outside this crate failed.
-    #[error("{0}")]
-    Custom(Box<dyn std::error::Error + Send + Sync>),
+    /// A driver from outside this crate failed. [`Error::frame`], [`Error::transient`] and [`Error::fatal`] make this
+    /// error.
+    #[error("{source}")]
+    Custom {
+        /// What the error means for the source.
+        kind: ErrorKind,
+        /// The driver's own error. Viewers see its message.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// What an [`Error`] means for its source: whether the source still works, and whether opening it again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// One picture is broken. The source still works: the next call of [`next_frame`](crate::Source::next_frame) may
+    /// return a whole picture.
+    Frame,
+    /// The source no longer works, or did not open. Opening it again may help.
+    Transient(Failure),
+    /// The source cannot be opened before somebody changes its configuration.
+    Fatal,
+}
+
+/// What failed, in an error that passes by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The camera answered that it is busy. It probably has a picture within moments.
+    Busy,
+    /// The camera answered and then ended the stream early, or was too slow. A new connection probably has a picture
+    /// within moments.
+    Interrupted,
+    /// The connection failed, or its bytes make no sense. A connection can break unnoticed while it is idle or while
+    /// the machine sleeps, so a new connection may work.
+    Connection,
+    /// Anything else.
+    Other,
 }
 
 /// Returns the advice that ends the message of [`Error::Exited`]: for a program that exited with success, although it
@@ -238,48 +271,63 @@ pub(crate) fn is_busy_status(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..600)
 }
 
+/// Returns whether `answer`, what a server sent, begins with an HTTP status that says that the server is busy.
+fn answered_busy(answer: &str) -> bool {
+    let status = answer.split(' ').next().and_then(|status| status.parse::<u16>().ok());
+    status.is_some_and(is_busy_status)
+}
+
 impl Error {
-    /// Returns whether this error concerns a single broken picture, so that the next picture can still be read from the
-    /// source.
-    pub fn is_picture_error(&self) -> bool {
-        matches!(self, Self::Picture { .. })
+    /// Creates the error of a custom driver about one broken picture. The source still works.
+    pub fn frame(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Custom { kind: ErrorKind::Frame, source: source.into() }
     }
 
-    /// Returns whether a camera that has delivered pictures is likely to recover from this error within moments,
-    /// because the camera ended a stream early, was too slow, or was busy (HTTP status 408, 429 or 5xx). Returns false
-    /// if the camera refuses the request or cannot be reached.
-    pub fn may_recover_soon(&self) -> bool {
+    /// Creates the error of a custom driver whose source no longer works or did not open, and may open later.
+    pub fn transient(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Custom { kind: ErrorKind::Transient(Failure::Other), source: source.into() }
+    }
+
+    /// Creates the error of a custom driver whose source cannot be opened before somebody changes its configuration.
+    pub fn fatal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Custom { kind: ErrorKind::Fatal, source: source.into() }
+    }
+
+    /// Returns `error` itself if it is an [`Error`] of this crate, and so says its kind; otherwise a transient error.
+    pub(crate) fn from_custom(error: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        error.downcast::<Self>().map_or_else(Self::transient, |error| *error)
+    }
+
+    /// Returns what this error means for its source.
+    pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::EndedEarly { .. } | Self::TimedOut { .. } => true,
-            Self::UnexpectedAnswer { answer, .. } => {
-                let status = answer.split(' ').next().and_then(|status| status.parse::<u16>().ok());
-                status.is_some_and(is_busy_status)
+            Self::Picture { .. } => ErrorKind::Frame,
+            Self::EndedEarly { .. } | Self::TimedOut { .. } => ErrorKind::Transient(Failure::Interrupted),
+            Self::Connection { .. } | Self::Stream(_) => ErrorKind::Transient(Failure::Connection),
+            Self::UnexpectedAnswer { answer, .. } if answered_busy(answer) => {
+                ErrorKind::Transient(Failure::Busy)
             }
-            _ => false,
-        }
-    }
-
-    /// Returns whether this error is the failure of a connection. A connection can break unnoticed while it is idle or
-    /// while the machine sleeps, so a new connection may work.
-    pub fn is_connection_failure(&self) -> bool {
-        matches!(
-            self,
-            Self::Connection { .. } | Self::EndedEarly { .. } | Self::TimedOut { .. } | Self::Stream(_)
-        )
-    }
-
-    /// Returns whether a retry can help. False means that only a change of the configuration can fix the problem.
-    pub fn is_transient(&self) -> bool {
-        !matches!(
-            self,
+            Self::UnexpectedAnswer { .. }
+            | Self::File { .. }
+            | Self::Unusable { .. }
+            | Self::CannotRun { .. }
+            | Self::NotInstalled { .. }
+            | Self::Exited { .. }
+            | Self::Pipe { .. }
+            | Self::Device { .. }
+            | Self::NoDevice { .. }
+            | Self::Unplugged { .. }
+            | Self::InUse { .. }
+            | Self::Panicked { .. } => ErrorKind::Transient(Failure::Other),
             Self::UnknownScheme { .. }
-                | Self::BadUrl { .. }
-                | Self::UnknownOption { .. }
-                | Self::BadOption { .. }
-                | Self::Unsupported { .. }
-                | Self::NoSuchControl { .. }
-                | Self::BadControl { .. }
-        )
+            | Self::BadUrl { .. }
+            | Self::UnknownOption { .. }
+            | Self::BadOption { .. }
+            | Self::Unsupported { .. }
+            | Self::NoSuchControl { .. }
+            | Self::BadControl { .. } => ErrorKind::Fatal,
+            Self::Custom { kind, .. } => *kind,
+        }
     }
 }
 
@@ -295,15 +343,28 @@ mod tests {
             advice: "wait",
         };
         let (url, problem) = (String::from("http://cam"), String::from("it is over"));
-        assert!(Error::EndedEarly { url: url.clone(), problem: problem.clone() }.may_recover_soon());
+        let early = Error::EndedEarly { url: url.clone(), problem: problem.clone() };
+        assert_eq!(early.kind(), ErrorKind::Transient(Failure::Interrupted));
         for busy in ["503 Service Unavailable", "599", "408 Request Timeout", "429 Too Many Requests"] {
-            assert!(answered(busy).may_recover_soon(), "{busy}");
+            assert_eq!(answered(busy).kind(), ErrorKind::Transient(Failure::Busy), "{busy}");
         }
         for refused in ["401 Unauthorized", "404 Not Found", "text/html", "", "5", "600 Odd"] {
-            assert!(!answered(refused).may_recover_soon(), "{refused}");
+            assert_eq!(answered(refused).kind(), ErrorKind::Transient(Failure::Other), "{refused}");
         }
         let refused = Error::Connection { url, problem };
-        assert!(!refused.may_recover_soon() && refused.is_connection_failure());
-        assert!(!answered("503 Service Unavailable").is_connection_failure());
+        assert_eq!(refused.kind(), ErrorKind::Transient(Failure::Connection));
+    }
+
+    #[test]
+    fn a_custom_driver_says_what_its_error_means_in_its_own_words() {
+        for (error, kind) in [
+            (Error::frame("smeared"), ErrorKind::Frame),
+            (Error::transient("smeared"), ErrorKind::Transient(Failure::Other)),
+            (Error::fatal("smeared"), ErrorKind::Fatal),
+        ] {
+            assert_eq!((error.kind(), error.to_string().as_str()), (kind, "smeared"));
+            assert_eq!(Error::from_custom(error.into()).kind(), kind);
+        }
+        assert_eq!(Error::from_custom("smeared".into()).kind(), ErrorKind::Transient(Failure::Other));
     }
 }

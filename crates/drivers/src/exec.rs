@@ -5,7 +5,7 @@
 //! `exec:sh -c '…'`. [`program`](crate::program) runs the program and reads its output.
 
 use crate::program::{Launch, Program};
-use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
+use crate::{BoxFuture, Driver, Error, OpenContext, Source, SourceUrl};
 
 /// The driver for `exec:PROGRAM ARGUMENTS…`. A `?` is part of the arguments and does not begin options, unlike in other
 /// source URLs.
@@ -26,11 +26,16 @@ impl Driver for Exec {
         launch.check_executable().map_err(|source| launch.spawn_error(source))
     }
 
-    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
+    fn open<'a>(
+        &'a self,
+        context: &'a OpenContext,
+        url: &'a SourceUrl,
+    ) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
             let (program, arguments) = split_command(url)?;
             let launch = Launch::new(program, arguments);
-            let program = Program::start(url, &launch).await.map_err(|source| launch.spawn_error(source))?;
+            let program =
+                Program::start(context, url, &launch).await.map_err(|source| launch.spawn_error(source))?;
             Ok(Box::new(program) as Box<dyn Source>)
         })
     }

@@ -1,12 +1,12 @@
 //! The frame builder: checks every picture before turning it into a frame.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
 
 use framecast_media::codec::jpeg::{self, Normalized};
-use framecast_media::{Bytes, Codec, ColorRange, Error as MediaError, Format, Frame, PixelFormat, Timestamp};
+use framecast_media::{Bytes, Codec, ColorRange, Error as MediaError, Format, Frame, PixelFormat};
 
-use crate::{Error, SourceUrl};
+use crate::clock::MediaClock;
+use crate::{CaptureTime, ClockReading, Error, OpenContext};
 
 /// The largest width or height that JPEG can code.
 const MAX_SIDE_PX: u32 = 65_535;
@@ -16,27 +16,31 @@ const MAX_SIDE_PX: u32 = 65_535;
 #[derive(Debug)]
 pub struct FrameBuilder {
     max_picture_bytes: usize,
-    opened_at: Instant,
+    clock: MediaClock,
     picture_count: u64,
     repaired: u64,
-    last_pts: Timestamp,
     format: Option<Arc<Format>>,
 }
 
 impl FrameBuilder {
-    /// Creates a builder for one opening of `url`. The media time of its frames is the time since this call.
-    pub fn new(url: &SourceUrl) -> Self {
+    /// Creates a builder for one opening of a source. The media time of its frames is the time since this call. If
+    /// somebody sets the wall clock by more than half a second, the capture times of later frames follow.
+    pub fn new(context: &OpenContext) -> Self {
         Self {
-            max_picture_bytes: url.max_picture_bytes(),
-            opened_at: Instant::now(),
+            max_picture_bytes: context.max_picture_bytes(),
+            clock: MediaClock::start(Arc::clone(context.clock())),
             picture_count: 0,
             repaired: 0,
-            last_pts: Timestamp::default(),
             format: None,
         }
     }
 
-    /// Makes a frame of the first whole JPEG image in `data`. `captured_at` is the capture time by the wall clock.
+    /// Returns the current time on the clocks of the opening's [`OpenContext`].
+    pub fn now(&self) -> ClockReading {
+        self.clock.now()
+    }
+
+    /// Makes a frame of the first whole JPEG image in `data`, which was captured at `captured`.
     ///
     /// Bytes before and after the image are cut off. Missing Huffman tables are inserted, which costs a copy; otherwise
     /// the bytes are shared, not copied. If bytes other than blanks and zeros surround the image, the number of
@@ -44,8 +48,8 @@ impl FrameBuilder {
     ///
     /// # Errors
     /// [`Error::Picture`] with the byte offset when the picture is broken or too large; the next picture may be whole.
-    pub fn jpeg_frame(&mut self, data: Bytes, captured_at: SystemTime) -> Result<Frame, Error> {
-        self.checked_jpeg_frame(data, captured_at, jpeg::normalize)
+    pub fn jpeg_frame(&mut self, data: Bytes, captured: CaptureTime) -> Result<Frame, Error> {
+        self.checked_jpeg_frame(data, captured, jpeg::normalize)
     }
 
     /// Does what [`jpeg_frame`](Self::jpeg_frame) does, for `data` that arrived in the full length that the sender
@@ -54,14 +58,14 @@ impl FrameBuilder {
     ///
     /// # Errors
     /// Those of [`jpeg_frame`](Self::jpeg_frame).
-    pub fn complete_jpeg_frame(&mut self, data: Bytes, captured_at: SystemTime) -> Result<Frame, Error> {
-        self.checked_jpeg_frame(data, captured_at, jpeg::normalize_complete)
+    pub fn complete_jpeg_frame(&mut self, data: Bytes, captured: CaptureTime) -> Result<Frame, Error> {
+        self.checked_jpeg_frame(data, captured, jpeg::normalize_complete)
     }
 
     fn checked_jpeg_frame(
         &mut self,
         data: Bytes,
-        captured_at: SystemTime,
+        captured: CaptureTime,
         check: fn(Bytes) -> Result<Normalized, MediaError>,
     ) -> Result<Frame, Error> {
         self.picture_count += 1;
@@ -75,7 +79,7 @@ impl FrameBuilder {
             check(data).map_err(|source| Error::Picture { number, source })?;
         self.repaired += u64::from(is_repaired);
         let format = Format::new(Codec::Jpeg, header.width_px, header.height_px);
-        Ok(self.new_frame(data, captured_at, format))
+        Ok(self.new_frame(data, captured, format))
     }
 
     /// Returns how many frames so far came from pictures that lacked the end marker (EOI) or had stray bytes around
@@ -84,10 +88,10 @@ impl FrameBuilder {
         self.repaired
     }
 
-    /// Makes a frame of `picture`, which was checked earlier and is shown again. `captured_at` is its new capture time.
-    pub fn repeat(&mut self, picture: &Frame, captured_at: SystemTime) -> Frame {
+    /// Makes a frame of `picture`, which was checked earlier and is shown again. `captured` is its new capture time.
+    pub fn repeat(&mut self, picture: &Frame, captured: CaptureTime) -> Frame {
         self.picture_count += 1;
-        self.new_frame(picture.data.clone(), captured_at, Format::clone(&picture.format))
+        self.new_frame(picture.data.clone(), captured, Format::clone(&picture.format))
     }
 
     /// Makes a frame of a raw picture. `data` is packed in the layout that [`PixelFormat`] defines, and is shared, not
@@ -101,7 +105,7 @@ impl FrameBuilder {
         data: Bytes,
         (pixels, range): (PixelFormat, ColorRange),
         (width_px, height_px): (u32, u32),
-        captured_at: SystemTime,
+        captured: CaptureTime,
     ) -> Result<Frame, Error> {
         self.picture_count += 1;
         let number = self.picture_count;
@@ -123,12 +127,11 @@ impl FrameBuilder {
         };
         check().map_err(|source| Error::Picture { number, source })?;
         let format = Format::new(Codec::Raw(pixels, range), width_px, height_px);
-        Ok(self.new_frame(data, captured_at, format))
+        Ok(self.new_frame(data, captured, format))
     }
 
-    fn new_frame(&mut self, data: Bytes, captured_at: SystemTime, format: Format) -> Frame {
-        let pts = Timestamp::from_duration(self.opened_at.elapsed()).max(self.last_pts);
-        self.last_pts = pts;
+    fn new_frame(&mut self, data: Bytes, captured: CaptureTime, format: Format) -> Frame {
+        let (pts, captured_at) = self.clock.stamp(captured);
         Frame::new(data, pts, captured_at, self.shared_format(format))
     }
 
@@ -150,23 +153,27 @@ impl FrameBuilder {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
+    use crate::ErrorKind;
 
     const PLAIN: &[u8] = include_bytes!("../../../testdata/ffmpeg-mjpeg.jpg");
     const NO_DHT: &[u8] = include_bytes!("../../../testdata/ffmpeg-mjpeg-no-dht.jpg");
 
     fn builder() -> FrameBuilder {
-        FrameBuilder::new(&SourceUrl::parse("test").unwrap())
+        FrameBuilder::new(&OpenContext::default())
     }
 
     fn jpeg_frame(builder: &mut FrameBuilder, data: &[u8]) -> Result<Frame, Error> {
-        builder.jpeg_frame(Bytes::copy_from_slice(data), SystemTime::UNIX_EPOCH)
+        builder.jpeg_frame(Bytes::copy_from_slice(data), CaptureTime::Original(SystemTime::UNIX_EPOCH))
     }
 
     #[test]
     fn a_whole_picture_passes_without_a_copy() {
         let data = Bytes::from_static(PLAIN);
-        let frame = builder().jpeg_frame(data.clone(), SystemTime::UNIX_EPOCH).unwrap();
+        let frame =
+            builder().jpeg_frame(data.clone(), CaptureTime::Original(SystemTime::UNIX_EPOCH)).unwrap();
         assert_eq!(frame.data.as_ptr(), data.as_ptr());
         assert_eq!(frame.captured_at, SystemTime::UNIX_EPOCH);
         assert!(frame.is_keyframe);
@@ -181,7 +188,7 @@ mod tests {
     #[test]
     fn pictures_with_something_around_them_or_without_an_end_are_shown_and_counted() {
         let mut builder = builder();
-        let now = SystemTime::UNIX_EPOCH;
+        let now = CaptureTime::Now;
         for whole in [PLAIN.to_vec(), [PLAIN, &[0; 40]].concat(), [b"\r\n", PLAIN, b"\r\n"].concat()] {
             assert_eq!(jpeg_frame(&mut builder, &whole).unwrap().data, PLAIN);
         }
@@ -191,7 +198,7 @@ mod tests {
         }
         assert_eq!(builder.repaired_frames(), 3);
         let without_end = Bytes::from_static(&PLAIN[..PLAIN.len() - 2]);
-        assert!(builder.jpeg_frame(without_end.clone(), now).unwrap_err().is_picture_error());
+        assert_eq!(builder.jpeg_frame(without_end.clone(), now).unwrap_err().kind(), ErrorKind::Frame);
         assert_eq!(builder.repaired_frames(), 3);
         assert_eq!(builder.complete_jpeg_frame(without_end, now).unwrap().data, PLAIN);
         assert_eq!(builder.repaired_frames(), 4);
@@ -218,17 +225,17 @@ mod tests {
         let refused = builder.picture_error(framecast_media::Error::TooLarge { offset: 7, limit_bytes: 1 });
         assert!(refused.to_string().starts_with("picture 2: byte 7"), "{refused}");
         let error = jpeg_frame(&mut builder, &PLAIN[..1000]).unwrap_err();
-        assert!(error.is_picture_error() && error.is_transient());
+        assert_eq!(error.kind(), ErrorKind::Frame);
         assert!(error.to_string().starts_with("picture 3: byte 1000"), "{error}");
         assert!(jpeg_frame(&mut builder, PLAIN).is_ok());
     }
 
     #[test]
     fn the_bound_is_the_largest_picture_that_passes() {
-        let url = SourceUrl::parse("test").unwrap();
-        let mut exact = FrameBuilder::new(&url.clone().with_max_picture_bytes(PLAIN.len()));
+        let context = OpenContext::default();
+        let mut exact = FrameBuilder::new(&context.clone().with_max_picture_bytes(PLAIN.len()));
         assert!(jpeg_frame(&mut exact, PLAIN).is_ok());
-        let mut small = FrameBuilder::new(&url.with_max_picture_bytes(PLAIN.len() - 1));
+        let mut small = FrameBuilder::new(&context.with_max_picture_bytes(PLAIN.len() - 1));
         assert!(matches!(
             jpeg_frame(&mut small, PLAIN),
             Err(Error::Picture { number: 1, source: framecast_media::Error::TooLarge { .. } })
@@ -239,12 +246,18 @@ mod tests {
     fn a_raw_picture_must_have_the_bytes_of_its_size() {
         let mut builder = builder();
         let format = (PixelFormat::Nv12, ColorRange::Limited);
-        let mut raw_frame =
-            |len, size| builder.raw_frame(Bytes::from(vec![0; len]), format, size, SystemTime::UNIX_EPOCH);
+        let mut raw_frame = |len, size| {
+            builder.raw_frame(
+                Bytes::from(vec![0; len]),
+                format,
+                size,
+                CaptureTime::Original(SystemTime::UNIX_EPOCH),
+            )
+        };
         let frame = raw_frame(4 * 2 * 3 / 2, (4, 2)).unwrap();
         assert_eq!(frame.format.codec, Codec::Raw(PixelFormat::Nv12, ColorRange::Limited));
         let error = raw_frame(11, (4, 2)).unwrap_err();
-        assert!(error.is_picture_error());
+        assert_eq!(error.kind(), ErrorKind::Frame);
         assert_eq!(error.to_string(), "picture 2: a nv12 picture of 4x2 pixels needs 12 bytes, not 11");
         assert!(raw_frame(0, (0, 2)).is_err());
     }

@@ -7,7 +7,7 @@ use framecast_media::container::PictureReader;
 use framecast_media::container::multipart::Problem;
 use framecast_media::{Error as MediaError, Frame};
 
-use crate::{Error, FrameBuilder, SourceUrl};
+use crate::{CaptureTime, ClockReading, Error, FrameBuilder, OpenContext};
 
 /// Takes bytes and yields frames: finds the pictures in the bytes and passes them to the frame builder.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(crate) struct FrameParser {
     reader: PictureReader,
     builder: FrameBuilder,
     /// The time at which the bytes of the last [`push`](Self::push) arrived.
-    read_at: SystemTime,
+    read_at: ClockReading,
     /// How many pictures with stray bytes after them `reader` had already counted when this parser was created.
     tails_before: u64,
     is_finished: bool,
@@ -24,17 +24,18 @@ pub(crate) struct FrameParser {
 
 impl FrameParser {
     /// Creates a parser for a new stream.
-    pub(crate) fn new(url: &SourceUrl) -> Self {
-        Self::resume(url, PictureReader::new(url.max_picture_bytes()))
+    pub(crate) fn new(context: &OpenContext) -> Self {
+        Self::resume(context, PictureReader::new(context.max_picture_bytes()))
     }
 
     /// Creates a parser for the rest of a stream whose beginning `reader` has parsed.
-    pub(crate) fn resume(url: &SourceUrl, reader: PictureReader) -> Self {
+    pub(crate) fn resume(context: &OpenContext, reader: PictureReader) -> Self {
+        let builder = FrameBuilder::new(context);
         Self {
             tails_before: reader.trailing_junk_count(),
             reader,
-            builder: FrameBuilder::new(url),
-            read_at: SystemTime::now(),
+            read_at: builder.now(),
+            builder,
             is_finished: false,
             has_yielded: false,
         }
@@ -47,7 +48,7 @@ impl FrameParser {
 
     /// Adds bytes of the stream that have just arrived.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        self.read_at = SystemTime::now();
+        self.read_at = self.builder.now();
         self.reader.push(bytes);
     }
 
@@ -84,11 +85,11 @@ impl FrameParser {
             Err(error) if is_fatal(&error) => return Err(Error::Stream(error)),
             Err(error) => return Err(self.builder.picture_error(error)),
         };
-        let captured_at = capture_time(picture.captured_at(), self.read_at);
+        let captured = capture_time(picture.captured_at(), self.read_at);
         let frame = if picture.is_complete {
-            self.builder.complete_jpeg_frame(picture.data, captured_at)?
+            self.builder.complete_jpeg_frame(picture.data, captured)?
         } else {
-            self.builder.jpeg_frame(picture.data, captured_at)?
+            self.builder.jpeg_frame(picture.data, captured)?
         };
         self.has_yielded = true;
         Ok(Some(frame))
@@ -110,38 +111,40 @@ const MAX_AGE: Duration = Duration::from_secs(3600);
 const MAX_AHEAD: Duration = Duration::from_secs(5);
 
 /// Returns the capture time of a picture that arrived at `now`: the sender's time `told`, unchanged, if it is
-/// plausible; otherwise `now`.
+/// plausible; otherwise the time of arrival.
 ///
 /// A sender with a slow clock states a time that is too early. Such a time is accepted too: it looks like the correct
 /// time of a picture that a relay passed on late, and that time must be kept unchanged.
-pub(crate) fn capture_time(told: Option<SystemTime>, now: SystemTime) -> SystemTime {
-    told.filter(|time| match now.duration_since(*time) {
+pub(crate) fn capture_time(told: Option<SystemTime>, now: ClockReading) -> CaptureTime {
+    told.filter(|time| match now.wall.duration_since(*time) {
         Ok(age) => age <= MAX_AGE,
         Err(ahead) => ahead.duration() <= MAX_AHEAD,
     })
-    .unwrap_or(now)
+    .map_or(CaptureTime::Monotonic(now.monotonic), CaptureTime::Original)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Clock;
+    use crate::clock::tests::HandClock;
 
     #[test]
     fn a_time_that_is_an_uptime_or_yet_to_come_is_not_believed() {
         let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        let now = at(1_800_000_000);
-        assert_eq!(capture_time(Some(at(1_799_999_990)), now), at(1_799_999_990));
-        assert_eq!(capture_time(Some(at(1_799_997_000)), now), at(1_799_997_000));
-        assert_eq!(capture_time(Some(at(1_800_000_001)), now), at(1_800_000_001));
+        let now = ClockReading { monotonic: Duration::from_secs(9), wall: at(1_800_000_000) };
+        for plausible in [at(1_799_999_990), at(1_799_997_000), at(1_800_000_001)] {
+            assert_eq!(capture_time(Some(plausible), now), CaptureTime::Original(plausible));
+        }
         for odd in [None, Some(at(86_400)), Some(at(1_800_000_006)), Some(at(1_800_004_000))] {
-            assert_eq!(capture_time(odd, now), now, "{odd:?}");
+            assert_eq!(capture_time(odd, now), CaptureTime::Monotonic(now.monotonic), "{odd:?}");
         }
     }
 
     #[test]
     fn a_program_that_relays_an_uptime_is_not_believed_either() {
         let picture = include_bytes!("../../../testdata/ffmpeg-mjpeg.jpg");
-        let mut stream = FrameParser::new(&SourceUrl::parse("test").unwrap());
+        let mut stream = FrameParser::new(&OpenContext::default());
         stream.push(b"--b\r\nContent-Type: image/jpeg\r\nX-Timestamp: 86400.5\r\n\r\n");
         stream.push(picture);
         let frame = stream.next_frame().unwrap().unwrap();
@@ -149,9 +152,21 @@ mod tests {
     }
 
     #[test]
+    fn a_picture_was_captured_when_its_last_byte_arrived_and_not_when_it_is_taken() {
+        let clock = HandClock::new();
+        let mut stream = FrameParser::new(&OpenContext::default().with_clock(clock.clone()));
+        clock.advance(Duration::from_secs(1));
+        stream.push(include_bytes!("../../../testdata/ffmpeg-mjpeg.jpg"));
+        let arrived = clock.now().wall;
+        clock.advance(Duration::from_secs(1));
+        let frame = stream.next_frame().unwrap().unwrap();
+        assert_eq!((frame.pts.ticks(), frame.captured_at), (90_000, arrived));
+    }
+
+    #[test]
     fn pictures_with_something_around_them_or_without_an_end_are_shown_and_counted() {
         let picture = include_bytes!("../../../testdata/ffmpeg-mjpeg.jpg");
-        let mut stream = FrameParser::new(&SourceUrl::parse("test").unwrap());
+        let mut stream = FrameParser::new(&OpenContext::default());
         let without_end = &picture[..picture.len() - 2];
         let bodies: [&[u8]; 4] =
             [picture, &[b"noise", &picture[..]].concat(), &[&picture[..], b"noise"].concat(), without_end];
@@ -167,14 +182,13 @@ mod tests {
         assert!(stream.next_frame().unwrap().is_none());
         assert_eq!(stream.repaired_frames(), 3);
         // The next opening must not count again what this one counted.
-        let resumed = FrameParser::resume(&SourceUrl::parse("test").unwrap(), stream.into_reader());
+        let resumed = FrameParser::resume(&OpenContext::default(), stream.into_reader());
         assert_eq!(resumed.repaired_frames(), 0);
     }
 
     #[test]
     fn a_stream_that_never_shows_a_boundary_is_not_read_on() {
-        let url = SourceUrl::parse("test").unwrap().with_max_picture_bytes(1000);
-        let mut stream = FrameParser::new(&url);
+        let mut stream = FrameParser::new(&OpenContext::default().with_max_picture_bytes(1000));
         stream.push(&[b'-'; 2000]);
         assert!(matches!(stream.next_frame(), Err(Error::Stream(_))));
     }

@@ -2,14 +2,13 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use framecast_media::{Bytes, Frame};
 use futures_core::Stream;
 use futures_util::StreamExt;
 
 use crate::blocking::{self, BlockingSource};
-use crate::{BoxFuture, Driver, Error, FrameBuilder, Source, SourceUrl};
+use crate::{BoxFuture, CaptureTime, Driver, Error, FrameBuilder, OpenContext, Source, SourceUrl};
 
 /// A value that holds a JPEG image, or the reason why there is no image.
 pub trait IntoPicture {
@@ -17,7 +16,8 @@ pub trait IntoPicture {
     ///
     /// # Errors
     /// Why there is no image. The camera is then considered lost, and the supervisor, which keeps the camera open,
-    /// opens it again later.
+    /// opens it again later. [`Error::frame`] and [`Error::fatal`] say something else: only this picture is broken, or
+    /// opening the camera again cannot help.
     fn into_picture(self) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 }
 
@@ -60,15 +60,19 @@ where
         self.scheme
     }
 
-    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
+    fn open<'a>(
+        &'a self,
+        context: &'a OpenContext,
+        _: &'a SourceUrl,
+    ) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
-            let (open, mut builder) = (Arc::clone(&self.open), FrameBuilder::new(url));
+            let (open, mut builder) = (Arc::clone(&self.open), FrameBuilder::new(context));
             let source: BlockingSource = blocking::spawn(self.scheme, move |sink| {
                 for item in open() {
                     let frame = item
                         .into_picture()
-                        .map_err(Error::Custom)
-                        .and_then(|data| builder.jpeg_frame(data, SystemTime::now()));
+                        .map_err(Error::from_custom)
+                        .and_then(|data| builder.jpeg_frame(data, CaptureTime::Now));
                     sink.set_repaired_frames(builder.repaired_frames());
                     if sink.send(frame).is_err() {
                         break;
@@ -102,9 +106,14 @@ where
         self.scheme
     }
 
-    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
+    fn open<'a>(
+        &'a self,
+        context: &'a OpenContext,
+        _: &'a SourceUrl,
+    ) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
-            let source = StreamSource { pictures: Box::pin((self.open)()), builder: FrameBuilder::new(url) };
+            let source =
+                StreamSource { pictures: Box::pin((self.open)()), builder: FrameBuilder::new(context) };
             Ok(Box::new(source) as Box<dyn Source>)
         })
     }
@@ -127,7 +136,7 @@ where
             let next = pictures.next().await.map(IntoPicture::into_picture);
             match next {
                 Some(picture) => {
-                    builder.jpeg_frame(picture.map_err(Error::Custom)?, SystemTime::now()).map(Some)
+                    builder.jpeg_frame(picture.map_err(Error::from_custom)?, CaptureTime::Now).map(Some)
                 }
                 None => Ok(None),
             }
@@ -147,12 +156,12 @@ mod tests {
     use futures_util::stream;
 
     use super::*;
-    use crate::Drivers;
+    use crate::{Drivers, ErrorKind, Failure};
 
     const PICTURE: &[u8] = include_bytes!("../../../testdata/ffmpeg-mjpeg.jpg");
 
     async fn open(drivers: Drivers) -> Box<dyn Source> {
-        drivers.open(&SourceUrl::parse("mine").unwrap()).await.unwrap()
+        drivers.open(&OpenContext::default(), &SourceUrl::parse("mine").unwrap()).await.unwrap()
     }
 
     /// Reads pictures to the end of the source and counts them.
@@ -212,15 +221,30 @@ mod tests {
         let mut source = open(Drivers::default().with_frames("mine", items)).await;
         source.next_frame().await.unwrap().unwrap();
         let error = source.next_frame().await.unwrap_err();
-        assert!(!error.is_picture_error());
+        assert_eq!(error.kind(), ErrorKind::Transient(Failure::Other));
         assert_eq!(error.to_string(), "the lens cap is on");
+    }
+
+    #[tokio::test]
+    async fn an_item_says_whether_one_picture_is_broken_or_the_whole_camera() {
+        let items = || [Err(Error::frame("a smear")), Ok(PICTURE), Err(Error::fatal("no such lens"))];
+        let drivers = Drivers::default()
+            .with_frames("mine", items)
+            .with_frame_stream("streamed", move || stream::iter(items()));
+        for url in ["mine", "streamed"] {
+            let mut source =
+                drivers.open(&OpenContext::default(), &SourceUrl::parse(url).unwrap()).await.unwrap();
+            assert_eq!(source.next_frame().await.unwrap_err().kind(), ErrorKind::Frame, "{url}");
+            assert_eq!(source.next_frame().await.unwrap().unwrap().data, PICTURE, "{url}");
+            assert_eq!(source.next_frame().await.unwrap_err().kind(), ErrorKind::Fatal, "{url}");
+        }
     }
 
     #[tokio::test]
     async fn a_broken_picture_is_an_error_of_its_own() {
         let items = || [&PICTURE[..100], PICTURE];
         let mut source = open(Drivers::default().with_frames("mine", items)).await;
-        assert!(source.next_frame().await.unwrap_err().is_picture_error());
+        assert_eq!(source.next_frame().await.unwrap_err().kind(), ErrorKind::Frame);
         assert_eq!(count(&mut source).await, 1);
         assert_eq!(source.repaired_frames(), 0);
     }
@@ -232,7 +256,8 @@ mod tests {
             .with_frames("mine", items)
             .with_frame_stream("streamed", move || stream::iter(items()));
         for url in ["mine", "streamed"] {
-            let mut source = drivers.open(&SourceUrl::parse(url).unwrap()).await.unwrap();
+            let mut source =
+                drivers.open(&OpenContext::default(), &SourceUrl::parse(url).unwrap()).await.unwrap();
             assert_eq!(count(&mut source).await, 3, "{url}");
             assert_eq!(source.repaired_frames(), 2, "{url}");
         }
@@ -250,7 +275,7 @@ mod tests {
         let items = || stream::iter([Ok(PICTURE), Ok(&PICTURE[..100]), Ok(PICTURE), Err("unplugged")]);
         let mut source = open(Drivers::default().with_frame_stream("mine", items)).await;
         assert_eq!(source.next_frame().await.unwrap().unwrap().data, PICTURE);
-        assert!(source.next_frame().await.unwrap_err().is_picture_error());
+        assert_eq!(source.next_frame().await.unwrap_err().kind(), ErrorKind::Frame);
         assert_eq!(source.next_frame().await.unwrap().unwrap().data, PICTURE);
         assert_eq!(source.next_frame().await.unwrap_err().to_string(), "unplugged");
         assert!(source.next_frame().await.unwrap().is_none());

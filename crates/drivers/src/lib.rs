@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod blocking;
+mod clock;
 mod control;
 mod device;
 mod driver;
@@ -25,6 +26,7 @@ mod images;
 mod interval_timer;
 mod libcamera;
 mod masking;
+mod open_context;
 mod pipe;
 mod program;
 mod redact;
@@ -37,14 +39,16 @@ mod test_pattern;
 #[cfg_attr(not(target_os = "linux"), path = "v4l2_unsupported.rs")]
 mod v4l2;
 
+pub use clock::{CaptureTime, Clock, ClockReading};
 pub use control::{Control, ControlKind, ControlValue, MenuEntry};
 pub use device::{Capture, Device, DeviceFormat, DeviceSize, Mode};
-pub use driver::{Driver, Source};
-pub use error::Error;
+pub use driver::{Controls, Driver, Source};
+pub use error::{Error, ErrorKind, Failure};
 pub use frame_builder::FrameBuilder;
 pub use frames::IntoPicture;
 pub use futures_core::future::BoxFuture;
 pub use http::system_tls;
+pub use open_context::OpenContext;
 pub use source_url::{Options, SourceUrl};
 pub use suggest::video_file_source;
 pub use table::Drivers;

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 
 use crate::blocking::{self, BlockingSource, Sink};
 use crate::frame_parser::{FrameParser, is_fatal};
-use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
+use crate::{BoxFuture, Driver, Error, ErrorKind, OpenContext, Source, SourceUrl};
 
 /// The driver for `pipe:-`. There is only one standard input, so only one camera can be open at a time.
 pub(crate) struct Pipe {
@@ -88,11 +88,15 @@ impl Driver for Pipe {
         self.input().map(drop)
     }
 
-    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
+    fn open<'a>(
+        &'a self,
+        context: &'a OpenContext,
+        url: &'a SourceUrl,
+    ) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
             self.check(url)?;
             let input = self.input()?;
-            Ok(Box::new(PipeSource::spawn(url, input, &self.state)?) as Box<dyn Source>)
+            Ok(Box::new(PipeSource::spawn(context, input, &self.state)?) as Box<dyn Source>)
         })
     }
 }
@@ -116,9 +120,9 @@ struct PipeSource {
 }
 
 impl PipeSource {
-    fn spawn(url: &SourceUrl, input: OwnedFd, state: &Arc<Mutex<InputState>>) -> Result<Self, Error> {
+    fn spawn(context: &OpenContext, input: OwnedFd, state: &Arc<Mutex<InputState>>) -> Result<Self, Error> {
         let (is_dropped, wake) = io::pipe().map_err(cannot_read)?;
-        let mut taken = OpenInput::acquire(state, url, input)?;
+        let mut taken = OpenInput::acquire(state, context, input)?;
         let frames = blocking::spawn(NAME, move |sink| {
             if let Err(error) = taken.run(&is_dropped, sink) {
                 // If the source was dropped in the meantime, nobody needs this error.
@@ -147,7 +151,7 @@ struct OpenInput {
 }
 
 impl OpenInput {
-    fn acquire(state: &Arc<Mutex<InputState>>, url: &SourceUrl, input: OwnedFd) -> Result<Self, Error> {
+    fn acquire(state: &Arc<Mutex<InputState>>, context: &OpenContext, input: OwnedFd) -> Result<Self, Error> {
         let before = std::mem::replace(&mut *lock(state), InputState::Open);
         let reader = match before {
             InputState::Start => None,
@@ -160,8 +164,8 @@ impl OpenInput {
             }
         };
         let stream = match reader {
-            Some(reader) => FrameParser::resume(url, reader),
-            None => FrameParser::new(url),
+            Some(reader) => FrameParser::resume(context, reader),
+            None => FrameParser::new(context),
         };
         Ok(Self { state: Arc::clone(state), held: Some((input, stream)) })
     }
@@ -251,7 +255,7 @@ fn send_frames(stream: &mut FrameParser, sink: &Sink) -> Result<bool, Error> {
     loop {
         match stream.next_frame() {
             Ok(None) => return Ok(true),
-            Err(error) if !error.is_picture_error() => return Err(error),
+            Err(error) if error.kind() != ErrorKind::Frame => return Err(error),
             next => {
                 let Some(next) = next.transpose() else { return Ok(true) };
                 sink.set_repaired_frames(stream.repaired_frames());
@@ -337,7 +341,7 @@ mod tests {
 
     async fn open(driver: &Pipe) -> Result<Box<dyn Source>, Error> {
         let url = SourceUrl::parse("pipe:-").unwrap();
-        driver.open(&url).await
+        driver.open(&OpenContext::default(), &url).await
     }
 
     async fn next(source: &mut Box<dyn Source>) -> Frame {

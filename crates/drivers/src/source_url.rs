@@ -7,10 +7,6 @@ use framecast_media::{FLAG_VALUES, parse_flag};
 
 use crate::{Error, masking, suggest};
 
-/// The default maximum size of one picture, in bytes: larger than the pictures of any camera, and small enough for the
-/// memory of a Raspberry Pi.
-const DEFAULT_MAX_PICTURE_BYTES: usize = 16 * 1024 * 1024;
-
 /// The schemes of the drivers that come with Framecast, in the order of their table. Messages about text that is no
 /// source name them.
 const BUILTIN_SCHEMES: [&str; 12] = [
@@ -34,7 +30,6 @@ const BUILTIN_SCHEMES: [&str; 12] = [
 pub struct SourceUrl {
     scheme: String,
     rest: String,
-    max_picture_bytes: usize,
 }
 
 impl SourceUrl {
@@ -46,14 +41,7 @@ impl SourceUrl {
     pub fn parse(text: &str) -> Result<Self, Error> {
         let text = text.trim();
         let (scheme, rest) = split_scheme(text).ok_or_else(|| no_source(text))?;
-        Ok(Self { scheme, rest: rest.to_owned(), max_picture_bytes: DEFAULT_MAX_PICTURE_BYTES })
-    }
-
-    /// Returns the same URL with `max_picture_bytes` as the maximum size of one picture, in bytes.
-    #[must_use]
-    pub fn with_max_picture_bytes(mut self, max_picture_bytes: usize) -> Self {
-        self.max_picture_bytes = max_picture_bytes;
-        self
+        Ok(Self { scheme, rest: rest.to_owned() })
     }
 
     /// Returns the scheme in lower case, without the colon.
@@ -65,11 +53,6 @@ impl SourceUrl {
     /// it.
     pub fn rest(&self) -> &str {
         &self.rest
-    }
-
-    /// Returns the maximum size of one picture, in bytes.
-    pub fn max_picture_bytes(&self) -> usize {
-        self.max_picture_bytes
     }
 
     /// Returns the whole URL without masking secrets. Use this to open the source, never to show it.

@@ -14,8 +14,8 @@ use crate::http::Http;
 use crate::libcamera::Libcamera;
 use crate::rtsp::Rtsp;
 use crate::{
-    Device, Driver, Error, IntoPicture, Source, SourceUrl, emulated, exec, images, masking, pipe, suggest,
-    test_pattern, v4l2,
+    Device, Driver, Error, IntoPicture, OpenContext, Source, SourceUrl, emulated, exec, images, masking,
+    pipe, suggest, test_pattern, v4l2,
 };
 
 /// The time limit for a driver to list its devices. USB devices can hang, and one such device must not hide the devices
@@ -143,8 +143,8 @@ impl Drivers {
     ///
     /// # Errors
     /// Those of [`find`](Self::find), and those of the driver when it cannot open the source.
-    pub async fn open(&self, url: &SourceUrl) -> Result<Box<dyn Source>, Error> {
-        self.find(url)?.open(url).await
+    pub async fn open(&self, context: &OpenContext, url: &SourceUrl) -> Result<Box<dyn Source>, Error> {
+        self.find(url)?.open(context, url).await
     }
 }
 

@@ -14,7 +14,7 @@ use framecast_media::{ColorRange, Frame, PixelFormat};
 use jiff::tz::TimeZone;
 
 use crate::blocking::{self, BlockingSource, Closed, Sink};
-use crate::{BoxFuture, Driver, Error, FrameBuilder, Options, Source, SourceUrl};
+use crate::{BoxFuture, CaptureTime, Driver, Error, FrameBuilder, OpenContext, Options, Source, SourceUrl};
 
 /// The driver for `test:?size=1280x720&fps=30`.
 pub(crate) struct Test;
@@ -66,11 +66,15 @@ impl Driver for Test {
         PatternOptions::parse(&options).map(drop)
     }
 
-    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
+    fn open<'a>(
+        &'a self,
+        context: &'a OpenContext,
+        url: &'a SourceUrl,
+    ) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
             let options = url.options(OPTIONS)?;
             let shape = PatternOptions::parse(&options)?;
-            let builder = FrameBuilder::new(url);
+            let builder = FrameBuilder::new(context);
             let frames = blocking::spawn("test pattern", move |sink| {
                 // `run` ends only when the source is dropped, and then nobody needs the error.
                 run(shape, builder, sink).ok();
@@ -104,16 +108,17 @@ fn run(shape: PatternOptions, mut builder: FrameBuilder, sink: &Sink) -> Result<
     loop {
         sink.sleep_until(began_at + due(number, shape.interval))?;
         number = number_at(began_at.elapsed(), shape.interval).max(number);
-        let now = SystemTime::now();
-        let picture = draw(&mut pattern, number, fps, now, &zone);
+        let now = builder.now();
+        let captured = CaptureTime::Monotonic(now.monotonic);
+        let picture = draw(&mut pattern, number, fps, now.wall, &zone);
         let frame = match shape.raw {
             None => {
                 let coded = jpeg::encode(picture, QUALITY).map_err(Error::Stream);
-                coded.and_then(|coded| builder.jpeg_frame(coded, now))
+                coded.and_then(|coded| builder.jpeg_frame(coded, captured))
             }
             Some(format) => {
                 let samples = raw::pack(picture, format, ColorRange::Full).into();
-                builder.raw_frame(samples, (format, ColorRange::Full), shape.size_px, now)
+                builder.raw_frame(samples, (format, ColorRange::Full), shape.size_px, captured)
             }
         };
         sink.send(frame)?;
@@ -154,7 +159,7 @@ mod tests {
     async fn open(text: &str) -> Result<Box<dyn Source>, Error> {
         let url = SourceUrl::parse(text).unwrap();
         Test.check(&url)?;
-        Test.open(&url).await
+        Test.open(&OpenContext::default(), &url).await
     }
 
     fn number_of(frame: &Frame) -> u32 {

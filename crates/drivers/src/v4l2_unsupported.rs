@@ -2,7 +2,7 @@
 
 use std::future::ready;
 
-use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
+use crate::{BoxFuture, Driver, Error, OpenContext, Source, SourceUrl};
 
 /// The driver for `v4l2:` on systems other than Linux, which only returns errors.
 pub(crate) struct V4l2;
@@ -16,7 +16,11 @@ impl Driver for V4l2 {
         Err(refusal(url))
     }
 
-    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
+    fn open<'a>(
+        &'a self,
+        _: &'a OpenContext,
+        url: &'a SourceUrl,
+    ) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(ready(Err(refusal(url))))
     }
 }

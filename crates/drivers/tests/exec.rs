@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use framecast_drivers::{Drivers, Error, Source, SourceUrl};
+use framecast_drivers::{Drivers, Error, ErrorKind, OpenContext, Source, SourceUrl};
 use framecast_media::container::multipart::format_unix_seconds;
 use tempfile::TempDir;
 use tracing::Instrument;
@@ -45,7 +45,7 @@ impl ScriptFolder {
 }
 
 async fn open(url: &str) -> Result<Box<dyn Source>, Error> {
-    Drivers::builtin().open(&SourceUrl::parse(url).unwrap()).await
+    Drivers::builtin().open(&OpenContext::default(), &SourceUrl::parse(url).unwrap()).await
 }
 
 async fn picture(source: &mut Box<dyn Source>) {
@@ -100,7 +100,7 @@ async fn a_broken_picture_is_an_error_of_its_own_and_the_next_one_comes() {
     let mut source = scripts.open("cat picture.jpg; head -c 2000 picture.jpg; cat picture.jpg").await;
     picture(&mut source).await;
     let error = source.next_frame().await.unwrap_err();
-    assert!(error.is_picture_error(), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Frame, "{error}");
     picture(&mut source).await;
     assert!(source.next_frame().await.unwrap().is_none());
 }

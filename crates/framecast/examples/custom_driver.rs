@@ -1,6 +1,6 @@
-//! A custom driver that implements the full traits `Driver` and `Source`. It checks the options in the URL before it
-//! opens anything. It opens its source for the first viewer and drops the source after the last viewer has left.
-//! Viewers can read the driver's error messages, and its controls appear as a panel on the camera's page.
+//! A custom driver that implements the full traits `Driver`, `Source` and `Controls`. It checks the options in the URL
+//! before it opens anything. It opens its source for the first viewer and closes the source after the last viewer has
+//! left. Viewers can read the driver's error messages, and its controls appear as a panel on the camera's page.
 //!
 //! ```sh
 //! cargo run -p framecast --example custom_driver [ADDRESS:PORT]
@@ -9,12 +9,12 @@
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use framecast::codec::{RgbImage, jpeg};
 use framecast::{
-    App, BoxFuture, Control, ControlKind, ControlValue, Driver, DriverError, Drivers, Frame, FrameBuilder,
-    MenuEntry, Settings, Source, SourceUrl, shutdown_signal,
+    App, BoxFuture, CaptureTime, Control, ControlKind, ControlValue, Controls, Driver, DriverError, Drivers,
+    Frame, FrameBuilder, MenuEntry, OpenContext, Settings, Source, SourceUrl, shutdown_signal,
 };
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -62,7 +62,7 @@ impl Dials {
         Self(Arc::new(Mutex::new(controls)))
     }
 
-    fn list(&self) -> Vec<Control> {
+    fn current(&self) -> Vec<Control> {
         let mut controls = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // While the stripes do not move, their speed has no effect.
         controls[2].inactive = self.number(1) == 1;
@@ -79,7 +79,7 @@ impl Dials {
 
     /// Sets each control in `changes` to the value beside its name; the value `None` resets the control to its default.
     /// Checks all values before it sets any.
-    fn set(&self, changes: &[(String, Option<ControlValue>)]) -> Result<(), DriverError> {
+    fn turn(&self, changes: &[(String, Option<ControlValue>)]) -> Result<(), DriverError> {
         let mut controls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (id, value) in changes {
             let Some(control) = controls.iter().find(|control| control.id == *id) else {
@@ -115,7 +115,11 @@ impl Driver for Bars {
         options(url).map(|_| ())
     }
 
-    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, DriverError>> {
+    fn open<'a>(
+        &'a self,
+        context: &'a OpenContext,
+        url: &'a SourceUrl,
+    ) -> BoxFuture<'a, Result<Box<dyn Source>, DriverError>> {
         Box::pin(async move {
             let (pause, size_px) = options(url)?;
             let mut ticks = interval(pause);
@@ -126,23 +130,29 @@ impl Driver for Bars {
                 pause,
                 size_px,
                 moved: 0,
-                builder: FrameBuilder::new(url),
+                builder: FrameBuilder::new(context),
                 dials: self.dials.clone(),
             };
             Ok(Box::new(source) as Box<dyn Source>)
         })
     }
 
-    fn controls<'a>(&'a self, _: &'a SourceUrl) -> BoxFuture<'a, Result<Vec<Control>, DriverError>> {
-        Box::pin(async { Ok(self.dials.list()) })
+    fn controls(&self) -> Option<&dyn Controls> {
+        Some(&self.dials)
+    }
+}
+
+impl Controls for Dials {
+    fn list<'a>(&'a self, _: &'a SourceUrl) -> BoxFuture<'a, Result<Vec<Control>, DriverError>> {
+        Box::pin(async { Ok(self.current()) })
     }
 
-    fn set_controls<'a>(
+    fn set<'a>(
         &'a self,
         _: &'a SourceUrl,
         changes: &'a [(String, Option<ControlValue>)],
     ) -> BoxFuture<'a, Result<(), DriverError>> {
-        Box::pin(async move { self.dials.set(changes) })
+        Box::pin(async move { self.turn(changes) })
     }
 }
 
@@ -163,7 +173,7 @@ impl Source for OpenBars {
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, DriverError>> {
         Box::pin(async move {
             self.ticks.tick().await;
-            let captured_at = SystemTime::now();
+            let captured = CaptureTime::Monotonic(self.builder.now().monotonic);
             let (width_px, height_px) = self.size_px;
             let step = if self.dials.number(1) == 1 { 0 } else { self.dials.number(2) };
             // The stripes repeat after 64 pixels.
@@ -176,8 +186,8 @@ impl Source for OpenBars {
                 pixel.fill(if stripe == 0 { 40 } else { bright });
             }
             // Viewers see the error's message, and the supervisor opens the camera again after a while.
-            let data = jpeg::encode(&picture, 80).map_err(|error| DriverError::Custom(error.into()))?;
-            self.builder.jpeg_frame(data, captured_at).map(Some)
+            let data = jpeg::encode(&picture, 80).map_err(DriverError::transient)?;
+            self.builder.jpeg_frame(data, captured).map(Some)
         })
     }
 

@@ -92,9 +92,10 @@ pub use config::{
     TrustedProxies, WebhookSettings,
 };
 pub use framecast_drivers::{
-    BoxFuture, Capture, Control, ControlKind, ControlValue, Device, DeviceFormat, DeviceSize, Driver,
-    Drivers, Error as DriverError, FrameBuilder, IntoPicture, MenuEntry, Mode, Options as SourceOptions,
-    Source, SourceUrl, blocking, video_file_source,
+    BoxFuture, Capture, CaptureTime, Clock, ClockReading, Control, ControlKind, ControlValue, Controls,
+    Device, DeviceFormat, DeviceSize, Driver, Drivers, Error as DriverError, ErrorKind as DriverErrorKind,
+    Failure as DriverFailure, FrameBuilder, IntoPicture, MenuEntry, Mode, OpenContext,
+    Options as SourceOptions, Source, SourceUrl, blocking, video_file_source,
 };
 pub use framecast_history::{History, table};
 pub use framecast_hub::{

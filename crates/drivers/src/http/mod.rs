@@ -34,7 +34,7 @@ use self::session::Session;
 use self::snapshot_poller::SnapshotPoller;
 use self::stream::{HttpStream, Reader};
 use self::target::HttpTarget;
-use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
+use crate::{BoxFuture, Driver, Error, OpenContext, Source, SourceUrl};
 
 /// The maximum number of requests for the first picture. After an idle time, a camera may have no picture for the first
 /// request, but have one a moment later.
@@ -51,23 +51,27 @@ impl Driver for Http {
     }
 
     fn check(&self, url: &SourceUrl) -> Result<(), Error> {
-        HttpTarget::parse(url).map(drop)
+        HttpTarget::parse(url, &OpenContext::default()).map(drop)
     }
 
-    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
+    fn open<'a>(
+        &'a self,
+        context: &'a OpenContext,
+        url: &'a SourceUrl,
+    ) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
-            let mut session = Session::new(HttpTarget::parse(url)?);
+            let mut session = Session::new(HttpTarget::parse(url, context)?);
             let (response, kind) = first_answer(&mut session).await?;
             let target = Arc::clone(session.target());
             Ok(match kind {
                 BodyKind::Multipart { boundary, head } => {
                     tracing::debug!(has_boundary = boundary.is_some(), "the camera sends a multipart stream");
                     let reader = Reader::multipart(&target, boundary.as_deref(), &head);
-                    Box::new(HttpStream::new(url, target, response, reader)) as Box<dyn Source>
+                    Box::new(HttpStream::new(context, target, response, reader)) as Box<dyn Source>
                 }
                 BodyKind::Pictures { head, is_endless } => {
                     tracing::debug!(every = ?target.interval, "the camera sends one picture, or pictures without boundaries");
-                    Box::new(SnapshotPoller::new(url, session, response, head, is_endless))
+                    Box::new(SnapshotPoller::new(context, session, response, head, is_endless))
                 }
                 // A later request may get a picture.
                 BodyKind::NoPicture {

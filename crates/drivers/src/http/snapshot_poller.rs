@@ -20,7 +20,7 @@ use super::session::{Session, with_timeout};
 use super::stream::{HttpStream, Reader};
 use super::target::HttpTarget;
 use crate::frame_parser::capture_time;
-use crate::{BoxFuture, Error, FrameBuilder, Source, SourceUrl};
+use crate::{BoxFuture, CaptureTime, ClockReading, Error, FrameBuilder, OpenContext, Source};
 
 /// The bytes with which a JPEG picture starts: SOI and the first byte of the next marker.
 const PICTURE_START: [u8; 3] = [0xFF, 0xD8, 0xFF];
@@ -75,7 +75,7 @@ struct PolledPicture {
     /// Whether a picture without an end marker is considered complete, because the body's full declared length has
     /// arrived.
     is_complete: bool,
-    read_at: SystemTime,
+    read_at: ClockReading,
     /// The capture time from the server's `x-timestamp` header; `None` if that header is missing or invalid.
     server_time: Option<SystemTime>,
     last_modified: Option<String>,
@@ -105,7 +105,7 @@ struct DatedPicture {
 impl SnapshotPoller {
     /// Creates a poller whose first picture is in `response`. `head` is the part of its body that was already read.
     pub(super) fn new(
-        url: &SourceUrl,
+        context: &OpenContext,
         session: Session,
         response: Response,
         head: Bytes,
@@ -124,7 +124,7 @@ impl SnapshotPoller {
             poll: Some(Box::pin(first)),
             trailing: None,
             poll_timer,
-            builder: Some(FrameBuilder::new(url)),
+            builder: Some(FrameBuilder::new(context)),
             stream: None,
             pictures: 0,
             last_picture_at: None,
@@ -259,31 +259,31 @@ impl SnapshotPoller {
         } else if let Some(session) = &mut self.session {
             session.recycle(response);
         }
-        let captured_at = match (&picture, server_time) {
-            (Ok(data), None) => self.first_seen(data, last_modified, read_at),
-            (_, server_time) => capture_time(server_time, read_at),
-        };
+        let dated = picture.as_ref().ok().cloned().zip(last_modified).filter(|_| server_time.is_none());
+        let captured =
+            match dated.as_ref().and_then(|(data, last_modified)| self.first_seen(data, last_modified)) {
+                Some(first_seen) => CaptureTime::Original(first_seen),
+                None => capture_time(server_time, read_at),
+            };
         let builder = self.builder.as_mut().expect("only a stream has taken the builder");
         let frame = match picture {
-            Ok(data) if is_complete => builder.complete_jpeg_frame(data, captured_at),
-            Ok(data) => builder.jpeg_frame(data, captured_at),
+            Ok(data) if is_complete => builder.complete_jpeg_frame(data, captured),
+            Ok(data) => builder.jpeg_frame(data, captured),
             Err(error) => Err(builder.picture_error(error)),
         };
         self.pictures += u64::from(frame.is_ok());
+        if let Ok(Frame { captured_at, .. }) = frame {
+            self.last = dated.map(|(data, last_modified)| DatedPicture { data, last_modified, captured_at });
+        }
         frame
     }
 
-    /// Returns the time at which the picture `data` was first received. `changed` is the modification time that the
-    /// server sent. A picture with the same modification time and the same bytes as the previous one must not appear
-    /// new merely because it was polled again.
-    fn first_seen(&mut self, data: &Bytes, changed: Option<String>, read_at: SystemTime) -> SystemTime {
-        let last = self.last.take();
-        let Some(last_modified) = changed else { return read_at };
-        let captured_at = last
-            .filter(|last| last.last_modified == last_modified && last.data == *data)
-            .map_or(read_at, |last| last.captured_at);
-        self.last = Some(DatedPicture { data: data.clone(), last_modified, captured_at });
-        captured_at
+    /// Returns the time at which the picture `data` was first received; `None` if that is now. `last_modified` is the
+    /// modification time that the server sent. A picture with the same modification time and the same bytes as the
+    /// previous one must not appear new merely because it was polled again.
+    fn first_seen(&self, data: &Bytes, last_modified: &str) -> Option<SystemTime> {
+        let last = self.last.as_ref()?;
+        (last.last_modified == last_modified && last.data == *data).then_some(last.captured_at)
     }
 
     fn max_silence(&self) -> Duration {
@@ -350,7 +350,7 @@ async fn read_picture(
     let mut body = BytesMut::from(&head[start..]);
     let look = find_picture_end(&mut response, &mut body, limit_bytes);
     let len = with_timeout(target, target.picture_timeout(), "the rest of the picture", look).await?;
-    let read_at = SystemTime::now();
+    let read_at = target.clock.now();
     let is_complete = len.is_none() && response.has_length() && response.is_done();
     let picture = match len {
         None if body.len() > limit_bytes => Err(framecast_media::Error::TooLarge { offset: 0, limit_bytes }),

@@ -1,7 +1,7 @@
 //! Reads an endless HTTP response picture by picture.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use framecast_media::Frame;
 use framecast_media::container::Picture;
@@ -13,7 +13,7 @@ use super::client::{RequestError, Response};
 use super::session::source_error;
 use super::target::HttpTarget;
 use crate::frame_parser::{capture_time, is_fatal};
-use crate::{BoxFuture, Error, FrameBuilder, Source, SourceUrl};
+use crate::{BoxFuture, Error, FrameBuilder, OpenContext, Source};
 
 /// The header with which another Framecast server marks slates: the pictures that this other server draws itself when
 /// its camera delivers none.
@@ -122,8 +122,13 @@ pub(super) struct HttpStream {
 
 impl HttpStream {
     /// Creates a stream whose body continues in `response`.
-    pub(super) fn new(url: &SourceUrl, target: Arc<HttpTarget>, response: Response, reader: Reader) -> Self {
-        Self::resume(target, response, reader, FrameBuilder::new(url), 0)
+    pub(super) fn new(
+        context: &OpenContext,
+        target: Arc<HttpTarget>,
+        response: Response,
+        reader: Reader,
+    ) -> Self {
+        Self::resume(target, response, reader, FrameBuilder::new(context), 0)
     }
 
     /// Creates a stream from a response that did not look like a stream at first. `pictures` is the number of pictures
@@ -216,11 +221,11 @@ impl HttpStream {
         self.waiting_since = None;
         self.slates = 0;
         self.pictures += 1;
-        let captured_at = capture_time(picture.captured_at(), SystemTime::now());
+        let captured = capture_time(picture.captured_at(), self.builder.now());
         if picture.is_complete {
-            self.builder.complete_jpeg_frame(picture.data, captured_at)
+            self.builder.complete_jpeg_frame(picture.data, captured)
         } else {
-            self.builder.jpeg_frame(picture.data, captured_at)
+            self.builder.jpeg_frame(picture.data, captured)
         }
     }
 

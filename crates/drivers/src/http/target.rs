@@ -1,11 +1,12 @@
 //! What to request from a server, parsed from a source's URL.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 
 use super::auth::Credentials;
-use crate::{Error, SourceUrl, server_url};
+use crate::{Clock, Error, OpenContext, SourceUrl, server_url};
 
 const OPTIONS: &[&str] = &["fps", "insecure", "redirect", "silence", "timeout"];
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -47,14 +48,16 @@ pub(super) struct HttpTarget {
     pub(super) is_insecure: bool,
     /// The maximum size of one picture, in bytes.
     pub(super) max_picture_bytes: usize,
+    /// The clocks by which pictures arrive.
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl HttpTarget {
-    /// Parses `source` without touching the network.
+    /// Parses `source` without touching the network. The limits and clocks are those of `context`.
     ///
     /// # Errors
     /// What is wrong with the URL or its options.
-    pub(super) fn parse(source: &SourceUrl) -> Result<Self, Error> {
+    pub(super) fn parse(source: &SourceUrl, context: &OpenContext) -> Result<Self, Error> {
         let options = source.fragment_options(OPTIONS)?;
         let mut url = server_url::parse(source)?;
         let credentials = Credentials::take_from(&mut url);
@@ -80,7 +83,8 @@ impl HttpTarget {
             redirects,
             interval,
             is_insecure: options.is_set("insecure")?,
-            max_picture_bytes: source.max_picture_bytes(),
+            max_picture_bytes: context.max_picture_bytes(),
+            clock: Arc::clone(context.clock()),
             url,
         })
     }
@@ -133,7 +137,7 @@ mod tests {
     use super::*;
 
     fn target(text: &str) -> HttpTarget {
-        HttpTarget::parse(&SourceUrl::parse(text).unwrap()).unwrap()
+        HttpTarget::parse(&SourceUrl::parse(text).unwrap(), &OpenContext::default()).unwrap()
     }
 
     #[test]
@@ -162,7 +166,7 @@ mod tests {
     fn a_url_with_a_slip_is_told_what_was_meant() {
         let refusal = |text: &str| {
             let source = SourceUrl::parse(text).unwrap();
-            HttpTarget::parse(&source).err().unwrap().to_string()
+            HttpTarget::parse(&source, &OpenContext::default()).err().unwrap().to_string()
         };
         for text in ["http:/127.0.0.1/x", "http:127.0.0.1/x", "http:///127.0.0.1/x"] {
             let expected = "needs two slashes before the host; write `http://ADDRESS`";
@@ -183,7 +187,10 @@ mod tests {
             "http://cam/#redirect=never",
             "http://cam:x/",
         ] {
-            let error = HttpTarget::parse(&SourceUrl::parse(bad).unwrap()).err().unwrap().to_string();
+            let error = HttpTarget::parse(&SourceUrl::parse(bad).unwrap(), &OpenContext::default())
+                .err()
+                .unwrap()
+                .to_string();
             assert!(!error.contains("s3cret"), "{error}");
         }
     }

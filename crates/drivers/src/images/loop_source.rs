@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use framecast_media::Frame;
 use tokio::time::Instant;
@@ -12,7 +12,7 @@ use tracing::warn;
 use super::file_set::{FileEntry, FileSet, SortOrder};
 use super::{read_file, run_blocking};
 use crate::interval_timer::IntervalTimer;
-use crate::{BoxFuture, Error, FrameBuilder, Source, SourceUrl, masking};
+use crate::{BoxFuture, CaptureTime, Error, FrameBuilder, OpenContext, Source, masking};
 
 /// The maximum total size of the loop's files, in bytes, at which the files are cached. Up to this size, the loop reads
 /// each file only once and keeps it in memory.
@@ -63,7 +63,7 @@ impl LoopFile {
 
 impl LoopSource {
     pub(super) async fn open(
-        url: &SourceUrl,
+        context: &OpenContext,
         file_set: FileSet,
         order: SortOrder,
         interval: Duration,
@@ -72,7 +72,7 @@ impl LoopSource {
             file_set: Arc::new(file_set),
             order,
             interval,
-            max_picture_bytes: url.max_picture_bytes(),
+            max_picture_bytes: context.max_picture_bytes(),
             files: Vec::new(),
             is_cached: false,
             listed_at: Instant::now(),
@@ -81,7 +81,7 @@ impl LoopSource {
             began_at: Instant::now(),
             unreadable: 0,
             timer: IntervalTimer::new(interval),
-            builder: FrameBuilder::new(url),
+            builder: FrameBuilder::new(context),
         };
         source.list().await?;
         source.began_at = Instant::now();
@@ -145,8 +145,8 @@ impl LoopSource {
             let data = match read {
                 None => {
                     self.unreadable = 0;
-                    let now = SystemTime::now();
-                    return Ok(file.cached.as_ref().map(|picture| self.builder.repeat(picture, now)));
+                    let cached = file.cached.as_ref();
+                    return Ok(cached.map(|picture| self.builder.repeat(picture, CaptureTime::Now)));
                 }
                 Some(Ok((data, _))) => data,
                 Some(Err(source)) => {
@@ -160,7 +160,7 @@ impl LoopSource {
                 }
             };
             self.unreadable = 0;
-            return match self.builder.jpeg_frame(data, SystemTime::now()) {
+            return match self.builder.jpeg_frame(data, CaptureTime::Now) {
                 Ok(frame) => {
                     // A file that grew after it was listed is not cached, because the memory limit is based on the
                     // listed length.

@@ -18,7 +18,7 @@ use framecast_media::Bytes;
 use self::file_set::{FileSet, SortOrder};
 use self::loop_source::LoopSource;
 use self::watch_source::WatchSource;
-use crate::{BoxFuture, Driver, Error, Options, Source, SourceUrl};
+use crate::{BoxFuture, Driver, Error, OpenContext, Options, Source, SourceUrl};
 
 /// The driver for `images:`. `images:PATH?fps=1&order=name` loops over the `.jpg` and `.jpeg` files of a folder, over
 /// the files that match a pattern with `*` and `[…]`, or over a single file. `images:PATH?watch` shows the newest file,
@@ -50,17 +50,21 @@ impl Driver for Images {
         found.map_err(|source| Error::File { doing: "find", path: folder, source })
     }
 
-    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
+    fn open<'a>(
+        &'a self,
+        context: &'a OpenContext,
+        url: &'a SourceUrl,
+    ) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
             self.check(url)?;
             let (path, options) = url.path_and_options(OPTIONS)?;
             let path_to_find = path.to_owned();
             let file_set = run_blocking(move || FileSet::resolve(&path_to_find)).await?;
             Ok(if options.is_set("watch")? {
-                Box::new(WatchSource::open(url, file_set).await?) as Box<dyn Source>
+                Box::new(WatchSource::open(context, file_set).await?) as Box<dyn Source>
             } else {
                 let (interval, order) = (options.frame_interval(1.0)?, order(&options)?);
-                Box::new(LoopSource::open(url, file_set, order, interval).await?)
+                Box::new(LoopSource::open(context, file_set, order, interval).await?)
             })
         })
     }

@@ -23,7 +23,7 @@ use super::file_set::{FileEntry, FileSet};
 use super::folder_watcher::{FolderEvent, FolderEvents, FolderWatcher};
 use super::incomplete::{IncompleteFiles, Verdict};
 use super::{read_if_changed, run_blocking};
-use crate::{BoxFuture, Error, FrameBuilder, Source, SourceUrl, masking};
+use crate::{BoxFuture, CaptureTime, Error, FrameBuilder, OpenContext, Source, masking};
 
 /// The maximum length of the queue of files to read. When the queue is full, its oldest entry is dropped.
 const MAX_WAITING: usize = 256;
@@ -75,7 +75,7 @@ pub(super) struct WatchSource {
 }
 
 impl WatchSource {
-    pub(super) async fn open(url: &SourceUrl, file_set: FileSet) -> Result<Self, Error> {
+    pub(super) async fn open(context: &OpenContext, file_set: FileSet) -> Result<Self, Error> {
         let file_set = Arc::new(file_set);
         let watched = Arc::clone(&file_set);
         let (folders, events) = run_blocking(move || FolderWatcher::watch(watched)).await?;
@@ -102,8 +102,8 @@ impl WatchSource {
             check_at: Instant::now() + CHECK_INTERVAL,
             last: None,
             awaited,
-            max_picture_bytes: url.max_picture_bytes(),
-            builder: FrameBuilder::new(url),
+            max_picture_bytes: context.max_picture_bytes(),
+            builder: FrameBuilder::new(context),
         })
     }
 
@@ -208,7 +208,7 @@ impl WatchSource {
         } else {
             self.incomplete.forget(&path);
         }
-        let frame = self.builder.jpeg_frame(data.clone(), modified_at);
+        let frame = self.builder.jpeg_frame(data.clone(), CaptureTime::Original(modified_at));
         if let Err(error) = &frame {
             warn!("{:?}: {error}", masking::file(&path));
         }
@@ -319,8 +319,10 @@ mod tests {
     #[tokio::test]
     async fn of_more_files_than_can_be_read_the_newest_wait() {
         let folder = tempfile::tempdir().unwrap();
-        let url = SourceUrl::parse(&format!("images:{}?watch", folder.path().display())).unwrap();
-        let mut source = WatchSource::open(&url, FileSet::Folder(folder.path().to_owned())).await.unwrap();
+        let mut source =
+            WatchSource::open(&OpenContext::default(), FileSet::Folder(folder.path().to_owned()))
+                .await
+                .unwrap();
         let path = |number: usize| PathBuf::from(format!("{number}.jpg"));
         (0..MAX_WAITING + 3).for_each(|number| source.handle_event(FolderEvent::File(path(number))));
         assert_eq!(source.waiting.len(), MAX_WAITING);
@@ -332,8 +334,8 @@ mod tests {
     async fn of_more_new_folders_than_are_kept_the_rest_is_looked_for_at_the_next_check() {
         let folder = tempfile::tempdir().unwrap();
         let pattern = format!("{}/*/*.jpg", folder.path().display());
-        let url = SourceUrl::parse(&format!("images:{pattern}?watch")).unwrap();
-        let mut source = WatchSource::open(&url, FileSet::resolve(&pattern).unwrap()).await.unwrap();
+        let mut source =
+            WatchSource::open(&OpenContext::default(), FileSet::resolve(&pattern).unwrap()).await.unwrap();
         for _ in 0..2 {
             (0..MAX_NEW_FOLDERS)
                 .for_each(|number| source.handle_event(FolderEvent::Folder(number.to_string().into())));

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use self::request::CaptureRequest;
 use crate::program::{Launch, Program, run_to_end};
-use crate::{BoxFuture, Capture, Device, Driver, Error, Mode, Source, SourceUrl};
+use crate::{BoxFuture, Capture, Device, Driver, Error, Mode, OpenContext, Source, SourceUrl};
 
 /// The names of the program that reads the camera, newest name first.
 const PROGRAMS: [&str; 2] = ["rpicam-vid", "libcamera-vid"];
@@ -47,10 +47,15 @@ impl Libcamera {
     }
 
     /// Starts the program under the newest of its names that is installed.
-    async fn start(&self, url: &SourceUrl, request: &CaptureRequest) -> Result<Program, Error> {
+    async fn start(
+        &self,
+        context: &OpenContext,
+        url: &SourceUrl,
+        request: &CaptureRequest,
+    ) -> Result<Program, Error> {
         for program in PROGRAMS {
             let launch = self.launch(program, request.arguments());
-            match Program::start(url, &launch).await {
+            match Program::start(context, url, &launch).await {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 started => return started.map_err(|source| launch.spawn_error(source)),
             }
@@ -92,10 +97,14 @@ impl Driver for Libcamera {
         Err(diagnose::not_installed_error(&self.launch(PROGRAMS[0], Vec::new())))
     }
 
-    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
+    fn open<'a>(
+        &'a self,
+        context: &'a OpenContext,
+        url: &'a SourceUrl,
+    ) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
             let request = CaptureRequest::parse(url)?;
-            let program = self.start(url, &request).await?;
+            let program = self.start(context, url, &request).await?;
             Ok(Box::new(LibcameraSource { program, request, given: None }) as Box<dyn Source>)
         })
     }

@@ -133,6 +133,7 @@ fn reserved(word: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
 
     fn parse(text: &str) -> Result<CaptureRequest, Error> {
         CaptureRequest::parse(&SourceUrl::parse(text).unwrap())
@@ -177,7 +178,7 @@ mod tests {
             ("pi:?options=--codec%20h264", "`--codec` cannot be set here"),
         ] {
             let error = parse(bad).unwrap_err();
-            assert!(!error.is_transient() && error.to_string().contains(told), "{error}");
+            assert!(error.kind() == ErrorKind::Fatal && error.to_string().contains(told), "{error}");
         }
         assert!(parse("pi:?options=--tuning-file x --low-latency --hdr").is_ok());
     }

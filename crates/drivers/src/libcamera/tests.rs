@@ -7,6 +7,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::*;
+use crate::ErrorKind;
 use crate::program::fake_program;
 
 const PICTURE: &[u8] = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
@@ -28,7 +29,7 @@ impl FakeLibcamera {
     }
 
     async fn open(&self, url: &str) -> Result<Box<dyn Source>, Error> {
-        self.driver.open(&SourceUrl::parse(url).unwrap()).await
+        self.driver.open(&OpenContext::default(), &SourceUrl::parse(url).unwrap()).await
     }
 
     /// Returns the error with which opening `url` fails or, if opening succeeds, the error in place of the first
@@ -38,7 +39,7 @@ impl FakeLibcamera {
             Ok(mut source) => source.next_frame().await.unwrap_err(),
             Err(error) => error,
         };
-        assert!(error.is_transient());
+        assert_ne!(error.kind(), ErrorKind::Fatal);
         error.to_string()
     }
 

@@ -30,7 +30,7 @@ use self::process_group::ProcessGroup;
 use self::stderr::StderrLog;
 use crate::frame_parser::FrameParser;
 use crate::redact::Redactor;
-use crate::{Error, SourceUrl, masking};
+use crate::{Error, OpenContext, SourceUrl, masking};
 
 /// The size of the buffer for one read, in bytes. With 10,000 pictures of 4 KiB a second, this takes about 640 read
 /// calls a second instead of 10,000.
@@ -42,6 +42,11 @@ const PIPE_BYTES: usize = 1024 * 1024;
 
 /// The time limit for a program that has closed its output to exit.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a program can take to end once it was asked to: longer than an RTSP camera with one picture a second takes
+/// to deliver the next one, because ffmpeg says goodbye to the camera only then, and shorter than the time that the
+/// supervisor, which keeps the camera open, leaves for closing.
+const CLOSE_GRACE: Duration = Duration::from_millis(1100);
 
 /// The prefix of the names of Framecast's own environment variables. The programs that Framecast starts do not get
 /// these variables, because they may contain passwords.
@@ -199,11 +204,11 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts a program that writes the pictures of `url`. Cancel safe.
+    /// Starts a program that writes the pictures of `url`, within the limits of `context`. Cancel safe.
     ///
     /// # Errors
     /// The system's error: [`NotFound`](io::ErrorKind::NotFound) if there is no such program.
-    pub(crate) async fn start(url: &SourceUrl, launch: &Launch) -> io::Result<Self> {
+    pub(crate) async fn start(context: &OpenContext, url: &SourceUrl, launch: &Launch) -> io::Result<Self> {
         let redactor = launch.redactor().with(Redactor::for_source(url));
         let StartedProgram { stdout, group, stderr } = launch.start(redactor).await?;
         Ok(Self {
@@ -212,7 +217,7 @@ impl Program {
             stderr,
             name: launch.name.clone(),
             buffer: vec![0; READ_BYTES].into(),
-            pictures: FrameParser::new(url),
+            pictures: FrameParser::new(context),
         })
     }
 
@@ -248,6 +253,15 @@ impl Program {
     /// shown. Call this after the program has ended. Cancel safe.
     pub(crate) async fn last_lines(&mut self) -> Vec<String> {
         self.stderr.last_lines().await
+    }
+
+    /// Asks the program to end, and waits until it has ended. Ends it by force after [`CLOSE_GRACE`]. Its last pictures
+    /// and messages are discarded.
+    pub(crate) async fn close(&mut self) {
+        // A program that is blocked in a write to the pipe gets an error.
+        self.stdout = None;
+        self.stderr.stop();
+        self.group.terminate(CLOSE_GRACE).await;
     }
 
     /// Waits until the program writes output, closes its output or exits. Passes new output to the parser, and tells

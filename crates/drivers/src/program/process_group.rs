@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid};
 use tokio::process::Child;
+use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 /// How long to wait for the processes of the group to end after SIGTERM. After SIGKILL, which follows if some have not
@@ -66,6 +67,27 @@ impl ProcessGroup {
         self.status = Some(status);
         self.is_gone = kill_process_group(self.id, Signal::TERM) == Err(Errno::SRCH);
         Ok(status)
+    }
+
+    /// Asks all processes of the group to end with SIGTERM, and waits until the leader has ended. Ends them with SIGKILL
+    /// if the leader has not ended within `limit`. Cancel safe.
+    pub(super) async fn terminate(&mut self, limit: Duration) {
+        if self.is_gone {
+            return;
+        }
+        self.signal(Signal::TERM);
+        let ended = timeout(limit, async {
+            loop {
+                tokio::select! {
+                    biased;
+                    _ = self.wait() => return,
+                    () = sleep(MAX_POLL_INTERVAL) => self.drain_stderr(),
+                }
+            }
+        });
+        if ended.await.is_err() {
+            self.signal(Signal::KILL);
+        }
     }
 
     /// Sends `signal` to all processes of the group. Ignores errors, which mean that the group has already ended.

@@ -67,11 +67,16 @@ impl StderrLog {
         }
         self.last_lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
+
+    /// Stops reading and logging.
+    pub(super) fn stop(&self) {
+        self.task.abort();
+    }
 }
 
 impl Drop for StderrLog {
     fn drop(&mut self) {
-        self.task.abort();
+        self.stop();
     }
 }
 

@@ -248,7 +248,7 @@ fn exit_error(target: &RtspTarget, lines: &[String], how: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SourceUrl;
+    use crate::{ErrorKind, SourceUrl};
 
     /// Whether the lines refuse the transport, and the error for them.
     fn read(url: &str, transport: Transport, lines: &str, elapsed: Duration) -> (bool, String) {
@@ -257,7 +257,7 @@ mod tests {
         let silence = Some(target.answer_timeout());
         let run = FfmpegRun { target: &target, transport, lines: &lines, elapsed, silence };
         let error = run.start_error();
-        assert!(error.is_transient());
+        assert_ne!(error.kind(), ErrorKind::Fatal);
         (run.is_transport_refused(), error.to_string())
     }
 

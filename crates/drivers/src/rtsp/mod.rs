@@ -31,7 +31,7 @@ use self::script::Media;
 use self::stream::RtspStream;
 use self::target::{RtspTarget, SLOW_ANSWER_TIMEOUT, Transport};
 use crate::program::{Launch, Program, run_to_end};
-use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
+use crate::{BoxFuture, Driver, Error, OpenContext, Source, SourceUrl};
 
 /// The driver for the scheme `rtsp:` or `rtsps:`. The driver table has one instance for each of the two schemes.
 pub(crate) struct Rtsp {
@@ -148,7 +148,11 @@ impl Driver for Rtsp {
         })
     }
 
-    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
+    fn open<'a>(
+        &'a self,
+        context: &'a OpenContext,
+        url: &'a SourceUrl,
+    ) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
             let target = RtspTarget::parse(url)?;
             let cached = self.probe_cache.get(&target);
@@ -160,7 +164,7 @@ impl Driver for Rtsp {
             let launch = self
                 .launch("ffmpeg", script::read_arguments(&target, &known.codec))
                 .with_input(script::concat_script(&target, known.transport, Media::Video, target.timeout));
-            let program = Program::start(url, &launch)
+            let program = Program::start(context, url, &launch)
                 .await
                 .map_err(|source| diagnose::spawn_error(&launch, source))?;
             let probe_cache = self.probe_cache.clone();

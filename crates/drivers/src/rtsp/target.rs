@@ -163,6 +163,7 @@ fn size_of_query(url: &Url) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
 
     fn parse(text: &str) -> Result<RtspTarget, Error> {
         RtspTarget::parse(&SourceUrl::parse(text).unwrap())
@@ -236,7 +237,7 @@ mod tests {
             ("rtsp://me:s3cret@cam/1#latency=0", "known options: fps, size, timeout, transport"),
         ] {
             let error = parse(bad).unwrap_err();
-            assert!(!error.is_transient());
+            assert_eq!(error.kind(), ErrorKind::Fatal);
             let error = error.to_string();
             assert!(error.contains(told) && !error.contains("s3cret"), "{error}");
         }

@@ -41,7 +41,7 @@ impl FakeFfmpeg {
     }
 
     async fn open(&self, url: &str) -> Result<Box<dyn Source>, Error> {
-        self.driver.open(&SourceUrl::parse(url).unwrap()).await
+        self.driver.open(&OpenContext::default(), &SourceUrl::parse(url).unwrap()).await
     }
 
     /// Returns the error with which opening `url` fails or, if opening succeeds, the error in place of the first
@@ -76,6 +76,28 @@ async fn a_camera_is_asked_for_its_codec_once_and_then_read() {
     assert_eq!(fake.probes(), 1);
     let log = fake.log("ffmpeg");
     assert!(log.contains("-c:v mjpeg") && log.contains("\nfile 'rtsp://me:s3cret@cam/1'\n"), "{log}");
+}
+
+#[tokio::test]
+async fn closing_lets_ffmpeg_say_goodbye_to_the_camera() {
+    let says_goodbye = "trap 'echo TEARDOWN >goodbye; exit 255' TERM; cat picture.jpg
+        while :; do sleep 0.01; done";
+    let fake = FakeFfmpeg::new(H264, says_goodbye);
+    let mut source = fake.open(CAMERA).await.unwrap();
+    source.next_frame().await.unwrap().unwrap();
+    source.close().await;
+    assert_eq!(fs::read_to_string(fake.path().join("goodbye")).unwrap(), "TEARDOWN\n");
+}
+
+#[tokio::test]
+async fn an_ffmpeg_that_does_not_end_when_asked_is_gone_once_the_source_is_closed() {
+    let fake = FakeFfmpeg::new(H264, "trap '' TERM; echo $$ >pid; cat picture.jpg; exec sleep 1000");
+    let mut source = fake.open(CAMERA).await.unwrap();
+    source.next_frame().await.unwrap().unwrap();
+    source.close().await;
+    let id: i32 = fs::read_to_string(fake.path().join("pid")).unwrap().trim().parse().unwrap();
+    let id = rustix::process::Pid::from_raw(id).unwrap();
+    assert_eq!(rustix::process::test_kill_process(id), Err(rustix::io::Errno::SRCH));
 }
 
 #[tokio::test]

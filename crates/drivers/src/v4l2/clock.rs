@@ -1,31 +1,19 @@
 //! Interprets the capture time and the sequence number that a kernel driver reports, and ignores implausible values.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+
+use crate::{CaptureTime, ClockReading};
 
 /// The maximum plausible age of a captured frame. Frames stay in their buffer for a fraction of a second. A time that
 /// makes a frame older was therefore not taken from the monotonic clock.
 const MAX_AGE: Duration = Duration::from_secs(5);
 
-/// Returns the wall-clock time of a capture. `captured` is the driver's time of the capture by the monotonic clock, and
-/// `monotonic_now` and `now` are the current times of the two clocks. If the driver's time is missing or implausible,
-/// returns `now`.
-pub(super) fn wall_clock_time(
-    captured: Option<Duration>,
-    monotonic_now: Duration,
-    now: SystemTime,
-) -> SystemTime {
-    captured
-        .and_then(|captured| monotonic_now.checked_sub(captured))
-        .filter(|age| *age <= MAX_AGE)
-        .and_then(|age| now.checked_sub(age))
-        .unwrap_or(now)
-}
-
-/// Returns the current time of the monotonic clock, with which drivers timestamp frames.
-pub(super) fn monotonic_now() -> Duration {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
-    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
+/// Returns the capture time of a frame that arrived at `now`. `captured` is the driver's time of the capture by the
+/// monotonic clock. If it is missing or implausible, the capture time is that of the arrival.
+pub(super) fn capture_time(captured: Option<Duration>, now: ClockReading) -> CaptureTime {
+    let is_plausible =
+        |captured: &Duration| now.monotonic.checked_sub(*captured).is_some_and(|age| age <= MAX_AGE);
+    CaptureTime::Monotonic(captured.filter(is_plausible).unwrap_or(now.monotonic))
 }
 
 /// Counts the frames that the device lost, from the gaps in its sequence numbers.
@@ -55,18 +43,19 @@ impl SequenceGaps {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]
-    fn a_capture_is_as_old_by_the_wall_as_by_the_monotonic_clock() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        let at =
-            |ms: u64| wall_clock_time(Some(Duration::from_millis(ms)), Duration::from_millis(60_000), now);
-        assert_eq!(at(59_950), now - Duration::from_millis(50));
-        assert_eq!(at(60_000), now);
-        assert_eq!(at(60_001), now, "from the future");
-        assert_eq!(at(54_000), now, "too old");
-        assert_eq!(wall_clock_time(None, Duration::from_secs(60), now), now);
+    fn the_drivers_time_counts_unless_it_was_not_taken_from_the_monotonic_clock() {
+        let now = ClockReading { monotonic: Duration::from_secs(60), wall: SystemTime::now() };
+        let at = |ms: u64| capture_time(Some(Duration::from_millis(ms)), now);
+        assert_eq!(at(59_950), CaptureTime::Monotonic(Duration::from_millis(59_950)));
+        assert_eq!(at(60_000), CaptureTime::Monotonic(now.monotonic));
+        assert_eq!(at(60_001), CaptureTime::Monotonic(now.monotonic), "from the future");
+        assert_eq!(at(54_000), CaptureTime::Monotonic(now.monotonic), "too old");
+        assert_eq!(capture_time(None, now), CaptureTime::Monotonic(now.monotonic));
     }
 
     #[test]

@@ -30,7 +30,9 @@ use self::node::{Node, SystemPaths};
 use self::source::V4l2Source;
 use self::target::DeviceTarget;
 use crate::blocking::panic_message;
-use crate::{BoxFuture, Control, ControlValue, Device, Driver, Error, Source, SourceUrl};
+use crate::{
+    BoxFuture, Control, ControlValue, Controls, Device, Driver, Error, OpenContext, Source, SourceUrl,
+};
 
 /// The driver for `v4l2:/dev/video0?size=1280x720&fps=30&format=mjpeg`. In place of the path, a URL can name a device
 /// in ways that stay valid when the device is unplugged and plugged in again.
@@ -62,11 +64,15 @@ impl Driver for V4l2 {
         missing.map_or(Ok(()), |problem| Err(Error::NoDevice { device, problem }))
     }
 
-    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
+    fn open<'a>(
+        &'a self,
+        context: &'a OpenContext,
+        url: &'a SourceUrl,
+    ) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
             let (target, requested) = target::parse(url)?;
             let path = resolve(&target, url)?;
-            let camera: Box<dyn Source> = Box::new(V4l2Source::open(&path, requested, url)?);
+            let camera: Box<dyn Source> = Box::new(V4l2Source::open(&path, requested, context)?);
             Ok(camera)
         })
     }
@@ -75,18 +81,8 @@ impl Driver for V4l2 {
         Box::pin(async { run_blocking(|| Ok(devices())).await.unwrap_or_default() })
     }
 
-    fn controls<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Vec<Control>, Error>> {
-        let url = url.clone();
-        Box::pin(run_blocking(move || controls::list(&resolve(&target::parse(&url)?.0, &url)?)))
-    }
-
-    fn set_controls<'a>(
-        &'a self,
-        url: &'a SourceUrl,
-        changes: &'a [(String, Option<ControlValue>)],
-    ) -> BoxFuture<'a, Result<(), Error>> {
-        let (url, changes) = (url.clone(), changes.to_vec());
-        Box::pin(run_blocking(move || controls::set(&resolve(&target::parse(&url)?.0, &url)?, &changes)))
+    fn controls(&self) -> Option<&dyn Controls> {
+        Some(self)
     }
 
     fn wait_for_device<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, ()> {
@@ -100,6 +96,22 @@ impl Driver for V4l2 {
                 Err(_) => std::future::pending().await,
             }
         })
+    }
+}
+
+impl Controls for V4l2 {
+    fn list<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Vec<Control>, Error>> {
+        let url = url.clone();
+        Box::pin(run_blocking(move || controls::list(&resolve(&target::parse(&url)?.0, &url)?)))
+    }
+
+    fn set<'a>(
+        &'a self,
+        url: &'a SourceUrl,
+        changes: &'a [(String, Option<ControlValue>)],
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        let (url, changes) = (url.clone(), changes.to_vec());
+        Box::pin(run_blocking(move || controls::set(&resolve(&target::parse(&url)?.0, &url)?, &changes)))
     }
 }
 
@@ -241,18 +253,19 @@ fn describe_device(node: &Node, nodes: &[Node]) -> Option<Device> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
 
     #[tokio::test]
     async fn a_device_that_is_not_there_is_named_with_what_is() {
         let url = SourceUrl::parse("v4l2:usb=ffff:fffe?size=640x480").unwrap();
         for error in [
             V4l2.check_available(&url).unwrap_err(),
-            V4l2.open(&url).await.err().unwrap(),
-            V4l2.controls(&url).await.err().unwrap(),
-            V4l2.set_controls(&url, &[("brightness".to_owned(), None)]).await.err().unwrap(),
+            V4l2.open(&OpenContext::default(), &url).await.err().unwrap(),
+            V4l2.list(&url).await.err().unwrap(),
+            V4l2.set(&url, &[("brightness".to_owned(), None)]).await.err().unwrap(),
         ] {
             assert!(error.to_string().starts_with("v4l2:usb=ffff:fffe is not plugged in"), "{error}");
-            assert!(error.is_transient());
+            assert_ne!(error.kind(), ErrorKind::Fatal);
         }
     }
 

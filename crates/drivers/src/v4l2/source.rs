@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use framecast_media::{Bytes, Error as MediaError, Frame};
 use framecast_v4l2::{BufferInfo, CaptureStream, Device, DeviceEvent, FilledBuffer};
@@ -16,7 +16,7 @@ use super::clock::{self, SequenceGaps};
 use super::diagnose;
 use super::setup::{self, Setup};
 use super::target::RequestedMode;
-use crate::{BoxFuture, Capture, Error, FrameBuilder, Source, SourceUrl};
+use crate::{BoxFuture, Capture, CaptureTime, Error, FrameBuilder, OpenContext, Source};
 
 /// The number of buffers: one that the device fills, one that is filled, one that is being copied, and a spare one in
 /// case the thread is late.
@@ -43,13 +43,15 @@ pub(super) struct V4l2Source {
 /// A picture that was copied out of a buffer, or the reason why it is broken.
 struct CapturedPicture {
     data: Result<Bytes, MediaError>,
-    captured_at: SystemTime,
+    captured: CaptureTime,
 }
 
 impl V4l2Source {
     /// Opens the node at `path` and starts the stream. Needs an async runtime with I/O. Blocks while the device is
     /// being set up.
-    pub(super) fn open(path: &Path, requested: RequestedMode, url: &SourceUrl) -> Result<Self, Error> {
+    pub(super) fn open(path: &Path, requested: RequestedMode, context: &OpenContext) -> Result<Self, Error> {
+        // Created before the stream starts, so that no frame is older than the media time zero.
+        let builder = FrameBuilder::new(context);
         let device = Device::open(path).map_err(|error| diagnose::open_error(path, error))?;
         let (stream, setup) = start(device, path, &requested)?;
         Ok(Self {
@@ -58,9 +60,9 @@ impl V4l2Source {
             stream: Some(stream),
             has_failed: false,
             setup,
-            builder: FrameBuilder::new(url),
+            builder,
             gaps: SequenceGaps::default(),
-            max_picture_bytes: url.max_picture_bytes(),
+            max_picture_bytes: context.max_picture_bytes(),
         })
     }
 
@@ -150,8 +152,8 @@ impl V4l2Source {
                 copy(&filled_buffer, &self.setup, self.max_picture_bytes)
             };
             drop(filled_buffer);
-            let captured_at = clock::wall_clock_time(captured_at, clock::monotonic_now(), SystemTime::now());
-            Some(CapturedPicture { data, captured_at })
+            let captured = clock::capture_time(captured_at, self.builder.now());
+            Some(CapturedPicture { data, captured })
         });
         taken.map_err(|error| {
             self.has_failed = true;
@@ -163,15 +165,12 @@ impl V4l2Source {
         })
     }
 
-    fn build_frame(
-        &mut self,
-        CapturedPicture { data, captured_at }: CapturedPicture,
-    ) -> Result<Frame, Error> {
+    fn build_frame(&mut self, CapturedPicture { data, captured }: CapturedPicture) -> Result<Frame, Error> {
         let data = data.map_err(|error| self.builder.picture_error(error))?;
         match &self.setup.raw {
-            None => self.builder.jpeg_frame(data, captured_at),
+            None => self.builder.jpeg_frame(data, captured),
             Some((layout, range)) => {
-                self.builder.raw_frame(data, (layout.format, *range), layout.size, captured_at)
+                self.builder.raw_frame(data, (layout.format, *range), layout.size, captured)
             }
         }
     }

@@ -123,6 +123,7 @@ fn coding(options: &Options<'_>) -> Result<Option<Coding>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
 
     fn read(text: &str) -> Result<(DeviceTarget, RequestedMode), Error> {
         parse(&SourceUrl::parse(text).unwrap())
@@ -163,7 +164,7 @@ mod tests {
         ] {
             let error = read(text).unwrap_err();
             assert!(error.to_string().contains("names no device; write /dev/videoN, by-id/…"), "{error}");
-            assert!(!error.is_transient());
+            assert_eq!(error.kind(), ErrorKind::Fatal);
         }
     }
 

@@ -12,7 +12,7 @@ mod stream;
 mod timeouts;
 mod tls;
 
-use framecast_drivers::{Drivers, Error, Source, SourceUrl};
+use framecast_drivers::{Drivers, Error, OpenContext, Source, SourceUrl};
 
 /// Two pictures that the frame builder passes unchanged.
 const ONE: &[u8] = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
@@ -24,8 +24,8 @@ async fn open(url: &str) -> Result<Box<dyn Source>, Error> {
 }
 
 async fn open_bounded(url: &str, max_picture_bytes: usize) -> Result<Box<dyn Source>, Error> {
-    let url = SourceUrl::parse(url)?.with_max_picture_bytes(max_picture_bytes);
-    Drivers::builtin().open(&url).await
+    let context = OpenContext::default().with_max_picture_bytes(max_picture_bytes);
+    Drivers::builtin().open(&context, &SourceUrl::parse(url)?).await
 }
 
 /// The error of opening `url`.

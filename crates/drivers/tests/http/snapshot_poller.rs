@@ -2,7 +2,7 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
-use framecast_drivers::Error;
+use framecast_drivers::{Error, ErrorKind};
 use framecast_media::container::multipart::format_unix_seconds;
 
 use crate::server::{AfterAnswer, STREAM_HEAD, Server, answer, jpeg, part};
@@ -91,7 +91,7 @@ async fn a_broken_or_too_large_still_picture_is_refused_and_polling_goes_on() {
     let mut source = open_bounded(&server.url("/#fps=500"), 4000).await.unwrap();
     for _ in 0..2 {
         let error = source.next_frame().await.err().unwrap();
-        assert!(error.is_picture_error(), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Frame, "{error}");
     }
     assert!(picture(&mut source).await == ONE);
 }

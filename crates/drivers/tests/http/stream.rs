@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime};
 
-use framecast_drivers::Error;
+use framecast_drivers::{Error, ErrorKind};
 use framecast_media::container::multipart::format_unix_seconds;
 
 use crate::server::{AfterAnswer, STREAM_HEAD, Server, part};
@@ -180,7 +180,7 @@ async fn a_broken_or_too_large_picture_is_refused_and_the_next_one_shown() {
     let mut source = open_bounded(&server.url("/"), 4000).await.unwrap();
     for number in [1, 2] {
         let error = source.next_frame().await.err().unwrap();
-        assert!(error.is_picture_error(), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Frame, "{error}");
         assert!(error.to_string().contains(&format!("picture {number}: byte ")), "{error}");
     }
     assert!(picture(&mut source).await == ONE);

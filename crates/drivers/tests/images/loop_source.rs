@@ -111,7 +111,7 @@ async fn a_broken_file_is_an_error_of_its_own_each_time_it_is_due() {
     let mut source = album.open("?fps=20").await.unwrap();
     for _ in 0..2 {
         assert_eq!(next(&mut source).await, 1);
-        assert!(source.next_frame().await.unwrap_err().is_picture_error());
+        assert_eq!(source.next_frame().await.unwrap_err().kind(), ErrorKind::Frame);
         assert_eq!(next(&mut source).await, 3);
     }
 }
@@ -120,12 +120,12 @@ async fn a_broken_file_is_an_error_of_its_own_each_time_it_is_due() {
 async fn a_picture_over_the_bound_is_an_error_of_its_own() {
     let album = Album::with(&[("a.jpg", 1), ("b.jpg", 2)]);
     let url = SourceUrl::parse(&format!("images:{}", album.0.path().display())).unwrap();
-    let url = url.with_max_picture_bytes(picture(1).len());
+    let context = OpenContext::default().with_max_picture_bytes(picture(1).len());
     album.write("b.jpg", &[&picture(1)[..], b"0"].concat());
-    let mut source = Drivers::builtin().open(&url).await.unwrap();
+    let mut source = Drivers::builtin().open(&context, &url).await.unwrap();
     assert_eq!(next(&mut source).await, 1);
     let error = source.next_frame().await.unwrap_err();
-    assert!(error.is_picture_error() && error.to_string().contains("larger than"), "{error}");
+    assert!(error.kind() == ErrorKind::Frame && error.to_string().contains("larger than"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use framecast_drivers::{Drivers, Error, Source, SourceUrl};
+use framecast_drivers::{Drivers, Error, ErrorKind, OpenContext, Source, SourceUrl};
 use framecast_media::codec::jpeg;
 use framecast_media::{Bytes, draw};
 use tempfile::TempDir;
@@ -50,7 +50,7 @@ impl Album {
 }
 
 async fn open(url: &str) -> Result<Box<dyn Source>, Error> {
-    Drivers::builtin().open(&SourceUrl::parse(url).unwrap()).await
+    Drivers::builtin().open(&OpenContext::default(), &SourceUrl::parse(url).unwrap()).await
 }
 
 async fn refusal(url: &str) -> String {

@@ -74,9 +74,9 @@ async fn a_file_that_stays_broken_is_an_error_of_its_own_and_that_once() {
     let album = Album::new();
     let mut source = album.open("?watch").await.unwrap();
     album.write("broken.jpg", &picture(1)[..300]);
-    assert!(source.next_frame().await.unwrap_err().is_picture_error());
+    assert_eq!(source.next_frame().await.unwrap_err().kind(), ErrorKind::Frame);
     album.write("other-broken.jpg", &picture(3)[..300]);
-    assert!(source.next_frame().await.unwrap_err().is_picture_error());
+    assert_eq!(source.next_frame().await.unwrap_err().kind(), ErrorKind::Frame);
     album.write("whole.jpg", &picture(2));
     assert_eq!(next(&mut source).await, 2);
 }
@@ -188,7 +188,7 @@ async fn a_file_that_was_not_whole_is_looked_at_again_where_the_system_does_not_
     elsewhere.write("real.jpg", &picture(5)[..300]);
     symlink(elsewhere.path("real.jpg"), album.path("slow.jpg")).unwrap();
     let mut source = album.open("?watch").await.unwrap();
-    assert!(source.next_frame().await.unwrap_err().is_picture_error());
+    assert_eq!(source.next_frame().await.unwrap_err().kind(), ErrorKind::Frame);
     elsewhere.write("real.jpg", &picture(5));
     assert_eq!(next(&mut source).await, 5);
 }

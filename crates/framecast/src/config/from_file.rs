@@ -199,17 +199,17 @@ fn camera_settings(file: &CameraFile, text: &str, drivers: &Drivers) -> Result<C
     located(text, &file.name, |name| check_camera_name(name))?;
     let at_source =
         |error: framecast_drivers::Error| ConfigError::at(text, Some(file.source.span()), error.to_string());
-    let mut source = SourceUrl::parse(file.source.get_ref()).map_err(at_source)?;
+    let source = SourceUrl::parse(file.source.get_ref()).map_err(at_source)?;
+    drivers.find(&source).map_err(at_source)?;
+    let mut camera = CameraSettings::new(name, source);
     if let Some(max) = &file.max_picture {
         let bytes = max.get_ref().0;
         if !(1024..=1 << 30).contains(&bytes) {
             let message = "max_picture must be from 1KiB to 1GiB";
             return Err(ConfigError::at(text, Some(max.span()), message));
         }
-        source = source.with_max_picture_bytes(bytes);
+        camera.max_picture_bytes = bytes;
     }
-    drivers.find(&source).map_err(at_source)?;
-    let mut camera = CameraSettings::new(name, source);
     if let Some(idle) = &file.idle_timeout {
         camera.idle_timeout = idle.get_ref().0;
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use framecast_drivers::{ControlValue, Drivers, SourceUrl};
+use framecast_drivers::{ControlValue, Drivers, OpenContext, SourceUrl};
 use framecast_hub::{QUALITY_RANGE, ViewerLimits};
 
 use super::check::{check_camera_name, check_control_id, parse_host};
@@ -108,6 +108,8 @@ pub struct CameraSettings {
     /// The latency budget of this camera's viewers; with `None` the server's
     /// [`latency_budget`](Settings::latency_budget) applies.
     pub latency_budget: Option<Duration>,
+    /// The maximum size, in bytes, of one coded picture of the camera.
+    pub max_picture_bytes: usize,
     /// The values that the server sets on the camera's controls each time it opens the camera, in the order of this
     /// list. If the device lacks a control, the server logs a warning.
     pub controls: Vec<(String, ControlValue)>,
@@ -154,6 +156,7 @@ impl CameraSettings {
             quality: 80,
             max_viewers: None,
             latency_budget: None,
+            max_picture_bytes: OpenContext::default().max_picture_bytes(),
             controls: Vec::new(),
         }
     }

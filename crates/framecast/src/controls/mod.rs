@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use framecast_drivers::{ControlValue, Driver, Error, SourceUrl};
+use framecast_drivers::{Control, ControlValue, Driver, Error, SourceUrl};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
 use tracing::{debug, warn};
@@ -92,7 +92,7 @@ impl Controls {
     ) -> Vec<(&'c Change, Error)> {
         let mut failed = Vec::new();
         for change in changes {
-            if let Err(error) = driver.set_controls(source, std::slice::from_ref(change)).await {
+            if let Err(error) = set(driver, source, std::slice::from_ref(change)).await {
                 failed.push((change, error));
             }
         }
@@ -112,6 +112,24 @@ impl Controls {
             }
         }
         *reported = now;
+    }
+}
+
+/// Returns the controls of the device of `source`; an empty list if its driver has no controls.
+pub(crate) async fn list(driver: &dyn Driver, source: &SourceUrl) -> Result<Vec<Control>, Error> {
+    match driver.controls() {
+        Some(controls) => controls.list(source).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Sets the values of `changes` on the device of `source`, in their order. If the driver has no controls, any change is
+/// an error.
+pub(crate) async fn set(driver: &dyn Driver, source: &SourceUrl, changes: &[Change]) -> Result<(), Error> {
+    match (driver.controls(), changes.first()) {
+        (Some(controls), _) => controls.set(source, changes).await,
+        (None, Some((id, _))) => Err(Error::NoSuchControl { control: id.clone(), known: Vec::new() }),
+        (None, None) => Ok(()),
     }
 }
 

@@ -24,7 +24,7 @@ use tracing::debug;
 use super::Context;
 use super::api::{JSON, json, without_length};
 use crate::camera::Camera;
-use crate::controls::{Changes, StateError, StateFile};
+use crate::controls::{self, Changes, StateError, StateFile};
 
 /// How long a request waits for a device to list or set the device's controls.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -227,7 +227,9 @@ impl DeviceControls {
     }
 
     async fn list(&self) -> Result<Vec<Control>, HttpError> {
-        self.driver.controls(&self.camera.settings.source).await.map_err(|error| driver_error(&error))
+        controls::list(&*self.driver, &self.camera.settings.source)
+            .await
+            .map_err(|error| driver_error(&error))
     }
 
     /// Sets controls to the values in `changes`, and sets them again whenever the server opens the camera. If `state`
@@ -240,7 +242,7 @@ impl DeviceControls {
     ) -> Result<Vec<Control>, HttpError> {
         // A single change succeeds or fails as a whole.
         let before = if changes.as_slice().len() > 1 { self.list().await? } else { Vec::new() };
-        let set = self.driver.set_controls(&self.camera.settings.source, changes.as_slice()).await;
+        let set = controls::set(&*self.driver, &self.camera.settings.source, changes.as_slice()).await;
         let Err(error) = set else {
             let controls = self.list().await?;
             self.remember(changes, &controls, state).await?;

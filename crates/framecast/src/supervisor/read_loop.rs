@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use framecast_drivers::{Capture, Error};
+use framecast_drivers::{Capture, Error, ErrorKind, Failure};
 use framecast_hub::{CameraState, CameraStatus, EventKind, Publisher};
 use framecast_media::{Anchor, Frame};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -285,23 +285,20 @@ impl Supervisor {
         };
         let error = result.err();
         // A live camera can deliver no picture for up to `stall_timeout`, whatever the number of openings.
-        if attempt.live_since.is_some()
-            && !gave_pictures
-            && error.as_ref().is_none_or(Error::may_recover_soon)
-        {
+        if attempt.live_since.is_some() && !gave_pictures && error.as_ref().is_none_or(may_recover_soon) {
             debug!(%reason, "the source ended without a picture; the server reopens the source");
             attempt.record_problem(reason);
             return ControlFlow::Continue(due_at);
         }
         // A camera that is lost now was already lost before the suspension.
-        let may_be_excused = self.feed.status().state != CameraState::Lost
-            && error.as_ref().is_none_or(Error::is_connection_failure);
+        let may_be_excused =
+            self.feed.status().state != CameraState::Lost && error.as_ref().is_none_or(is_connection_failure);
         if may_be_excused && self.suspend_monitor.has_resumed_recently() {
             info!(%reason, "the source failed while the server was suspended; the server reopens the source");
             attempt.record_problem(reason);
             return ControlFlow::Continue(attempt.retry_at());
         }
-        let is_transient = error.is_none_or(|error| error.is_transient());
+        let is_transient = error.is_none_or(|error| error.kind() != ErrorKind::Fatal);
         ControlFlow::Break(AttemptOutcome::Failed { reason, live_for: attempt.live_for(), is_transient })
     }
 
@@ -342,6 +339,16 @@ impl Supervisor {
 /// camera.
 fn failed(reason: String, attempt: &Attempt) -> NextStep {
     ControlFlow::Break(AttemptOutcome::Failed { reason, live_for: attempt.live_for(), is_transient: true })
+}
+
+/// Returns whether a camera that has delivered pictures is likely to deliver one again within moments after `error`.
+fn may_recover_soon(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Transient(Failure::Busy | Failure::Interrupted))
+}
+
+/// Returns whether `error` may come from a connection that broke while the machine slept.
+fn is_connection_failure(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Transient(Failure::Connection | Failure::Interrupted))
 }
 
 /// Logs the format, picture size and frame rate that the device delivers, and what the server requested if that

@@ -11,18 +11,24 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use framecast_drivers::blocking::panic_message;
-use framecast_drivers::{Capture, Error, Source};
+use framecast_drivers::{Capture, Error, ErrorKind, OpenContext, Source};
 use framecast_hub::{Feed, Publisher};
 use framecast_media::{Format, Frame, Timestamp};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, warn};
 
+use super::CLOSE_TIMEOUT;
 use super::frame_intervals::FrameIntervals;
 use super::progress::Progress;
 use super::throttle::Throttle;
 use crate::camera::Camera;
 use crate::error_chain::one_line;
+
+/// How long a source can take to close before the thread drops it. A little less than the time that the supervisor
+/// waits, so that a driver that only waits does not count as hanging.
+const CLOSE_LIMIT: Duration = CLOSE_TIMEOUT.saturating_sub(Duration::from_millis(100));
 
 /// A message from the thread that reads a camera's source to the camera's supervisor.
 #[derive(Debug)]
@@ -106,13 +112,13 @@ impl Reader {
         &self.progress
     }
 
-    /// Asks the thread to drop its source and end.
+    /// Asks the thread to close its source and end.
     pub(crate) fn cancel(&mut self) {
         self.cancel.cancel();
         self.reports.close();
     }
 
-    /// Waits until the thread has ended and its source is dropped.
+    /// Waits until the thread has ended and its source is closed.
     pub(crate) async fn ended(&mut self) {
         (&mut self.ended).await.ok();
     }
@@ -138,19 +144,27 @@ impl ReaderThread {
         }
     }
 
-    /// Opens the source and reads it until it ends or the supervisor cancels it.
+    /// Opens the source, reads it until it ends or the supervisor cancels it, and closes it.
     fn run_to_end(&self, publisher: Publisher) {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(source) => {
                 let problem = format!("cannot start the driver's async runtime: {}", one_line(&source));
-                return self.report_end(Err(Error::Custom(problem.into())));
+                return self.report_end(Err(Error::transient(problem)));
             }
         };
-        let read = self.cancel.run_until_cancelled(self.read(publisher));
-        if let Some(result) = runtime.block_on(read).flatten() {
-            self.report_end(result);
-        }
+        runtime.block_on(async {
+            let mut source = None;
+            let read = self.cancel.run_until_cancelled(self.read(publisher, &mut source)).await;
+            // Reported before the source closes, which can take a while, because viewers must not mistake its last
+            // picture for a live picture. If the camera was closed meanwhile, no supervisor receives the report.
+            if let Some(result) = read.flatten() {
+                self.report(Report::Ended(result)).await;
+            }
+            if let Some(source) = source {
+                close(source).await;
+            }
+        });
         // Waits for blocking calls that the driver left running, for instance in a file system that hangs. Until these
         // calls return, this thread counts as stuck. The number of stuck threads is limited.
         drop(runtime);
@@ -162,14 +176,19 @@ impl ReaderThread {
         self.reports.blocking_send(Report::Ended(result)).ok();
     }
 
-    /// Opens the source and reads it until it ends. Returns how the source ended, or `None` if the supervisor no longer
-    /// receives reports. The driver's timestamps count from the opening of its source. So for a reopened source, this
-    /// function adds the time from `reopened_since` to the opening.
-    async fn read(&self, mut publisher: Publisher) -> Option<Result<(), Error>> {
+    /// Opens the source, keeps it in `open_source`, and reads it until it ends. Returns how the source ended, or `None`
+    /// if the supervisor no longer receives reports. The driver's timestamps count from the opening of its source. So for
+    /// a reopened source, this function adds the time from `reopened_since` to the opening.
+    async fn read(
+        &self,
+        mut publisher: Publisher,
+        open_source: &mut Option<Box<dyn Source>>,
+    ) -> Option<Result<(), Error>> {
         let Camera { feed, drivers, settings, controls, .. } = &*self.camera;
+        let context = OpenContext::default().with_max_picture_bytes(settings.max_picture_bytes);
         let begins_at = self.reopened_since.map(|since| Timestamp::from_duration(since.elapsed()));
-        let source = match drivers.open(&settings.source).await {
-            Ok(source) => source,
+        let source = match drivers.open(&context, &settings.source).await {
+            Ok(source) => open_source.insert(source),
             Err(error) => return Some(Err(error)),
         };
         let max_frame_gap = source.max_frame_gap().max(min_interval(settings.max_fps));
@@ -180,7 +199,7 @@ impl ReaderThread {
         }
         let throttle = Throttle::new(settings.max_fps, Instant::now());
         let throttle = if self.reopened_since.is_some() { throttle.without_burst() } else { throttle };
-        let mut frames = ThrottledSource::new(source, throttle);
+        let mut frames = ThrottledSource::new(&mut **source, throttle);
         let mut reported = Reported::default();
         loop {
             let next = frames.next(feed).await;
@@ -204,7 +223,7 @@ impl ReaderThread {
                     }
                 }
                 Ok(None) => return Some(Ok(())),
-                Err(error) if error.is_picture_error() => {
+                Err(error) if error.kind() == ErrorKind::Frame => {
                     if !self.has_logged_broken.swap(true, Ordering::Relaxed) {
                         warn!(
                             %error,
@@ -222,6 +241,13 @@ impl ReaderThread {
 
     async fn report(&self, report: Report) -> Option<()> {
         self.reports.send(report).await.ok()
+    }
+}
+
+/// Closes `source`. Drops it after [`CLOSE_LIMIT`].
+async fn close(source: Box<dyn Source>) {
+    if timeout(CLOSE_LIMIT, source.close()).await.is_err() {
+        warn!("the driver did not close its device within {CLOSE_LIMIT:?}; the server dropped the device");
     }
 }
 
@@ -265,8 +291,8 @@ impl Reported {
 
 /// A source with a rate limit. If pictures arrive too fast, this object holds the newest picture until the limit allows
 /// it, so that viewers see the last picture of a burst. Frames of coded video that other frames need always pass.
-struct ThrottledSource {
-    source: Box<dyn Source>,
+struct ThrottledSource<'s> {
+    source: &'s mut dyn Source,
     throttle: Throttle,
     held: Option<Frame>,
     /// How the source ended; `None` if it has not ended. [`next`](Self::next) reports the end after the picture that
@@ -274,8 +300,8 @@ struct ThrottledSource {
     end: Option<Result<(), Error>>,
 }
 
-impl ThrottledSource {
-    fn new(source: Box<dyn Source>, throttle: Throttle) -> Self {
+impl<'s> ThrottledSource<'s> {
+    fn new(source: &'s mut dyn Source, throttle: Throttle) -> Self {
         Self { source, throttle, held: None, end: None }
     }
 
@@ -291,7 +317,7 @@ impl ThrottledSource {
                 biased;
                 next = self.source.next_frame(), if self.end.is_none() => match next {
                     Ok(Some(frame)) => frame,
-                    Err(error) if error.is_picture_error() => return Err(error),
+                    Err(error) if error.kind() == ErrorKind::Frame => return Err(error),
                     end => {
                         // A failure is reported at once, so the last picture is published now.
                         let last = self.held.take_if(|_| end.is_err());
@@ -362,8 +388,9 @@ mod tests {
             };
             stream.next(dependency, 100)
         });
+        let mut flood = Flood(frames.collect());
         let throttle = Throttle::new(5.0, Instant::now());
-        let mut source = ThrottledSource::new(Box::new(Flood(frames.collect())), throttle);
+        let mut source = ThrottledSource::new(&mut flood, throttle);
         let feed = Hub::new().add("door", SystemTime::UNIX_EPOCH).unwrap();
         let (mut decoder, mut needed, mut disposable) = (CodedDecoder::default(), 0, 0);
         while let Some(frame) = soon("the next frame", source.next(&feed)).await.unwrap() {

@@ -3,11 +3,10 @@
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
 
 use framecast::{
-    BoxFuture, Control, ControlKind, ControlValue, Driver, DriverError, Drivers, Frame, FrameBuilder,
-    MenuEntry, Settings, Source, SourceUrl,
+    BoxFuture, CaptureTime, Control, ControlKind, ControlValue, Controls, Driver, DriverError, Drivers,
+    Frame, FrameBuilder, MenuEntry, OpenContext, Settings, Source, SourceUrl,
 };
 use framecast_testkit::blocking::{MultipartStream, Response, read_head, request_head, send};
 use serde_json::{Value, json};
@@ -85,7 +84,7 @@ impl State {
         // As in a webcam: the exposure time cannot be set while exposure is automatic.
         let is_auto = self.controls[2].value == Some(ControlValue::Boolean(true));
         if id == "exposure" && is_auto {
-            return Err(DriverError::Custom("exposure is automatic".into()));
+            return Err(DriverError::transient("exposure is automatic"));
         }
         let control = self.controls.iter_mut().find(|control| control.id == id).unwrap();
         control.value = value.cloned().or_else(|| control.default.clone());
@@ -99,9 +98,14 @@ impl Driver for Device {
         "dials"
     }
 
-    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, DriverError>> {
+    fn open<'a>(
+        &'a self,
+        context: &'a OpenContext,
+        _: &'a SourceUrl,
+    ) -> BoxFuture<'a, Result<Box<dyn Source>, DriverError>> {
         Box::pin(async {
-            Ok(Box::new(Open { device: self.clone(), builder: FrameBuilder::new(url) }) as Box<dyn Source>)
+            Ok(Box::new(Open { device: self.clone(), builder: FrameBuilder::new(context) })
+                as Box<dyn Source>)
         })
     }
 
@@ -110,7 +114,13 @@ impl Driver for Device {
         Box::pin(async { Vec::new() })
     }
 
-    fn controls<'a>(&'a self, _: &'a SourceUrl) -> BoxFuture<'a, Result<Vec<Control>, DriverError>> {
+    fn controls(&self) -> Option<&dyn Controls> {
+        Some(self)
+    }
+}
+
+impl Controls for Device {
+    fn list<'a>(&'a self, _: &'a SourceUrl) -> BoxFuture<'a, Result<Vec<Control>, DriverError>> {
         Box::pin(async {
             self.change(|state| state.asked += 1);
             if self.0.lock().unwrap().hangs {
@@ -118,13 +128,13 @@ impl Driver for Device {
             }
             let state = self.0.lock().unwrap();
             if state.is_away {
-                return Err(DriverError::Custom("dials: no such device".into()));
+                return Err(DriverError::transient("dials: no such device"));
             }
             Ok(state.controls.clone())
         })
     }
 
-    fn set_controls<'a>(
+    fn set<'a>(
         &'a self,
         _: &'a SourceUrl,
         changes: &'a [(String, Option<ControlValue>)],
@@ -132,7 +142,7 @@ impl Driver for Device {
         Box::pin(async move {
             let mut state = self.0.lock().unwrap();
             if state.is_away {
-                return Err(DriverError::Custom("dials: no such device".into()));
+                return Err(DriverError::transient("dials: no such device"));
             }
             for (id, value) in changes {
                 let control = state.controls.iter().find(|control| control.id == *id).ok_or_else(|| {
@@ -157,7 +167,7 @@ impl Source for Open {
         Box::pin(async {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             self.device.change(|state| state.set.push("frame".to_owned()));
-            self.builder.jpeg_frame(framecast_testkit::jpeg(64, 64, 1), SystemTime::now()).map(Some)
+            self.builder.jpeg_frame(framecast_testkit::jpeg(64, 64, 1), CaptureTime::Now).map(Some)
         })
     }
 }

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use framecast::{
-    BoxFuture, Device, DeviceFormat, DeviceSize, Driver, DriverError, Drivers, Settings, Source, SourceUrl,
+    BoxFuture, Device, DeviceFormat, DeviceSize, Driver, DriverError, Drivers, OpenContext, Settings, Source,
+    SourceUrl,
 };
 use serde_json::{Value, json};
 
@@ -18,8 +19,12 @@ impl Driver for OneDeviceDriver {
         "shelf"
     }
 
-    fn open<'a>(&'a self, _: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, DriverError>> {
-        Box::pin(async { Err(DriverError::Custom("nobody opens it here".into())) })
+    fn open<'a>(
+        &'a self,
+        _: &'a OpenContext,
+        _: &'a SourceUrl,
+    ) -> BoxFuture<'a, Result<Box<dyn Source>, DriverError>> {
+        Box::pin(async { Err(DriverError::transient("nobody opens it here")) })
     }
 
     fn devices(&self) -> BoxFuture<'_, Vec<Device>> {
@@ -72,8 +77,12 @@ impl Driver for AskedOnceDriver {
         "shy"
     }
 
-    fn open<'a>(&'a self, _: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, DriverError>> {
-        Box::pin(async { Err(DriverError::Custom("nobody opens it here".into())) })
+    fn open<'a>(
+        &'a self,
+        _: &'a OpenContext,
+        _: &'a SourceUrl,
+    ) -> BoxFuture<'a, Result<Box<dyn Source>, DriverError>> {
+        Box::pin(async { Err(DriverError::transient("nobody opens it here")) })
     }
 
     fn devices(&self) -> BoxFuture<'_, Vec<Device>> {

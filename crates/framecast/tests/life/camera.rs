@@ -8,7 +8,8 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use framecast::{
-    BoxFuture, Bytes, ColorRange, Driver, DriverError, Frame, FrameBuilder, PixelFormat, Source, SourceUrl,
+    BoxFuture, Bytes, CaptureTime, ColorRange, Driver, DriverError, Frame, FrameBuilder, OpenContext,
+    PixelFormat, Source, SourceUrl,
 };
 use framecast_testkit::{jpeg_of_len, soon};
 use tokio::sync::watch;
@@ -196,18 +197,22 @@ impl Driver for Camera {
         self.scheme
     }
 
-    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, DriverError>> {
+    fn open<'a>(
+        &'a self,
+        context: &'a OpenContext,
+        _: &'a SourceUrl,
+    ) -> BoxFuture<'a, Result<Box<dyn Source>, DriverError>> {
         Box::pin(async move {
             let mut acts = self.shared.act.subscribe();
             acts.wait_for(|act| *act != Act::Deaf).await.expect("the camera holds the sender");
             if let Act::Fail(reason) = *acts.borrow_and_update() {
-                return Err(DriverError::Custom(reason.into()));
+                return Err(DriverError::transient(reason));
             }
             self.shared.opened.send_modify(|opened| *opened += 1);
             let source = Open {
                 camera: self.clone(),
                 acts,
-                builder: FrameBuilder::new(url),
+                builder: FrameBuilder::new(context),
                 due_at: Instant::now(),
                 given: 0,
             };
@@ -284,7 +289,7 @@ async fn perform(
             shared.picture(builder, len_bytes).map(Some)
         }
         Act::Silent | Act::Deaf => std::future::pending().await,
-        Act::Fail(reason) => Err(DriverError::Custom(reason.into())),
+        Act::Fail(reason) => Err(DriverError::transient(reason)),
         Act::End => Ok(None),
         Act::Panic => panic!("the driver has a bug"),
         Act::Block => {
@@ -295,7 +300,7 @@ async fn perform(
         }
         Act::Garbage { fps } => {
             pace(due_at, fps).await;
-            builder.jpeg_frame(Bytes::new(), SystemTime::now()).map(Some)
+            builder.jpeg_frame(Bytes::new(), CaptureTime::Now).map(Some)
         }
     }
 }
@@ -314,17 +319,17 @@ impl Shared {
         let number = *self.newest.borrow() + 1;
         let older = Duration::from_millis(self.older_ms.load(Ordering::Relaxed));
         let newer = Duration::from_millis(self.newer_ms.load(Ordering::Relaxed));
-        let captured_at = SystemTime::now() - older + newer;
+        let captured = CaptureTime::Original(SystemTime::now() - older + newer);
         let frame = if self.is_raw.load(Ordering::Relaxed) {
             let format = (PixelFormat::Nv12, ColorRange::Full);
             let mut samples = vec![luma_of(number); format.0.len_bytes(RAW_SIZE.0, RAW_SIZE.1)];
             let chroma = (RAW_SIZE.0 * RAW_SIZE.1) as usize;
             samples[chroma..].fill(128);
-            builder.raw_frame(samples.into(), format, RAW_SIZE, captured_at)
+            builder.raw_frame(samples.into(), format, RAW_SIZE, captured)
         } else if let Some(picture) = self.given.get() {
-            builder.jpeg_frame(Bytes::from_static(picture), captured_at)
+            builder.jpeg_frame(Bytes::from_static(picture), captured)
         } else {
-            builder.jpeg_frame(jpeg_of_len(len_bytes, number), captured_at)
+            builder.jpeg_frame(jpeg_of_len(len_bytes, number), captured)
         };
         self.newest.send_replace(number);
         frame

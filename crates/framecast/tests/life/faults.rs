@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use framecast::{
-    BoxFuture, CameraState, Delivery, DemandKind, Driver, DriverError, Drivers, Settings, Source, SourceUrl,
+    BoxFuture, CameraState, Delivery, DemandKind, Driver, DriverError, Drivers, OpenContext, Settings,
+    Source, SourceUrl,
 };
 use framecast_testkit::{TestViewer, number_of, soon};
 
@@ -157,7 +158,11 @@ impl Driver for BadUrlDriver {
         "misspelt"
     }
 
-    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, DriverError>> {
+    fn open<'a>(
+        &'a self,
+        _: &'a OpenContext,
+        url: &'a SourceUrl,
+    ) -> BoxFuture<'a, Result<Box<dyn Source>, DriverError>> {
         let problem = "is of no use".to_owned();
         Box::pin(async move { Err(DriverError::BadUrl { url: url.to_string(), problem }) })
     }

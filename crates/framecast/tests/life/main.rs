@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod camera;
+mod closing;
 mod encoding;
 mod faults;
 mod fresh;

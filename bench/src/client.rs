@@ -187,7 +187,9 @@ impl ResponseBody {
 }
 
 impl Seen {
-    fn note(&mut self, picture: Picture, newest_us: &mut u64, now_us: u64) {
+    /// Records that `picture` has arrived at `now_us`. `newest_us` is the newest capture time so far, which this call
+    /// updates. Both times are in microseconds since 1970.
+    pub(crate) fn note(&mut self, picture: Picture, newest_us: &mut u64, now_us: u64) {
         self.frames += 1;
         self.corrupt += u64::from(!picture.is_intact);
         let Some(captured_us) = picture.captured_us else {

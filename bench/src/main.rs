@@ -7,6 +7,7 @@
 
 mod abuse;
 mod api;
+mod body_server;
 mod cameras;
 mod capacity;
 mod ceiling;
@@ -68,6 +69,8 @@ enum Cli {
     Load(load::Options),
     /// Run the ceiling server, a minimal reference server.
     Ceiling(ceiling::Options),
+    /// Run a program that embeds Framecast and serves the streams by an HTTP server of its own, as response bodies.
+    Body(body_server::Options),
     /// Measure downloads of long tables, many simultaneous downloads, and events sent to many listeners (needs sqlite3,
     /// curl, and PostgreSQL).
     History(history::Options),
@@ -110,6 +113,7 @@ fn run(cli: &Cli) -> Result<()> {
             }
         }
         Cli::Ceiling(options) => ceiling::run(options)?,
+        Cli::Body(options) => body_server::run(options)?,
         Cli::Tables(options) => tables::run(options)?,
         Cli::History(options) => history::run(options)?,
         Cli::Encode(options) => encode::run(options)?,

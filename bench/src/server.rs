@@ -48,7 +48,11 @@ pub(crate) struct Candidate {
 enum Kind {
     Ceiling,
     Framecast,
+    Body,
 }
+
+/// The name of the file with the certificate of a server with TLS, in the folder of the server's files.
+pub(crate) const CERTIFICATE: &str = "certificate.der";
 
 impl Candidate {
     /// Describes the ceiling server, which is this same program with the command `ceiling`. `name` is its name in
@@ -67,6 +71,17 @@ impl Candidate {
             streams: Vec::new(),
             kind: Kind::Ceiling,
         })
+    }
+
+    /// Describes a program that embeds Framecast, which is this same program with the command `body` and further
+    /// `arguments`. `name` is its name in tables.
+    ///
+    /// # Errors
+    ///
+    /// The path of this program is unknown.
+    pub(crate) fn body(name: &str, arguments: &[&str]) -> Result<Self> {
+        let arguments = ["body"].iter().chain(arguments).map(|&argument| argument.to_owned()).collect();
+        Ok(Self { arguments, kind: Kind::Body, ..Self::ceiling(name)? })
     }
 
     /// Describes a Framecast server. `command` is the path of the program, followed by arguments that are separated by
@@ -142,7 +157,7 @@ impl Candidate {
     fn stream_path(&self) -> &'static str {
         match self.kind {
             Kind::Ceiling => "/",
-            Kind::Framecast => "/cameras/bench/stream.mjpg",
+            Kind::Framecast | Kind::Body => "/cameras/bench/stream.mjpg",
         }
     }
 
@@ -167,6 +182,10 @@ impl Candidate {
                 fs::write(&config, text).context("cannot write the server's configuration file")?;
                 command.arg("--config").arg(config)
             }
+            Kind::Body => {
+                command.arg("--pictures").arg(pictures).args(["--fps", &fps.to_string(), "--seconds", "900"]);
+                command.arg("--certificate").arg(work.join(CERTIFICATE))
+            }
         };
         Ok(command)
     }
@@ -189,7 +208,7 @@ impl Candidate {
     fn log_name(&self) -> &'static str {
         match self.kind {
             Kind::Ceiling => "ceiling.log",
-            Kind::Framecast => "server.log",
+            Kind::Framecast | Kind::Body => "server.log",
         }
     }
 }

@@ -166,6 +166,11 @@ impl Setup {
         Server::start(candidate, self.address, &self.pictures, self.fps, self.work.path())
     }
 
+    /// Returns the folder with the files of the servers.
+    pub(crate) fn work(&self) -> &Path {
+        self.work.path()
+    }
+
     /// Starts the server `candidate` on the CPU of the load generator, as an additional server that is not itself
     /// measured.
     ///

@@ -3,7 +3,7 @@
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { moves, open } from "../lib/browser.mjs";
+import { goTo, moves, open } from "../lib/browser.mjs";
 import { example } from "../lib/example.mjs";
 import { openPanel } from "../lib/panel.mjs";
 import { ensure, sleep, until } from "../lib/wait.mjs";
@@ -105,7 +105,7 @@ async function everyPage(stage, browserName) {
     urls[server] ??= await SERVERS[server](stage);
     const page = await open(browser, "about:blank");
     await prepare?.(page);
-    await page.goto(`${urls[server]}/${path}`, { waitUntil: "domcontentloaded" });
+    await goTo(page, `${urls[server]}/${path}`);
     await ready(page);
     wrong.push(...(await judge(page, browserName)).map((line) => `${name}, ${line}`));
     const errors = page.errors.filter((text) => !expected?.test(text));

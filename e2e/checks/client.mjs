@@ -3,11 +3,14 @@
 import { execFile, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { luma, meanColour } from "../lib/colour.mjs";
 import { jpegSize, Parts, readStream } from "../lib/multipart.mjs";
 import { pythonWithOpenCv } from "../lib/tool.mjs";
 import { ensure, until } from "../lib/wait.mjs";
 
 const FRAMES = 25;
+// The strip at the lower edge of the test pattern: two guards, 24 bits of the frame's number, two guards.
+const CELLS = 28;
 const SIZE = { width: 640, height: 360 };
 const run = promisify(execFile);
 
@@ -21,16 +24,48 @@ async function liveFeed(stage) {
   return feed;
 }
 
+/** The first three of the colour bars at the top of the pattern, from the left. */
+const BARS = [[191, 191, 191], [191, 191, 0], [0, 191, 191]];
+
+/** The number of the frame in the strip at the lower edge of `picture`; `null` if the strip is not whole. */
+function frameNumber(picture) {
+  const edge = (cell) => Math.floor((cell * SIZE.width) / CELLS);
+  const isWhite = (_, cell) => {
+    const middle = { left: edge(cell) + 4, right: edge(cell + 1) - 4, top: SIZE.height - 20, bottom: SIZE.height - 10 };
+    return luma(meanColour(picture, middle)) > 128;
+  };
+  const cells = Array.from({ length: CELLS }, isWhite);
+  const [white, black, ...bits] = cells;
+  const [otherBlack, otherWhite] = bits.splice(-2);
+  if (!white || black || otherBlack || !otherWhite) return null;
+  return bits.reduce((number, bit) => 2 * number + Number(bit), 0);
+}
+
 async function ffmpeg(stage) {
   const feed = await liveFeed(stage);
-  const args = ["-v", "error", "-i", feed, "-frames:v", String(FRAMES), "-fps_mode", "passthrough"];
-  const { stdout } = await run("ffmpeg", [...args, "-f", "rawvideo", "-pix_fmt", "gray", "-"], {
+  const input = ["-v", "error", "-xerror", "-i", feed, "-frames:v", String(FRAMES), "-fps_mode", "passthrough"];
+  const { stdout, stderr } = await run("ffmpeg", [...input, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], {
     encoding: "buffer",
     maxBuffer: 1 << 28,
     timeout: 60000,
   });
-  const expected = SIZE.width * SIZE.height * FRAMES;
-  ensure(stdout.length === expected, `${stdout.length} bytes of grey pixels instead of ${expected}`);
+  ensure(stderr.length === 0, `ffmpeg says: ${stderr}`);
+  const each = SIZE.width * SIZE.height * 3;
+  ensure(stdout.length === each * FRAMES, `${stdout.length} bytes of pixels instead of ${each * FRAMES}`);
+  let last = -1;
+  for (let at = 0; at < stdout.length; at += each) {
+    const picture = { ...SIZE, rgb: stdout.subarray(at, at + each) };
+    const number = frameNumber(picture);
+    ensure(number !== null && number > last, `picture ${at / each} has the number ${number} after ${last}`);
+    last = number;
+    const width = SIZE.width / 7;
+    for (const [bar, wanted] of BARS.entries()) {
+      const area = { left: Math.ceil(bar * width) + 8, right: Math.floor((bar + 1) * width) - 8, top: 8, bottom: 40 };
+      const colour = meanColour(picture, area);
+      const isRight = colour.every((value, channel) => Math.abs(value - wanted[channel]) < 12);
+      ensure(isRight, `bar ${bar} of picture ${at / each} is ${colour.map(Math.round)} instead of ${wanted}`);
+    }
+  }
 }
 
 async function curl(stage) {

@@ -1,6 +1,6 @@
 // The last day of a camera: how it is computed from events, and how it is drawn.
 
-import { isQuiet, open } from "../lib/browser.mjs";
+import { goTo, isQuiet, open } from "../lib/browser.mjs";
 import { saveScreenshots } from "../lib/screenshot.mjs";
 import { tabTo } from "../lib/panel.mjs";
 import { ensure, sleep, until } from "../lib/wait.mjs";
@@ -51,7 +51,7 @@ async function drawsTheDay(stage) {
   const framecast = await stage.framecast([`front=${MOVING}`]);
   const page = await open(await stage.browser("chromium"), "about:blank");
   const asked = await tellEvents(page, someDay(Date.now()), 4);
-  await page.goto(`${framecast.url}/cameras/front`, { waitUntil: "domcontentloaded" });
+  await goTo(page, `${framecast.url}/cameras/front`);
   await until("the day is drawn", () => page.$("#day:not([hidden]) .course .run"));
   ensure(asked.some(({ cursor }) => cursor), "the page requested only the first page of events");
   const summary = await page.$eval("#day [role=img]", (bar) => bar.getAttribute("aria-label"));

@@ -1,9 +1,9 @@
 // Marks and the history, with only the keyboard.
 
-import { inBoth, isQuiet, moves, open } from "../lib/browser.mjs";
+import { goTo, inBoth, isQuiet, moves, open } from "../lib/browser.mjs";
 import { DESKTOP, saveScreenshots, PHONE } from "../lib/screenshot.mjs";
 import { tabBackTo, tabTo } from "../lib/panel.mjs";
-import { ensure, sleep, until } from "../lib/wait.mjs";
+import { ensure, until } from "../lib/wait.mjs";
 
 const MOVING = "emulated:?size=640x360&fps=10";
 
@@ -25,7 +25,7 @@ async function marks(stage, name) {
   };
   await moves(page, ".picture");
   await mark("power back");
-  await page.goto(`${framecast.url}/cameras/front`, { waitUntil: "domcontentloaded" });
+  await goTo(page, `${framecast.url}/cameras/front`);
   await moves(page, "#stage");
   await tabTo(page, ".address input");
   await page.keyboard.press("m");
@@ -96,11 +96,13 @@ async function showsHistory(stage, name) {
   await until("the history has its rows", () => page.$$eval(".events tbody tr", (rows) => rows.length > 40));
   const kinds = await page.$$eval(".events tbody tr", (rows) => [...new Set(rows.map(({ dataset }) => dataset.kind))]);
   for (const kind of ["started", "live", "lost", "mark"]) ensure(kinds.includes(kind), `${kind} is missing from the kinds ${kinds}`);
-  const edges = () => page.$$eval(".events th", (all) => all.map((head) => Math.round(head.getBoundingClientRect().left)).join());
+  const edges = () => page.evaluate(() =>
+    [...document.querySelectorAll(".events th")].map((head) => Math.round(head.getBoundingClientRect().left)).join());
   const before = await edges();
   await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
-  await sleep(200);
-  const top = await page.$eval(".events th", (head) => head.getBoundingClientRect().top);
+  await until("the page is scrolled to its end", () =>
+    page.evaluate(() => scrollY > 0 && scrollY + innerHeight >= document.documentElement.scrollHeight - 1));
+  const top = await page.evaluate(() => document.querySelector(".events th").getBoundingClientRect().top);
   ensure(Math.abs(top) < 2, `the head of the table is at ${top} px when the page is scrolled to its end`);
   await page.evaluate(() => scrollTo(0, 0));
   await saveScreenshots(stage, page, "history", name);
@@ -116,7 +118,7 @@ async function showsHistory(stage, name) {
     page.$$eval(".events tbody tr[data-kind]", (rows) => rows.length > 0 && rows.every(({ dataset }) => dataset.kind === "lost")),
   );
   ensure((await edges()) === before, "the filter moves the columns");
-  await page.goto(`${framecast.url}/cameras/front`, { waitUntil: "domcontentloaded" });
+  await goTo(page, `${framecast.url}/cameras/front`);
   await tabTo(page, "#history");
   await page.keyboard.press("Enter");
   await until("the history lists only the camera", () =>

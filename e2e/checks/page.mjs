@@ -1,7 +1,7 @@
 // The page in real browsers: pictures move, on it and on pages of other origins; streams end when they are out of view
 // and come back; the page reports an unreachable server, and recovers when the server is back.
 
-import { hide, inBoth, moves, open, show } from "../lib/browser.mjs";
+import { goTo, hide, inBoth, moves, open, show } from "../lib/browser.mjs";
 import { ensure, sleep, until } from "../lib/wait.mjs";
 
 const DESKTOP = { width: 1280, height: 800 };
@@ -23,7 +23,7 @@ async function showPage(stage, name) {
       await page.screenshot({ path: stage.out(`page-${name}-${size}-${scheme}.png`) });
     }
   }
-  await page.goto(`${framecast.url}${(await framecast.cameras())[0].page}`, { waitUntil: "domcontentloaded" });
+  await goTo(page, `${framecast.url}${(await framecast.cameras())[0].page}`);
   await moves(page, "#stage");
   await page.screenshot({ path: stage.out(`camera-${name}.png`) });
   ensure(page.errors.length === 0, `the console says: ${page.errors.join(" | ")}`);

@@ -83,7 +83,10 @@ async function showWall(stage, name) {
   const cameras = names.map((camera) => `${camera}=images:${folder}?fps=${FPS}`);
   const { page } = await openWall(stage, name, cameras);
   await everyTilePaints(page, COUNT);
-  const size = await page.$eval(".picture", ({ clientWidth, clientHeight }) => [clientWidth, clientHeight]);
+  const size = await page.evaluate(() => {
+    const { clientWidth, clientHeight } = document.querySelector(".picture");
+    return [clientWidth, clientHeight];
+  });
   ensure(Math.abs(size[0] - 320) <= 4 && Math.abs(size[1] - 180) <= 4, `a tile is ${size.join("x")}`);
   const coded = await page.$$eval(".tile canvas", (all) => all.map(({ width, height }) => `${width}x${height}`));
   ensure(coded.every((pixels) => pixels === "320x180"), `pictures are ${[...new Set(coded)].join(" and ")}`);
@@ -130,7 +133,7 @@ async function pauseWhatIsOutOfSight(stage, name) {
   await until("the first tile shows a picture", () => page.$eval(".tile canvas", ({ width }) => width > 16));
   await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
   await until("the page subscribes only to the last tile", async () => /gate/.test(await shown()) && !/front/.test(await shown()));
-  const kept = await page.$eval(".tile .picture", (picture) => picture.querySelector("canvas") !== null);
+  const kept = await page.evaluate(() => document.querySelector(".tile .picture").querySelector("canvas") !== null);
   ensure(kept, "the tile that was scrolled away has lost its picture");
   await page.evaluate(() => scrollTo(0, 0));
   await until("the page subscribes to the first tile again", async () => /front/.test(await shown()));

@@ -54,7 +54,7 @@ async function findsTheWay(stage, name) {
   const browser = await stage.browser(name);
   for (const path of ["foo", "cameras/none", "cameras/", "a/b/c"]) {
     const page = await open(browser, `${framecast.url}/${path}`);
-    const ground = await page.$eval("body", (body) => getComputedStyle(body).display);
+    const ground = await page.evaluate(() => getComputedStyle(document.body).display);
     ensure(ground === "flex", `/${path} has no style`);
     const sentence = await page.$eval("main p", (element) => element.textContent);
     ensure(/^(there is nothing at|unknown camera)/.test(sentence), `/${path} says: ${sentence}`);

@@ -61,9 +61,16 @@ export async function open(browser, url, viewport = { width: 1280, height: 800 }
     if (/^warn/.test(message.type())) page.warnings.push(message.text());
   });
   await page.setViewport(viewport);
-  // Does not wait for "load": an endless stream may keep the page loading forever.
-  await page.goto(url, { waitUntil: "domcontentloaded" });
+  await goTo(page, url);
   return page;
+}
+
+/** Shows `url` in `page`, with its style. Does not wait for "load": an endless stream may keep the page loading forever. */
+export async function goTo(page, url) {
+  await page.goto(url, { waitUntil: "domcontentloaded" });
+  await until("the page has its style sheets", () =>
+    page.evaluate(() => [...document.querySelectorAll("link[rel=stylesheet]")].every(({ sheet }) => sheet !== null)),
+  );
 }
 
 /** Fails if the console of `page` has reported any problem. */
@@ -73,10 +80,11 @@ export function isQuiet(page) {
 
 /** A screenshot of the first element of `selector`, as PNG. */
 export async function shot(page, selector) {
-  const clip = await page.$eval(selector, (element) => {
-    const { x, y, width, height } = element.getBoundingClientRect();
+  // In one step: `$eval` finds the element in one and reads its place in another, and the page may redraw it between.
+  const clip = await page.evaluate((selector) => {
+    const { x, y, width, height } = document.querySelector(selector).getBoundingClientRect();
     return { x: Math.ceil(x), y: Math.ceil(y), width: Math.floor(width - 1), height: Math.floor(height - 1) };
-  });
+  }, selector);
   const taken = page.screenshot({ clip, captureBeyondViewport: false });
   return Buffer.from(await within("a screenshot", taken, SHOT_LIMIT_MS));
 }

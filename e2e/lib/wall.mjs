@@ -1,6 +1,8 @@
 // Observes a wall of cameras in its page: its WebSockets for pictures, the pictures that came over them, and when the
 // page painted each.
 
+import { goTo } from "./browser.mjs";
+
 /** Runs in the page before its own scripts; collects in `window.wall`. */
 function gather() {
   const Native = WebSocket;
@@ -43,7 +45,7 @@ function gather() {
 /** Opens `url` and observes its wall. */
 export async function watchWall(page, url) {
   await page.evaluateOnNewDocument(gather);
-  await page.goto(url, { waitUntil: "domcontentloaded" });
+  await goTo(page, url);
 }
 
 /** Observes for `lastMs`; returns the painted rate per camera, and all ages sorted. */

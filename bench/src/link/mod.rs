@@ -1,14 +1,16 @@
 //! Measures one viewer behind a slow link: how old the pictures are on arrival, and how many arrive per second. The
 //! stream is requested without adaptation, and with `?adapt`, which lets the server reduce the pictures to what the
-//! link can carry.
+//! link can carry. All transports are measured: the plain socket, the WebSocket, and response bodies over HTTP/1, HTTP/2
+//! and TLS.
 //!
 //! The link joins two network namespaces of this machine. This program simulates the rate, delay and queue of the link,
 //! which needs root privileges.
 
 mod pipe;
 mod relay;
+mod viewer;
 
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -16,10 +18,12 @@ use serde::Serialize;
 use self::{
     pipe::Shape,
     relay::{PacketCounts, Relay},
+    viewer::{Protocol, Target},
 };
 use crate::{
     load,
     report::{self, Report},
+    server::{CERTIFICATE, Candidate, Server},
     setup::{self, RunContext, Setup},
     stats::Spread,
 };
@@ -41,6 +45,9 @@ pub(crate) struct Options {
     /// Query, such as "?adapt", to append to the path of Framecast's stream in additional measurements.
     #[arg(long, value_name = "QUERY", default_values_t = ["?adapt".to_owned()])]
     query: Vec<String>,
+    /// Name of a row of the table, to measure only this row; repeat the option for several rows.
+    #[arg(long, value_name = "ROW")]
+    only: Vec<String>,
     /// Number of passes; each pass measures every server with every query once.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
@@ -66,9 +73,64 @@ struct Outcome {
 struct Run {
     pass: u32,
     server: String,
-    query: String,
     to_the_viewer: PacketCounts,
     report: Report,
+}
+
+/// One row of the table: a server, and how its viewer watches.
+#[derive(Debug, Clone)]
+struct Case {
+    candidate: Candidate,
+    /// The name of the row.
+    name: String,
+    query: String,
+    /// How the viewer speaks; `None` for a viewer of the load generator, which speaks plain HTTP/1.
+    protocol: Option<Protocol>,
+}
+
+impl Case {
+    fn new(candidate: &Candidate, query: &str) -> Self {
+        let (name, query) = (format!("{}{query}", candidate.name), query.to_owned());
+        Self { candidate: candidate.clone(), name, query, protocol: None }
+    }
+
+    fn with(self, way: &str, protocol: Protocol) -> Self {
+        Self { name: format!("{}{way}", self.name), protocol: Some(protocol), ..self }
+    }
+}
+
+/// Returns the rows for the server `candidate`.
+fn cases_of(candidate: &Candidate, queries: &[String]) -> Vec<Case> {
+    let mut cases = vec![Case::new(candidate, "")];
+    if candidate.is_framecast() {
+        cases.extend(queries.iter().map(|query| Case::new(candidate, query)));
+        for (way, is_adaptive) in [(", WebSocket", false), (", WebSocket, adapt", true)] {
+            cases.push(Case::new(candidate, "").with(way, Protocol::WebSocket { is_adaptive }));
+        }
+    }
+    cases
+}
+
+/// Returns the rows for the streams that are response bodies.
+///
+/// # Errors
+///
+/// The path of this program is unknown.
+fn cases_of_bodies(queries: &[String]) -> Result<Vec<Case>> {
+    let body = Candidate::body("body", &[])?;
+    let mut cases = vec![Case::new(&body, "")];
+    cases.extend(queries.iter().map(|query| Case::new(&body, query)));
+    cases.push(Case::new(&Candidate::body("body, not tuned", &["--untuned"])?, ""));
+    for (is_http2, is_tls) in [(true, false), (false, true), (true, true)] {
+        let [http2, tls] =
+            [("--http2", is_http2), ("--tls", is_tls)].map(|(flag, is_on)| is_on.then_some(flag));
+        let flags: Vec<&str> = http2.into_iter().chain(tls).collect();
+        let ways = [(", HTTP/2", is_http2), (", TLS", is_tls)];
+        let name: String = ways.iter().filter(|(_, is_on)| *is_on).map(|(way, _)| *way).collect();
+        let candidate = Candidate::body(&format!("body{name}"), &flags)?;
+        cases.push(Case::new(&candidate, "").with("", Protocol::Http { is_http2, is_tls }));
+    }
+    Ok(cases)
 }
 
 /// Measures, prints the report and, if `--out` names a folder, writes the report to that folder.
@@ -89,23 +151,20 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     setup.listen_on(relay::NEAR);
     let mut runs = Vec::new();
     for pass in 0..options.runs {
+        let mut cases: Vec<Case> = Vec::new();
         for candidate in setup.turns(pass) {
-            let further = options.query.iter().filter(|_| candidate.is_framecast());
-            for query in std::iter::once("").chain(further.map(String::as_str)) {
-                let server = setup.start(candidate)?;
-                let url = format!("{}{query}", server.url());
-                let load = load::Options {
-                    warmup: Duration::from_secs(options.warmup),
-                    ..load::Options::full(url, 1, options.seconds, server.pid())
-                };
-                let name = format!("{}{query}", candidate.name);
-                let before = relay.to_the_far_side();
-                let report = relay.on_the_far_side(|| load::run(&load)).context(name.clone())?;
-                eprintln!("pass {} {name}: {report}", pass + 1);
-                let to_the_viewer = relay.to_the_far_side().since(before);
-                let (server, query) = (candidate.name.clone(), query.to_owned());
-                runs.push(Run { pass, server, query, to_the_viewer, report });
-            }
+            cases.extend(cases_of(candidate, &options.query));
+        }
+        cases.extend(cases_of_bodies(&options.query)?);
+        cases.retain(|case| options.only.is_empty() || options.only.contains(&case.name));
+        for case in cases {
+            let server = setup.start(&case.candidate)?;
+            let before = relay.to_the_far_side();
+            let report = relay.on_the_far_side(|| measure(options, &case, &server, setup.work()));
+            let report = report.with_context(|| case.name.clone())?;
+            eprintln!("pass {} {}: {report}", pass + 1, case.name);
+            let to_the_viewer = relay.to_the_far_side().since(before);
+            runs.push(Run { pass, server: case.name, to_the_viewer, report });
         }
     }
     let outcome = Outcome {
@@ -118,6 +177,19 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let markdown = markdown(options, shape, &outcome);
     setup::publish(options.setup.out.as_deref(), &outcome.about.when, "link", &markdown, &outcome)?;
     report::ensure_intact(outcome.runs.iter().map(|run| &run.report))
+}
+
+fn measure(options: &Options, case: &Case, server: &Server, work: &Path) -> Result<Report> {
+    let warmup = Duration::from_secs(options.warmup);
+    let url = format!("{}{}", server.url(), case.query);
+    let Some(protocol) = case.protocol else {
+        let load = load::Options { warmup, ..load::Options::full(url, 1, options.seconds, server.pid()) };
+        return load::run(&load);
+    };
+    let (address, path) = load::parse_url(&url)?;
+    let certificate = work.join(CERTIFICATE);
+    let target = Target { address, path: &path, pid: server.pid(), certificate: &certificate };
+    viewer::run(protocol, target, warmup, Duration::from_secs(options.seconds))
 }
 
 fn markdown(options: &Options, shape: Shape, outcome: &Outcome) -> String {
@@ -140,20 +212,20 @@ fn markdown(options: &Options, shape: Shape, outcome: &Outcome) -> String {
         2.0 * frame_ms + round_trip_ms,
     )
     .expect("a string takes all text");
-    let mut cases: Vec<(&str, &str)> = Vec::new();
+    let mut names: Vec<&str> = Vec::new();
     for run in &outcome.runs {
-        if !cases.contains(&(&run.server, &run.query)) {
-            cases.push((&run.server, &run.query));
+        if !names.contains(&run.server.as_str()) {
+            names.push(&run.server);
         }
     }
-    for (server, query) in cases {
+    for name in names {
         let figure = |decimals: usize, figure: fn(&Run) -> f64| {
-            let runs = outcome.runs.iter().filter(|run| run.server == server && run.query == query);
+            let runs = outcome.runs.iter().filter(|run| run.server == name);
             Spread::of(runs.map(figure)).show(decimals)
         };
         writeln!(
             out,
-            "| {server}{query} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {name} | {} | {} | {} | {} | {} | {} | {} |",
             figure(1, |run| run.report.full.fps_median),
             figure(0, |run| run.report.full.age_p50_ms),
             figure(0, |run| run.report.full.age_p95_ms),

@@ -144,6 +144,8 @@ pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use std::sync::Arc;
     use std::time::SystemTime;
 

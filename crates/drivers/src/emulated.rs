@@ -97,6 +97,8 @@ impl Source for EmulatedSource {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use super::*;
 
     async fn open(text: &str) -> Result<Box<dyn Source>, Error> {

@@ -150,9 +150,12 @@ where
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use std::rc::Rc;
     use std::sync::mpsc;
 
+    use framecast_testkit::blocking::received;
     use futures_util::stream;
 
     use super::*;
@@ -188,7 +191,7 @@ mod tests {
         let scene = std::sync::Mutex::new(Some(scene));
         let drivers = Drivers::default().with_frames("mine", move || {
             let scene = Rc::new(scene.lock().unwrap().take().unwrap());
-            std::iter::from_fn(move || scene.recv().ok())
+            std::iter::from_fn(move || received("a picture", &scene).ok())
         });
         let mut source = open(drivers).await;
         lens.send(PICTURE.to_vec()).unwrap();

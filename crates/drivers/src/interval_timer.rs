@@ -97,6 +97,8 @@ mod kernel {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -118,7 +120,7 @@ mod tests {
             ticks.wait_until(at).await;
             assert!(Instant::now() >= at);
             if number == 3 {
-                std::thread::sleep(interval * 4);
+                framecast_testkit::blocking::pause(interval * 4);
             }
         }
     }

@@ -303,6 +303,8 @@ fn is_pipe_or_socket(input: &OwnedFd) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use std::io::Write;
 
     use super::*;

@@ -152,6 +152,8 @@ fn number_at(elapsed: Duration, interval: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use framecast_media::Codec;
 
     use super::*;
@@ -184,7 +186,7 @@ mod tests {
     async fn a_reader_that_pauses_finds_numbers_left_out_and_not_the_past() {
         let mut source = open("test:?size=320x180&fps=200").await.unwrap();
         let first = source.next_frame().await.unwrap().unwrap();
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        framecast_testkit::pause(Duration::from_millis(200)).await;
         // When the test paused, one frame was in the channel and the thread was sending another.
         for _ in 0..2 {
             source.next_frame().await.unwrap().unwrap();

@@ -1,5 +1,5 @@
 //! `exec:` with real programs.
-
+#![warn(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::io;
@@ -9,6 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use framecast_drivers::{Drivers, Error, ErrorKind, OpenContext, Source, SourceUrl};
 use framecast_media::container::multipart::format_unix_seconds;
+use framecast_testkit::blocking::output_of;
+use framecast_testkit::{cut_short, soon, until};
 use tempfile::TempDir;
 use tracing::Instrument;
 
@@ -35,21 +37,24 @@ impl ScriptFolder {
 
     /// The process id that the script wrote into the file `name`.
     async fn pid(&self, name: &str) -> String {
-        loop {
-            match std::fs::read_to_string(self.path(name)) {
-                Ok(pid) if pid.ends_with('\n') => return pid.trim().to_owned(),
-                _ => tokio::time::sleep(Duration::from_millis(5)).await,
-            }
-        }
+        let read = || std::fs::read_to_string(self.path(name)).ok().filter(|pid| pid.ends_with('\n'));
+        let mut pid = None;
+        until("the script writes its process id", || {
+            pid = read();
+            pid.is_some()
+        })
+        .await;
+        pid.unwrap().trim().to_owned()
     }
 }
 
 async fn open(url: &str) -> Result<Box<dyn Source>, Error> {
-    Drivers::builtin().open(&OpenContext::default(), &SourceUrl::parse(url).unwrap()).await
+    let (drivers, context) = (Drivers::builtin(), OpenContext::default());
+    soon("the source opens", drivers.open(&context, &SourceUrl::parse(url).unwrap())).await
 }
 
 async fn picture(source: &mut Box<dyn Source>) {
-    let frame = source.next_frame().await.unwrap().unwrap();
+    let frame = soon("a picture", source.next_frame()).await.unwrap().unwrap();
     assert_eq!(frame.data, PICTURE);
 }
 
@@ -88,7 +93,7 @@ async fn a_multipart_stream_keeps_its_times_of_capture() {
     body.extend_from_slice(b"\r\n--x--\r\n");
     std::fs::write(scripts.path("body"), body).unwrap();
     let mut source = scripts.open("cat body").await;
-    let frame = source.next_frame().await.unwrap().unwrap();
+    let frame = soon("a picture", source.next_frame()).await.unwrap().unwrap();
     assert_eq!(frame.data, PICTURE);
     assert_eq!(format_unix_seconds(frame.captured_at), told);
     assert!(source.next_frame().await.unwrap().is_none());
@@ -291,14 +296,15 @@ async fn a_flood_on_standard_error_does_not_hold_up_the_pictures() {
 async fn the_servers_own_variables_are_not_handed_on() {
     // The variable can only be set for a new process: this test runs itself once more.
     if std::env::var_os("FRAMECAST_PASSWORD").is_none() {
-        let status = std::process::Command::new(std::env::current_exe().unwrap())
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        again
             .args(["--exact", "the_servers_own_variables_are_not_handed_on"])
             .env("FRAMECAST_PASSWORD", "s3cret")
             .env("FRAMECAST_WEBHOOK_SECRET", "s3cret")
-            .env("FRAMECAST_OF_TOMORROW", "s3cret")
-            .stdout(std::process::Stdio::null())
-            .status();
-        assert!(status.unwrap().success());
+            .env("FRAMECAST_OF_TOMORROW", "s3cret");
+        let output = output_of(&mut again);
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && told.contains(" 1 passed"), "{told}");
         return;
     }
     let scripts = ScriptFolder::new();
@@ -314,11 +320,11 @@ async fn next_frame_can_be_cancelled_at_any_time() {
     let mut source = scripts.open("for i in 1 2 3 4 5; do cat picture.jpg; sleep 0.02; done").await;
     let mut pictures = 0;
     loop {
-        match tokio::time::timeout(Duration::from_millis(1), source.next_frame()).await {
-            Err(_) => {}
-            Ok(Ok(Some(_))) => pictures += 1,
-            Ok(Ok(None)) => break,
-            Ok(Err(error)) => panic!("{error}"),
+        match cut_short(Duration::from_millis(1), source.next_frame()).await {
+            None => {}
+            Some(Ok(Some(_))) => pictures += 1,
+            Some(Ok(None)) => break,
+            Some(Err(error)) => panic!("{error}"),
         }
     }
     assert_eq!(pictures, 5);

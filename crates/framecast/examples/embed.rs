@@ -10,6 +10,7 @@ use std::error::Error;
 use axum::Router;
 use axum::response::Html;
 use axum::routing::get;
+use axum::serve::ListenerExt;
 use framecast::{Cameras, Drivers, Settings, shutdown_signal};
 use tokio::net::TcpListener;
 
@@ -31,6 +32,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:5000".to_owned());
     let listener = TcpListener::bind(address).await?;
     println!("open http://{}/", listener.local_addr()?);
+    // Without this call, the kernel would queue seconds of pictures for a viewer behind a slow link.
+    let listener = listener.tap_io(|stream| framecast::tune(stream));
     let shutdown = shutdown_signal();
     axum::serve(listener, router)
         .with_graceful_shutdown(async move {

@@ -31,6 +31,9 @@
 //! # }
 //! ```
 //!
+//! The program calls [`tune`] for each connection that it accepts, so that a viewer behind a slow link gets the newest
+//! pictures. The example `embed.rs` shows this with `axum::serve`.
+//!
 //! # Frames for other uses
 //!
 //! A subscriber with a demand keeps the camera open. The camera opens for its first viewer, and closes after its last
@@ -107,6 +110,7 @@ pub use framecast_media::{
     Anchor, Bytes, Codec, ColorRange, Dependency, Error as MediaError, Format, Frame, PixelFormat, Timestamp,
     codec, draw, escape_hidden, escape_hidden_json, escape_hidden_multiline, is_hidden,
 };
+pub use framecast_outputs::tune;
 pub use lost_lines::LostLines;
 pub use signal::shutdown_signal;
 pub use tokio_util::sync::CancellationToken;

@@ -208,6 +208,8 @@ fn signature(secret: &str, body: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use super::*;
 
     #[test]

@@ -4,25 +4,20 @@
 //! Ten rounds by default; `FRAMECAST_ROUNDS=100 cargo test --test crowd` for the full test. It is a separate test
 //! program, because it counts the descriptors and threads of its process.
 #![allow(clippy::unwrap_used)]
-
-#[path = "life/camera.rs"]
-mod camera;
-#[path = "life/server.rs"]
-mod server;
+#![warn(clippy::disallowed_methods)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use framecast::CameraState;
-use framecast_testkit::{TestViewer, soon, until};
+use framecast_testkit::{TestViewer, pause, soon, until};
+use framecast_testkit_server::camera::{Camera, PLAY};
+use framecast_testkit_server::server::{Server, settings};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-
-use crate::camera::{Camera, PLAY};
-use crate::server::{Server, settings};
 
 const VIEWERS: usize = 200;
 
@@ -52,7 +47,7 @@ impl ProcessUsage {
     async fn settled() -> Self {
         let (mut held, mut looks) = (Self::now(), 0);
         while looks < 50 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            pause(Duration::from_millis(5)).await;
             let now = Self::now();
             looks = if now == held { looks + 1 } else { 0 };
             held = now;
@@ -145,7 +140,7 @@ impl ConnectedViewer {
             if self.waits_for_all {
                 here.wait_for(|here| *here == VIEWERS).await.unwrap();
             }
-            tokio::time::sleep(self.stay).await;
+            pause(self.stay).await;
         };
         let looks = async {
             while viewer.next_number().await.is_some() {

@@ -5,15 +5,10 @@
 //! FRAMECAST_KILLS=100        how often the program is killed; 5 without it
 //! ```
 #![allow(clippy::unwrap_used)]
-
-#[path = "history/kill.rs"]
-mod kill;
-#[path = "cli/program.rs"]
-mod program;
-#[path = "history/server.rs"]
-mod server;
+#![warn(clippy::disallowed_methods)]
 
 use framecast_testkit::Postgres;
+use framecast_testkit_server::kill;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_outlives_kills_and_nothing_is_there_twice() {

@@ -2,12 +2,7 @@
 //! and goes back to the system when they leave.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-#[allow(dead_code, reason = "it is shared with a test that looks at threads too")]
-#[path = "hostile/process.rs"]
-mod process;
-#[path = "cli/program.rs"]
-mod program;
+#![warn(clippy::disallowed_methods)]
 
 use std::fs;
 use std::io::{BufReader, Read, Write};
@@ -15,11 +10,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use framecast_testkit::blocking::{get, read_head, send};
+use framecast_testkit::blocking::{get, pause, read_head, send};
+use framecast_testkit_server::process::Usage;
+use framecast_testkit_server::program::{Running, framecast};
 use serde_json::Value;
-
-use process::Usage;
-use program::{Running, framecast};
 
 /// How many marks the test sets, each with a thousand characters of four bytes.
 const MARKS: usize = 5_200;
@@ -62,7 +56,7 @@ fn until(program: &Running, what: &str, holds: impl Fn(&Usage) -> bool) -> Usage
             return usage;
         }
         assert!(Instant::now() < end, "waited in vain until {what}: {usage:?}");
-        thread::sleep(Duration::from_millis(100));
+        pause(Duration::from_millis(100));
     }
 }
 
@@ -71,7 +65,7 @@ fn settled(program: &Running) -> Usage {
     let mut most = Usage::of(program.id());
     let mut since = Instant::now();
     while since.elapsed() < Duration::from_secs(2) {
-        thread::sleep(Duration::from_millis(100));
+        pause(Duration::from_millis(100));
         let usage = Usage::of(program.id());
         if usage.resident_kib > most.resident_kib {
             (most, since) = (usage, Instant::now());

@@ -6,19 +6,15 @@
 //! FRAMECAST_OUTAGE_SECONDS=30        how long it is away; 3 without it
 //! ```
 #![allow(clippy::unwrap_used)]
-
-#[path = "history/event_client.rs"]
-mod event_client;
-#[path = "history/server.rs"]
-mod server;
+#![warn(clippy::disallowed_methods)]
 
 use std::time::{Duration, SystemTime};
 
-use event_client::EventClient;
 use framecast::{Event, EventKind, HistoryStorage, Settings};
 use framecast_history::Address;
-use framecast_testkit::{Postgres, soon};
-use server::{Server, labelled};
+use framecast_testkit::{Postgres, until_async};
+use framecast_testkit_server::event_client::EventClient;
+use framecast_testkit_server::history_server::{HistoryServer, labelled};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Two hundred events a second.
@@ -27,13 +23,16 @@ const EVERY: Duration = Duration::from_millis(5);
 /// How many events may wait for the database.
 const QUEUE: u64 = 10_000;
 
-async fn server(database: &Postgres) -> Server {
+async fn server(database: &Postgres) -> HistoryServer {
     let address = Address::parse(&database.url(), None).unwrap();
-    Server::with(|settings: &mut Settings| settings.history.storage = HistoryStorage::Postgres(address)).await
+    HistoryServer::with(|settings: &mut Settings| {
+        settings.history.storage = HistoryStorage::Postgres(address)
+    })
+    .await
 }
 
 /// Sends `count` events, numbered from `first`, one each [`EVERY`].
-async fn tell(server: &Server, first: u64, count: u64) {
+async fn tell(server: &HistoryServer, first: u64, count: u64) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     for n in first..first + count {
@@ -44,13 +43,9 @@ async fn tell(server: &Server, first: u64, count: u64) {
 }
 
 /// Waits until no event waits for the database.
-async fn written(server: &Server) {
-    let nothing_waits = async {
-        while server.metric("framecast_history_waiting_events").await > 0.0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    soon("all is written", nothing_waits).await;
+async fn written(server: &HistoryServer) {
+    let nothing_waits = async || server.metric("framecast_history_waiting_events").await == 0.0;
+    until_async("all is written", nothing_waits).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,9 +95,8 @@ async fn what_finds_no_place_during_an_outage_is_counted_and_told_where_it_is_mi
         if n % 100 == 99 && n < QUEUE {
             while event_client.next().await.unwrap()["count"] != n {}
         } else if n % 100 == 99 {
-            while server.metric("framecast_history_dropped_events_total").await < (n + 1 - QUEUE) as f64 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
+            let dropped = async || server.metric("framecast_history_dropped_events_total").await;
+            until_async("they are dropped", async || dropped().await >= (n + 1 - QUEUE) as f64).await;
         }
     }
     let refused = server.post(labelled("no place")).await;

@@ -61,6 +61,8 @@ impl Revision {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use super::*;
 
     #[tokio::test]

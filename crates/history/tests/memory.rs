@@ -1,5 +1,6 @@
 //! The history in memory: permanently, or until its file can be written.
 #![allow(clippy::unwrap_used)]
+#![warn(clippy::disallowed_methods)]
 
 mod behaviour;
 
@@ -12,7 +13,7 @@ use behaviour::driven::{DAY_MS, Driven, HOUR_MS, MAX_AGE, MINUTE_MS, START_MS, Y
 use behaviour::{Place, all, event, open_and_close, open_at, query, texts_and_times, told};
 use framecast_history::{Clock, Config, Entry, Filter, History, Location, Notification, Order, Query, Tasks};
 use framecast_hub::{EventKind, Events};
-use framecast_testkit::soon;
+use framecast_testkit::{soon, until};
 use tempfile::TempDir;
 
 struct Memory;
@@ -126,12 +127,7 @@ fn oldest() -> Query {
 }
 
 async fn is_home(history: &History) {
-    let waits = async {
-        while history.is_in_memory() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    soon("the events are in the file", waits).await;
+    until("the events are in the file", || !history.is_in_memory()).await;
 }
 
 /// Records a mark of a thousand characters of four bytes.
@@ -148,10 +144,10 @@ async fn in_memory_the_oldest_events_make_room_and_a_listener_is_told() {
     for ms in 1..6_000 {
         mark(&history, ms);
         if ms % 100 == 0 {
-            history.flushed().await;
+            soon("the events are written", history.flushed()).await;
         }
     }
-    history.flushed().await;
+    soon("the events are written", history.flushed()).await;
     let stored = all(&history, &oldest(), 1000).await;
     assert_eq!(stored.last().unwrap().count, Some(5_999));
     let bytes: usize = stored.iter().map(|entry| entry.text.as_ref().unwrap().len()).sum();
@@ -237,10 +233,10 @@ async fn overfill(history: &History) -> u64 {
     for ms in 0..5_000 {
         mark(history, ms);
         if ms % 100 == 0 {
-            history.flushed().await;
+            soon("the events are written", history.flushed()).await;
         }
     }
-    history.flushed().await;
+    soon("the events are written", history.flushed()).await;
     let dropped = history.stats().dropped;
     assert!((1_000..5_000).contains(&dropped), "{dropped}");
     dropped
@@ -426,10 +422,10 @@ async fn what_makes_room_in_memory_but_is_in_the_file_already_is_not_dropped() {
         let long = at(clock.now().wall_ms, EventKind::Controls).with_text("🦀".repeat(1000));
         history.record(long).unwrap();
         if n % 100 == 0 {
-            history.flushed().await;
+            soon("the events are written", history.flushed()).await;
         }
     }
-    history.flushed().await;
+    soon("the events are written", history.flushed()).await;
     let dropped = history.stats().dropped;
     assert!(dropped > 3_000 - brought, "{dropped}");
     place.free();
@@ -473,7 +469,7 @@ async fn what_goes_for_its_age_in_memory_is_told_in_the_file() {
     place.lift();
     clock.pass(5 * MINUTE_MS).await;
     is_home(&history).await;
-    history.flushed().await;
+    soon("the events are written", history.flushed()).await;
     tasks.close().await;
     drop(history);
     let stored = place.stored().await;

@@ -4,15 +4,16 @@
 //! cargo test -p framecast-history --test postgres
 //! ```
 #![allow(clippy::unwrap_used)]
+#![warn(clippy::disallowed_methods)]
 
 mod behaviour;
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use behaviour::{Place, open_and_close, open_at};
 use framecast_history::{Address, Error, Location};
 use framecast_hub::{Event, EventKind};
-use framecast_testkit::Postgres;
+use framecast_testkit::{Postgres, soon, until};
 
 struct Database(Postgres);
 
@@ -73,13 +74,11 @@ async fn what_happens_while_the_database_is_away_is_written_when_it_is_back_in_i
         let event = Event::new(EventKind::Mark, SystemTime::now()).with_count(n);
         ids.push(history.record(event).unwrap().stored.entry.id);
     }
-    while !history.stats().is_unavailable {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("the database is known to be away", || history.stats().is_unavailable).await;
     let stats = history.stats();
     assert_eq!((stats.waiting, stats.dropped), (300, 0));
     database.0.restart();
-    history.flushed().await;
+    soon("the events are written", history.flushed()).await;
     let counts = database.0.query("SELECT count FROM framecast.events WHERE count IS NOT NULL ORDER BY id");
     let expected: Vec<String> = (0..300).map(|n| n.to_string()).collect();
     assert_eq!(counts.lines().collect::<Vec<_>>(), expected);
@@ -96,11 +95,10 @@ async fn what_finds_no_place_while_the_database_is_away_is_counted_and_told() {
     let stats = history.stats();
     assert_eq!((stored as u64 + stats.dropped, stats.waiting), (10_500, 10_000));
     database.0.restart();
-    history.flushed().await;
+    soon("the events are written", history.flushed()).await;
     // The event that reports the loss waits for room, and may not be written yet.
-    while database.0.query("SELECT count(*) FROM framecast.events WHERE kind = 'dropped'") == "0" {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let told = "SELECT count(*) FROM framecast.events WHERE kind = 'dropped'";
+    until("the loss is told", || database.0.query(told) != "0").await;
     let dropped = database.0.query("SELECT count FROM framecast.events ORDER BY id DESC LIMIT 1");
     assert_eq!(dropped, stats.dropped.to_string());
     let marks = database
@@ -117,12 +115,15 @@ async fn a_reader_that_leaves_ends_its_query() {
     let mut export = behaviour::export(&history);
     behaviour::next_piece(&mut export).await.unwrap().unwrap();
     behaviour::next_piece(&mut export).await.unwrap().unwrap();
+    let active = || {
+        database.0.query(
+            "SELECT count(*) FROM pg_stat_activity
+            WHERE application_name = 'framecast' AND state <> 'idle' AND query LIKE 'SELECT%'",
+        )
+    };
+    assert_eq!(active(), "1", "the query runs while the reader is there");
     drop(export);
-    let active = "SELECT count(*) FROM pg_stat_activity
-        WHERE application_name = 'framecast' AND state <> 'idle' AND query LIKE 'SELECT%'";
-    while database.0.query(active) != "0" {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("the query ends", || active() == "0").await;
 }
 
 #[tokio::test]

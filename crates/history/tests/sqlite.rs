@@ -1,5 +1,6 @@
 //! The history in a SQLite file.
 #![allow(clippy::unwrap_used)]
+#![warn(clippy::disallowed_methods)]
 
 mod behaviour;
 
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use behaviour::{Place, open_and_close, open_at};
 use framecast_history::{Error, Location, RecordError};
 use framecast_hub::EventKind;
+use framecast_testkit::soon;
 use tempfile::TempDir;
 
 struct Folder(TempDir);
@@ -119,7 +121,7 @@ async fn a_mark_finds_no_place_where_what_happens_still_does() {
         "the client that marks gets the error, and the mark is not counted"
     );
     blocking.execute_batch("ROLLBACK").unwrap();
-    history.flushed().await;
+    soon("the events are written", history.flushed()).await;
     assert!(mark().is_ok());
 }
 
@@ -135,7 +137,7 @@ async fn what_waits_is_bounded_in_bytes() {
     // Each event has four thousand bytes of text, and as much of JSON.
     assert!((900..1_100).contains(&found_place), "{found_place}");
     blocking.execute_batch("ROLLBACK").unwrap();
-    history.flushed().await;
+    soon("the events are written", history.flushed()).await;
     assert!(history.record(long()).is_ok());
 }
 

@@ -236,6 +236,8 @@ impl ChannelPublisher {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use std::time::SystemTime;
 
     use framecast_testkit::{frame, number_of, soon};

@@ -187,6 +187,8 @@ impl EventReader {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use super::*;
 
     fn event(count: u64) -> Event {

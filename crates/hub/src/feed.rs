@@ -437,6 +437,8 @@ impl Feed {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use std::sync::Arc;
 
     use framecast_media::{Codec, ColorRange, Format, Frame, PixelFormat, Timestamp};

@@ -128,6 +128,8 @@ fn wake_groups(groups: &[Arc<watch::Sender<()>>]) {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use framecast_testkit::{soon, until};
 
     use super::*;

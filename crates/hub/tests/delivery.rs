@@ -2,6 +2,8 @@
 //! Whatever happens, no subscriber gets a frame that it cannot decode, a frame out of order, or a silent gap, and the
 //! channel's memory is bounded.
 
+#![warn(clippy::disallowed_methods)]
+
 use std::time::SystemTime;
 
 use fastrand::Rng;

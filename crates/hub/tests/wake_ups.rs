@@ -1,5 +1,7 @@
 //! Wake-ups: whoever waits for a channel hears of each frame.
 
+#![warn(clippy::disallowed_methods)]
+
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,6 +10,7 @@ use std::time::SystemTime;
 
 use framecast_hub::{Channel, Delivery, Epoch, ReadySet};
 use framecast_media::{Anchor, Frame};
+use framecast_testkit::blocking::joined;
 use framecast_testkit::{frame, number_of, soon, until};
 use tokio::task::JoinSet;
 
@@ -112,7 +115,7 @@ async fn a_task_that_waits_is_woken_by_a_publisher_on_another_thread() {
     let _registration = channel.subscribe(Delivery::Latest).register(&ready_set, 7);
     let publisher = std::thread::spawn(move || publish(&channel, frame(1)));
     assert_eq!(next_ready(&ready_set).await, 7);
-    publisher.join().unwrap();
+    joined("the publisher ends", publisher);
 }
 
 #[test]

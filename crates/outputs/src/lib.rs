@@ -7,8 +7,10 @@
 #![forbid(unsafe_code)]
 
 pub mod error_picture;
+mod flow_control;
 mod hijack;
 mod http_error;
+mod ladder;
 pub mod live;
 pub mod mjpeg;
 mod peer;
@@ -17,6 +19,7 @@ mod publish;
 mod rate_limited_log;
 mod rendition;
 pub mod snapshot;
+mod tune;
 mod viewers;
 pub mod websocket;
 
@@ -34,6 +37,7 @@ pub use hijack::{ConnectionPermit, Hijack, HijackHandler, HijackedConnection, So
 pub use http_error::HttpError;
 pub use peer::{Peer, client_key, client_network};
 pub use rate_limited_log::RateLimitedLog;
+pub use tune::tune;
 pub use viewers::{
     CameraTotals, EndReason, Limit, LimitReached, Limits, Transport, ViewerGuard, ViewerStats, Viewers,
 };

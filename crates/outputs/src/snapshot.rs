@@ -222,9 +222,11 @@ fn response(status: StatusCode, body: Body) -> Response {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use framecast_hub::CameraStatus;
     use framecast_media::Frame;
-    use framecast_testkit::{frame, number_of};
+    use framecast_testkit::{frame, number_of, pause};
     use http_body_util::BodyExt;
     use tower::ServiceExt;
 
@@ -304,7 +306,7 @@ mod tests {
                 feed.publish_slate(frame(99));
                 let channel = feed.main_channel().clone();
                 tokio::spawn(async move {
-                    tokio::time::sleep(WAIT / 2).await;
+                    pause(WAIT / 2).await;
                     channel.publish(frame(1));
                 });
             })

@@ -1,6 +1,6 @@
 //! Streams where the server cannot hand over the socket: inside TLS, and over HTTP/2. The tests run both ends, joined
 //! by an in-memory pipe that holds less than a picture.
-
+#![warn(clippy::disallowed_methods)]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::convert::Infallible;

@@ -1,6 +1,7 @@
 //! Tests with real sockets.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
+#![warn(clippy::disallowed_methods)]
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};

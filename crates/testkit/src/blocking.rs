@@ -1,5 +1,5 @@
-//! A blocking HTTP client for tests that start a whole program and have no async runtime. It sends requests as text and
-//! returns the bytes of responses. It panics on any error, because only tests use it.
+//! A blocking HTTP client, and waits with a limit, for tests that start a whole program and have no async runtime. The
+//! client sends requests as text and returns the bytes of responses. It panics on any error, because only tests use it.
 #![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -7,6 +7,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use framecast_media::container::multipart::{Parser, ParserEvent, Part};
+
+pub use crate::wait::blocking::{ended, joined, output_of, pause, received, until};
 
 /// The maximum time that a read from the server waits. It is longer than any wait in a passing test.
 const TIMEOUT: Duration = Duration::from_secs(30);

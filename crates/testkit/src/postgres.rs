@@ -6,13 +6,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// The maximum time to wait until the server has started.
-const TIMEOUT: Duration = Duration::from_secs(30);
+use crate::blocking::{ended, output_of, until};
 
 /// The user account under which the server runs if the test runs as root, because PostgreSQL refuses to run as root.
 /// Debian's package `postgresql` creates the account.
@@ -73,17 +70,9 @@ impl Postgres {
             .arg(socket);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("postgres starts");
         self.server = Some(child);
-        let until = Instant::now() + TIMEOUT;
-        while !self
-            .command("pg_isready")
-            .arg("-qh")
-            .arg(self.folder.path())
-            .status()
-            .is_ok_and(|s| s.success())
-        {
-            assert!(Instant::now() < until, "postgres does not come up");
-            thread::sleep(Duration::from_millis(20));
-        }
+        let mut is_ready = self.command("pg_isready");
+        is_ready.arg("-qh").arg(self.folder.path());
+        until("postgres comes up", || output_of(&mut is_ready).status.success());
     }
 
     /// Stops the server properly: it closes the connections of its clients before it ends.
@@ -102,14 +91,14 @@ impl Postgres {
     fn send_signal(&mut self, signal: &str) {
         let Some(mut server) = self.server.take() else { return };
         run(Command::new("kill").arg(signal).arg(server.id().to_string()));
-        server.wait().expect("its end can be waited for");
+        ended(&mut server);
     }
 
     /// Executes the SQL statement `sql` with `psql` and returns the result as text, one line for each row.
     pub fn query(&self, sql: &str) -> String {
         let mut command = self.command("psql");
         command.args(["-U", "framecast", "-d", "postgres", "-qAtc", sql, "-h"]).arg(self.folder.path());
-        let output = command.output().expect("psql runs");
+        let output = output_of(&mut command);
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
@@ -139,7 +128,7 @@ fn as_system_user(program: &Path) -> Command {
 }
 
 fn is_root() -> bool {
-    let output = Command::new("id").arg("-u").output().expect("id runs");
+    let output = output_of(Command::new("id").arg("-u"));
     output.stdout.trim_ascii() == b"0"
 }
 
@@ -156,6 +145,6 @@ fn bin_dir() -> Option<PathBuf> {
 }
 
 fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = output_of(command);
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }

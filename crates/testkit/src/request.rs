@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::soon;
+
 /// The maximum number of bytes that are read of a response. The rest of a larger response is ignored.
 const MAX_RESPONSE_BYTES: u64 = 64 << 20;
 
@@ -37,6 +39,9 @@ impl Response {
 ///
 /// # Errors
 /// The socket fails, or the response has no complete head ([`io::ErrorKind::UnexpectedEof`]).
+///
+/// # Panics
+/// If the response takes more than a minute.
 pub async fn get(address: SocketAddr, target: &str) -> io::Result<Response> {
     let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     send_request(address, request.as_bytes()).await
@@ -47,7 +52,14 @@ pub async fn get(address: SocketAddr, target: &str) -> io::Result<Response> {
 ///
 /// # Errors
 /// The socket fails, or the response has no complete head ([`io::ErrorKind::UnexpectedEof`]).
+///
+/// # Panics
+/// If the response takes more than a minute.
 pub async fn send_request(address: SocketAddr, request: &[u8]) -> io::Result<Response> {
+    soon("the whole response", exchange(address, request)).await
+}
+
+async fn exchange(address: SocketAddr, request: &[u8]) -> io::Result<Response> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(request).await?;
     let mut bytes = Vec::new();

@@ -11,7 +11,7 @@ use framecast_media::container::multipart::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::{number_of, request};
+use crate::{number_of, request, soon};
 
 /// The size in bytes of the receive buffer that simulates a slow viewer. It is about the smallest that any system
 /// allows, so the server's writes soon block if the viewer does not read.
@@ -67,8 +67,12 @@ impl TestViewer {
     ///
     /// # Errors
     /// The socket fails, or the connection ends before the head is complete ([`io::ErrorKind::UnexpectedEof`]).
+    ///
+    /// # Panics
+    /// If the head does not come within a minute.
     pub async fn open(address: SocketAddr, target: &str) -> io::Result<Self> {
-        Self::open_on(TcpStream::connect(address).await?, address, target).await
+        let stream = soon("a connection", TcpStream::connect(address)).await?;
+        Self::open_on(stream, address, target).await
     }
 
     /// Opens a stream like [`open`](Self::open), but connects from the local address `from` of this machine.
@@ -78,7 +82,8 @@ impl TestViewer {
     pub async fn open_from(from: IpAddr, address: SocketAddr, target: &str) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.bind((from, 0).into())?;
-        Self::open_on(socket.connect(address).await?, address, target).await
+        let stream = soon("a connection", socket.connect(address)).await?;
+        Self::open_on(stream, address, target).await
     }
 
     /// Opens a stream like [`open`](Self::open), but with a very small receive buffer, to simulate a slow viewer.
@@ -88,7 +93,8 @@ impl TestViewer {
     pub async fn open_with_small_buffer(address: SocketAddr, target: &str) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(SMALL_RECEIVE_BUFFER_BYTES)?;
-        Self::open_on(socket.connect(address).await?, address, target).await
+        let stream = soon("a connection", socket.connect(address)).await?;
+        Self::open_on(stream, address, target).await
     }
 
     /// Opens a stream like [`open`](Self::open), but over the existing connection `stream`. `address` is the value of
@@ -96,7 +102,11 @@ impl TestViewer {
     ///
     /// # Errors
     /// The errors of [`open`](Self::open).
-    pub async fn open_on(mut stream: TcpStream, address: SocketAddr, target: &str) -> io::Result<Self> {
+    pub async fn open_on(stream: TcpStream, address: SocketAddr, target: &str) -> io::Result<Self> {
+        soon("the head of a response", Self::request_on(stream, address, target)).await
+    }
+
+    async fn request_on(mut stream: TcpStream, address: SocketAddr, target: &str) -> io::Result<Self> {
         let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut bytes = Vec::new();
@@ -129,8 +139,12 @@ impl TestViewer {
     /// Dropping the future loses no data.
     ///
     /// # Panics
-    /// If the stream is malformed.
+    /// If the stream is malformed, or no picture comes within a minute.
     pub async fn next(&mut self) -> Option<ReceivedPicture> {
+        soon("a picture", self.read_next()).await
+    }
+
+    async fn read_next(&mut self) -> Option<ReceivedPicture> {
         let mut bytes = [0; 16 * 1024];
         loop {
             match self.parser.next_event().expect("the stream is well formed") {

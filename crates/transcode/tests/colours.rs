@@ -1,4 +1,5 @@
 //! The output shows the same colours as the input, whatever its format, range and size, with either codec.
+#![warn(clippy::disallowed_methods)]
 
 mod pictures;
 

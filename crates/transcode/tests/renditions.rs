@@ -1,5 +1,5 @@
 //! Renditions have the requested size and show the same picture.
-
+#![warn(clippy::disallowed_methods)]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod pictures;

@@ -132,6 +132,8 @@ fn read_file_blocking(path: &Path, limit_bytes: usize) -> io::Result<(Bytes, Sys
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use super::*;
 
     #[tokio::test]

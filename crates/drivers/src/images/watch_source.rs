@@ -314,6 +314,8 @@ async fn folder_state(
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use super::*;
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! Tests the driver with a script in place of `rpicam-vid`. The script replays output and errors of the real
 //! program.
+#![warn(clippy::disallowed_methods)]
 
 use std::fs;
 use std::path::Path;

@@ -259,6 +259,8 @@ impl LineRateLimiter {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use super::*;
 
     fn lines(pieces: &[&[u8]]) -> Vec<(String, LineEnd)> {

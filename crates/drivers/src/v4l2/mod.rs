@@ -252,6 +252,8 @@ fn describe_device(node: &Node, nodes: &[Node]) -> Option<Device> {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use super::*;
     use crate::ErrorKind;
 

@@ -1,5 +1,5 @@
 //! Tests the `http:` and `https:` drivers against servers that replay what cameras do.
-
+#![warn(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used)]
 
 mod answers;
@@ -13,6 +13,7 @@ mod timeouts;
 mod tls;
 
 use framecast_drivers::{Drivers, Error, OpenContext, Source, SourceUrl};
+use framecast_testkit::soon;
 
 /// Two pictures that the frame builder passes unchanged.
 const ONE: &[u8] = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
@@ -25,7 +26,7 @@ async fn open(url: &str) -> Result<Box<dyn Source>, Error> {
 
 async fn open_bounded(url: &str, max_picture_bytes: usize) -> Result<Box<dyn Source>, Error> {
     let context = OpenContext::default().with_max_picture_bytes(max_picture_bytes);
-    Drivers::builtin().open(&context, &SourceUrl::parse(url)?).await
+    soon("the source opens", Drivers::builtin().open(&context, &SourceUrl::parse(url)?)).await
 }
 
 /// The error of opening `url`.
@@ -35,5 +36,5 @@ async fn refusal(url: &str) -> Error {
 
 /// The next picture's bytes.
 async fn picture(source: &mut Box<dyn Source>) -> Vec<u8> {
-    source.next_frame().await.unwrap().unwrap().data.to_vec()
+    soon("a picture", source.next_frame()).await.unwrap().unwrap().data.to_vec()
 }

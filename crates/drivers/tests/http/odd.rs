@@ -1,5 +1,7 @@
 //! Answers that break the rules of HTTP as cameras break them, and still contain a picture.
 
+use framecast_testkit::blocking::received;
+
 use crate::server::{AfterAnswer, STREAM_HEAD, Server, jpeg, part};
 use crate::{ONE, TWO, open, picture, refusal};
 
@@ -121,7 +123,7 @@ async fn a_stream_goes_on_behind_a_length_that_is_made_up() {
         let head = format!("HTTP/1.1 200 OK\r\n{kind}Content-Length: {}\r\n\r\n", first.len());
         out.write_all(&[head.as_bytes(), &first].concat()).unwrap();
         let (is_wanted, sent) = &*channels.lock().unwrap();
-        is_wanted.recv().unwrap();
+        received("the wish for more", is_wanted).unwrap();
         out.write_all(&part("", TWO)).unwrap();
         sent.send(()).unwrap();
         AfterAnswer::Keep
@@ -130,7 +132,7 @@ async fn a_stream_goes_on_behind_a_length_that_is_made_up() {
     assert!(picture(&mut source).await == ONE);
     // The source has read the declared length; the bytes after it arrive before the source waits for them.
     more.send(()).unwrap();
-    is_sent.recv().unwrap();
+    received("more was sent", &is_sent).unwrap();
     assert!(picture(&mut source).await == TWO);
     assert_eq!(server.requests().len(), 1);
 }

@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use framecast_drivers::{Error, ErrorKind};
 use framecast_media::container::multipart::format_unix_seconds;
+use framecast_testkit::blocking::received;
+use framecast_testkit::cut_short;
 
 use crate::server::{AfterAnswer, STREAM_HEAD, Server, answer, jpeg, part};
 use crate::{ONE, TWO, open, open_bounded, picture};
@@ -104,7 +106,7 @@ async fn a_caller_who_gives_up_waiting_loses_no_poll() {
     let server = Server::start(move |request, out| {
         if request.number == 1 {
             asked.lock().unwrap().send(()).unwrap();
-            released.lock().unwrap().recv().unwrap();
+            received("the release", &released.lock().unwrap()).unwrap();
         }
         out.write_all(&jpeg(if request.number == 0 { ONE } else { TWO })).unwrap();
         AfterAnswer::Keep
@@ -112,7 +114,7 @@ async fn a_caller_who_gives_up_waiting_loses_no_poll() {
     let mut source = open(&server.url("/#fps=1000")).await.unwrap();
     assert!(picture(&mut source).await == ONE);
     while is_asked.try_recv().is_err() {
-        assert!(tokio::time::timeout(Duration::from_millis(5), source.next_frame()).await.is_err());
+        assert!(cut_short(Duration::from_millis(5), source.next_frame()).await.is_none());
     }
     release.send(()).unwrap();
     assert!(picture(&mut source).await == TWO);

@@ -2,6 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use framecast_drivers::{Error, ErrorKind};
 use framecast_media::container::multipart::format_unix_seconds;
+use framecast_testkit::blocking::received;
 
 use crate::server::{AfterAnswer, STREAM_HEAD, Server, part};
 use crate::{ONE, TWO, open, open_bounded, picture};
@@ -120,7 +121,7 @@ async fn pictures_back_to_back_are_shown_as_they_come_whatever_their_type() {
         for piece in [ONE, &TWO[..1], &TWO[1..]] {
             out.write_all(piece).unwrap();
         }
-        is_wanted.lock().unwrap().recv().unwrap();
+        received("the wish for more", &is_wanted.lock().unwrap()).unwrap();
         out.write_all(ONE).unwrap();
         AfterAnswer::Keep
     });

@@ -1,5 +1,5 @@
 //! Tests `images:` with real files and folders.
-
+#![warn(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod loop_source;
@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use framecast_drivers::{Drivers, Error, ErrorKind, OpenContext, Source, SourceUrl};
 use framecast_media::codec::jpeg;
 use framecast_media::{Bytes, draw};
+use framecast_testkit::soon;
 use tempfile::TempDir;
 
 /// A folder of distinguishable pictures.
@@ -50,7 +51,8 @@ impl Album {
 }
 
 async fn open(url: &str) -> Result<Box<dyn Source>, Error> {
-    Drivers::builtin().open(&OpenContext::default(), &SourceUrl::parse(url).unwrap()).await
+    let (drivers, context) = (Drivers::builtin(), OpenContext::default());
+    soon("the source opens", drivers.open(&context, &SourceUrl::parse(url).unwrap())).await
 }
 
 async fn refusal(url: &str) -> String {
@@ -64,7 +66,7 @@ fn picture(number: u8) -> Bytes {
 
 /// The number of the next picture.
 async fn next(source: &mut Box<dyn Source>) -> u8 {
-    let frame = source.next_frame().await.unwrap().unwrap();
+    let frame = soon("a picture", source.next_frame()).await.unwrap().unwrap();
     ((frame.format.width_px - 64) / 8) as u8
 }
 

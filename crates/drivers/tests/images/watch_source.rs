@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::os::unix::fs::symlink;
 
+use framecast_testkit::cut_short;
+
 use super::*;
 
 #[tokio::test]
@@ -59,8 +61,7 @@ async fn a_file_that_is_still_being_written_is_waited_for() {
     for part in data.chunks(data.len() / 4 + 1) {
         file.write_all(part).unwrap();
         // Reads what is there so far: neither a picture nor an error comes.
-        let looked = tokio::time::timeout(Duration::from_millis(50), source.next_frame()).await;
-        if let Ok(looked) = looked {
+        if let Some(looked) = cut_short(Duration::from_millis(50), source.next_frame()).await {
             assert_eq!(looked.unwrap().unwrap().data, data);
             return;
         }
@@ -211,9 +212,8 @@ async fn a_pattern_below_the_current_folder_shows_a_file_that_is_overwritten_in_
     let mut source = open(&format!("images:./{pattern}?watch")).await.unwrap();
     assert_eq!(next(&mut source).await, 1);
     album.write("front-1.jpg", &picture(2));
-    // Longer than any timer; if the event were ignored, the file would never be shown.
-    let second = tokio::time::timeout(Duration::from_secs(60), next(&mut source)).await;
-    assert_eq!(second.unwrap(), 2);
+    // If the event were ignored, the file would never be shown.
+    assert_eq!(soon("the file is shown", next(&mut source)).await, 2);
 }
 
 #[tokio::test]

@@ -8,31 +8,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use framecast_outputs::Socket;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
-use tracing::debug;
 
 use super::traffic::Traffic;
-
-/// The number of unsent bytes in the kernel up to which a socket takes more. A low value means that the server chooses
-/// the next picture only when the previous picture has been sent almost entirely. So a slow viewer gets the newest
-/// picture and not a queue of old pictures.
-const UNSENT_BYTES: u32 = 16 * 1024;
-
-/// Sets the TCP options that live pictures need. A UNIX socket has no such options.
-pub(crate) fn configure(socket: &Socket) {
-    let Socket::Tcp(stream) = socket else { return };
-    let socket = socket2::SockRef::from(stream);
-    // If the system refuses an option, the connection still works, only less well.
-    if let Err(error) = socket.set_tcp_nodelay(true) {
-        debug!(%error, "cannot set TCP_NODELAY");
-    }
-    #[cfg(target_os = "linux")]
-    if let Err(error) = socket.set_tcp_notsent_lowat(UNSENT_BYTES) {
-        debug!(%error, "cannot set TCP_NOTSENT_LOWAT");
-    }
-}
 
 /// A byte stream with limits. A write fails if the peer accepts no bytes for `write_timeout`. A read fails once the
 /// head of a request (request line and headers) is too long.
@@ -124,6 +103,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
+    use framecast_testkit::pause;
     use tokio::io::AsyncWriteExt;
 
     use super::*;
@@ -144,7 +126,7 @@ mod tests {
         let mut connection = Connection::new(ours, Duration::from_secs(10), Arc::default());
         let reader = tokio::spawn(async move {
             for _ in 0..4 {
-                tokio::time::sleep(Duration::from_secs(9)).await;
+                pause(Duration::from_secs(9)).await;
                 tokio::io::AsyncReadExt::read_exact(&mut theirs, &mut [0; 16]).await.unwrap();
             }
         });

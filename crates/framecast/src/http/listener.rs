@@ -119,7 +119,9 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use framecast_testkit::soon;
+    #![warn(clippy::disallowed_methods)]
+
+    use framecast_testkit::{not_run, soon};
     use tokio::net::TcpStream;
 
     use super::*;
@@ -149,9 +151,8 @@ mod tests {
     #[tokio::test]
     async fn a_burst_of_connections_waits_for_nothing() {
         let bound = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
-        if bound.trim().parse().is_ok_and(|bound: u32| bound < 400) {
-            return; // A system that lets fewer wait.
-        }
+        // Some systems let fewer wait.
+        let count = bound.trim().parse().map_or(300, |bound: usize| 300.min(bound * 3 / 4));
         let folder = tempfile::tempdir().unwrap();
         let unix = format!("unix:{}", folder.path().join("http.sock").display());
         for text in ["127.0.0.1:0", &unix] {
@@ -165,16 +166,17 @@ mod tests {
                     let client = Socket2::new(to.domain(), Type::STREAM, None).unwrap();
                     client.connect(&to).map(|()| client)
                 };
-                (0..300).map(connect).collect::<io::Result<Vec<_>>>().unwrap().len()
+                (0..count).map(connect).collect::<io::Result<Vec<_>>>().unwrap().len()
             });
-            assert_eq!(soon("all connect while none is accepted", connecting).await.unwrap(), 300);
+            assert_eq!(soon("all connect while none is accepted", connecting).await.unwrap(), count);
         }
     }
 
     #[tokio::test]
     async fn a_client_has_the_same_address_whichever_family_is_listened_on() {
-        let Ok(listener) = ConnectionListener::bind(&Listen::parse("[::]:0").unwrap()).await else {
-            return; // A machine without IPv6.
+        let listener = match ConnectionListener::bind(&Listen::parse("[::]:0").unwrap()).await {
+            Ok(listener) => listener,
+            Err(error) => return not_run(format!("without IPv6: {error}")),
         };
         let port = listener.listens_on().unwrap().address().unwrap().port();
         let _client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();

@@ -27,7 +27,7 @@ use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use super::Context;
-use super::connection::{self, Connection};
+use super::connection::Connection;
 use super::connection_counts::{ConnectionCounts, ConnectionOutcome};
 use super::connection_limit::{self, AddressLimits, AddressPermits};
 use super::descriptors::{self, SpareDescriptor};
@@ -154,7 +154,10 @@ impl Server {
             return self.refuse(socket, connection_limit::ADDRESS_FULL);
         };
         self.counts.count(ConnectionOutcome::Accepted);
-        connection::configure(&socket);
+        // A UNIX socket has no such options.
+        if let Socket::Tcp(stream) = &socket {
+            framecast_outputs::tune(stream);
+        }
         // A handler that hijacks the connection gets all of these values. So the permits stay in use, and the server's
         // shutdown waits for the handler.
         let permit = Box::new((permit, permits.clone(), self.connections.token(), self.tracker.enter()));

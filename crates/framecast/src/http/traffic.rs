@@ -143,6 +143,8 @@ impl HttpBody for BackpressureBody {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use std::convert::Infallible;
     use std::future::poll_fn;
 

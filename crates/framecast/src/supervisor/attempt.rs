@@ -264,6 +264,8 @@ pub(super) fn update_unwatched_since(
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use std::time::SystemTime;
 
     use framecast_drivers::SourceUrl;

@@ -57,6 +57,8 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use super::*;
 
     #[tokio::test(start_paused = true)]

@@ -357,6 +357,8 @@ impl<'s> ThrottledSource<'s> {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use std::collections::VecDeque;
     use std::time::SystemTime;
 

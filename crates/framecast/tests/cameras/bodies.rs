@@ -1,8 +1,8 @@
 //! A picture is complete when its end marker has arrived, whatever happens to the rest of the body.
 
-use std::thread;
+use framecast_testkit::blocking::pause;
+use framecast_testkit_server::camera_server::{AfterAnswer, INTERVAL, Wire};
 
-use crate::server::{AfterAnswer, INTERVAL, Wire};
 use crate::show::{Case, show};
 
 /// Sends a picture without a length, so that only its end marker shows that it is complete.
@@ -120,7 +120,7 @@ fn pictures_that_follow_each_other_without_boundaries_are_all_shown() {
             loop {
                 let picture = wire.picture();
                 wire.send(picture)?;
-                thread::sleep(INTERVAL);
+                pause(INTERVAL);
             }
         }
     };

@@ -2,9 +2,12 @@
 //! as a failure either.
 
 use std::io;
-use std::thread;
 
-use crate::server::{AfterAnswer, INTERVAL, Request, STREAM_HEAD, Wire, answer, part};
+use framecast_testkit::blocking::pause;
+use framecast_testkit_server::camera_server::{
+    AfterAnswer, INTERVAL, Request, STREAM_HEAD, Wire, answer, part,
+};
+
 use crate::show::{Case, show};
 
 /// A stream that ends cleanly after `count` pictures.
@@ -12,7 +15,7 @@ fn send_some(wire: &mut Wire, count: usize) -> io::Result<AfterAnswer> {
     wire.send(STREAM_HEAD)?;
     for number in 0..count {
         if number > 0 {
-            thread::sleep(INTERVAL);
+            pause(INTERVAL);
         }
         let picture = wire.picture();
         wire.send(part(&picture))?;

@@ -2,7 +2,9 @@
 
 use std::io;
 
-use crate::server::{AfterAnswer, INTERVAL, STREAM_HEAD, Wire, part, stream};
+use framecast_testkit::blocking::pause;
+use framecast_testkit_server::camera_server::{AfterAnswer, INTERVAL, STREAM_HEAD, Wire, part, stream};
+
 use crate::show::{Case, show};
 
 /// The header lines of a stream with the boundary `frame`.
@@ -71,7 +73,7 @@ fn an_answer_of_http_1_0_in_chunks_is_read_as_chunks() {
                 let picture = wire.picture();
                 let part = part(&picture);
                 wire.send([format!("{:x}\r\n", part.len()).as_bytes(), &part, b"\r\n"].concat())?;
-                std::thread::sleep(INTERVAL);
+                pause(INTERVAL);
             }
         }),
     ]);

@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Mutex;
-use std::thread;
 use std::time::Duration;
 
-use crate::server::{AfterAnswer, Request, STREAM_HEAD, Server, Wire, answer, challenge, stream};
+use framecast_testkit::blocking;
+use framecast_testkit_server::camera_server::{
+    AfterAnswer, CameraServer, Request, STREAM_HEAD, Wire, answer, challenge, stream,
+};
+
 use crate::show::{Case, Refusal, refuse, show};
 
 const BASIC: &str = "Basic realm=\"cam\"";
@@ -28,7 +31,7 @@ fn a_connection_that_is_no_use_behind_a_refusal_is_replaced() {
                 return stream(wire);
             }
             wire.send(&refusal)?;
-            thread::sleep(pause);
+            blocking::pause(pause);
             Ok(then)
         }
     };
@@ -122,13 +125,13 @@ fn always_refuse(request: &Request, wire: &mut Wire) -> io::Result<AfterAnswer> 
 
 #[test]
 fn a_password_is_called_wrong_only_when_a_fresh_challenge_was_answered() {
-    let wrong = Server::start(always_refuse);
-    let wrong_basic = Server::start(|_, wire| {
+    let wrong = CameraServer::start(always_refuse);
+    let wrong_basic = CameraServer::start(|_, wire| {
         wire.send(challenge(&[BASIC]))?;
         Ok(AfterAnswer::Keep)
     });
     // From the third picture on the server refuses all requests, without a challenge.
-    let refuses_later = Server::start(|request, wire| {
+    let refuses_later = CameraServer::start(|request, wire| {
         match (request.has_login(), request.number) {
             (_, 5..) => wire.send(challenge(&[]))?,
             (true, _) => wire.send_picture()?,
@@ -136,7 +139,7 @@ fn a_password_is_called_wrong_only_when_a_fresh_challenge_was_answered() {
         }
         Ok(AfterAnswer::Keep)
     });
-    let source = |server: &Server| server.url_for("admin:made-up", "/#fps=10&silence=1s");
+    let source = |server: &CameraServer| server.url_for("admin:made-up", "/#fps=10&silence=1s");
     let wrong_word = &["password is wrong"];
     refuse(&[
         Refusal {

@@ -1,9 +1,10 @@
 //! Streams whose parts violate the standard. Framecast still uses the pictures in these parts.
 
 use std::io;
-use std::thread;
 
-use crate::server::{AfterAnswer, INTERVAL, Wire};
+use framecast_testkit::blocking::pause;
+use framecast_testkit_server::camera_server::{AfterAnswer, INTERVAL, Wire};
+
 use crate::show::{Case, show};
 
 /// A stream of parts that `part` writes around each picture, by the picture's number from 0.
@@ -26,7 +27,7 @@ fn send_parts(
     for number in 0.. {
         let picture = wire.picture();
         wire.send(part(number, &picture))?;
-        thread::sleep(INTERVAL);
+        pause(INTERVAL);
     }
     Ok(AfterAnswer::Close)
 }

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use crate::server::{AfterAnswer, Request, Server, Wire, answer};
+use framecast_testkit_server::camera_server::{AfterAnswer, CameraServer, Request, Wire, answer};
+
 use crate::show::{Case, Refusal, refuse, show};
 
 /// Whether the request has the cookie that the server set.
@@ -46,11 +47,11 @@ fn a_cookie_that_comes_along_is_sent_back() {
 fn a_camera_that_wants_a_log_in_page_is_told_apart_from_a_wrong_password() {
     let form = b"<html><form action=\"/login\" method=\"post\"><input name=\"user\"><input type=\"password\"></form></html>";
     let html = "Content-Type: text/html\r\n";
-    let at_once = Server::start(move |_, wire| {
+    let at_once = CameraServer::start(move |_, wire| {
         wire.send(answer("200 OK", html, form))?;
         Ok(AfterAnswer::Keep)
     });
-    let redirects = Server::start(move |request, wire| {
+    let redirects = CameraServer::start(move |request, wire| {
         let is_page = request.target.starts_with("/login");
         let to_page = answer("302 Found", "Location: /login?from=/shot\r\n", b"");
         wire.send(if is_page { answer("200 OK", html, form) } else { to_page })?;

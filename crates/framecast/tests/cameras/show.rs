@@ -7,12 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use framecast_media::container::multipart::{Part, parse_unix_seconds};
-use framecast_testkit::blocking::MultipartStream;
+use framecast_testkit::blocking::{MultipartStream, pause};
 use framecast_testkit::number_of;
+use framecast_testkit_server::camera_server::{AfterAnswer, CameraServer, Request, Wire};
+use framecast_testkit_server::site::{Site, camera, lost};
 use serde_json::Value;
-
-use crate::server::{AfterAnswer, Request, Server, Wire};
-use crate::site::{Site, camera, lost};
 
 /// The test watches each camera until it sees the picture with this number.
 const LAST_PICTURE: u64 = 20;
@@ -23,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(25);
 /// A camera whose pictures viewers must see.
 pub(crate) struct Case {
     name: &'static str,
-    server: Server,
+    server: CameraServer,
     source: String,
     /// The least share of the sent pictures that viewers must see.
     share: f64,
@@ -38,7 +37,7 @@ impl Case {
         path: &str,
         answer: impl Fn(&Request, &mut Wire) -> io::Result<AfterAnswer> + Send + Sync + 'static,
     ) -> Self {
-        let server = Server::start(answer);
+        let server = CameraServer::start(answer);
         let source = server.url(path);
         Self::at(name, source, server)
     }
@@ -49,13 +48,13 @@ impl Case {
         path: &str,
         answer: impl Fn(&Request, &mut Wire) -> io::Result<AfterAnswer> + Send + Sync + 'static,
     ) -> Self {
-        let server = Server::start(answer);
+        let server = CameraServer::start(answer);
         let source = server.url_for("admin:made-up", path);
         Self::at(name, source, server)
     }
 
     /// A camera read at `source`, whose pictures come from `server`.
-    pub(crate) fn at(name: &'static str, source: String, server: Server) -> Self {
+    pub(crate) fn at(name: &'static str, source: String, server: CameraServer) -> Self {
         Self { name, server, source, share: 0.9, is_repaired: false }
     }
 
@@ -196,6 +195,6 @@ fn once_lost(address: SocketAddr, name: &str) -> Value {
         if camera["state"] == "lost" || Instant::now() > until {
             return camera;
         }
-        thread::sleep(Duration::from_millis(20));
+        pause(Duration::from_millis(20));
     }
 }

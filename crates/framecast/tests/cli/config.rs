@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::program::{framecast, run};
+use framecast_testkit_server::program::{framecast, run};
 
 /// The message of both commands about a file with this content, without `error: ` and the folder.
 fn refusal(content: impl AsRef<[u8]>) -> String {

@@ -4,9 +4,8 @@
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use framecast_testkit::blocking::{Response, get, read_head, request_head};
-
-use crate::program::{Running, command, until};
+use framecast_testkit::blocking::{Response, get, read_head, request_head, until};
+use framecast_testkit_server::program::{Running, command};
 
 /// The program's limit: more than it needs to run, and fewer than the test connects.
 const LIMIT: &str = "--nofile=64:64";

@@ -1,8 +1,7 @@
 //! `framecast devices`. The devices depend on the machine, so the test accepts an empty list and a full one.
 
+use framecast_testkit_server::program::{framecast, run};
 use serde_json::Value;
-
-use crate::program::{framecast, run};
 
 #[test]
 fn the_list_is_for_people_or_json() {

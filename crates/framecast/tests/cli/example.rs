@@ -6,15 +6,16 @@ use std::process::Command;
 
 use framecast::codec::jpeg;
 use framecast::{Drivers, Settings};
+use framecast_testkit_server::program::{Running, command, framecast, run};
 use serde_json::Value;
 
-use crate::program::{Running, command, framecast, run};
 use framecast_testkit::blocking::{MultipartStream, get};
 
 /// The password for the accounts in the examples.
 const PASSWORD: &str = "long enough";
 
 /// The compiled example. `cargo test` builds all of them, but not if it runs this test alone.
+#[expect(clippy::disallowed_methods, reason = "to compile an example may take longer than any other wait")]
 fn example(name: &str, arguments: &[&str]) -> Command {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_framecast")).with_file_name("examples").join(name);
     if !program.exists() {

@@ -1,8 +1,7 @@
 //! The promises of `--help`.
 
 use framecast::Drivers;
-
-use crate::program::{framecast, run};
+use framecast_testkit_server::program::{framecast, run};
 
 #[test]
 fn the_help_names_every_source() {

@@ -7,12 +7,11 @@ use std::os::fd::OwnedFd;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use framecast_testkit::blocking::get;
+use framecast_testkit::blocking::{get, until};
+use framecast_testkit_server::program::{ChildGuard, framecast, terminal};
 use rustix::pipe::PipeFlags;
 use rustix::process::Signal;
 use rustix::termios::{Action, tcflow};
-
-use crate::program::{ChildGuard, framecast, terminal, until};
 
 const ARGUMENTS: [&str; 6] =
     ["--listen", "127.0.0.1:0", "--log", "trace", "a=test:?size=64x64&fps=10", "b=test:?size=64x64&fps=10"];

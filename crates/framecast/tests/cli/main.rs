@@ -1,5 +1,6 @@
 //! The real program: its output, its refusals and its shutdown. Also runs each example as a user does.
 #![allow(clippy::unwrap_used)]
+#![warn(clippy::disallowed_methods)]
 
 mod config;
 mod descriptors;
@@ -11,7 +12,6 @@ mod marked;
 mod missing;
 mod permissions;
 mod pi;
-mod program;
 mod secret;
 mod serve;
 mod signal;

@@ -8,11 +8,9 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use framecast_testkit::blocking::{MultipartStream, request_head, send};
-
-use crate::program::{Running, framecast, run};
+use framecast_testkit::blocking::{MultipartStream, output_of, received, request_head, send, until};
+use framecast_testkit_server::program::{Running, framecast, run};
 
 /// A mark for a password of letters alone, and one for a token in a path: no message of ours contains either by chance.
 const WORD: &str = "quillwort";
@@ -21,9 +19,6 @@ const TOKEN: &str = "q7uillwort";
 /// The password of the server's account `me`, which no child process may get.
 const PASSWORD: &str = "quillwort-of-the-server";
 const LOGIN: [(&str, &str); 1] = [("Authorization", "Basic bWU6cXVpbGx3b3J0LW9mLXRoZS1zZXJ2ZXI=")];
-
-/// Longer than any wait; only a failing test reaches it.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether `text` contains any of the marks: plainly, percent-encoded or encoded for HTTP Basic.
 fn is_marked(text: &str) -> bool {
@@ -98,12 +93,12 @@ fn fake_programs(folder: &Path) -> String {
     for name in ["ffmpeg", "ffprobe", "rpicam-vid"] {
         // A separate process writes the file. If this process did, a child that another test starts meanwhile could
         // hold it open for writing, and the system would then refuse to run it.
-        let status = Command::new("sh")
+        let mut write = Command::new("sh");
+        write
             .args(["-c", "printf %s \"$1\" >\"$2\" && chmod 755 \"$2\"", "sh"])
             .arg("#!/bin/sh\necho \"$0 $*\" >&2\nenv >&2\ncat >&2\nexit 1\n")
-            .arg(folder.join(name))
-            .status();
-        assert!(status.unwrap().success());
+            .arg(folder.join(name));
+        assert!(output_of(&mut write).status.success());
     }
     format!("{}:{}", folder.display(), std::env::var("PATH").unwrap())
 }
@@ -189,16 +184,11 @@ fn fetch(address: SocketAddr, path: &str) -> String {
 
 /// Waits until `lost` cameras are lost, and `awaited` cameras have no picture yet.
 fn wait_until_all_reported(address: SocketAddr, lost: usize, awaited: usize) {
-    let began_at = Instant::now();
-    loop {
+    until("all are reported", || {
         let told = fetch(address, "/api/cameras");
         let of_folders = told.matches("no JPEG in ").count() + told.matches("no file matches ").count();
-        if told.matches("\"state\":\"lost\"").count() == lost && of_folders >= awaited {
-            return;
-        }
-        assert!(began_at.elapsed() < PATIENCE, "{told}");
-        thread::sleep(Duration::from_millis(20));
-    }
+        told.matches("\"state\":\"lost\"").count() == lost && of_folders >= awaited
+    });
 }
 
 fn nobody_is_shown_a_mark_at(level: &str) {
@@ -230,7 +220,7 @@ fn nobody_is_shown_a_mark_at(level: &str) {
     assert!(events.contains("lost") && events.contains("error output is in the log"), "{events}");
     let mut heard = BTreeSet::new();
     while heard.len() < lost {
-        let body = bodies.recv_timeout(PATIENCE).unwrap();
+        let body = received("a webhook", &bodies).unwrap();
         assert!(!is_marked(&body), "{body}");
         if let Some((_, camera)) = body.split_once("\"camera\":\"").filter(|_| body.contains("\"lost\"")) {
             heard.insert(camera.split('"').next().unwrap_or_default().to_owned());

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use crate::program::{Running, framecast, run};
-use framecast_testkit::blocking::MultipartStream;
+use framecast_testkit::blocking::{MultipartStream, get, until};
+use framecast_testkit_server::program::{Running, framecast, run};
 
 #[test]
 fn what_is_missing_is_a_warning_with_the_camera_and_what_to_do_and_no_error() {
@@ -59,7 +59,7 @@ fn viewers_of_a_folder_without_pictures_are_told_so_and_then_shown_the_first() {
     program.line_with("no JPEG in ");
     let told = format!("no JPEG in {} yet", folder.path().display());
     // The log has the message a moment before the API.
-    while !framecast_testkit::blocking::get(address, "/api/cameras/front").text().contains(&told) {}
+    until("the API has it", || get(address, "/api/cameras/front").text().contains(&told));
     let picture = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
     fs::write(folder.path().join("first.jpg"), picture).unwrap();
     while stream.next().unwrap().body != picture[..] {}

@@ -6,8 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use framecast_testkit::blocking::get;
-
-use crate::program::{Running, command, framecast, run};
+use framecast_testkit_server::program::{Running, command, framecast, run};
 
 /// The program under a umask of 0, which removes no permissions.
 fn generous(arguments: &[&str]) -> Command {

@@ -4,9 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use framecast_testkit::blocking::{MultipartStream, get};
-
-use crate::program::{Running, framecast, run};
+use framecast_testkit::blocking::{MultipartStream, get, output_of};
+use framecast_testkit_server::program::{Running, framecast, run};
 
 const PICTURE: &[u8] = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
 
@@ -15,12 +14,12 @@ fn path_with(folder: &Path, script: &str) -> String {
     fs::write(folder.join("picture.jpg"), PICTURE).unwrap();
     // A separate process writes the file. If this process did, a child that another test starts meanwhile could hold it
     // open for writing, and the system would then refuse to run it.
-    let status = Command::new("sh")
+    let mut write = Command::new("sh");
+    write
         .args(["-c", "printf %s \"$1\" >\"$2\" && chmod 755 \"$2\"", "sh"])
         .arg(format!("#!/bin/sh\ncd {}\n{script}\n", folder.display()))
-        .arg(folder.join("rpicam-vid"))
-        .status();
-    assert!(status.unwrap().success());
+        .arg(folder.join("rpicam-vid"));
+    assert!(output_of(&mut write).status.success());
     format!("{}:{}", folder.display(), std::env::var("PATH").unwrap())
 }
 

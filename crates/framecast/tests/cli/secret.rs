@@ -1,7 +1,7 @@
 //! No line that the program prints contains a password.
 
-use crate::program::{Running, framecast, run};
 use framecast_testkit::blocking::get;
+use framecast_testkit_server::program::{Running, framecast, run};
 
 const SECRET: &str = "s3cr3t";
 

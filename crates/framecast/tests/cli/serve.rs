@@ -2,10 +2,10 @@
 
 use std::net::TcpListener;
 
+use framecast_testkit_server::program::{Running, framecast, run};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::program::{Running, framecast, run};
 use framecast_testkit::blocking::{MultipartStream, get, send_request};
 
 const ANY: [&str; 2] = ["--listen", "127.0.0.1:0"];

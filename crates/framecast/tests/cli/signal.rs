@@ -5,11 +5,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 
-use framecast_testkit::blocking::get;
+use framecast_testkit::blocking::{get, until};
 use framecast_testkit::jpeg;
+use framecast_testkit_server::program::{ChildGuard, Running, command, framecast, is_running, terminal};
 use rustix::process::Signal;
-
-use crate::program::{ChildGuard, Running, command, framecast, is_running, terminal, until};
 
 /// The program in its own session, by the tools `setsid` and `env`, which it replaces as their process. It ignores no
 /// signal, whatever the tests inherited.

@@ -3,9 +3,8 @@
 use std::fs;
 
 use framecast_testkit::blocking::get;
+use framecast_testkit_server::program::{Running, framecast};
 use serde_json::Value;
-
-use crate::program::{Running, framecast};
 
 #[test]
 fn the_program_keeps_controls_where_the_system_says() {

@@ -5,10 +5,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use framecast_media::container::multipart::{Parser, ParserEvent};
+use framecast_testkit_server::program::{Running, framecast, run};
 use rustix::process::Signal;
 use tempfile::TempDir;
-
-use crate::program::{Running, framecast, run};
 
 fn listen(path: &Path) -> String {
     format!("unix:{}", path.display())

@@ -9,17 +9,11 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use framecast_testkit::blocking::{get, read_head, request_head, send};
+use framecast_testkit::blocking::{get, read_head, request_head, send, until};
+use framecast_testkit_server::program::{Running, command, run};
 use serde_json::Value;
 use tempfile::TempDir;
-
-use crate::program::{Running, command, run};
-
-/// Longer than any wait; only a failing test reaches it.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The log line if the program ends before it could write its events.
 const LOST: &str = "the history's database did not accept the last events; the server dropped them";
@@ -78,13 +72,10 @@ fn metric(address: SocketAddr, name: &str) -> f64 {
 
 /// Waits until the history has written all its events.
 fn until_written(address: SocketAddr) {
-    let until = Instant::now() + PATIENCE;
-    while metric(address, "framecast_history_up") == 0.0
-        || metric(address, "framecast_history_waiting_events") > 0.0
-    {
-        assert!(Instant::now() < until, "events are not written: {}", get(address, "/metrics").text());
-        thread::sleep(Duration::from_millis(50));
-    }
+    until("events are written", || {
+        metric(address, "framecast_history_up") > 0.0
+            && metric(address, "framecast_history_waiting_events") == 0.0
+    });
 }
 
 /// Ends the program, and checks that its log has these warnings: each line contains its text.

@@ -1,9 +1,8 @@
 //! The program with a SQLite file, killed while it writes.
 
+use framecast_testkit_server::kill::{config, kill_while_writing};
 use rusqlite::Connection;
 use rusqlite::types::Value;
-
-use crate::kill::{config, kill_while_writing};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_outlives_kills_and_nothing_is_there_twice() {

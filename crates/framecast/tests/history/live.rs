@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use framecast_testkit::soon;
+use framecast_testkit_server::event_client::EventClient;
+use framecast_testkit_server::history_server::{HistoryServer, ask, labelled};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,11 +15,8 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use crate::event_client::EventClient;
-use crate::server::{Server, ask, labelled};
-
 async fn websocket(
-    server: &Server,
+    server: &HistoryServer,
     query: &str,
     headers: &[(&'static str, &str)],
 ) -> Result<WebSocketStream<TcpStream>, Error> {
@@ -41,7 +40,7 @@ async fn next_message(ws: &mut WebSocketStream<TcpStream>) -> Option<Value> {
 }
 
 /// Four programs that set `count` marks each.
-fn markers(server: &Server, count: usize) -> JoinSet<()> {
+fn markers(server: &HistoryServer, count: usize) -> JoinSet<()> {
     let mut markers = JoinSet::new();
     for program in 0..4 {
         let (client, url) = (server.client.clone(), server.url("/api/events"));
@@ -70,7 +69,7 @@ fn mark(event: &Value) -> (i64, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listener_that_is_cut_off_twenty_times_misses_nothing_and_hears_nothing_twice() {
     const COUNT: usize = 150;
-    let server = Server::start().await;
+    let server = HistoryServer::start().await;
     let markers = markers(&server, COUNT);
     let (mut heard, mut cut) = (Vec::new(), 0);
     while heard.len() < 4 * COUNT {
@@ -91,14 +90,14 @@ async fn a_listener_that_is_cut_off_twenty_times_misses_nothing_and_hears_nothin
         cut += 1;
     }
     assert!(cut >= 20, "{cut}");
-    markers.join_all().await;
+    soon("all marks are set", markers.join_all()).await;
     each_once(&heard, COUNT);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_websocket_is_told_the_same() {
     const COUNT: usize = 40;
-    let server = Server::start().await;
+    let server = HistoryServer::start().await;
     let mut event_client = EventClient::open(server.client.get(server.url("/api/events/live?after=0"))).await;
     let mut ws = websocket(&server, "after=0", &[]).await.unwrap();
     let markers = markers(&server, COUNT);
@@ -115,7 +114,7 @@ async fn a_websocket_is_told_the_same() {
         assert_eq!(event_client.next().await.unwrap(), event);
         heard.push(mark(&event));
     }
-    markers.join_all().await;
+    soon("all marks are set", markers.join_all()).await;
     each_once(&heard, COUNT);
     ws.send(Message::text("what it says is not read")).await.unwrap();
     server.mark("and it still listens").await;
@@ -135,7 +134,8 @@ async fn a_websocket_is_told_the_same() {
 #[tokio::test]
 async fn a_page_of_another_site_hears_nothing_over_a_websocket() {
     let server =
-        Server::with(|settings| settings.cors_origins = vec!["http://wall.example".parse().unwrap()]).await;
+        HistoryServer::with(|settings| settings.cors_origins = vec!["http://wall.example".parse().unwrap()])
+            .await;
     let own = format!("http://{}", server.address);
     for (origin, is_told) in
         [("http://evil.example", false), ("null", false), ("http://wall.example", true), (own.as_str(), true)]
@@ -153,7 +153,7 @@ async fn a_page_of_another_site_hears_nothing_over_a_websocket() {
 
 #[tokio::test]
 async fn who_listens_hears_what_it_asked_for() {
-    let server = Server::start().await;
+    let server = HistoryServer::start().await;
     let listen = async |query: &str| {
         EventClient::open(server.client.get(server.url(&format!("/api/events/live?{query}")))).await
     };
@@ -173,7 +173,7 @@ async fn who_listens_hears_what_it_asked_for() {
 
 #[tokio::test]
 async fn where_nothing_happens_something_is_sent_every_fifteen_seconds() {
-    let server = Server::start().await;
+    let server = HistoryServer::start().await;
     let mut event_client = EventClient::open(server.client.get(server.url("/api/events/live"))).await;
     assert_eq!(event_client.piece().await.unwrap(), "retry: 1000");
     tokio::time::pause();
@@ -198,7 +198,7 @@ async fn close_code(ws: &mut WebSocketStream<TcpStream>) -> u16 {
 
 #[tokio::test]
 async fn who_says_too_much_over_a_websocket_is_told_so_by_a_code() {
-    let server = Server::start().await;
+    let server = HistoryServer::start().await;
     let mut ws = websocket(&server, "", &[]).await.unwrap();
     ws.send(Message::text("x".repeat(4096))).await.unwrap();
     ws.send(Message::text("x".repeat(4097))).await.unwrap();
@@ -219,7 +219,7 @@ async fn who_says_too_much_over_a_websocket_is_told_so_by_a_code() {
 
 #[tokio::test]
 async fn a_websocket_of_whose_client_nothing_is_heard_ends() {
-    let server = Server::start().await;
+    let server = HistoryServer::start().await;
     let mut ws = websocket(&server, "", &[]).await.unwrap();
     // Answers no ping: the test reads the socket directly, because the library would answer.
     tokio::time::pause();

@@ -2,14 +2,13 @@
 //! to write instead.
 
 use framecast_testkit::soon;
+use framecast_testkit_server::history_server::{HistoryServer, ask, labelled};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::server::{Server, ask, labelled};
-
 #[tokio::test]
 async fn a_mark_is_kept_as_it_was_written_and_shown_as_text() {
-    let server = Server::start().await;
+    let server = HistoryServer::start().await;
     let labels = [
         "<script>alert(1)</script>",
         "</td></tr></table><img src=x onerror=alert(1)>",
@@ -50,7 +49,7 @@ async fn a_mark_is_kept_as_it_was_written_and_shown_as_text() {
 
 #[tokio::test]
 async fn what_is_no_mark_is_refused_with_an_example() {
-    let server = Server::start().await;
+    let server = HistoryServer::start().await;
     let long = labelled(&"é".repeat(1001));
     for (body, told, example) in [
         ("", "EOF", r#"{"label": "parcel", "camera": "front"}"#),
@@ -91,7 +90,7 @@ async fn what_is_no_mark_is_refused_with_an_example() {
 
 #[tokio::test]
 async fn a_label_of_a_megabyte_is_refused_and_the_longest_is_kept() {
-    let server = Server::start().await;
+    let server = HistoryServer::start().await;
     let answer = server.post(labelled(&"x".repeat(1 << 20))).await;
     assert_eq!(answer.status, 413);
     assert!(
@@ -108,7 +107,7 @@ async fn a_label_of_a_megabyte_is_refused_and_the_longest_is_kept() {
 
 #[tokio::test]
 async fn methods_are_answered_as_everywhere() {
-    let server = Server::start().await;
+    let server = HistoryServer::start().await;
     for (path, allowed) in [
         ("/api/events", "GET, HEAD, POST, OPTIONS"),
         ("/api/events.csv", "GET, HEAD, OPTIONS"),
@@ -132,7 +131,7 @@ async fn methods_are_answered_as_everywhere() {
 
 #[tokio::test]
 async fn a_page_of_another_site_marks_nothing() {
-    let server = Server::start().await;
+    let server = HistoryServer::start().await;
     for (name, value) in [
         ("Sec-Fetch-Site", "cross-site"),
         ("Sec-Fetch-Site", "same-site"),
@@ -155,7 +154,8 @@ async fn a_page_of_another_site_marks_nothing() {
 
 #[tokio::test]
 async fn with_an_account_nothing_is_read_or_marked_without_it() {
-    let server = Server::with(|settings| settings.account = framecast::Account::new("me", "pw").ok()).await;
+    let server =
+        HistoryServer::with(|settings| settings.account = framecast::Account::new("me", "pw").ok()).await;
     for path in [
         "/api/events",
         "/api/events.csv",
@@ -179,7 +179,7 @@ async fn with_an_account_nothing_is_read_or_marked_without_it() {
 
 #[tokio::test]
 async fn marks_of_an_address_are_bounded_and_those_of_this_machine_are_not() {
-    let server = Server::with(|settings| settings.marks_per_minute = 3).await;
+    let server = HistoryServer::with(|settings| settings.marks_per_minute = 3).await;
     let mark = |address: &'static str, body: String| {
         let request = server.client.post(server.url("/api/events")).header("X-Forwarded-For", address);
         let request = request.body(body);
@@ -203,7 +203,7 @@ async fn marks_of_an_address_are_bounded_and_those_of_this_machine_are_not() {
 
 #[tokio::test]
 async fn marks_that_are_turned_off_are_refused_with_the_key_and_not_offered() {
-    let server = Server::with(|settings| settings.marks_per_minute = 0).await;
+    let server = HistoryServer::with(|settings| settings.marks_per_minute = 0).await;
     let answer = server.post(labelled("x")).await;
     assert_eq!(answer.status, 403);
     assert!(answer.error().contains("marks_per_minute"), "{}", answer.error());

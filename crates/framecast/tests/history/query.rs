@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use framecast::SourceUrl;
+use framecast_testkit::until_async;
+use framecast_testkit_server::history_server::HistoryServer;
 use serde_json::{Value, json};
-
-use crate::server::Server;
 
 #[tokio::test]
 async fn what_cannot_be_asked_is_named_with_an_example() {
-    let server = Server::start().await;
+    let server = HistoryServer::start().await;
     for n in 0..3 {
         server.mark(&format!("mark {n}")).await;
     }
@@ -64,7 +64,7 @@ async fn what_cannot_be_asked_is_named_with_an_example() {
         ("/api/events/live", "last-event-id", "-1"),
     ] {
         let request = server.client.get(server.url(path)).header(header, value);
-        let answer = crate::server::ask(request).await.unwrap();
+        let answer = framecast_testkit_server::history_server::ask(request).await.unwrap();
         assert_eq!(answer.status, 400, "{path} {value}");
         assert!(answer.error().contains("4711"), "{}", answer.error());
     }
@@ -73,7 +73,7 @@ async fn what_cannot_be_asked_is_named_with_an_example() {
 
 #[tokio::test]
 async fn pages_give_each_event_once_while_more_come() {
-    let server = Server::start().await;
+    let server = HistoryServer::start().await;
     let mut marked = BTreeSet::new();
     for n in 0..53 {
         marked.insert(server.mark(&format!("mark {n}")).await);
@@ -107,7 +107,7 @@ async fn pages_give_each_event_once_while_more_come() {
 
 #[tokio::test]
 async fn camera_kind_and_time_choose() {
-    let server = Server::start().await;
+    let server = HistoryServer::start().await;
     for camera in ["front", "yard", "front"] {
         let answer = server.post(json!({"label": "m", "camera": camera}).to_string()).await;
         assert_eq!(answer.status, 201);
@@ -133,7 +133,7 @@ async fn camera_kind_and_time_choose() {
 
 #[tokio::test]
 async fn a_camera_that_is_tried_again_and_again_does_not_fill_the_history() {
-    let server = Server::with(|settings| {
+    let server = HistoryServer::with(|settings| {
         let camera = &mut settings.cameras[0];
         camera.source = SourceUrl::parse("exec:sleep 1000").unwrap();
         camera.stall_timeout = Some(Duration::from_millis(50));
@@ -141,9 +141,7 @@ async fn a_camera_that_is_tried_again_and_again_does_not_fill_the_history() {
     })
     .await;
     let opened = async || server.json("/api/cameras/front").await["opened"].as_u64().unwrap();
-    while opened().await < 3 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until_async("it is opened three times", async || opened().await >= 3).await;
     let page = server.json("/api/events?camera=front&order=oldest").await;
     let kinds: Vec<&str> =
         page["events"].as_array().unwrap().iter().map(|event| event["kind"].as_str().unwrap()).collect();

@@ -4,18 +4,17 @@ use std::io::ErrorKind;
 use std::time::{Duration, SystemTime};
 
 use framecast::{Event, EventKind};
-use framecast_testkit::soon;
+use framecast_testkit::{soon, until_async};
+use framecast_testkit_server::event_client::EventClient;
+use framecast_testkit_server::history_server::HistoryServer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-
-use crate::event_client::EventClient;
-use crate::server::Server;
 
 /// About six megabytes on the wire.
 const EVENTS: u64 = 20_000;
 
 /// A client that sends `request` and reads nothing.
-async fn silent(server: &Server, headers: &str) -> TcpStream {
+async fn silent(server: &HistoryServer, headers: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut stream = socket.connect(server.address).await.unwrap();
@@ -40,7 +39,7 @@ async fn rest(mut stream: TcpStream) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_never_reads_is_disconnected_and_others_hear_each_event() {
-    let server = Server::with(|settings| settings.write_timeout = Duration::from_millis(500)).await;
+    let server = HistoryServer::with(|settings| settings.write_timeout = Duration::from_millis(500)).await;
     let mut event_client =
         EventClient::open(server.client.get(server.url("/api/events/live?camera=front"))).await;
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -57,13 +56,13 @@ async fn who_never_reads_is_disconnected_and_others_hear_each_event() {
                 assert_eq!(event_client.next().await.unwrap()["count"], heard);
             }
         }
-        while n % 2000 == 1999 && server.metric("framecast_history_waiting_events").await > 2000.0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        if n % 2000 == 1999 {
+            let has_room = async || server.metric("framecast_history_waiting_events").await <= 2000.0;
+            until_async("the queue has room", has_room).await;
         }
     }
-    while server.metric("framecast_failed_connections_total{why=\"broken_off\"}").await == 0.0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let broken_off = "framecast_failed_connections_total{why=\"broken_off\"}";
+    until_async("it is counted", async || server.metric(broken_off).await > 0.0).await;
     let all = usize::try_from(EVENTS).unwrap() * text.len();
     for (name, stream) in [("SSE", sse), ("a WebSocket", ws)] {
         let len = rest(stream).await;

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use framecast_testkit::blocking::get;
+use framecast_testkit_server::history_server::{ask, client, labelled};
+use framecast_testkit_server::program::{Running, framecast, run};
 use serde_json::Value;
 use tempfile::TempDir;
-
-use crate::program::{Running, framecast, run};
-use crate::server::{ask, client, labelled};
 
 /// The program with a configuration file in `folder` that contains `lines`.
 fn program(folder: &Path, lines: &str) -> Command {

@@ -4,13 +4,12 @@ use std::fs;
 use std::io::{ErrorKind, Read};
 
 use framecast::HistoryStorage;
+use framecast_testkit_server::history_server::{Answer, HistoryServer, ask};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::server::{Answer, Server, ask};
-
-async fn get(server: &Server, path: &str, headers: &[(&str, &str)]) -> Answer {
+async fn get(server: &HistoryServer, path: &str, headers: &[(&str, &str)]) -> Answer {
     let mut request = server.client.get(server.url(path));
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -53,8 +52,8 @@ fn cells(event: &Value) -> Vec<String> {
     ["id", "at", "kind", "camera", "text", "count"].map(cell).to_vec()
 }
 
-async fn filled() -> (Server, Vec<Value>) {
-    let server = Server::start().await;
+async fn filled() -> (HistoryServer, Vec<Value>) {
+    let server = HistoryServer::start().await;
     for n in 0..250 {
         let label = match n % 5 {
             0 => format!("=SUM(A1:A{n})"),
@@ -146,7 +145,8 @@ async fn what_is_compressed_is_the_same() {
 async fn one_that_breaks_off_is_no_whole_one_for_who_speaks_http_1_0() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("events.db");
-    let server = Server::with(|settings| settings.history.storage = HistoryStorage::File(file.clone())).await;
+    let server =
+        HistoryServer::with(|settings| settings.history.storage = HistoryStorage::File(file.clone())).await;
     let database = rusqlite::Connection::open(&file).unwrap();
     let rows = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 400000)
         INSERT INTO events SELECT n, n, 'live', 'front', 'number ' || n, NULL FROM n";

@@ -2,13 +2,12 @@
 
 use framecast::{Secret, WebhookSettings};
 use framecast_testkit::soon;
+use framecast_testkit_server::history_server::HistoryServer;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
-
-use crate::server::Server;
 
 const SECRET: &str = "a secret of both";
 
@@ -72,7 +71,7 @@ impl WebhookServer {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_are_sent_signed_in_their_order_and_again_until_they_are_taken() {
     let hook = WebhookServer::listen().await;
-    let server = Server::with(|settings| {
+    let server = HistoryServer::with(|settings| {
         settings.webhooks = vec![hook.settings()];
         settings.webhook_secret = Some(Secret::new(SECRET));
     })
@@ -113,7 +112,7 @@ async fn an_address_that_is_away_does_not_hold_up_another_and_gets_what_it_misse
     let away = hook.0.local_addr().unwrap();
     let settings = hook.settings();
     drop(hook);
-    let server = Server::with(|given| given.webhooks = vec![settings, other.settings()]).await;
+    let server = HistoryServer::with(|given| given.webhooks = vec![settings, other.settings()]).await;
     let ids = [server.mark("1").await, server.mark("2").await];
     for id in ids {
         let delivery = other.answer("200 OK").await;

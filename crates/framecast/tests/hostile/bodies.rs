@@ -4,8 +4,8 @@ use std::io;
 
 use flate2::{Compress, Compression, FlushCompress};
 use framecast_testkit::jpeg;
+use framecast_testkit_server::camera_server::{Wire, answer};
 
-use crate::server::{Wire, answer};
 use crate::talk::{Kind, always, asked, begin, drip, flood, hold};
 
 /// Announces a body of one terabyte.

@@ -1,6 +1,7 @@
 //! Heads without end, redirects that lead nowhere, and servers with another protocol.
 
-use crate::server::answer;
+use framecast_testkit_server::camera_server::answer;
+
 use crate::talk::{Kind, always, asked, begin, drip, flood, hold};
 
 pub(crate) fn kinds() -> Vec<Kind> {

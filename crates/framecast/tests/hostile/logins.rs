@@ -1,6 +1,7 @@
 //! Servers that ask for a login and accept none.
 
-use crate::server::challenge;
+use framecast_testkit_server::camera_server::challenge;
+
 use crate::talk::{Kind, always, asked, begin, flood};
 
 pub(crate) fn kinds() -> Vec<Kind> {

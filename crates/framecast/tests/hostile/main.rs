@@ -3,18 +3,12 @@
 //! cameras remain.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![warn(clippy::disallowed_methods)]
 
 mod bodies;
 mod heads;
 mod logins;
 mod parts;
-mod process;
-#[path = "../cli/program.rs"]
-mod program;
-#[path = "../cameras/server.rs"]
-mod server;
-#[path = "../cameras/site.rs"]
-mod site;
 mod talk;
 
 use std::io::BufRead;
@@ -24,11 +18,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use framecast_testkit::blocking::{MultipartStream, get, request_head, send};
+use framecast_testkit::blocking::{self, MultipartStream, get, pause, request_head, send};
+use framecast_testkit_server::process::Usage;
+use framecast_testkit_server::site::{Site, json};
 use serde_json::Value;
 
-use process::Usage;
-use site::{Site, json};
 use talk::{ExpectedState, Kind};
 
 /// How long the test watches all hostile servers.
@@ -110,7 +104,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool, found: impl FnOnce() -> St
         if Instant::now() > end {
             return Some(format!("waited in vain until {what}: {}", found()));
         }
-        thread::sleep(Duration::from_millis(100));
+        pause(Duration::from_millis(100));
     }
     None
 }
@@ -153,7 +147,7 @@ fn attack(address: SocketAddr, kinds: &[Kind], pictures: &AtomicU64) -> Vec<Stri
     let mut stopped = None;
     while start.elapsed() < ATTACK && stopped.is_none() {
         assert_eq!(get(address, "/healthz").status, 200);
-        thread::sleep(Duration::from_millis(500));
+        pause(Duration::from_millis(500));
         let seen = shown();
         let goes_on = || shown() > seen;
         stopped = until("the camera beside them goes on", goes_on, || format!("{seen} pictures"));
@@ -193,7 +187,8 @@ fn let_go(address: SocketAddr, process: u32, before: &Usage) -> Vec<String> {
 /// Ends the program while all cameras have viewers; returns the errors in its shutdown and in its log.
 fn end(site: Site, kinds: &[Kind]) -> Vec<String> {
     let watchers = watch(site.address, kinds);
-    thread::sleep(Duration::from_secs(2));
+    let is_watched = |camera: &Value| camera["viewers"] != 0 && camera["state"] != "idle";
+    blocking::until("all cameras are watched", || cameras(site.address).iter().all(is_watched));
     let asked_at = Instant::now();
     let (status, lines) = site.program.terminate();
     let took = asked_at.elapsed();

@@ -3,8 +3,8 @@
 use std::io;
 
 use framecast_testkit::jpeg;
+use framecast_testkit_server::camera_server::{STREAM_HEAD, Wire};
 
-use crate::server::{STREAM_HEAD, Wire};
 use crate::talk::{Kind, begin, flood};
 
 /// A picture that repeats this segment for ever and never reaches its coded data.

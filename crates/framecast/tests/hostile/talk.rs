@@ -1,10 +1,10 @@
 //! The common behaviour of hostile servers: they send without end, or a byte at a time, or nothing.
 
 use std::io::{self, ErrorKind};
-use std::thread;
 use std::time::Duration;
 
-use crate::server::{Request, Server, Wire, read_request};
+use framecast_testkit::blocking::pause;
+use framecast_testkit_server::camera_server::{CameraServer, Request, Wire, read_request};
 
 /// The outcome for a camera at this server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Kind {
     /// Starts the server; returns the source of a camera there.
     pub(crate) fn start(&self) -> String {
         let talk = self.talk;
-        let server = Server::serve([127, 0, 0, 1].into(), move |connection, wire| {
+        let server = CameraServer::serve([127, 0, 0, 1].into(), move |connection, wire| {
             // Whatever the result, the connection is over.
             talk(connection, wire).ok();
         });
@@ -87,7 +87,7 @@ pub(crate) fn flood(wire: &mut Wire, bytes: impl AsRef<[u8]>) -> io::Result<()> 
     let burst = bytes.repeat(BURST_BYTES.div_ceil(bytes.len()));
     loop {
         wire.send(&burst)?;
-        thread::sleep(PAUSE);
+        pause(PAUSE);
     }
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn flood(wire: &mut Wire, bytes: impl AsRef<[u8]>) -> io::Result<()> 
 pub(crate) fn drip(wire: &mut Wire, bytes: &[u8]) -> io::Result<()> {
     for byte in bytes.iter().cycle() {
         wire.send([*byte])?;
-        thread::sleep(Duration::from_secs(1));
+        pause(Duration::from_secs(1));
     }
     Ok(())
 }

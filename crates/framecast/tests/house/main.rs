@@ -1,6 +1,7 @@
 //! The rules of the house that the compiler does not check: which crate imports which, how long a file is, what is
 //! documented. To change a rule, change it here and in ARCHITECTURE.md.
 #![allow(clippy::unwrap_used)]
+#![warn(clippy::disallowed_methods)]
 
 mod circle;
 mod document;
@@ -10,6 +11,7 @@ mod name;
 mod reference;
 mod text;
 mod token;
+mod wait;
 mod way;
 
 use std::fs;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use framecast::{Drivers, Settings};
-use framecast_testkit::blocking::MultipartStream;
+use framecast_testkit::blocking::{MultipartStream, pause};
 use serde_json::Value;
 
 use crate::{QUICK, Server, error};
@@ -99,7 +99,7 @@ fn pictures_with_something_around_them_are_shown_and_counted_as_repaired() {
     let drivers = Drivers::builtin().with_frames("odd", move || {
         let picture = picture.clone();
         std::iter::repeat_with(move || {
-            std::thread::sleep(Duration::from_millis(10));
+            pause(Duration::from_millis(10));
             picture.clone()
         })
     });

@@ -165,7 +165,7 @@ struct Open {
 impl Source for Open {
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, DriverError>> {
         Box::pin(async {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            framecast_testkit::pause(std::time::Duration::from_millis(20)).await;
             self.device.change(|state| state.set.push("frame".to_owned()));
             self.builder.jpeg_frame(framecast_testkit::jpeg(64, 64, 1), CaptureTime::Now).map(Some)
         })

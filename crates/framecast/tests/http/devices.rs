@@ -88,7 +88,7 @@ impl Driver for AskedOnceDriver {
     fn devices(&self) -> BoxFuture<'_, Vec<Device>> {
         Box::pin(async {
             assert_eq!(self.0.fetch_add(1, Ordering::SeqCst), 0, "asked twice");
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            framecast_testkit::pause(Duration::from_millis(50)).await;
             Vec::new()
         })
     }

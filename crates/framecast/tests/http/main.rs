@@ -1,5 +1,6 @@
 //! The server over real sockets: the answer of each path, and which clients get it.
 #![allow(clippy::unwrap_used)]
+#![warn(clippy::disallowed_methods)]
 
 mod addresses;
 mod api;
@@ -23,28 +24,22 @@ mod viewers;
 
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
 use framecast::{App, CancellationToken, Drivers, Settings};
-use framecast_testkit::blocking::{Response, get};
+use framecast_testkit::blocking::{Response, get, joined, received, until};
 use serde_json::Value;
 
 /// Twenty small pictures a second.
 const QUICK: &str = "emulated:?fps=20&size=64x64";
 
-/// How long a test waits for an event: far longer than it takes, so that only a hang fails.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Waits until `look` finds something, at most for [`PATIENCE`].
+/// Waits until `look` finds something.
 fn soon<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < end, "waited in vain: {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
+    let mut found = None;
+    until(what, || {
+        found = look();
+        found.is_some()
+    });
+    found.unwrap()
 }
 
 /// A server on a free port, on its own thread. Dropping this value ends the server.
@@ -74,7 +69,7 @@ impl Server {
                 app.run(token).await;
             });
         });
-        Self { address: started.recv().unwrap(), shutdown, thread: Some(thread) }
+        Self { address: received("the server starts", &started).unwrap(), shutdown, thread: Some(thread) }
     }
 
     fn get(&self, path: &str) -> Response {
@@ -92,8 +87,9 @@ impl Server {
     /// Ends the server and waits for its end.
     fn end(&mut self) {
         self.shutdown.cancel();
-        let ended = self.thread.take().map(JoinHandle::join);
-        assert!(thread::panicking() || ended.is_none_or(|ended| ended.is_ok()));
+        if let Some(thread) = self.thread.take().filter(|_| !thread::panicking()) {
+            joined("the server ends", thread);
+        }
     }
 
     /// Waits until the answer of `path` satisfies `expected`.
@@ -104,9 +100,7 @@ impl Server {
     /// Waits until a field of a camera has this value.
     fn wait_for(&self, camera: &str, field: &str, value: impl Into<Value>) {
         let (path, value) = (format!("/api/cameras/{camera}"), value.into());
-        while self.json(&path)[field] != value {
-            thread::yield_now();
-        }
+        until(&format!("{camera}'s {field} is {value}"), || self.json(&path)[field] == value);
     }
 }
 

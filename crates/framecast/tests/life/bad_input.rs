@@ -6,16 +6,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use framecast_testkit::{TestViewer, get, soon};
+use framecast_testkit::{TestViewer, get, pause, soon, until_async};
+use framecast_testkit_server::camera::{Act, Camera};
+use framecast_testkit_server::server::{Server, settings};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
-
-use crate::camera::{Act, Camera};
-use crate::server::{Server, settings};
 
 /// More than the kernel buffers for a client with a small receive buffer.
 const PICTURE_BYTES: usize = 256 << 10;
@@ -44,19 +42,18 @@ async fn never_felt(counted: &str, bad: impl AsyncFnOnce(SocketAddr)) {
             last = number;
             camera.saw(number);
             // Keeps the frame rate within the range of real cameras.
-            sleep(Duration::from_millis(2)).await;
+            pause(Duration::from_millis(2)).await;
         }
     };
     let line = format!("framecast_{counted} 1\n");
     let is_counted = async {
         soon("its end", bad(address)).await;
-        while !get(address, "/metrics").await.unwrap().text().contains(&line) {
-            sleep(Duration::from_millis(20)).await;
-        }
+        let metrics = async || get(address, "/metrics").await.unwrap().text();
+        until_async(&line, async || metrics().await.contains(&line)).await;
     };
     tokio::select! {
         () = sees_all => {}
-        () = soon(&line, is_counted) => {}
+        () = is_counted => {}
     }
     let watching = get(address, "/api/cameras/door").await.unwrap().text();
     assert!(watching.contains("\"viewers\":1"), "{watching}");
@@ -83,7 +80,7 @@ async fn takes_nothing(address: SocketAddr, path: &str) {
     let mut stream = ask(address, path).await;
     // A failing write shows the peer's close without reading. The server ignores these bytes while the stream lasts.
     while stream.write_all(b"x").await.is_ok() {
-        sleep(Duration::from_millis(50)).await;
+        pause(Duration::from_millis(50)).await;
     }
 }
 
@@ -124,7 +121,7 @@ async fn a_request_that_comes_byte_by_byte_is_cut_off() {
                 if writing.write_all(&[*byte]).await.is_err() {
                     return;
                 }
-                sleep(Duration::from_millis(20)).await;
+                pause(Duration::from_millis(20)).await;
             }
         };
         let mut told = Vec::new();
@@ -154,7 +151,7 @@ async fn a_viewer_that_reads_a_byte_a_second_for_ever_is_disconnected() {
         let mut stream = ask(address, "/video_feed").await;
         while stream.write_all(b"x").await.is_ok() {
             stream.read_u8().await.ok();
-            sleep(Duration::from_secs(1)).await;
+            pause(Duration::from_secs(1)).await;
         }
     })
     .await;

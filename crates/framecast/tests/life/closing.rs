@@ -10,10 +10,9 @@ use framecast::{
     Settings, Source, SourceUrl,
 };
 use framecast_testkit::{TestViewer, jpeg_of_len, soon};
+use framecast_testkit_server::camera::{Camera, PLAY};
+use framecast_testkit_server::server::{Server, settings};
 use tokio::sync::watch;
-
-use crate::camera::{Camera, PLAY};
-use crate::server::{Server, settings};
 
 /// What the driver does when it is asked to close its source.
 #[derive(Debug, Clone, Copy, PartialEq)]

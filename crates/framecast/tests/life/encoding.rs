@@ -6,10 +6,9 @@ use std::time::Duration;
 use framecast::codec::jpeg;
 use framecast::{CameraState, Rendition};
 use framecast_testkit::{TestViewer, get, soon};
+use framecast_testkit_server::camera::{Act, Camera, PLAY, RAW_SIZE, luma_of};
+use framecast_testkit_server::server::{Server, settings};
 use serde_json::Value;
-
-use crate::camera::{Act, Camera, PLAY, RAW_SIZE, luma_of};
-use crate::server::{Server, settings};
 
 /// A camera that yields the next picture when the test has seen the one before.
 const STEP: Act = Act::Follow { ahead: 1, len_bytes: 2048 };
@@ -121,20 +120,29 @@ async fn renditions_of_a_coded_camera_have_their_size_and_the_camera_itself_is_n
 
 #[tokio::test]
 async fn a_rendition_that_nobody_watches_is_closed_and_the_camera_after_it() {
-    let camera = raw_camera(PLAY);
+    let camera = raw_camera(STEP);
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
     let mut viewer = TestViewer::open(server.address, "/video_feed?width=160").await.unwrap();
     look(&mut viewer).await;
     let feed = server.feed("door");
     assert_eq!(feed.renditions().borrow().len(), 1);
+    // This viewer keeps the camera open, and has each of its pictures encoded once.
+    let mut other = TestViewer::open(server.address, "/video_feed").await.unwrap();
+    see(&mut other, 1, RAW_SIZE).await;
     drop(viewer);
     let mut renditions = feed.renditions();
     soon("it is closed", renditions.wait_for(Vec::is_empty)).await.unwrap();
+    let before = feed.stats().encoded;
+    for number in 2..=21 {
+        camera.saw(number - 1);
+        see(&mut other, number, RAW_SIZE).await;
+    }
+    // One picture of the rendition may have been on its way.
+    let encoded = feed.stats().encoded - before;
+    assert!((20..=21).contains(&encoded), "{encoded} pictures were encoded for 20");
+    drop(other);
     server.wait_state("door", CameraState::Idle).await;
     camera.wait_closed(1).await;
-    let encoded = feed.stats().encoded;
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!(feed.stats().encoded, encoded);
     server.stop().await;
 }
 
@@ -253,7 +261,7 @@ async fn viewers_are_told_of_pictures_that_come_and_cannot_be_encoded() {
 #[tokio::test]
 async fn a_slate_is_not_counted_as_an_encoded_picture() {
     let camera = Camera::new("door", PLAY);
-    camera.act(crate::camera::Act::Deaf);
+    camera.act(framecast_testkit_server::camera::Act::Deaf);
     let mut settings = settings(&[&camera]);
     settings.cameras[0].stall_timeout = Some(Duration::from_millis(100));
     let server = Server::start(settings, &[&camera]).await;

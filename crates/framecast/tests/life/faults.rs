@@ -7,9 +7,8 @@ use framecast::{
     Source, SourceUrl,
 };
 use framecast_testkit::{TestViewer, number_of, soon};
-
-use crate::camera::{Act, Camera, PLAY};
-use crate::server::{AN_HOUR, SOON_STALLED, Server, settings};
+use framecast_testkit_server::camera::{Act, Camera, PLAY};
+use framecast_testkit_server::server::{AN_HOUR, SOON_STALLED, Server, settings};
 
 /// Runs `fault` on one of two cameras with viewers: the other goes on, and the faulty one recovers.
 async fn survives(fault: Act, reason: &str) {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use framecast::CameraState;
 use framecast_testkit::{TestViewer, get, number_of, soon};
+use framecast_testkit_server::camera::{Act, Camera, PLAY};
+use framecast_testkit_server::server::{AN_HOUR, Server, settings};
 
-use crate::camera::{Act, Camera, PLAY};
-use crate::server::{AN_HOUR, Server, settings};
+use crate::frozen_clock::FrozenClock;
 
 #[tokio::test]
 async fn a_slow_viewer_skips_to_the_newest_picture() {
@@ -33,14 +34,15 @@ async fn pictures_come_whole_in_order_and_once_each_however_slowly_they_are_read
     let server = Server::start(settings, &[&camera]).await;
     let mut viewer = TestViewer::open_with_small_buffer(server.address, "/video_feed").await.unwrap();
     let mut last = 0;
-    for _ in 0..40 {
+    for read in 0..40 {
         let seen = soon("a picture", viewer.next()).await.unwrap();
         let header = framecast::codec::jpeg::parse_markers(seen.data()).unwrap();
         assert_eq!((header.len_bytes, seen.data().len()), (100_000, 100_000));
         let number = number_of(seen.data()).unwrap();
         assert!(number > last, "{number} after {last}");
         last = number;
-        tokio::time::sleep(Duration::from_millis(7)).await;
+        // Meanwhile the camera yields none to four further pictures.
+        camera.wait_newest(camera.newest() + read % 5).await;
     }
     server.stop().await;
 }
@@ -181,11 +183,17 @@ async fn who_asks_for_one_picture_again_and_again_keeps_the_camera_open() {
     let mut settings = settings(&[&camera]);
     settings.cameras[0].idle_timeout = Some(Duration::from_secs(2));
     let server = Server::start(settings, &[&camera]).await;
+    assert_eq!(get(server.address, "/snapshot.jpg").await.unwrap().status, 200);
+    let clock = FrozenClock::stop();
     for _ in 0..30 {
+        clock.advance(Duration::from_millis(100)).await;
         assert_eq!(get(server.address, "/snapshot.jpg").await.unwrap().status, 200);
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    assert_eq!(server.feed("door").status().state, CameraState::Live);
     assert_eq!((camera.opened(), camera.closed()), (1, 0));
+    clock.advance(Duration::from_millis(2001)).await;
+    drop(clock);
+    camera.wait_closed(1).await;
     server.stop().await;
 }
 

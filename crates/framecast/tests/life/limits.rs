@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use framecast_testkit::{Response, TestViewer, get, soon};
+use framecast_testkit_server::camera::{Camera, PLAY};
+use framecast_testkit_server::server::{Server, settings};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-
-use crate::camera::{Camera, PLAY};
-use crate::server::{Server, settings};
 
 /// `FRAMECAST_IDLE_CONNECTIONS=10000` opens as many as the server must bear; that needs as many descriptors.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,17 +3,17 @@
 //! These tests measure no time: each waits for an event and fails only if it does not come. The test target `measured`
 //! measures rates, ages and memory.
 #![allow(clippy::unwrap_used)]
+#![warn(clippy::disallowed_methods)]
 
 mod bad_input;
-mod camera;
 mod closing;
 mod encoding;
 mod faults;
 mod fresh;
+mod frozen_clock;
 mod limits;
 mod program;
 mod reopened;
-mod server;
 mod shutdown;
 mod stalled;
 mod stopped;

@@ -1,33 +1,35 @@
 //! Cameras whose source ends cleanly many times, and slow cameras: neither counts as lost.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use framecast::{CameraState, Drivers, EventKind, EventReader, Received, Settings};
-use framecast_testkit::{TestViewer, get, jpeg, jpeg_of_len, soon, until};
+use framecast::{CameraState, Drivers, Event, EventKind, EventReader, Received, Settings};
+use framecast_testkit::{TestViewer, get, jpeg, jpeg_of_len, pause, soon, until, until_async};
+use framecast_testkit_server::camera::{Act, Camera};
+use framecast_testkit_server::server::{AN_HOUR, Server, settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::camera::{Act, Camera};
+use crate::frozen_clock::FrozenClock;
 use crate::program::Program;
-use crate::server::{AN_HOUR, Server, settings};
 
 /// One picture each opening.
 const SNAPSHOT: Act = Act::Film { pictures: 1, fps: 100 };
 
 /// The kinds of the camera events so far.
-async fn told(events: &mut EventReader) -> Vec<EventKind> {
+async fn told(server: &Server, events: &mut EventReader) -> Vec<EventKind> {
     let mut kinds = Vec::new();
-    while let Ok(Some(told)) = timeout(Duration::from_millis(1), events.next()).await {
-        match told {
+    // The last event so far.
+    server.tell(Event::new(EventKind::Mark, SystemTime::now()));
+    loop {
+        match soon("an event", events.next()).await.expect("the server runs") {
+            Received::Event(event) if event.kind == EventKind::Mark => return kinds,
             Received::Event(event) if event.camera.is_some() => kinds.push(event.kind),
             Received::Event(_) => {}
             Received::Missed(count) => panic!("{count} events were missed"),
         }
     }
-    kinds
 }
 
 #[tokio::test]
@@ -49,7 +51,7 @@ async fn a_camera_that_ends_after_each_picture_is_live_without_a_word() {
     assert!(opened <= tenths + 1, "opened {opened} times in {tenths} tenths of a second");
     let status = server.feed("door").status();
     assert_eq!((status.state, status.since), (CameraState::Live, since), "it was live all the time");
-    assert_eq!(told(&mut events).await, [EventKind::Opened, EventKind::Live]);
+    assert_eq!(told(&server, &mut events).await, [EventKind::Opened, EventKind::Live]);
     let stats = server.feed("door").stats();
     assert!(stats.opened >= 20 && stats.closed >= 19, "{stats:?}");
     assert!(stats.frames_per_second.is_some_and(|fps| fps < 100.0), "its media time goes on: {stats:?}");
@@ -69,7 +71,7 @@ async fn a_camera_that_cannot_be_opened_again_is_lost() {
     let status = server.wait_state("door", CameraState::Lost).await;
     assert!(status.reason.unwrap().contains("the cable is out"));
     soon("a slate", viewer.next_where(|seen| seen.is_slate())).await.unwrap();
-    assert_eq!(told(&mut events).await, [EventKind::Opened, EventKind::Live, EventKind::Lost]);
+    assert_eq!(told(&server, &mut events).await, [EventKind::Opened, EventKind::Live, EventKind::Lost]);
     camera.act(SNAPSHOT);
     soon("pictures again", viewer.next_number()).await.unwrap();
     server.stop().await;
@@ -101,8 +103,13 @@ async fn a_camera_that_ends_again_and_again_becomes_idle_when_nobody_watches() {
     drop(viewer);
     server.wait_state("door", CameraState::Idle).await;
     let opened = camera.opened();
-    sleep(Duration::from_millis(500)).await;
+    let clock = FrozenClock::stop();
+    clock.advance(AN_HOUR).await;
+    // The server answers after it has looked at its clock.
+    assert_eq!(get(server.address, "/healthz").await.unwrap().status, 200);
+    assert_eq!(server.feed("door").status().state, CameraState::Idle);
     assert_eq!((camera.opened(), camera.closed()), (opened, opened), "nobody opens it any more");
+    drop(clock);
     server.stop().await;
 }
 
@@ -136,7 +143,7 @@ async fn a_program_that_writes_a_picture_and_ends_is_run_again() {
         assert_eq!(soon("a picture", viewer.next()).await.unwrap().number, Some(7));
     }
     until("it was run five times", || std::fs::read(&runs).is_ok_and(|runs| runs.len() >= 5)).await;
-    assert_eq!(told(&mut events).await, [EventKind::Opened, EventKind::Live]);
+    assert_eq!(told(&server, &mut events).await, [EventKind::Opened, EventKind::Live]);
     let api = get(server.address, "/api/cameras/door").await.unwrap().text();
     assert!(api.contains("\"state\":\"live\""), "{api}");
     server.stop().await;
@@ -152,12 +159,12 @@ async fn a_camera_with_a_picture_every_six_seconds_is_not_lost_by_default() {
     let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     // The first three pictures have time because the frame rate is not known yet, the fourth one because it is.
     for number in 1..=4 {
-        sleep(Duration::from_secs(6)).await;
+        pause(Duration::from_secs(6)).await;
         camera.saw(number);
         // The server sends the previous picture once more, for browsers that paint late.
         soon("the picture", viewer.next_where(|seen| seen.number == Some(number))).await.unwrap();
     }
-    assert_eq!(told(&mut events).await, [EventKind::Opened, EventKind::Live]);
+    assert_eq!(told(&server, &mut events).await, [EventKind::Opened, EventKind::Live]);
     server.stop().await;
 }
 
@@ -213,7 +220,7 @@ async fn a_live_camera_without_a_picture_at_some_connections_is_not_lost() {
     let mut events = server.events();
     let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     soon("the last answer", viewer.next_where(|seen| seen.number == Some(2))).await.unwrap();
-    assert_eq!(told(&mut events).await, [EventKind::Opened, EventKind::Live]);
+    assert_eq!(told(&server, &mut events).await, [EventKind::Opened, EventKind::Live]);
     assert_eq!(server.feed("door").stats().broken, 1);
     server.stop().await;
 }
@@ -282,15 +289,12 @@ async fn the_log_tells_once_that_pictures_are_broken_however_often_the_camera_is
     let mut program = Program::start(&arguments, folder.path()).await;
     let _viewer = TestViewer::open(program.address, "/video_feed").await.unwrap();
     let address = program.address;
-    let broken = async |least: u64| loop {
+    let broken = async || {
         let answer = get(address, "/api/cameras/door").await.unwrap();
         let camera: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
-        if camera["broken"].as_u64().unwrap() >= least {
-            break;
-        }
-        sleep(Duration::from_millis(50)).await;
+        camera["broken"].as_u64().unwrap()
     };
-    soon("many broken ones", broken(5)).await;
+    until_async("many broken ones", async || broken().await >= 5).await;
     program.tell(rustix::process::Signal::TERM);
     let mut told = 0;
     while let Some(line) = soon("the log", program.log.next_line()).await.unwrap() {

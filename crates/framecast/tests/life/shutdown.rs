@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use framecast_testkit::{TestViewer, get, jpeg, soon, until};
+use framecast_testkit_server::camera::{Act, Camera, PLAY};
+use framecast_testkit_server::server::{Server, settings};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::camera::{Act, Camera, PLAY};
 use crate::program::Program;
-use crate::server::{Server, settings};
 
 /// Ends the program by `signal` while it has viewers; returns how long that took.
 async fn ends_its_streams(signal: Signal) -> Duration {

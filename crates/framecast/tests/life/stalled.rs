@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use framecast_testkit::{TestViewer, get, soon};
-
-use crate::camera::{Act, Camera};
-use crate::server::{Server, settings};
+use framecast_testkit_server::camera::{Act, Camera};
+use framecast_testkit_server::server::{Server, settings};
 
 const LARGE: Act = Act::Play { fps: 100, len_bytes: 64 << 10 };
 

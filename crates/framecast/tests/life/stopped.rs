@@ -6,18 +6,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use framecast::Listen;
-use framecast_testkit::{TestViewer, get, jpeg_of_len, soon};
+use framecast_testkit::{TestViewer, get, jpeg_of_len, pause, soon};
+use framecast_testkit_server::camera::{Camera, PLAY};
+use framecast_testkit_server::server::{Server, settings};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::camera::{Camera, PLAY};
 use crate::program::Program;
-use crate::server::{Server, settings};
 
 /// How long the program is suspended: longer than its camera's `stall_timeout`.
 const STOP: Duration = Duration::from_secs(5);
@@ -56,7 +55,7 @@ async fn a_camera_is_not_blamed_when_the_program_was_stopped() {
     for _ in 0..2 {
         soon("a picture", viewer.next_number()).await.unwrap();
         program.tell(Signal::STOP);
-        sleep(STOP).await;
+        pause(STOP).await;
         program.tell(Signal::CONT);
         let before = camera.newest();
         let new = viewer.next_where(|seen| {
@@ -85,7 +84,7 @@ async fn a_camera_whose_connection_did_not_outlive_the_stop_is_opened_again_with
     let mut restarted = settings(&[&camera]);
     restarted.listen = Listen::Tcp(address);
     let server = Server::start(restarted, &[&camera]).await;
-    sleep(STOP).await;
+    pause(STOP).await;
     program.tell(Signal::CONT);
     let before = camera.newest();
     let new = viewer.next_where(|seen| seen.number.is_some_and(|number| number > before));
@@ -124,7 +123,7 @@ async fn play(mut stream: TcpStream, before: u64, is_dead: impl Fn() -> bool) ->
         let picture = jpeg_of_len(2048, number);
         let head = format!("--b\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", picture.len());
         stream.write_all(&[head.as_bytes(), &picture, b"\r\n"].concat()).await?;
-        sleep(Duration::from_millis(50)).await;
+        pause(Duration::from_millis(50)).await;
     }
     Ok(())
 }
@@ -141,7 +140,7 @@ async fn a_camera_whose_connection_died_silently_during_the_stop_is_opened_again
     soon("a picture", viewer.next_number()).await.unwrap();
     program.tell(Signal::STOP);
     is_dead.send_replace(true);
-    sleep(STOP).await;
+    pause(STOP).await;
     program.tell(Signal::CONT);
     let new = viewer.next_where(|seen| seen.number.is_some_and(|number| number > EACH));
     soon("pictures of a new connection", new).await.unwrap();

@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use framecast::{Account, CameraState, Delivery, Drivers, Settings};
-use framecast_testkit::{TestViewer, get, jpeg, number_of, send_request, soon, until};
-
-use crate::camera::{Act, Camera, PLAY};
-use crate::server::{AN_HOUR, SOON_STALLED, Server, settings};
+use framecast_testkit::{TestViewer, blocking, get, jpeg, number_of, send_request, soon, until};
+use framecast_testkit_server::camera::{Act, Camera, PLAY};
+use framecast_testkit_server::server::{AN_HOUR, SOON_STALLED, Server, settings};
 
 /// (a) There an exception ends the capture thread, nothing starts it again, and its viewers wait for ever.
 #[tokio::test]
@@ -130,8 +129,10 @@ async fn viewers_that_come_and_go_while_pictures_are_published_never_lose_the_ca
             })
         })
         .collect();
-    let crowd = tokio::task::spawn_blocking(|| crowd.into_iter().try_for_each(|thread| thread.join()));
-    soon("the crowd has gone", crowd).await.unwrap().unwrap();
+    for thread in crowd {
+        let gone = tokio::task::spawn_blocking(|| blocking::joined("the crowd has gone", thread));
+        gone.await.unwrap();
+    }
 
     assert_eq!(channel.subscriber_count(), 1);
     let before = camera.newest();
@@ -317,7 +318,7 @@ async fn an_iterator_that_yields_an_error_is_opened_again() {
         move || {
             let (fails, number) = (Arc::clone(&fails), Arc::clone(&number));
             std::iter::repeat_with(move || {
-                std::thread::sleep(Duration::from_millis(10));
+                blocking::pause(Duration::from_millis(10));
                 if fails.load(Ordering::Relaxed) {
                     return Err("no frame grabbed");
                 }

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use framecast_testkit::{TestViewer, jpeg, soon};
+use framecast_testkit_server::camera::{Act, Camera};
+use framecast_testkit_server::server::{SOON_STALLED, Server, settings};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::Report;
-use crate::camera::{Act, Camera};
-use crate::server::{SOON_STALLED, Server, settings};
 
 const VIEWERS_A_CAMERA: usize = 5;
 

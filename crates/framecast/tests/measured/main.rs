@@ -11,13 +11,10 @@
 //!
 //! Each check prints its measurement, and the program fails if one does not hold.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![warn(clippy::disallowed_methods)]
 
-#[path = "../life/camera.rs"]
-mod camera;
 mod isolation;
 mod memory;
-#[path = "../life/server.rs"]
-mod server;
 
 use std::process::ExitCode;
 use std::str::FromStr;

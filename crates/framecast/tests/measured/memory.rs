@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use framecast_testkit::{TestViewer, soon};
+use framecast_testkit_server::camera::{Act, Camera};
+use framecast_testkit_server::server::{Server, settings};
 use tokio::time::Instant;
 
 use crate::Report;
-use crate::camera::{Act, Camera};
-use crate::server::{Server, settings};
 
 /// From this frame on, memory must not grow.
 const WARM_FRAMES: u64 = 10_000;

@@ -2,6 +2,7 @@
 
 use framecast_history::{Clock, Error, Filter, History, Order, Query};
 use framecast_hub::EventKind;
+use framecast_testkit::soon;
 use futures_util::StreamExt;
 
 use super::driven::{DAY_MS, Driven, HOUR_MS, MINUTE_MS, START_MS, YEAR_MS, at};
@@ -13,10 +14,10 @@ async fn an_earlier_run(place: &impl Place, clock: &Driven, rows: i64) {
     for n in (0..rows).rev() {
         let event = at(START_MS - n * MINUTE_MS, EventKind::Lost).with_camera("front");
         while history.record(event.clone()).is_err() {
-            history.flushed().await;
+            soon("the events are written", history.flushed()).await;
         }
     }
-    history.flushed().await;
+    soon("the events are written", history.flushed()).await;
     tasks.close().await;
 }
 
@@ -57,7 +58,7 @@ pub(crate) async fn a_clock_that_stays_a_year_ahead_takes_a_twentieth_an_hour_af
     assert_eq!(first.len(), 1, "{first:?}");
     assert!(first[0].text.as_deref().is_some_and(|text| text.starts_with("older than history_max_age (")));
     clock.pass(24 * HOUR_MS).await;
-    history.flushed().await;
+    soon("the events are written", history.flushed()).await;
     let both = all(&history, &pruned, 10).await;
     assert_eq!(both.len(), 2, "{both:?}");
     let told: i64 = both.iter().filter_map(|entry| entry.count).sum();
@@ -200,7 +201,7 @@ pub(crate) async fn a_machine_that_starts_100_days_behind_keeps_what_came_before
     for _ in 0..6_000 {
         history.record(at(clock.now().wall_ms, EventKind::Controls)).unwrap();
     }
-    history.flushed().await;
+    soon("the events are written", history.flushed()).await;
     clock.pass(10 * MINUTE_MS).await;
     clock.tell(&history, "second").await;
     clock.set_by(100 * DAY_MS);
@@ -271,7 +272,7 @@ pub(crate) async fn a_run_that_ends_while_times_are_put_right_moves_none_twice(p
         for n in 0..6_000 {
             history.record(at(clock.now().wall_ms, EventKind::Lost).with_count(n)).unwrap();
         }
-        history.flushed().await;
+        soon("the events are written", history.flushed()).await;
         clock.pass(5 * MINUTE_MS).await;
         clock.set_by(100 * DAY_MS);
         clock.pass(5 * MINUTE_MS).await;
@@ -295,7 +296,7 @@ pub(crate) async fn a_table_that_begins_while_times_are_put_right_waits_and_is_w
     for n in 0..6_000 {
         history.record(at(clock.now().wall_ms, EventKind::Lost).with_count(n)).unwrap();
     }
-    history.flushed().await;
+    soon("the events are written", history.flushed()).await;
     clock.pass(5 * MINUTE_MS).await;
     clock.set_by(100 * DAY_MS);
     clock.pass(5 * MINUTE_MS).await;
@@ -362,7 +363,7 @@ pub(crate) async fn events_of_this_run_go_by_the_time_that_it_lasts(place: impl 
     clock.tell(&history, "old").await;
     // An event of this run, whatever its time says.
     history.record(at(START_MS - 200 * DAY_MS, EventKind::Live).with_text("early")).unwrap();
-    history.flushed().await;
+    soon("the events are written", history.flushed()).await;
     clock.pass(2 * HOUR_MS).await;
     assert_eq!(texts_and_times(&history).await.len(), 2);
     clock.forward(89 * DAY_MS).await;
@@ -380,7 +381,7 @@ pub(crate) async fn marks_do_not_push_out_what_happened(place: impl Place) {
             let text = n.to_string();
             history.record(at(clock.now().wall_ms, kind).with_camera("front").with_text(text)).unwrap();
         }
-        history.flushed().await;
+        soon("the events are written", history.flushed()).await;
         clock.pass(MINUTE_MS).await;
     };
     let of = async |kind: EventKind| {

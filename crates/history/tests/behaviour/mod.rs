@@ -18,6 +18,7 @@ use framecast_history::{
     StoredEvent, Tasks,
 };
 use framecast_hub::{Event, EventKind, Events};
+use framecast_testkit::{pause, soon, until_async};
 use futures_util::StreamExt;
 
 pub(crate) use clock::*;
@@ -47,7 +48,8 @@ pub(crate) async fn open_with(
     max_rows: Option<u64>,
 ) -> Result<(History, Tasks), Error> {
     let events = Events::default();
-    History::open(Config { location, max_age, max_rows }, events.subscribe()).await
+    let opening = History::open(Config { location, max_age, max_rows }, events.subscribe());
+    soon("the history opens", opening).await
 }
 
 pub(crate) fn event(ms: u64, kind: EventKind) -> Event {
@@ -63,10 +65,10 @@ pub(crate) async fn fill(history: &History, count: u64) {
         history.record(event).unwrap();
         // No more than fit into the queue while the disk is slow.
         if n % 5_000 == 4_999 {
-            history.flushed().await;
+            soon("the events are written", history.flushed()).await;
         }
     }
-    history.flushed().await;
+    soon("the events are written", history.flushed()).await;
 }
 
 pub(crate) fn export(history: &History) -> Export<PlainPage> {
@@ -75,14 +77,14 @@ pub(crate) fn export(history: &History) -> Export<PlainPage> {
 }
 
 pub(crate) async fn next_piece(export: &mut Export<PlainPage>) -> Option<Result<Bytes, Error>> {
-    export.next().await
+    soon("a piece of the table", export.next()).await
 }
 
 /// All events of `query`, read in pages of `limit`.
 pub(crate) async fn all(history: &History, query: &Query, limit: usize) -> Vec<Entry> {
     let (mut entries, mut after) = (Vec::new(), None);
     loop {
-        let (page, next) = history.page(query, after, limit).await.unwrap();
+        let (page, next) = soon("a page", history.page(query, after, limit)).await.unwrap();
         assert!(page.len() <= limit);
         let last = page.last().map(|entry| Key { at_ms: entry.at_ms, id: entry.id });
         entries.extend(page);
@@ -122,7 +124,7 @@ pub(crate) async fn a_page_of_long_texts_ends_early_and_the_next_one_goes_on(pla
         let long = event(n, EventKind::Mark).with_text("🦀".repeat(1000)).with_count(n);
         history.record(long).unwrap();
     }
-    history.flushed().await;
+    soon("the events are written", history.flushed()).await;
     let (page, next) = history.page(&Query::default(), None, 1000).await.unwrap();
     assert!((50..150).contains(&page.len()), "{}", page.len());
     assert!(next.is_some());
@@ -249,9 +251,8 @@ pub(crate) async fn what_is_too_old_or_too_much_goes(place: impl Place) {
 }
 
 async fn until_left(history: &History, rows: usize) {
-    while all(history, &Query::default(), 1000).await.len() != rows {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let what = format!("{rows} events are left");
+    until_async(&what, async || all(history, &Query::default(), 1000).await.len() == rows).await;
 }
 
 pub(crate) async fn a_table_has_all_events(place: impl Place) {
@@ -280,7 +281,7 @@ pub(crate) async fn a_listener_that_comes_back_misses_nothing_and_hears_nothing_
             for n in 0..total {
                 history.record(event(n, EventKind::Live).with_count(n)).unwrap();
                 if n % 50 == 0 {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    pause(Duration::from_millis(1)).await;
                 }
             }
         }
@@ -357,9 +358,7 @@ pub(crate) async fn too_many_go_while_events_come_without_a_pause(place: impl Pl
     });
     // The first five thousand old events are removed at once, at the start; the other old events while new ones come.
     let old = query(Order::Oldest, |filter| filter.kinds = vec![EventKind::Live, EventKind::Lost]);
-    while !all(&history, &old, 1000).await.is_empty() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until_async("the old events are gone", async || all(&history, &old, 1000).await.is_empty()).await;
     is_over.store(true, Ordering::Relaxed);
     telling.await.unwrap();
 }

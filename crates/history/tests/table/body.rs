@@ -11,11 +11,12 @@ use bytes::Bytes;
 use framecast_history::table::{
     CHUNK_BYTES, ContentEncoding, FLUSH_AFTER, PlainPage, Table, TableFormat, TruncatedTable,
 };
+use framecast_testkit::{cut_short, pause};
 use futures_util::{Stream, StreamExt, stream};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::Instant;
 
 use crate::{Note, writer};
 
@@ -48,7 +49,7 @@ async fn the_header_leaves_at_once_and_before_there_is_a_row() {
         let start = Instant::now();
         assert!(next(&mut table).await.unwrap().unwrap().contains(header));
         assert_eq!(start.elapsed(), Duration::ZERO);
-        assert!(timeout(Duration::from_secs(60), table.frame()).await.is_err(), "nothing follows");
+        assert!(cut_short(Duration::from_secs(60), table.frame()).await.is_none(), "nothing follows");
     }
 }
 
@@ -60,9 +61,9 @@ async fn a_row_waits_a_tenth_of_a_second_at_most_and_those_that_come_meanwhile_l
         rows.send(note(round)).unwrap();
         let sender = rows.clone();
         let later = tokio::spawn(async move {
-            sleep(FLUSH_AFTER * 6 / 10).await;
+            pause(FLUSH_AFTER * 6 / 10).await;
             sender.send(note(100)).unwrap();
-            sleep(FLUSH_AFTER * 6 / 10).await;
+            pause(FLUSH_AFTER * 6 / 10).await;
         });
         let text = next(&mut table).await.unwrap().unwrap();
         assert!(start.elapsed() <= FLUSH_AFTER + Duration::from_millis(1), "{:?}", start.elapsed());

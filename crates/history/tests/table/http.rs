@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use framecast_history::table::{ContentEncoding, PlainPage, Table, TableFormat};
+use framecast_testkit::pause;
 use futures_util::{Stream, StreamExt, stream};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
@@ -110,7 +111,7 @@ async fn who_reads_slowly_is_told_that_a_table_broke_off() {
             break;
         }
         answer.extend_from_slice(&piece[..len]);
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        pause(Duration::from_millis(1)).await;
     }
     let answer = String::from_utf8(answer).unwrap();
     assert!(answer.contains("after 2000 rows: the disk is gone"), "{}", &answer[answer.len() - 300..]);

@@ -1,5 +1,6 @@
 //! Tables that stream: their formats, how they are compressed, and how they are sent.
 #![allow(clippy::unwrap_used)]
+#![warn(clippy::disallowed_methods)]
 
 mod body;
 mod choice;

@@ -55,6 +55,8 @@ pub struct Subscribe {
     pub fps: Option<f64>,
     /// The tile's weight when tiles compete for the link's speed, 1 to 100; 0 pauses the tile.
     pub priority: u8,
+    /// Whether to send smaller pictures if the link is too slow for the requested size.
+    pub adapt: bool,
 }
 
 /// A client's acknowledgement of a picture that it has painted or skipped.
@@ -167,6 +169,7 @@ impl Fields {
             rendition,
             fps: self.number("fps", FPS)?,
             priority: self.whole("priority", PRIORITY)?.unwrap_or(1),
+            adapt: self.flag("adapt")?.unwrap_or_default(),
         })
     }
 
@@ -188,6 +191,11 @@ impl Fields {
     fn text(&self, name: &'static str) -> Result<&str, BadMessage> {
         let value = self.get(name).ok_or_else(|| bad(format!("`{name}` is missing")))?;
         value.as_str().ok_or_else(|| bad(format!("`{name}` must be text")))
+    }
+
+    fn flag(&self, name: &'static str) -> Result<Option<bool>, BadMessage> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        value.as_bool().map(Some).ok_or_else(|| bad(format!("`{name}` must be true or false")))
     }
 
     fn number(&self, name: &'static str, range: RangeInclusive<f64>) -> Result<Option<f64>, BadMessage> {
@@ -226,14 +234,15 @@ mod tests {
     #[test]
     fn a_subscription_has_what_it_says_and_defaults_for_the_rest() {
         let all = r#"{"type":"subscribe","tile":3,"camera":"front","width":300,"height":180,"quality":62,"fps":9.5,
-            "priority":7,"colour":"ignored"}"#;
+            "priority":7,"adapt":true,"colour":"ignored"}"#;
         let rendition = Rendition::default().with_width(320).with_height(180).with_quality(60);
         let camera = "front".to_owned();
-        let expected = Subscribe { tile: 3, camera, rendition, fps: Some(9.5), priority: 7 };
+        let expected = Subscribe { tile: 3, camera, rendition, fps: Some(9.5), priority: 7, adapt: true };
         assert_eq!(parse(all).unwrap(), ClientMessage::Subscribe(expected));
         let least = parse(r#"{"type":"subscribe","tile":65535.0,"camera":"","fps":null}"#).unwrap();
         let rendition = Rendition::default();
-        let expected = Subscribe { tile: 65535, camera: String::new(), rendition, fps: None, priority: 1 };
+        let expected =
+            Subscribe { tile: 65535, camera: String::new(), rendition, fps: None, priority: 1, adapt: false };
         assert_eq!(least, ClientMessage::Subscribe(expected));
     }
 
@@ -280,6 +289,7 @@ mod tests {
                 r#"{"type":"subscribe","tile":1,"camera":"x","priority":101}"#,
                 "`priority` must be a whole number from 0 to 100",
             ),
+            (r#"{"type":"subscribe","tile":1,"camera":"x","adapt":1}"#, "`adapt` must be true or false"),
             (r#"{"type":"ack","tile":1}"#, "`sequence` is missing"),
             (
                 r#"{"type":"ack","tile":1,"sequence":1,"paint_ms":-1}"#,

@@ -5,6 +5,7 @@
 //! the [`scheduler`] decides what to send next, and the `Wire` sends it. `docs/live.md` specifies the protocol. Who is
 //! allowed to connect is not decided here.
 
+mod adaptation;
 mod close_reason;
 pub mod message;
 pub mod scheduler;

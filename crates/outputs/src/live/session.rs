@@ -163,6 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 continue;
             };
             let (jpeg, captured_at) = (update.frame.data, update.frame.captured_at);
+            let width_px = update.frame.format.width_px;
             let bytes = HEAD_BYTES + jpeg.len();
             let sequence = self.scheduler.send(tile, bytes as u64, captured_at, now);
             // Without a number the picture waits for an acknowledgement; a newer one can replace it meanwhile.
@@ -171,6 +172,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.wire.begin_picture(head, jpeg);
                 self.in_flight = Some(InFlight { tile, bytes, captured_at });
                 self.tiles.wait(tile, now);
+                if !update.is_slate {
+                    let bytes_per_second = self.scheduler.bytes_per_second_of(tile);
+                    self.tiles.adapt(tile, (width_px, bytes), bytes_per_second, now);
+                }
             }
             return;
         }
@@ -234,7 +239,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             trace!(tile, sequence, ?age, ?paint, "painted");
             viewer.painted(age);
             viewer.set_queue_bytes(self.scheduler.in_flight_of(tile));
-            viewer.set_bytes_per_second(self.scheduler.bytes_per_second().unwrap_or_default());
+            // As for a stream: a link that carries all pictures shows only how many pictures there are.
+            if let Some(bytes_per_second) =
+                self.scheduler.bytes_per_second().filter(|_| viewer.skipped_frames() > 0)
+            {
+                viewer.set_bytes_per_second(bytes_per_second);
+            }
         }
         Ok(acknowledged.pictures > 0)
     }

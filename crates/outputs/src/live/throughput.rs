@@ -66,6 +66,8 @@ impl Throughput {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use super::*;
 
     const BYTES: u64 = 10_000;

@@ -18,6 +18,7 @@ use futures_util::future::{AbortHandle, Abortable};
 use futures_util::stream::{FuturesUnordered, Stream};
 use tokio::time::Instant;
 
+use super::adaptation::{SentTile, TileAdaptation};
 use super::message::Subscribe;
 use super::scheduler::TilePace;
 use crate::viewers::SkipCounter;
@@ -70,6 +71,8 @@ struct ShownTile {
     /// The minimum time between two pictures.
     interval: Duration,
     skips: SkipCounter,
+    /// The adaptation of the picture size to the link; `None` if the client did not request it.
+    adapt: Option<TileAdaptation>,
 }
 
 /// A tile's subscription to one channel: a camera in one size and quality.
@@ -102,11 +105,22 @@ impl Watch {
 impl ShownTile {
     fn new(viewer: ViewerGuard, feed: Arc<Feed>) -> Self {
         let (interval, skips) = (Duration::ZERO, SkipCounter::default());
-        Self { viewer, feed, watch: None, next: None, passed: 0, interval, skips }
+        Self { viewer, feed, watch: None, next: None, passed: 0, interval, skips, adapt: None }
     }
 
     fn shows(&self) -> Option<Rendition> {
         self.watch.as_ref().map(|watch| watch.rendition)
+    }
+
+    /// Starts, keeps or ends the adaptation of the picture size, as `adapt` says. `requested` is the size and quality
+    /// that the client requests. Returns the size and quality to show.
+    fn adapt_from(&mut self, requested: Rendition, adapt: bool) -> Rendition {
+        self.adapt = self.adapt.take().filter(|known| adapt && known.requested() == requested);
+        if let Some(known) = &mut self.adapt {
+            return known.stay();
+        }
+        self.adapt = adapt.then(|| TileAdaptation::new(requested));
+        requested
     }
 
     fn will_show(&self) -> Option<Rendition> {
@@ -167,6 +181,8 @@ impl Tiles {
                 .map_err(|limit_reached| limit_reached.to_string())?;
             self.shown.insert(subscription.tile, ShownTile::new(viewer, Arc::clone(&feed)));
         }
+        let known = self.shown.get_mut(&subscription.tile);
+        let rendition = known.map_or(rendition, |tile| tile.adapt_from(rendition, subscription.adapt));
         if subscription.priority == 0 {
             self.change(subscription.tile, |tile| {
                 tile.viewer.set_rendition(rendition);
@@ -279,6 +295,35 @@ impl Tiles {
                 watch.wait = wait;
             }
         });
+    }
+
+    /// Changes a tile to a smaller or larger picture size if the client requested adaptation and the link requires the
+    /// change. A picture of `width_px` pixels and `bytes` bytes was just sent at `now`. `bytes_per_second` is how much
+    /// of the link's speed the tile gets.
+    pub(super) fn adapt(
+        &mut self,
+        tile: u16,
+        (width_px, bytes): (u32, usize),
+        bytes_per_second: Option<u64>,
+        now: Instant,
+    ) {
+        let Some(shown) = self.shown.get_mut(&tile) else { return };
+        let Some(adapt) = &mut shown.adapt else { return };
+        if shown.next.is_none()
+            && let Some(rendition) = adapt.switched(now)
+        {
+            shown.viewer.set_rendition(rendition);
+        }
+        let requested_fps = 1.0 / shown.interval.as_secs_f64();
+        let max_fps = requested_fps.min(shown.feed.frames_per_second().unwrap_or(f64::INFINITY));
+        let skipped_frames = shown.viewer.skipped_frames();
+        let sent = SentTile { bytes, width_px, skipped_frames, max_fps, bytes_per_second };
+        let Some(rendition) = adapt.sent(now, sent) else { return };
+        let feed = Arc::clone(&shown.feed);
+        // If the limit on renditions is reached, the tile keeps its size.
+        if self.begin(tile, &feed, rendition).is_err() {
+            self.change(tile, |shown| shown.adapt.iter_mut().for_each(|adapt| adapt.failed(now)));
+        }
     }
 
     /// Returns the guard that registers a tile as a viewer; `None` if there is no such tile.

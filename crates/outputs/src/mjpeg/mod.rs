@@ -5,10 +5,8 @@
 //! other streaming programs are mapped elsewhere.
 
 mod body;
-#[cfg(target_os = "linux")]
-mod flow_control;
 mod framing;
-mod ladder;
+mod handover;
 mod limit_response;
 mod pacer;
 mod packer;

@@ -10,10 +10,10 @@ use framecast_hub::{
 };
 use tokio::time::Instant;
 
-use super::ladder::Ladder;
 use super::pacer::Pacer;
 use super::packer::{Packer, Packers};
 use super::{Framing, StreamRequest};
+use crate::ladder::Ladder;
 use crate::viewers::{self, SkipCounter};
 use crate::{EndReason, client_key};
 
@@ -237,6 +237,8 @@ impl PartStream {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use framecast_hub::Hub;
     use framecast_testkit::{frame, number_of};
 

@@ -286,6 +286,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use std::time::Duration;
 
     use framecast_hub::{Hub, Received, ViewerLimits};
@@ -376,7 +378,7 @@ mod tests {
         for second in 1..=180 {
             tokio::time::advance(Duration::from_millis(999)).await;
             (0..10).for_each(|_| drop(viewers.admit(&door, None, Transport::Mjpeg).unwrap_err()));
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            framecast_testkit::pause(Duration::from_millis(1)).await;
             if second % 60 == 0 {
                 let Some(Received::Event(event)) = events.next().await else { panic!("nothing is told") };
                 assert_eq!(event.count, Some(600), "at {second} s");

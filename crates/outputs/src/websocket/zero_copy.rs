@@ -153,6 +153,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ZeroCopyStream<S> {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::*;
@@ -187,7 +189,7 @@ mod tests {
         let start = Instant::now();
         let slowly = async {
             for _ in 0..10 {
-                tokio::time::sleep(PATIENCE * 9 / 10).await;
+                framecast_testkit::pause(PATIENCE * 9 / 10).await;
                 server.read_exact(&mut [0; 10]).await.unwrap();
             }
             server

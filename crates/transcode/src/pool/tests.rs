@@ -1,10 +1,12 @@
 //! Tests the rules of the pool, with work that blocks at a gate until the test opens that gate.
+#![warn(clippy::disallowed_methods)]
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use framecast_media::{Bytes, Codec, Format, Timestamp};
+use framecast_testkit::blocking::{joined, received};
 
 use super::*;
 
@@ -40,7 +42,7 @@ impl Gated {
             Ok(Box::new(move |frame: &Frame, _: &TargetFormat| {
                 let (open, gate) = channel();
                 let _ = announce.send((frame.pts.ticks(), open));
-                match gate.recv() {
+                match received("the gate opens", &gate) {
                     Ok(Outcome::Good) | Err(_) => Ok(frame.clone()),
                     Ok(Outcome::Bad) => Err(Error::Pure { message: "bad".into() }),
                     Ok(Outcome::Panic) => panic!("a codec that fails, as the test asked for"),
@@ -53,7 +55,7 @@ impl Gated {
 
     /// Returns the next frame that a thread took, as its number and its gate.
     fn next(&self) -> (i64, Sender<Outcome>) {
-        self.taken.recv().unwrap()
+        received("a thread takes a frame", &self.taken).unwrap()
     }
 
     /// Creates an output queue, and a receiver that gets each result: the number of the frame, or `None` for an error.
@@ -90,6 +92,11 @@ impl TestQueue {
     }
 }
 
+/// Waits for the next result; an error if no more come.
+fn result<T>(results: &Receiver<T>) -> Result<T, RecvError> {
+    received("a result", results)
+}
+
 fn open(gate: &Sender<Outcome>) {
     gate.send(Outcome::Good).unwrap();
 }
@@ -107,7 +114,7 @@ fn one_frame_waits_and_a_newer_one_takes_its_place() {
     let (number, gate) = gated.next();
     assert_eq!(number, 5, "the newest");
     open(&gate);
-    assert_eq!((results.recv(), results.recv()), (Ok(Some(0)), Ok(Some(5))));
+    assert_eq!((result(&results), result(&results)), (Ok(Some(0)), Ok(Some(5))));
     assert_eq!(
         QueueStats { encoding_time: Duration::ZERO, ..queue.stats() },
         QueueStats { encoded: 2, dropped: 4, ..QueueStats::default() }
@@ -130,11 +137,11 @@ fn results_come_in_the_order_of_the_offers_whichever_is_ready_first() {
     open(&gates[1]);
     assert!(results.try_recv().is_err());
     open(&gates[0]);
-    assert_eq!([(); 3].map(|()| results.recv().unwrap()), [Some(0), Some(1), Some(2)]);
+    assert_eq!([(); 3].map(|()| result(&results).unwrap()), [Some(0), Some(1), Some(2)]);
     let (number, gate) = gated.next();
     assert_eq!((number, queue.stats().dropped), (3, 0));
     open(&gate);
-    assert_eq!(results.recv(), Ok(Some(3)));
+    assert_eq!(result(&results), Ok(Some(3)));
 }
 
 #[test]
@@ -170,7 +177,7 @@ fn a_lane_hands_nothing_over_after_it_was_dropped() {
     open(&first);
     open(&second);
     // The last frame drops the deliveries, and their sender with them.
-    assert!(results.recv().is_err());
+    assert!(result(&results).is_err());
     drop(gated);
 }
 
@@ -184,18 +191,18 @@ fn a_lane_that_is_dropped_waits_for_a_delivery_that_runs() {
     let queue = gated.queue_to(move |_| {
         let gate = gate.lock().unwrap();
         gate.0.send(()).unwrap();
-        let _ = gate.1.recv();
+        let _ = received("the leave", &gate.1);
         *seen.lock().unwrap() = true;
     });
     queue.push(frame(0));
     open(&gated.next().1);
-    has_entered.recv().unwrap();
+    received("the delivery runs", &has_entered).unwrap();
     let dropper = thread::spawn(move || {
         drop(queue);
         *done.lock().unwrap()
     });
     drop(leave);
-    assert!(dropper.join().unwrap(), "the delivery had ended when the queue was gone");
+    assert!(joined("the queue is gone", dropper), "the delivery had ended when the queue was gone");
 }
 
 #[test]
@@ -211,7 +218,7 @@ fn a_delivery_may_drop_its_own_lane() {
     queue.push(frame(0));
     *slot.lock().unwrap() = Some(queue);
     open(&gated.next().1);
-    assert_eq!(results.recv(), Ok(()));
+    assert_eq!(result(&results), Ok(()));
 }
 
 #[test]
@@ -221,15 +228,15 @@ fn neither_a_codec_nor_a_delivery_that_panics_ends_a_thread() {
     let failing = gated.queue_to(|_| panic!("a delivery that fails, as the test asked for"));
     queue.push(frame(0));
     gated.next().1.send(Outcome::Panic).unwrap();
-    assert_eq!(results.recv(), Ok(None));
+    assert_eq!(result(&results), Ok(None));
     queue.push(frame(1));
     gated.next().1.send(Outcome::Bad).unwrap();
-    assert_eq!(results.recv(), Ok(None));
+    assert_eq!(result(&results), Ok(None));
     failing.push(frame(2));
     open(&gated.next().1);
     queue.push(frame(3));
     open(&gated.next().1);
-    assert_eq!(results.recv(), Ok(Some(3)));
+    assert_eq!(result(&results), Ok(Some(3)));
     let counts = queue.stats();
     assert_eq!((counts.encoded, counts.errors, counts.dropped), (1, 2, 0));
 }
@@ -257,7 +264,7 @@ fn frames_of_one_lane_share_their_format() {
         .map(|number| {
             queue.push(frame(number));
             open(&gated.next().1);
-            results.recv().unwrap()
+            result(&results).unwrap()
         })
         .collect();
     assert!(Arc::ptr_eq(&formats[0], &formats[1]));

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use framecast_media::codec::raw::{ColorRange, PixelFormat, pack};
 use framecast_media::codec::{RgbImage, jpeg};
 use framecast_media::{Bytes, Codec, Format, Frame, Timestamp};
+use framecast_testkit::not_run;
 use framecast_transcode::Backend;
 
 /// White, yellow, cyan, green, magenta, red, blue and black, as in monitor test patterns.
@@ -25,7 +26,7 @@ pub(crate) fn backends() -> Vec<Backend> {
     match Backend::best() {
         best @ Backend::Turbo(_) => vec![best, Backend::pure_rust()],
         best => {
-            assert!(std::env::var_os("CI").is_none(), "{best}");
+            not_run(format!("with libjpeg-turbo, because there is only {best}"));
             vec![Backend::pure_rust()]
         }
     }

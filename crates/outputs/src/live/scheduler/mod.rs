@@ -225,6 +225,16 @@ impl Scheduler {
         self.throughput.bytes_per_second()
     }
 
+    /// Returns how many of the [`bytes_per_second`](Self::bytes_per_second) `tile` gets while all tiles compete for the
+    /// link; `None` before the first acknowledgement. Tiles take turns by priority, so a tile with larger pictures gets
+    /// more.
+    pub fn bytes_per_second_of(&self, tile: u16) -> Option<u64> {
+        let all: f64 = self.tiles.values().map(TileSchedule::weight_bytes).sum();
+        let own = self.tiles.get(&tile)?.weight_bytes();
+        let rate = self.throughput.bytes_per_second()?;
+        (all > 0.0).then(|| (rate as f64 * own / all) as u64)
+    }
+
     /// Returns the maximum number of bytes in flight (sent, but not acknowledged) at once.
     pub fn budget_bytes(&self) -> u64 {
         let latency_budget =

@@ -28,6 +28,8 @@ pub(super) struct TileSchedule {
     finish: u64,
     pub(super) last_turn: u64,
     pub(super) outstanding: VecDeque<SentPicture>,
+    /// Number of bytes of the last picture that was sent; 0 before the first.
+    last_bytes: u64,
 }
 
 /// A picture in flight: sent, but not acknowledged.
@@ -52,6 +54,7 @@ impl TileSchedule {
             finish: virtual_time,
             last_turn: 0,
             outstanding: VecDeque::new(),
+            last_bytes: 0,
         }
     }
 
@@ -82,6 +85,7 @@ impl TileSchedule {
         // A pause must not be followed by a burst.
         self.scheduled_at =
             Some(now.checked_sub(self.pace.interval).map_or(due_at, |least| least.max(due_at)));
+        self.last_bytes = sent.bytes;
         self.outstanding.push_back(sent);
     }
 
@@ -89,6 +93,11 @@ impl TileSchedule {
     pub(super) fn acknowledge(&mut self, count: u64) -> Vec<SentPicture> {
         let covered = self.outstanding.iter().take_while(|sent| sent.count <= count).count();
         self.outstanding.drain(..covered).collect()
+    }
+
+    /// Returns the tile's bytes for each turn, times its turns in proportion to those of a tile with priority 1.
+    pub(super) fn weight_bytes(&self) -> f64 {
+        self.last_bytes as f64 * f64::from(self.pace.priority)
     }
 
     pub(super) fn in_flight_bytes(&self) -> u64 {

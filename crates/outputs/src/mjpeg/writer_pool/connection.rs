@@ -10,10 +10,10 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use tokio::time::Instant;
 
-use super::super::flow_control::{FlowControl, Gate, SocketSample};
 use super::super::part_stream::{Next, PartStream};
 use super::Join;
 use super::deadlines::Deadline;
+use crate::flow_control::{FlowControl, Gate, SocketSample};
 use crate::{ConnectionPermit, EndReason, Socket};
 
 /// The maximum time to send one multipart part, as a multiple of the write timeout. It is enough for a large picture

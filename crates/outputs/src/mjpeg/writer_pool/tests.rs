@@ -1,5 +1,6 @@
 //! Tests of one viewer's connection in a writer thread. The test reads the client's end of the socket, and sets the
 //! times.
+#![warn(clippy::disallowed_methods)]
 
 use std::time::SystemTime;
 

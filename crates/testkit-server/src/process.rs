@@ -5,20 +5,20 @@ use std::fs;
 
 /// Memory, threads and descriptors of a process at one moment.
 #[derive(Clone, Debug)]
-pub(crate) struct Usage {
+pub struct Usage {
     /// Resident memory.
-    pub(crate) resident_kib: u64,
+    pub resident_kib: u64,
     /// The peak of resident memory.
-    pub(crate) peak_kib: u64,
+    pub peak_kib: u64,
     /// The number of threads by name.
-    pub(crate) threads: BTreeMap<String, usize>,
+    pub threads: BTreeMap<String, usize>,
     /// The number of descriptors by kind: sockets, pipes, and files by their paths.
-    pub(crate) descriptors: BTreeMap<String, usize>,
+    pub descriptors: BTreeMap<String, usize>,
 }
 
 impl Usage {
     /// The usage of the process with this id.
-    pub(crate) fn of(process: u32) -> Self {
+    pub fn of(process: u32) -> Self {
         let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
         let number = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
@@ -40,7 +40,7 @@ impl Usage {
     }
 
     /// Whether there are no more threads and descriptors than in `other`.
-    pub(crate) fn is_down_to(&self, other: &Self) -> bool {
+    pub fn is_down_to(&self, other: &Self) -> bool {
         let sum = |counts: &BTreeMap<String, usize>| counts.values().sum::<usize>();
         sum(&self.threads) <= sum(&other.threads) && sum(&self.descriptors) <= sum(&other.descriptors)
     }

@@ -1,5 +1,9 @@
-//! The latency budget: when a writer thread is allowed to give a viewer's next picture to the kernel. The budget is the
-//! maximum time that the link should need for the bytes in flight.
+//! The latency budget: when a viewer's next picture may be sent, on every transport. The budget is the maximum time that
+//! the link should need for the bytes in flight.
+//!
+//! A writer thread owns the viewer's socket and takes samples of it ([`FlowControl::observe`]). A response body knows
+//! only when its last picture has left the HTTP server ([`FlowControl::all_left`]): the socket takes a picture as fast
+//! as the link carries it, once the buffers are full.
 //!
 //! The kernels at both ends buffer more bytes than a link can transfer within the latency budget. Bytes in the receive
 //! buffer of the reader, the program at the other end, are already acknowledged; the sender sees them only as a smaller
@@ -10,9 +14,13 @@
 //!
 //! Numbers and times in, decisions out: neither sockets nor clocks belong here.
 
+mod hold;
+
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use hold::Hold;
 
 /// How often the kernel's figures about a connection are sampled while the viewer reads fast enough for all pictures.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
@@ -117,6 +125,12 @@ pub(crate) struct FlowControl {
     /// Whether the link is too slow for all pictures, so that pictures can be held back.
     is_behind: bool,
     smooth: u32,
+    /// Whether the caller knows what has arrived at the other end, and not only what has left the server.
+    sees_arrival: bool,
+    /// How long the next picture is held back after the last one has left, where only that is known.
+    hold: Hold,
+    /// Whether the last picture came so late after the one before it that the link might have been idle.
+    is_late: bool,
 }
 
 impl FlowControl {
@@ -146,6 +160,9 @@ impl FlowControl {
             is_constrained: false,
             is_behind: false,
             smooth: 0,
+            sees_arrival: true,
+            hold: Hold::default(),
+            is_late: false,
         }
     }
 
@@ -187,12 +204,35 @@ impl FlowControl {
             (self.taken, self.taken_at) = (taken, now);
         }
         self.settle(sample.window.is_some());
-        self.measure();
+        self.measure(self.queued + self.unread == 0);
         self.measure_last(now);
+    }
+
+    /// Records that all bytes of the last picture left the server at `now`, on a transport that tells nothing else. The
+    /// link is too slow for all pictures if a picture takes long to leave: it then waits for room in full buffers.
+    pub(crate) fn all_left(&mut self, now: Instant) {
+        self.sees_arrival = false;
+        self.sampled_at = Some(now);
+        (self.queued, self.unread) = (0, 0);
+        (self.taken, self.taken_at) = (self.written, now);
+        let has_waited = now.saturating_duration_since(self.begun_at) > self.lead;
+        self.hold.left(now, self.last, has_waited, self.is_late);
+        if has_waited {
+            self.set_constrained();
+            self.is_behind = true;
+            self.measure(self.is_late);
+        } else {
+            // The buffers had room, so the time says nothing about the link.
+            self.mark = Some((self.taken, now));
+        }
     }
 
     /// Returns whether the next picture can be sent, according to the samples so far.
     pub(crate) fn gate(&mut self, now: Instant) -> Gate {
+        if let Some(until) = self.hold.until().filter(|until| now < *until) {
+            self.held_since.get_or_insert(now);
+            return Gate::Until(until);
+        }
         let rate = self.bytes_per_second.unwrap_or(0.0);
         // `unread` is the value at its last change. The reader has read more since then.
         let read_since = rate * (now - self.taken_at).as_secs_f64();
@@ -234,13 +274,16 @@ impl FlowControl {
     pub(crate) fn begin(&mut self, now: Instant) {
         self.smooth = if self.held_since.take().is_none() { self.smooth + 1 } else { 0 };
         if self.is_constrained {
-            if self.queued + self.unread == 0 {
+            if self.queued + self.unread == 0 && self.sees_arrival {
                 self.speed_up();
             }
             self.is_constrained = self.smooth < SMOOTH_PICTURES;
             self.is_behind &= self.is_constrained;
             self.since_probe = if self.is_probed { 0 } else { self.since_probe + 1 };
         }
+        // The buffers are full when a picture leaves, so the link is not idle at once.
+        self.is_late = !self.sees_arrival
+            && now.saturating_duration_since(self.taken_at) > self.hold.pause() + 2 * self.lead;
         self.begun_at = now;
         self.has_settled = false;
         self.last = 0;
@@ -304,8 +347,9 @@ impl FlowControl {
         }
     }
 
-    /// Measures the speed at which the reader reads, once enough time has passed since the last measurement.
-    fn measure(&mut self) {
+    /// Measures the speed at which the reader reads, once enough time has passed since the last measurement. A reader
+    /// that `is_idle`, or might have been, gives only a lower bound for its speed.
+    fn measure(&mut self, is_idle: bool) {
         let Some((taken, at)) = self.mark else {
             self.mark = Some((self.taken, self.taken_at));
             return;
@@ -317,8 +361,6 @@ impl FlowControl {
         let measured = (self.taken - taken) as f64 / span.as_secs_f64();
         let weight = span.as_secs_f64() / (span + SMOOTHING_TIME).as_secs_f64();
         let rate = self.bytes_per_second.map_or(measured, |rate| rate + (measured - rate) * weight);
-        // A reader that might have been idle gives only a lower bound for its speed.
-        let is_idle = self.queued + self.unread == 0;
         let known = self.bytes_per_second.filter(|_| is_idle).unwrap_or(0.0);
         self.bytes_per_second = Some(rate.max(known));
         self.mark = Some((self.taken, self.taken_at));

@@ -1,8 +1,6 @@
 //! A minimal web server for a camera: the test controls every byte on the wire, and the server records which pictures
 //! it sent.
 
-#![allow(dead_code, reason = "each of the test programs that share this file uses its own part")]
-
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -11,6 +9,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use framecast_testkit::blocking::pause;
 use framecast_testkit::jpeg;
 use socket2::SockRef;
 
@@ -19,9 +18,10 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// What the server does with the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AfterAnswer {
+pub enum AfterAnswer {
     /// Waits for the next request, or until the client closes.
     Keep,
+    /// Ends the connection properly.
     Close,
     /// Ends the connection by a reset, after the sent bytes.
     Reset,
@@ -31,26 +31,26 @@ pub(crate) enum AfterAnswer {
 
 /// One request as received.
 #[derive(Clone, Debug)]
-pub(crate) struct Request {
+pub struct Request {
     /// The number of the request at this server, from 1.
-    pub(crate) number: usize,
+    pub number: usize,
     /// The number of the connection, from 1.
-    pub(crate) connection: usize,
+    pub connection: usize,
     /// The text after `GET `.
-    pub(crate) target: String,
+    pub target: String,
     head: String,
 }
 
 impl Request {
     /// The value of a header; the case of its name does not matter.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         let named = |line: &str| line.split(':').next().is_some_and(|known| known.eq_ignore_ascii_case(name));
         let line = self.head.lines().find(|line| named(line))?;
         Some(line.split_once(':')?.1.trim())
     }
 
     /// Whether the request has user and password in any form.
-    pub(crate) fn has_login(&self) -> bool {
+    pub fn has_login(&self) -> bool {
         self.header("Authorization").is_some()
     }
 }
@@ -64,18 +64,23 @@ struct Record {
 }
 
 /// One connection, for writing.
-pub(crate) struct Wire {
-    pub(crate) tcp: TcpStream,
+pub struct Wire {
+    /// The connection.
+    pub tcp: TcpStream,
     record: Arc<Mutex<Record>>,
 }
 
 impl Wire {
-    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+    /// Sends all of `bytes`.
+    ///
+    /// # Errors
+    /// The client has gone.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.tcp.write_all(bytes.as_ref())
     }
 
     /// The next picture, which contains its number. The server counts it as sent from now on.
-    pub(crate) fn picture(&mut self) -> Bytes {
+    pub fn picture(&mut self) -> Bytes {
         let mut record = self.record.lock().unwrap();
         let number = record.pictures.last_key_value().map_or(1, |(last, _)| last + 1);
         record.pictures.insert(number, SystemTime::now());
@@ -83,41 +88,42 @@ impl Wire {
     }
 
     /// Sends a complete answer with this picture, as a correct camera does.
-    pub(crate) fn send_picture(&mut self) -> io::Result<()> {
+    pub fn send_picture(&mut self) -> io::Result<()> {
         let picture = self.picture();
         self.send(answer("200 OK", "Content-Type: image/jpeg\r\n", &picture))
     }
 
     /// Waits until the client closes, and discards what it still sends.
-    pub(crate) fn wait_gone(&mut self) {
+    pub fn wait_gone(&mut self) {
         let mut bytes = [0; 4096];
         while matches!(self.tcp.read(&mut bytes), Ok(len) if len > 0) {}
     }
 
     /// Ends the connection so that the client's next read fails.
-    pub(crate) fn reset(&self) {
+    pub fn reset(&self) {
         SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO)).unwrap();
     }
 }
 
 /// A server that listens until the test ends.
 #[derive(Clone)]
-pub(crate) struct Server {
-    pub(crate) address: SocketAddr,
+pub struct CameraServer {
+    /// Where the server listens.
+    pub address: SocketAddr,
     record: Arc<Mutex<Record>>,
 }
 
-impl Server {
+impl CameraServer {
     /// A server on this machine's loopback address that passes each request to `answer`. An error of `answer` ends the
     /// connection, because the client has gone.
-    pub(crate) fn start(
+    pub fn start(
         answer: impl Fn(&Request, &mut Wire) -> io::Result<AfterAnswer> + Send + Sync + 'static,
     ) -> Self {
         Self::start_at(Ipv4Addr::LOCALHOST.into(), answer)
     }
 
     /// A server on the address `ip` that passes each request to `answer`.
-    pub(crate) fn start_at(
+    pub fn start_at(
         ip: IpAddr,
         answer: impl Fn(&Request, &mut Wire) -> io::Result<AfterAnswer> + Send + Sync + 'static,
     ) -> Self {
@@ -128,7 +134,7 @@ impl Server {
                     Ok(AfterAnswer::Close) | Err(_) => break,
                     Ok(AfterAnswer::Reset) => {
                         // The sent bytes must arrive before the reset, which discards those on their way.
-                        thread::sleep(Duration::from_millis(100));
+                        pause(Duration::from_millis(100));
                         wire.reset();
                         break;
                     }
@@ -142,7 +148,7 @@ impl Server {
     }
 
     /// A server that passes each connection and its number to `talk`, which reads the requests itself.
-    pub(crate) fn serve(ip: IpAddr, talk: impl Fn(usize, &mut Wire) + Send + Sync + 'static) -> Self {
+    pub fn serve(ip: IpAddr, talk: impl Fn(usize, &mut Wire) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((ip, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let record = Arc::<Mutex<Record>>::default();
@@ -159,28 +165,28 @@ impl Server {
     }
 
     /// A URL of this server: `rest` begins with `/`.
-    pub(crate) fn url(&self, rest: &str) -> String {
+    pub fn url(&self, rest: &str) -> String {
         format!("http://{}{rest}", self.address)
     }
 
     /// A URL of this server with user and password.
-    pub(crate) fn url_for(&self, user_and_password: &str, rest: &str) -> String {
+    pub fn url_for(&self, user_and_password: &str, rest: &str) -> String {
         format!("http://{user_and_password}@{}{rest}", self.address)
     }
 
     /// The requests so far.
-    pub(crate) fn requests(&self) -> Vec<Request> {
+    pub fn requests(&self) -> Vec<Request> {
         self.record.lock().unwrap().requests.clone()
     }
 
     /// The pictures sent so far by number, with the time just before the server began to send each.
-    pub(crate) fn pictures(&self) -> BTreeMap<u64, SystemTime> {
+    pub fn pictures(&self) -> BTreeMap<u64, SystemTime> {
         self.record.lock().unwrap().pictures.clone()
     }
 }
 
 /// Reads a request's head; `None` when the client has closed.
-pub(crate) fn read_request(connection: usize, wire: &mut Wire) -> Option<Request> {
+pub fn read_request(connection: usize, wire: &mut Wire) -> Option<Request> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") && head.len() < MAX_HEAD_BYTES {
@@ -198,35 +204,35 @@ pub(crate) fn read_request(connection: usize, wire: &mut Wire) -> Option<Request
 }
 
 /// A complete answer with this status, these header lines (each with its line end) and its length.
-pub(crate) fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+pub fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
     [head.as_bytes(), body].concat()
 }
 
 /// A 401 with each of these challenges.
-pub(crate) fn challenge(challenges: &[&str]) -> Vec<u8> {
+pub fn challenge(challenges: &[&str]) -> Vec<u8> {
     let headers: String = challenges.iter().map(|text| format!("WWW-Authenticate: {text}\r\n")).collect();
     answer("401 Unauthorized", &headers, b"who?")
 }
 
 /// The head of a stream with the boundary `frame`, which ends with the connection.
-pub(crate) const STREAM_HEAD: &str =
+pub const STREAM_HEAD: &str =
     "HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace;boundary=frame\r\n\r\n";
 
 /// One correct part after the boundary `frame`.
-pub(crate) fn part(picture: &[u8]) -> Vec<u8> {
+pub fn part(picture: &[u8]) -> Vec<u8> {
     let head = format!("--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", picture.len());
     [head.as_bytes(), picture, b"\r\n"].concat()
 }
 
 /// The time between two pictures of a stream, and between two polls of a snapshot URL with `#fps=10`.
-pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
+pub const INTERVAL: Duration = Duration::from_millis(100);
 
 /// Sends correct parts until the client closes; the caller has sent the head.
-pub(crate) fn stream(wire: &mut Wire) -> io::Result<AfterAnswer> {
+pub fn stream(wire: &mut Wire) -> io::Result<AfterAnswer> {
     loop {
         let picture = wire.picture();
         wire.send(part(&picture))?;
-        thread::sleep(INTERVAL);
+        pause(INTERVAL);
     }
 }

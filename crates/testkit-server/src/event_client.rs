@@ -5,14 +5,14 @@ use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 
 /// A listener. Dropping this value cuts its connection.
-pub(crate) struct EventClient {
+pub struct EventClient {
     response: Response,
     bytes: Vec<u8>,
 }
 
 impl EventClient {
     /// Sends `request`, whose answer must be 200.
-    pub(crate) async fn open(request: RequestBuilder) -> Self {
+    pub async fn open(request: RequestBuilder) -> Self {
         let response = soon("an answer", request.send()).await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -21,7 +21,7 @@ impl EventClient {
     }
 
     /// The text up to the next empty line; `None` at the end.
-    pub(crate) async fn piece(&mut self) -> Option<String> {
+    pub async fn piece(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.bytes.windows(2).position(|two| two == b"\n\n") {
                 let piece = self.bytes.drain(..end + 2).take(end).collect();
@@ -33,7 +33,7 @@ impl EventClient {
     }
 
     /// The next event, whose id must be that of its message; `None` at the end.
-    pub(crate) async fn next(&mut self) -> Option<Value> {
+    pub async fn next(&mut self) -> Option<Value> {
         soon("an event", async {
             loop {
                 let piece = self.piece().await?;

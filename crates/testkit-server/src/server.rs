@@ -1,13 +1,11 @@
 //! The server under test: the one that people run, on a free port.
 
-#![allow(dead_code, reason = "each of the test programs that share this file uses its own part")]
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use framecast::{
-    App, CameraState, CameraStatus, CancellationToken, Drivers, EventReader, Feed, Hub, Settings,
+    App, CameraState, CameraStatus, CancellationToken, Drivers, Event, EventReader, Feed, Hub, Settings,
 };
 use framecast_testkit::soon;
 use tokio::task::JoinHandle;
@@ -15,21 +13,22 @@ use tokio::task::JoinHandle;
 use crate::camera::Camera;
 
 /// A running server.
-pub(crate) struct Server {
-    pub(crate) address: SocketAddr,
+pub struct Server {
+    /// Where the server listens.
+    pub address: SocketAddr,
     hub: Hub,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
 /// A `stall_timeout` for tests about stalled cameras.
-pub(crate) const SOON_STALLED: Duration = Duration::from_millis(500);
+pub const SOON_STALLED: Duration = Duration::from_millis(500);
 
 /// Longer than any test, however slow the machine is.
-pub(crate) const AN_HOUR: Duration = Duration::from_secs(3600);
+pub const AN_HOUR: Duration = Duration::from_secs(3600);
 
 /// Settings for `cameras`, each named by its scheme: soon idle without a viewer, and never stalled.
-pub(crate) fn settings(cameras: &[&Camera]) -> Settings {
+pub fn settings(cameras: &[&Camera]) -> Settings {
     let sources: Vec<(String, String)> = cameras
         .iter()
         .map(|camera| camera.name())
@@ -47,45 +46,51 @@ pub(crate) fn settings(cameras: &[&Camera]) -> Settings {
 
 impl Server {
     /// A server with `cameras` and these settings.
-    pub(crate) async fn start(settings: Settings, cameras: &[&Camera]) -> Self {
+    pub async fn start(settings: Settings, cameras: &[&Camera]) -> Self {
         let drivers =
             cameras.iter().fold(Drivers::builtin(), |drivers, camera| drivers.with((*camera).clone()));
         Self::start_with(settings, drivers).await
     }
 
     /// A server with any drivers.
-    pub(crate) async fn start_with(settings: Settings, drivers: Drivers) -> Self {
+    pub async fn start_with(settings: Settings, drivers: Drivers) -> Self {
         let app = App::start(settings, drivers).await.unwrap();
         let (address, hub, stop) = (app.local_addr().unwrap(), app.hub().clone(), CancellationToken::new());
         let task = tokio::spawn(app.run(stop.clone()));
         Self { address, hub, stop, task }
     }
 
-    pub(crate) fn feed(&self, name: &str) -> Arc<Feed> {
+    /// Returns the feed of the camera `name`.
+    pub fn feed(&self, name: &str) -> Arc<Feed> {
         self.hub.get(name).unwrap()
     }
 
     /// The events from now on.
-    pub(crate) fn events(&self) -> EventReader {
+    pub fn events(&self) -> EventReader {
         self.hub.events().subscribe()
     }
 
+    /// Sends an event of the test's own.
+    pub fn tell(&self, event: Event) {
+        self.hub.events().send(event);
+    }
+
     /// Waits until the camera is in `state`, and returns its status.
-    pub(crate) async fn wait_state(&self, name: &str, state: CameraState) -> CameraStatus {
+    pub async fn wait_state(&self, name: &str, state: CameraState) -> CameraStatus {
         let mut status = self.feed(name).watch_status();
         let reached = status.wait_for(|status| status.state == state);
         soon(&format!("{name} is {state}"), reached).await.unwrap().clone()
     }
 
     /// Waits until the camera has exactly `viewers`.
-    pub(crate) async fn wait_viewers(&self, name: &str, viewers: usize) {
+    pub async fn wait_viewers(&self, name: &str, viewers: usize) {
         let mut demand = self.feed(name).watch_demand();
         let reached = demand.wait_for(|counts| counts.total() == viewers);
         soon(&format!("{name} has {viewers} viewers"), reached).await.unwrap();
     }
 
     /// Ends the server and waits for its end.
-    pub(crate) async fn stop(self) {
+    pub async fn stop(self) {
         self.stop.cancel();
         soon("the server ends", self.task).await.unwrap();
     }

@@ -1,23 +1,21 @@
 //! A camera under the test's control. It counts how often it was opened and closed.
 
-#![allow(dead_code, reason = "each of the test programs that share this file uses its own part")]
-
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread;
 use std::time::{Duration, SystemTime};
 
 use framecast::{
     BoxFuture, Bytes, CaptureTime, ColorRange, Driver, DriverError, Frame, FrameBuilder, OpenContext,
     PixelFormat, Source, SourceUrl,
 };
-use framecast_testkit::{jpeg_of_len, soon};
+use framecast_testkit::{blocking, jpeg_of_len, pause, soon};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 /// The camera's behaviour.
+#[expect(missing_docs, reason = "the comments of the variants name their fields")]
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Act {
+pub enum Act {
     /// Yields pictures of this size at this rate.
     Play { fps: u32, len_bytes: usize },
     /// Yields the next picture when it is at most this far ahead of the number seen by the test (`Camera::saw`).
@@ -41,11 +39,11 @@ pub(crate) enum Act {
 }
 
 /// Normal behaviour: small pictures at more than thirty a second.
-pub(crate) const PLAY: Act = Act::Play { fps: 100, len_bytes: 2048 };
+pub const PLAY: Act = Act::Play { fps: 100, len_bytes: 2048 };
 
 /// The test's handle of the camera; clones control the same camera.
 #[derive(Clone)]
-pub(crate) struct Camera {
+pub struct Camera {
     scheme: &'static str,
     shared: Arc<Shared>,
 }
@@ -73,11 +71,11 @@ struct Shared {
 }
 
 /// The size of raw pictures.
-pub(crate) const RAW_SIZE: (u32, u32) = (640, 360);
+pub const RAW_SIZE: (u32, u32) = (640, 360);
 
 impl Camera {
     /// A camera for sources of `scheme` that begins with `act`; its first picture has number 1.
-    pub(crate) fn new(scheme: &'static str, act: Act) -> Self {
+    pub fn new(scheme: &'static str, act: Act) -> Self {
         let shared = Shared {
             act: watch::Sender::new(act),
             opened: watch::Sender::new(0),
@@ -96,51 +94,52 @@ impl Camera {
     }
 
     /// The camera's scheme, which is also its name in the tests' servers.
-    pub(crate) fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         self.scheme
     }
 
-    pub(crate) fn act(&self, act: Act) {
+    /// Behaves like this from now on.
+    pub fn act(&self, act: Act) {
         self.shared.act.send_replace(act);
     }
 
     /// Yields raw pictures from now on; their brightness encodes their number, see [`luma_of`].
-    pub(crate) fn give_raw(&self) {
+    pub fn give_raw(&self) {
         self.shared.is_raw.store(true, Ordering::Relaxed);
     }
 
     /// Tells the supervisor that waits for the device that it is plugged in again.
-    pub(crate) fn plug_in(&self) {
+    pub fn plug_in(&self) {
         self.shared.is_back.send_replace(true);
     }
 
     /// Yields only this picture.
-    pub(crate) fn give(&self, picture: &'static [u8]) {
+    pub fn give(&self, picture: &'static [u8]) {
         self.shared.given.set(picture).expect("it is given once");
     }
 
     /// Continues with the numbers after `number`.
-    pub(crate) fn number_from(&self, number: u64) {
+    pub fn number_from(&self, number: u64) {
         self.shared.newest.send_replace(number);
     }
 
     /// Lets pictures claim a capture time `age` in the past.
-    pub(crate) fn claim_age(&self, age: Duration) {
+    pub fn claim_age(&self, age: Duration) {
         self.shared.older_ms.store(age.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// Lets pictures claim a capture time so far in the future that they stay young, even on a slow machine.
-    pub(crate) fn claim_youth(&self, youth: Duration) {
+    pub fn claim_youth(&self, youth: Duration) {
         self.shared.newer_ms.store(youth.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// Makes the camera take this long to close its device.
-    pub(crate) fn close_slowly(&self, time: Duration) {
+    pub fn close_slowly(&self, time: Duration) {
         self.shared.close_ms.store(time.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// Tells [`Act::Follow`] the last picture that the test has seen.
-    pub(crate) fn saw(&self, number: u64) {
+    pub fn saw(&self, number: u64) {
         self.shared.seen.send_if_modified(|seen| {
             let is_newer = number > *seen;
             *seen = number.max(*seen);
@@ -148,41 +147,44 @@ impl Camera {
         });
     }
 
-    pub(crate) fn opened(&self) -> u64 {
+    /// Returns how many openings have begun, without those that failed.
+    pub fn opened(&self) -> u64 {
         *self.shared.opened.borrow()
     }
 
-    pub(crate) fn closed(&self) -> u64 {
+    /// Returns how many openings have closed.
+    pub fn closed(&self) -> u64 {
         *self.shared.closed.borrow()
     }
 
-    pub(crate) fn newest(&self) -> u64 {
+    /// Returns the number of the newest picture, 0 before the first.
+    pub fn newest(&self) -> u64 {
         *self.shared.newest.borrow()
     }
 
     /// Waits until the camera has closed `times` times.
-    pub(crate) async fn wait_closed(&self, times: u64) {
+    pub async fn wait_closed(&self, times: u64) {
         wait(&self.shared.closed, "the camera is let go", times).await;
     }
 
     /// Waits until the camera has begun to close `times` times.
-    pub(crate) async fn wait_closing(&self, times: u64) {
+    pub async fn wait_closing(&self, times: u64) {
         wait(&self.shared.closing, "the camera begins to be let go", times).await;
     }
 
     /// Waits until the camera has opened `times` times.
-    pub(crate) async fn wait_opened(&self, times: u64) {
+    pub async fn wait_opened(&self, times: u64) {
         wait(&self.shared.opened, "the camera is opened", times).await;
     }
 
     /// Waits until the camera has yielded the picture `number`.
-    pub(crate) async fn wait_newest(&self, number: u64) {
+    pub async fn wait_newest(&self, number: u64) {
         wait(&self.shared.newest, "the camera yields", number).await;
     }
 }
 
 /// The luma of the raw picture with this number: it differs from the previous one by more than the coding error.
-pub(crate) fn luma_of(number: u64) -> u8 {
+pub fn luma_of(number: u64) -> u8 {
     (number * 16 % 256) as u8
 }
 
@@ -241,7 +243,7 @@ struct Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.camera.shared.closing.send_modify(|closing| *closing += 1);
-        thread::sleep(Duration::from_millis(self.camera.shared.close_ms.load(Ordering::Relaxed)));
+        blocking::pause(Duration::from_millis(self.camera.shared.close_ms.load(Ordering::Relaxed)));
         self.camera.shared.closed.send_modify(|closed| *closed += 1);
     }
 }
@@ -294,7 +296,7 @@ async fn perform(
         Act::Panic => panic!("the driver has a bug"),
         Act::Block => {
             while *shared.act.borrow() == Act::Block {
-                thread::sleep(Duration::from_millis(5));
+                blocking::pause(Duration::from_millis(5));
             }
             std::future::pending().await
         }
@@ -310,7 +312,7 @@ async fn pace(due_at: &mut Instant, fps: u32) {
     let now = Instant::now();
     *due_at = (*due_at + Duration::from_secs(1) / fps).max(now - Duration::from_millis(100));
     if *due_at > now {
-        sleep_until(*due_at).await;
+        pause(*due_at - now).await;
     }
 }
 

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use framecast_testkit::soon;
+use framecast_testkit::{pause, soon};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::history_server::{ask, client, labelled};
 use crate::program::{Running, framecast};
-use crate::server::{ask, client, labelled};
 
 /// How many programs set marks at the same time.
 const MARKERS: usize = 6;
@@ -44,7 +44,7 @@ async fn mark(url: String, name: String, first: Arc<Notify>) -> Vec<(String, i64
 }
 
 /// Kills the program of `config` repeatedly while marks are set.
-pub(crate) async fn kill_while_writing(config: &Path) {
+pub async fn kill_while_writing(config: &Path) {
     let kills: usize = std::env::var("FRAMECAST_KILLS").map_or(5, |kills| kills.parse().unwrap());
     let start = || Running::start(&mut framecast(&["--config", config.to_str().unwrap()]));
     let mut acknowledged = Marks::new();
@@ -56,11 +56,12 @@ pub(crate) async fn kill_while_writing(config: &Path) {
             markers.spawn(mark(url.clone(), format!("{run}/{marker}"), Arc::clone(&first)));
         }
         soon("a mark is acknowledged", first.notified()).await;
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(0..400))).await;
+        // At any moment of its work.
+        pause(Duration::from_millis(fastrand::u64(0..400))).await;
         program.signal(Signal::KILL);
         program.wait();
         let highest = acknowledged.values().max().copied().unwrap_or(0);
-        for (label, id) in markers.join_all().await.into_iter().flatten() {
+        for (label, id) in soon("the programs end", markers.join_all()).await.into_iter().flatten() {
             assert!(id > highest, "{label} has the id {id}, and the run before had {highest}");
             acknowledged.insert(label, id);
         }
@@ -86,7 +87,7 @@ pub(crate) async fn kill_while_writing(config: &Path) {
 }
 
 /// Writes a configuration for a program that stores events in `history`.
-pub(crate) fn config(folder: &Path, history: &str) -> PathBuf {
+pub fn config(folder: &Path, history: &str) -> PathBuf {
     let path = folder.join("site.toml");
     let camera = "[[camera]]\nname = 'front'\nsource = 'emulated'\n";
     std::fs::write(&path, format!("listen = '127.0.0.1:0'\nhistory = '{history}'\n{camera}")).unwrap();

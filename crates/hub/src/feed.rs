@@ -373,7 +373,9 @@ impl Feed {
 
     /// Adds `pictures` to the number of pictures that the server repaired.
     pub fn count_repaired(&self, pictures: u64) {
-        self.counters.repaired.fetch_add(pictures, Ordering::Relaxed);
+        if pictures > 0 {
+            self.counters.repaired.fetch_add(pictures, Ordering::Relaxed);
+        }
     }
 
     /// Adds one to the number of pictures that the server dropped because they arrived faster than the camera's
@@ -384,7 +386,9 @@ impl Feed {
 
     /// Adds `frames` to the number of frames that the device lost.
     pub fn count_dropped_by_device(&self, frames: u64) {
-        self.counters.dropped_by_device.fetch_add(frames, Ordering::Relaxed);
+        if frames > 0 {
+            self.counters.dropped_by_device.fetch_add(frames, Ordering::Relaxed);
+        }
     }
 
     /// Adds one to the number of pictures that the server encoded.

@@ -3,6 +3,7 @@
 //!
 //! This module only wakes subscribers. A woken subscriber reads the channel's frames itself.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
@@ -25,6 +26,9 @@ pub(crate) struct Notifier {
 #[derive(Debug, Default)]
 struct OverflowGroups {
     state: Mutex<OverflowState>,
+    /// Whether there are groups; written under the lock of `state`. So a channel without such groups, which most
+    /// channels are, costs its publisher no lock.
+    has_groups: AtomicBool,
     due: Condvar,
 }
 
@@ -51,6 +55,7 @@ impl Notifier {
         }
         let (group, receiver) = watch::channel(());
         state.groups.push(Arc::new(group));
+        self.overflow.has_groups.store(true, Ordering::SeqCst);
         if !state.has_thread {
             let overflow = Arc::clone(&self.overflow);
             let started = thread::Builder::new().name("notifier".to_owned()).spawn(move || overflow.run());
@@ -61,11 +66,14 @@ impl Notifier {
 
     /// Wakes all receivers. The first group is woken before this function returns, the other groups soon after.
     pub(crate) fn notify(&self) {
-        self.first.send_replace(());
-        let mut state = lock(&self.overflow.state);
-        if state.groups.is_empty() {
+        // Who listens does so before it looks at the channel. So whoever is not counted here yet looks after the update.
+        if self.first.receiver_count() > 0 {
+            self.first.send_replace(());
+        }
+        if !self.overflow.has_groups.load(Ordering::SeqCst) {
             return;
         }
+        let mut state = lock(&self.overflow.state);
         if state.has_thread {
             state.is_due = true;
             drop(state);
@@ -111,6 +119,7 @@ impl OverflowGroups {
         while state.groups.last().is_some_and(|group| group.receiver_count() == 0) {
             state.groups.pop();
         }
+        self.has_groups.store(!state.groups.is_empty(), Ordering::SeqCst);
         if state.groups.is_empty() || state.has_ended {
             state.has_thread = false;
             return false;

@@ -312,43 +312,42 @@ impl<'s> ThrottledSource<'s> {
             if let Some(end) = self.end.take_if(|_| self.held.is_none()) {
                 return end.map(|()| None);
             }
-            let ready_at = tokio::time::Instant::from_std(self.throttle.ready_at());
-            let frame = tokio::select! {
-                biased;
-                next = self.source.next_frame(), if self.end.is_none() => match next {
-                    Ok(Some(frame)) => frame,
-                    Err(error) if error.kind() == ErrorKind::Frame => return Err(error),
-                    end => {
-                        // A failure is reported at once, so the last picture is published now.
-                        let last = self.held.take_if(|_| end.is_err());
-                        self.end = Some(end.map(|_| ()));
-                        if last.is_some() {
-                            return Ok(last);
+            let next = if self.held.is_none() {
+                // There is nothing else to wait for, and a timer for each frame would cost as much as the frame.
+                self.source.next_frame().await
+            } else {
+                let ready_at = tokio::time::Instant::from_std(self.throttle.ready_at());
+                tokio::select! {
+                    biased;
+                    next = self.source.next_frame(), if self.end.is_none() => next,
+                    () = tokio::time::sleep_until(ready_at) => {
+                        if self.throttle.admits(Instant::now()) {
+                            return Ok(self.held.take());
                         }
                         continue;
                     }
-                },
-                () = tokio::time::sleep_until(ready_at), if self.held.is_some() => {
-                    match self.held.take() {
-                        Some(frame) if self.throttle.admits(Instant::now()) => return Ok(Some(frame)),
-                        held => {
-                            self.held = held;
-                            continue;
-                        }
-                    }
                 }
             };
-            let must_pass = !frame.is_disposable;
+            let frame = match next {
+                Ok(Some(frame)) => frame,
+                Err(error) if error.kind() == ErrorKind::Frame => return Err(error),
+                end => {
+                    // A failure is reported at once, so the last picture is published now.
+                    let last = self.held.take_if(|_| end.is_err());
+                    self.end = Some(end.map(|_| ()));
+                    if last.is_some() {
+                        return Ok(last);
+                    }
+                    continue;
+                }
+            };
+            // A frame that others need passes in any case. It counts too, so that fewer of the others pass.
+            let passes = self.throttle.admits(Instant::now()) || !frame.is_disposable;
             if self.held.replace(frame).is_some() {
                 // Counted here without a report: a flood must cost its supervisor nothing.
                 feed.count_over_rate();
             }
-            if must_pass {
-                // Other frames need this one. It counts as passed, so that fewer of those that can be dropped pass.
-                self.throttle.admits(Instant::now());
-                return Ok(self.held.take());
-            }
-            if self.throttle.admits(Instant::now()) {
+            if passes {
                 return Ok(self.held.take());
             }
         }

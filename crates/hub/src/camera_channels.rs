@@ -100,10 +100,12 @@ impl CameraChannels {
     /// Shows `slate` in all channels, unless the device has delivered a frame since `newest` was the
     /// [`newest_numbers`](Self::newest_numbers).
     pub(crate) fn publish_slate_after(&self, newest: (u64, u64), slate: Frame) {
-        if self.needs_encoder() {
-            self.to_encode.publish_slate_after(newest.1, slate.clone());
+        if !self.needs_encoder() {
+            self.main.publish_slate_after(newest.0, slate);
+        } else if self.to_encode.publish_slate_after(newest.1, slate.clone()) {
+            // What the encoder published meanwhile is an older frame of the device.
+            self.main.publisher().publish_slate(slate);
         }
-        self.main.publish_slate_after(newest.0, slate);
     }
 
     /// Returns the numbers of the newest frames in the main channel and among the frames to encode.

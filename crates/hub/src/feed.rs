@@ -566,6 +566,21 @@ mod tests {
     }
 
     #[test]
+    fn a_slate_covers_an_older_frame_that_was_encoded_late() {
+        let feed = feed();
+        publish(&feed, raw(1));
+        let slates = feed.slate_publisher();
+        let epoch = Epoch { number: 1, anchor: Anchor::new(SystemTime::UNIX_EPOCH) };
+        assert!(feed.main_channel().publisher().publish(frame(1), epoch));
+        slates.publish(frame(90));
+        assert!(feed.main_channel().subscribe(Delivery::Latest).try_next().unwrap().is_slate);
+        publish(&feed, raw(2));
+        assert!(feed.main_channel().publisher().publish(frame(2), epoch));
+        slates.publish(frame(91));
+        assert!(!feed.main_channel().subscribe(Delivery::Latest).try_next().unwrap().is_slate);
+    }
+
+    #[test]
     fn a_demand_says_why_the_camera_is_open() {
         let feed = feed();
         let viewer = feed.subscribe(Delivery::Latest, feed.demand(DemandKind::Viewer));

@@ -7,23 +7,6 @@ use framecast_media::{FLAG_VALUES, parse_flag};
 
 use crate::{Error, masking, suggest};
 
-/// The schemes of the drivers that come with Framecast, in the order of their table. Messages about text that is no
-/// source name them.
-const BUILTIN_SCHEMES: [&str; 12] = [
-    "emulated",
-    "test",
-    "v4l2",
-    "images",
-    "exec",
-    "pipe",
-    "http",
-    "https",
-    "rtsp",
-    "rtsps",
-    "libcamera",
-    "pi",
-];
-
 /// The URL of a source, `scheme:rest`. Its `Display` is safe to show to viewers: it consists of the scheme and host of
 /// a server, the node of a device, or the name of a program.
 #[derive(Clone, PartialEq, Eq)]
@@ -249,6 +232,23 @@ fn split_scheme(text: &str) -> Option<(String, &str)> {
     }
     Some((scheme.to_ascii_lowercase(), text.get(end + 1..).unwrap_or("")))
 }
+
+/// The schemes of the drivers that come with Framecast, in the order of their table. Messages about text that is no
+/// source name them.
+const BUILTIN_SCHEMES: [&str; 12] = [
+    "emulated",
+    "test",
+    "v4l2",
+    "images",
+    "exec",
+    "pipe",
+    "http",
+    "https",
+    "rtsp",
+    "rtsps",
+    "libcamera",
+    "pi",
+];
 
 /// Creates the error, with a suggestion, for `text` that does not have the form of a source.
 fn no_source(text: &str) -> Error {

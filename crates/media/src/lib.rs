@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod anchor;
 pub mod codec;
 pub mod container;
 pub mod draw;
@@ -16,6 +17,7 @@ mod format;
 mod frame;
 mod timestamp;
 
+pub use anchor::Anchor;
 pub use bytes::Bytes;
 pub use codec::raw::{ColorRange, PixelFormat};
 pub use error::Error;
@@ -23,4 +25,4 @@ pub use escape::{escape_hidden, escape_hidden_json, escape_hidden_multiline, is_
 pub use flag::{FLAG_VALUES, parse_flag};
 pub use format::{Codec, Format};
 pub use frame::{Dependency, Frame};
-pub use timestamp::{Anchor, Timestamp};
+pub use timestamp::Timestamp;

@@ -1,11 +1,9 @@
 //! Media time: the timestamps of frames.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use crate::Frame;
-
-/// A point in a source's media time, in 90 kHz ticks. Where zero is depends on the source; an [`Anchor`] relates media
-/// time to the wall clock.
+/// A point in a source's media time, in 90 kHz ticks. Where zero is depends on the source; an [`Anchor`](crate::Anchor) relates
+/// media time to the wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
@@ -42,44 +40,6 @@ impl Timestamp {
     }
 }
 
-/// The wall-clock time of a source's media time zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Anchor(SystemTime);
-
-impl Anchor {
-    /// Creates the anchor of a source whose media time was zero at `zero_at`.
-    pub const fn new(zero_at: SystemTime) -> Self {
-        Self(zero_at)
-    }
-
-    /// Returns the anchor by which `frame` has its time of capture.
-    pub fn of(frame: &Frame) -> Self {
-        Self(shifted(frame.captured_at, frame.pts.ticks().saturating_neg()))
-    }
-
-    /// Returns the wall-clock time of `timestamp`.
-    pub fn time_of(self, timestamp: Timestamp) -> SystemTime {
-        shifted(self.0, timestamp.ticks())
-    }
-
-    /// Returns the media time at the wall-clock time `time`; zero for times before media time zero.
-    pub fn timestamp_at(self, time: SystemTime) -> Timestamp {
-        Timestamp::from_duration(time.duration_since(self.0).unwrap_or_default())
-    }
-
-    /// Returns how far apart `self` and `other` are.
-    pub fn distance(self, other: Self) -> Duration {
-        self.0.duration_since(other.0).unwrap_or_else(|earlier| earlier.duration())
-    }
-}
-
-/// Returns `time` moved by `ticks` of 90 kHz; `time` itself if the result is out of the clock's range.
-fn shifted(time: SystemTime, ticks: i64) -> SystemTime {
-    let by = Timestamp(ticks.saturating_abs()).saturating_since(Timestamp(0));
-    let moved = if ticks < 0 { time.checked_sub(by) } else { time.checked_add(by) };
-    moved.unwrap_or(time)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,18 +55,5 @@ mod tests {
         let (early, late) = (Timestamp::from_ticks(45_000), Timestamp::from_ticks(90_000));
         assert_eq!(late.saturating_since(early), Duration::from_millis(500));
         assert_eq!(early.saturating_since(late), Duration::ZERO);
-    }
-
-    #[test]
-    fn an_anchor_relates_media_time_to_the_wall_clock_both_ways() {
-        let zero_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
-        let anchor = Anchor::new(zero_at);
-        let second = Timestamp::from_ticks(90_000);
-        assert_eq!(anchor.time_of(second), zero_at + Duration::from_secs(1));
-        assert_eq!(anchor.time_of(Timestamp::from_ticks(-90_000)), zero_at - Duration::from_secs(1));
-        assert_eq!(anchor.timestamp_at(zero_at + Duration::from_secs(1)), second);
-        assert_eq!(anchor.timestamp_at(SystemTime::UNIX_EPOCH), Timestamp::default());
-        assert_eq!(anchor.distance(Anchor::new(zero_at - Duration::from_secs(3))), Duration::from_secs(3));
-        assert_eq!(anchor.time_of(Timestamp::from_ticks(i64::MIN)), zero_at, "out of range");
     }
 }

@@ -12,7 +12,6 @@ mod encode;
 mod end_finder;
 mod header;
 mod huffman;
-mod locate;
 mod marker;
 mod normalize;
 mod problem;

@@ -1,4 +1,5 @@
-"""An RTSP server like a camera's: /h264 and /mjpeg show moving colour bars, /slow one picture a second, /sound none.
+"""An RTSP server like a camera's: /h264 and /mjpeg show moving colour bars, /slow the same with a picture every 0.8 s,
+/sound has no picture.
 
 Usage: rtsp_server.py PORT, or `rtsp_server.py --check` to see whether this Python has the needed packages. RTSP_LOGIN
 in the environment, as in `digest me password`, makes it require that login. Prints `ready` when it answers at
@@ -19,7 +20,7 @@ BARS = "videotestsrc is-live=true horizontal-speed=2 ! video/x-raw,format=I420,w
 MOUNTS = {
     "/h264": f"{BARS}25/1 ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 ! rtph264pay name=pay0",
     "/mjpeg": f"{BARS}25/1 ! jpegenc quality=80 ! rtpjpegpay name=pay0",
-    "/slow": f"{BARS}1/1 ! jpegenc quality=80 ! rtpjpegpay name=pay0",
+    "/slow": f"{BARS}5/4 ! jpegenc quality=80 ! rtpjpegpay name=pay0",
     "/sound": "audiotestsrc is-live=true ! alawenc ! rtppcmapay name=pay0",
 }
 ELEMENTS = ["videotestsrc", "x264enc", "rtph264pay", "jpegenc", "rtpjpegpay", "audiotestsrc", "alawenc", "rtppcmapay"]

@@ -79,7 +79,7 @@ struct Run {
 
 /// One row of the table: a server, and how its viewer watches.
 #[derive(Debug, Clone)]
-struct Case {
+struct LinkCase {
     candidate: Candidate,
     /// The name of the row.
     name: String,
@@ -88,7 +88,7 @@ struct Case {
     protocol: Option<Protocol>,
 }
 
-impl Case {
+impl LinkCase {
     fn new(candidate: &Candidate, query: &str) -> Self {
         let (name, query) = (format!("{}{query}", candidate.name), query.to_owned());
         Self { candidate: candidate.clone(), name, query, protocol: None }
@@ -100,12 +100,12 @@ impl Case {
 }
 
 /// Returns the rows for the server `candidate`.
-fn cases_of(candidate: &Candidate, queries: &[String]) -> Vec<Case> {
-    let mut cases = vec![Case::new(candidate, "")];
+fn cases_of(candidate: &Candidate, queries: &[String]) -> Vec<LinkCase> {
+    let mut cases = vec![LinkCase::new(candidate, "")];
     if candidate.is_framecast() {
-        cases.extend(queries.iter().map(|query| Case::new(candidate, query)));
+        cases.extend(queries.iter().map(|query| LinkCase::new(candidate, query)));
         for (way, is_adaptive) in [(", WebSocket", false), (", WebSocket, adapt", true)] {
-            cases.push(Case::new(candidate, "").with(way, Protocol::WebSocket { is_adaptive }));
+            cases.push(LinkCase::new(candidate, "").with(way, Protocol::WebSocket { is_adaptive }));
         }
     }
     cases
@@ -116,11 +116,11 @@ fn cases_of(candidate: &Candidate, queries: &[String]) -> Vec<Case> {
 /// # Errors
 ///
 /// The path of this program is unknown.
-fn cases_of_bodies(queries: &[String]) -> Result<Vec<Case>> {
+fn cases_of_bodies(queries: &[String]) -> Result<Vec<LinkCase>> {
     let body = Candidate::body("body", &[])?;
-    let mut cases = vec![Case::new(&body, "")];
-    cases.extend(queries.iter().map(|query| Case::new(&body, query)));
-    cases.push(Case::new(&Candidate::body("body, not tuned", &["--untuned"])?, ""));
+    let mut cases = vec![LinkCase::new(&body, "")];
+    cases.extend(queries.iter().map(|query| LinkCase::new(&body, query)));
+    cases.push(LinkCase::new(&Candidate::body("body, not tuned", &["--untuned"])?, ""));
     for (is_http2, is_tls) in [(true, false), (false, true), (true, true)] {
         let [http2, tls] =
             [("--http2", is_http2), ("--tls", is_tls)].map(|(flag, is_on)| is_on.then_some(flag));
@@ -128,7 +128,7 @@ fn cases_of_bodies(queries: &[String]) -> Result<Vec<Case>> {
         let ways = [(", HTTP/2", is_http2), (", TLS", is_tls)];
         let name: String = ways.iter().filter(|(_, is_on)| *is_on).map(|(way, _)| *way).collect();
         let candidate = Candidate::body(&format!("body{name}"), &flags)?;
-        cases.push(Case::new(&candidate, "").with("", Protocol::Http { is_http2, is_tls }));
+        cases.push(LinkCase::new(&candidate, "").with("", Protocol::Http { is_http2, is_tls }));
     }
     Ok(cases)
 }
@@ -151,7 +151,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     setup.listen_on(relay::NEAR);
     let mut runs = Vec::new();
     for pass in 0..options.runs {
-        let mut cases: Vec<Case> = Vec::new();
+        let mut cases: Vec<LinkCase> = Vec::new();
         for candidate in setup.turns(pass) {
             cases.extend(cases_of(candidate, &options.query));
         }
@@ -179,7 +179,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     report::ensure_intact(outcome.runs.iter().map(|run| &run.report))
 }
 
-fn measure(options: &Options, case: &Case, server: &Server, work: &Path) -> Result<Report> {
+fn measure(options: &Options, case: &LinkCase, server: &Server, work: &Path) -> Result<Report> {
     let warmup = Duration::from_secs(options.warmup);
     let url = format!("{}{}", server.url(), case.query);
     let Some(protocol) = case.protocol else {

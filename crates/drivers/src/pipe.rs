@@ -335,9 +335,8 @@ mod tests {
         /// Writes and waits until the reading thread has taken all of it.
         fn write_and_wait(&mut self, bytes: &[u8]) {
             self.writer.write_all(bytes).unwrap();
-            while rustix::io::ioctl_fionread(&*self.input).unwrap() > 0 {
-                std::thread::yield_now();
-            }
+            let is_read = || rustix::io::ioctl_fionread(&*self.input).unwrap() == 0;
+            framecast_testkit::blocking::until("the reading thread takes all of it", is_read);
         }
     }
 

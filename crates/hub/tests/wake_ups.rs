@@ -1,6 +1,7 @@
 //! Wake-ups: whoever waits for a channel hears of each frame.
 
 #![warn(clippy::disallowed_methods)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::future::poll_fn;
 use std::sync::Arc;

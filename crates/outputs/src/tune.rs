@@ -29,3 +29,23 @@ pub fn tune(stream: &TcpStream) {
         debug!(%error, "cannot set TCP_NOTSENT_LOWAT");
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_sends_at_once_and_queues_little() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        tune(&stream);
+        let socket = socket2::SockRef::from(&stream);
+        assert_eq!(
+            (socket.tcp_nodelay().unwrap(), socket.tcp_notsent_lowat().unwrap()),
+            (true, UNSENT_BYTES)
+        );
+    }
+}

@@ -64,7 +64,7 @@ impl Server {
             if is_http2 {
                 http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await.ok();
             } else {
-                http1::Builder::new().max_buf_size(8192).serve_connection(io, service).await.ok();
+                http1::Builder::new().serve_connection(io, service).await.ok();
             }
         });
     }

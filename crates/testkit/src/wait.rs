@@ -132,3 +132,57 @@ pub(crate) mod blocking {
         thread::sleep(time);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![warn(clippy::disallowed_methods)]
+
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    #[should_panic(expected = "timed out waiting: a bird")]
+    async fn a_wait_for_what_never_comes_fails_with_what_it_waited_for() {
+        soon("a bird", pending::<()>()).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    #[should_panic(expected = "timed out waiting: a flock")]
+    async fn a_condition_that_never_holds_fails_with_what_it_waited_for() {
+        until("a flock", || false).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_condition_is_asked_until_it_holds() {
+        let mut looks = 0;
+        until("five looks", || {
+            looks += 1;
+            looks == 5
+        })
+        .await;
+        assert_eq!(looks, 5);
+    }
+
+    #[test]
+    fn the_end_of_all_senders_is_told_from_a_message() {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        sender.send(7).unwrap();
+        drop(sender);
+        assert_eq!(blocking::received("seven", &receiver), Ok(7));
+        assert_eq!(blocking::received("the end", &receiver), Err(RecvError));
+    }
+
+    #[test]
+    #[should_panic(expected = "a thread that fails")]
+    fn the_panic_of_a_thread_is_that_of_its_test() {
+        blocking::joined("its end", thread::spawn(|| panic!("a thread that fails, as the test asked for")));
+    }
+
+    #[test]
+    fn a_program_is_waited_for_with_all_of_its_output() {
+        let output = blocking::output_of(Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]));
+        assert_eq!((output.stdout.trim_ascii(), output.stderr.trim_ascii()), (&b"out"[..], &b"err"[..]));
+        assert_eq!(output.status.code(), Some(3));
+    }
+}

@@ -177,17 +177,16 @@ impl ReaderThread {
     }
 
     /// Opens the source, keeps it in `open_source`, and reads it until it ends. Returns how the source ended, or `None`
-    /// if the supervisor no longer receives reports. The driver's timestamps count from the opening of its source. So for
-    /// a reopened source, this function adds the time from `reopened_since` to the opening.
+    /// if the supervisor no longer receives reports. The driver's timestamps count from the opening of its source. So
+    /// for a reopened source, this function adds the time from `reopened_since` to the opening.
     async fn read(
         &self,
         mut publisher: Publisher,
         open_source: &mut Option<Box<dyn Source>>,
     ) -> Option<Result<(), Error>> {
         let Camera { feed, drivers, settings, controls, .. } = &*self.camera;
-        let context = OpenContext::default().with_max_picture_bytes(settings.max_picture_bytes);
         let begins_at = self.reopened_since.map(|since| Timestamp::from_duration(since.elapsed()));
-        let source = match drivers.open(&context, &settings.source).await {
+        let source = match self.open().await {
             Ok(source) => open_source.insert(source),
             Err(error) => return Some(Err(error)),
         };
@@ -214,29 +213,44 @@ impl ReaderThread {
                     if let Some(capture) = reported.new_capture(&*frames.source, &frame) {
                         self.report(Report::Capture(capture)).await?;
                     }
-                    if self.progress.record_frame(tokio::time::Instant::now()) {
-                        let (give_back, given_back) = oneshot::channel();
-                        self.report(Report::Frame { frame, publisher, give_back }).await?;
-                        publisher = given_back.await.ok()?;
-                    } else {
-                        publisher.publish(frame);
-                    }
+                    publisher = self.publish(frame, publisher).await?;
                 }
                 Ok(None) => return Some(Ok(())),
-                Err(error) if error.kind() == ErrorKind::Frame => {
-                    if !self.has_logged_broken.swap(true, Ordering::Relaxed) {
-                        warn!(
-                            %error,
-                            "a picture is broken. Further broken pictures are not logged; /api/cameras has their number"
-                        );
-                    }
-                    feed.count_broken(one_line(&error));
-                }
+                Err(error) if error.kind() == ErrorKind::Frame => self.count_broken(&error),
                 Err(error) => return Some(Err(error)),
             }
             // Without this call, the runtime of a source that always has a frame ready would notice no cancellation.
             tokio::task::consume_budget().await;
         }
+    }
+
+    /// Publishes `frame`, or hands it over to a supervisor that awaits one. Returns `publisher`, or `None` if the
+    /// supervisor no longer receives reports.
+    async fn publish(&self, frame: Frame, mut publisher: Publisher) -> Option<Publisher> {
+        if self.progress.record_frame(tokio::time::Instant::now()) {
+            let (give_back, given_back) = oneshot::channel();
+            self.report(Report::Frame { frame, publisher, give_back }).await?;
+            return given_back.await.ok();
+        }
+        publisher.publish(frame);
+        Some(publisher)
+    }
+
+    /// Counts a broken picture, and logs the first one.
+    fn count_broken(&self, error: &Error) {
+        if !self.has_logged_broken.swap(true, Ordering::Relaxed) {
+            warn!(
+                %error,
+                "a picture is broken. Further broken pictures are not logged; /api/cameras has their number"
+            );
+        }
+        self.camera.feed.count_broken(one_line(error));
+    }
+
+    async fn open(&self) -> Result<Box<dyn Source>, Error> {
+        let Camera { drivers, settings, .. } = &*self.camera;
+        let context = OpenContext::default().with_max_picture_bytes(settings.max_picture_bytes);
+        drivers.open(&context, &settings.source).await
     }
 
     async fn report(&self, report: Report) -> Option<()> {

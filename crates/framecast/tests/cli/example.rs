@@ -6,10 +6,9 @@ use std::process::Command;
 
 use framecast::codec::jpeg;
 use framecast::{Drivers, Settings};
+use framecast_testkit::blocking::{MultipartStream, get, until};
 use framecast_testkit_server::program::{Running, command, framecast, run};
 use serde_json::Value;
-
-use framecast_testkit::blocking::{MultipartStream, get};
 
 /// The password for the accounts in the examples.
 const PASSWORD: &str = "long enough";
@@ -52,7 +51,7 @@ fn a_custom_camera_shows_what_its_iterator_yields() {
     let first = stream.next().unwrap().body;
     let picture = jpeg::decode(&first, 1 << 20).unwrap();
     assert_eq!((picture.width_px(), picture.height_px()), (320, 240));
-    while stream.next().unwrap().body == first {}
+    until("another picture", || stream.next().unwrap().body != first);
     assert_eq!(get(address, "/cameras/slope").status, 200);
     assert!(program.terminate().0.success());
 }
@@ -65,7 +64,7 @@ fn a_custom_driver_is_opened_for_a_viewer_and_closed_at_the_end() {
     let mut stream = MultipartStream::open(address, "/cameras/bars/stream.mjpg", &[]);
     program.line_with("opened");
     let first = stream.next().unwrap().body;
-    while stream.next().unwrap().body == first {}
+    until("another picture", || stream.next().unwrap().body != first);
     assert_eq!(api(address, "/api/cameras/bars")["driver"], "bars");
     let (status, lines) = program.terminate();
     assert!(status.success());
@@ -104,7 +103,7 @@ fn an_axum_program_shows_its_own_page_and_the_cameras_below_a_prefix() {
     assert!(stream.next().unwrap().body.starts_with(&[0xFF, 0xD8]));
     assert_eq!(get(address, "/viewers").text(), "1");
     program.signal(rustix::process::Signal::TERM);
-    while stream.next().is_some() {}
+    until("the stream ends", || stream.next().is_none());
     assert!(program.wait().0.success());
 }
 

@@ -62,7 +62,7 @@ fn viewers_of_a_folder_without_pictures_are_told_so_and_then_shown_the_first() {
     until("the API has it", || get(address, "/api/cameras/front").text().contains(&told));
     let picture = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
     fs::write(folder.path().join("first.jpg"), picture).unwrap();
-    while stream.next().unwrap().body != picture[..] {}
+    until("the first picture", || stream.next().unwrap().body == picture[..]);
     let (_, lines) = program.terminate();
     assert!(!lines.iter().any(|line| line.contains("lost")), "{lines:#?}");
 }

@@ -2,11 +2,10 @@
 
 use std::net::TcpListener;
 
+use framecast_testkit::blocking::{MultipartStream, get, send_request, until};
 use framecast_testkit_server::program::{Running, framecast, run};
 use rustix::process::Signal;
 use serde_json::Value;
-
-use framecast_testkit::blocking::{MultipartStream, get, send_request};
 
 const ANY: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
@@ -28,7 +27,7 @@ fn a_termination_signal_ends_streams_and_program_with_exit_code_0() {
         assert!(stream.next().is_some());
         program.signal(signal);
         // The stream ends with its closing boundary, not with a broken connection.
-        while stream.next().is_some() {}
+        until("the stream ends", || stream.next().is_none());
         let (status, lines) = program.wait();
         assert_eq!(status.code(), Some(0), "{lines:#?}");
         assert!(lines.last().unwrap().contains("the server stopped"), "{lines:#?}");

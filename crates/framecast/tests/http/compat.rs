@@ -233,9 +233,7 @@ fn ustreamers_state_has_every_field_and_true_values() {
     );
     assert!(ours["fps"].is_u64());
     drop((stream, plain));
-    while server.json("/state")["result"]["stream"]["clients"] != 0 {
-        std::thread::yield_now();
-    }
+    server.until("/state", |state| state["result"]["stream"]["clients"] == 0);
 }
 
 #[test]
@@ -624,9 +622,7 @@ fn a_full_server_says_so_here_too() {
         assert_eq!((answer.status, answer.header("content-type")), (503, Some("image/jpeg")), "{path}");
     }
     drop(held);
-    while server.json("/state")["result"]["stream"]["clients"] != 0 {
-        std::thread::yield_now();
-    }
+    server.until("/state", |state| state["result"]["stream"]["clients"] == 0);
     Parts::open(&server, "GET /stream", &[]).next();
 }
 

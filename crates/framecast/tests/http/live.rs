@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use framecast::{Account, Cameras, Drivers, Settings};
-use framecast_testkit::{soon, until};
+use framecast_testkit::{soon, until, until_async};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -205,7 +205,7 @@ async fn a_tile_that_cannot_be_shown_is_told_why_and_the_others_live_on() {
     client.send(json!({"type": "unsubscribe", "tile": 2})).await;
     server.wait_for("front", "viewers", 0);
     client.send(subscribe(1, "front")).await;
-    while client.picture().await.tile != 1 {}
+    until_async("a picture of the tile", async || client.picture().await.tile == 1).await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use framecast::{Account, CameraState, Delivery, Drivers, Settings};
-use framecast_testkit::{TestViewer, blocking, get, jpeg, number_of, send_request, soon, until};
+use framecast_testkit::{TestViewer, blocking, get, jpeg, number_of, send_request, soon, until, until_async};
 use framecast_testkit_server::camera::{Act, Camera, PLAY};
 use framecast_testkit_server::server::{AN_HOUR, SOON_STALLED, Server, settings};
 
@@ -206,8 +206,8 @@ async fn who_comes_when_all_connections_are_in_use_is_told_so() {
 
     viewers.pop();
     server.wait_viewers("door", 1).await;
-    let comes = async { while get(server.address, "/healthz").await.unwrap().status != 200 {} };
-    soon("a place is free again", comes).await;
+    let is_up = async || get(server.address, "/healthz").await.unwrap().status == 200;
+    until_async("a place is free again", is_up).await;
     server.stop().await;
 }
 

@@ -306,7 +306,7 @@ pub(crate) async fn a_listener_that_comes_back_misses_nothing_and_hears_nothing_
 
 /// The next event.
 async fn hear(listener: &mut Listener) -> Arc<StoredEvent> {
-    match listener.next().await {
+    match soon("an event", listener.next()).await {
         Some(Notification::Event(stored)) => stored,
         other => panic!("heard {other:?}"),
     }

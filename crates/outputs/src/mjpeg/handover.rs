@@ -42,6 +42,9 @@ pub(crate) fn hand_over(bytes: Bytes) -> (Bytes, Departure) {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
+    use framecast_testkit::soon;
     use futures_util::FutureExt;
 
     use super::*;
@@ -56,6 +59,6 @@ mod tests {
         assert!((&mut departure).now_or_never().is_none());
         tokio::time::advance(std::time::Duration::from_secs(1)).await;
         drop(first);
-        assert_eq!(departure.await, Ok(Instant::now()));
+        assert_eq!(soon("the picture leaves", departure).await, Ok(Instant::now()));
     }
 }

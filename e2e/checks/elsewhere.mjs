@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { inBoth, open, shot } from "../lib/browser.mjs";
 import { digest } from "../lib/multipart.mjs";
-import { ensure, until } from "../lib/wait.mjs";
+import { ensure, until, within } from "../lib/wait.mjs";
 
 const MOVING = "emulated:?size=640x360&fps=5";
 // A phone shows the first of three cameras, which are below each other.
@@ -13,14 +13,24 @@ const SIZES = [
   ["desktop", { width: 1280, height: 800 }, 3],
   ["phone", { width: 390, height: 844, deviceScaleFactor: 2, hasTouch: true, isMobile: false }, 1],
 ];
+const ANSWER_LIMIT_MS = 8000;
 // Elements that act, or lead away.
 const ACTING = "a, button, input, select, textarea, form, dialog, details, [onclick], [tabindex]";
 
 const frameOf = (page, end) => page.frames().find((frame) => frame.url().endsWith(end));
 
-/** Waits until at least `count` pictures are seen in the frame at `end`. */
+/**
+ * Waits until at least `count` pictures are seen in the frame at `end`. Occasionally puppeteer never gets an answer from
+ * a frame that works; the frames of a page that is loaded again answer.
+ */
 async function shows(page, end, count) {
-  await until(`${count} pictures in the frame ${end}`, async () => (await frameOf(page, end).$$(".seen")).length >= count);
+  await until(`${count} pictures in the frame ${end}`, async () => {
+    const seen = await within("an answer of the frame", frameOf(page, end).$$(".seen"), ANSWER_LIMIT_MS).catch(async (error) => {
+      if (/^an answer of the frame took/.test(error.message)) await page.reload({ waitUntil: "domcontentloaded" });
+      throw error;
+    });
+    return seen.length >= count;
+  });
 }
 
 async function framed(stage, browserName) {

@@ -18,7 +18,12 @@ async function marks(stage, name) {
   const mark = async (label) => {
     await page.keyboard.press("m");
     await until("the dialog is open", isOpen);
-    await page.keyboard.type(label);
+    // Chromium drops keys until it has painted the dialog.
+    await until("the label is typed", async () => {
+      await page.$eval("#mark-label", (input) => (input.value = ""));
+      await page.keyboard.type(label);
+      return (await page.$eval("#mark-label", (input) => input.value)) === label;
+    });
     await page.keyboard.press("Enter");
     await until("the page announces the mark", async () => (await news()) === "Marked");
     await until("the dialog is closed", async () => !(await isOpen()));

@@ -86,8 +86,8 @@ pub trait Controls: Send + Sync {
     ) -> BoxFuture<'a, Result<(), Error>>;
 }
 
-/// An open device or connection that yields frames. [`close`](Self::close) releases the device, and so does dropping the
-/// source, but without a word to the device.
+/// An open device or connection that yields frames. [`close`](Self::close) ends the device's session and releases the
+/// device. Dropping the source only releases the device.
 pub trait Source: Send {
     /// Returns the next frame, or `None` when the source has ended normally. If at least one frame came before the end,
     /// the camera is not considered lost, and the supervisor, which keeps the camera open, opens the source again when
@@ -100,8 +100,8 @@ pub trait Source: Send {
 
     /// Closes the source, and says goodbye where the device's protocol has a way to do so. The default drops the source.
     /// The supervisor, which keeps the camera open, calls this on the thread that has read the source, when the source
-    /// has ended or failed or nobody needs it any more. It drops the returned future after 1.4 s; what the future still
-    /// owns must then go without a word.
+    /// has ended or failed or nobody needs it any more. It drops the returned future after 1.4 s. Dropping the future must
+    /// release the device.
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
         drop(self);
         Box::pin(ready(()))

@@ -66,7 +66,7 @@ impl Notifier {
 
     /// Wakes all receivers. The first group is woken before this function returns, the other groups soon after.
     pub(crate) fn notify(&self) {
-        // Who listens does so before it looks at the channel. So whoever is not counted here yet looks after the update.
+        // A subscriber listens before it reads the ring. So a subscriber that is not counted here yet reads the update.
         if self.first.receiver_count() > 0 {
             self.first.send_replace(());
         }

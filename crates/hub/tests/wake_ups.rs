@@ -1,4 +1,4 @@
-//! Wake-ups: whoever waits for a channel hears of each frame.
+//! Wake-ups: a frame wakes each subscriber and task that waits for its channel.
 
 #![warn(clippy::disallowed_methods)]
 #![expect(clippy::unwrap_used, reason = "tests")]

@@ -57,10 +57,9 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Starts a thread that opens the source of `camera`, reads it, and publishes the frames with `publisher`, as long as
-    /// that is not out of date. `intervals` are the intervals between the
-    /// camera's pictures so far. `has_logged_broken` says whether the log already reports that the camera's pictures
-    /// are broken.
+    /// Starts a thread that opens and reads the source of `camera`, and publishes the frames with `publisher` until
+    /// `publisher` is out of date. `intervals` are the intervals between the camera's pictures so far.
+    /// `has_logged_broken` says whether the log already reports that the camera's pictures are broken.
     ///
     /// `reopened_since` is `None` for the first source of the supervisor's attempt to open and read the camera. For
     /// each later source, it is the time at which the attempt began. The frames' timestamps then count from that time,

@@ -135,7 +135,7 @@ impl Module {
         }
     }
 
-    /// Reads which methods `code`, which begins with `impl`, adds to a type of its own accord, and not for a trait.
+    /// Reads which methods `code`, which begins with `impl`, adds to a type outside of a trait.
     fn read_methods(&mut self, code: &[&str]) {
         let Some(open) = code.iter().position(|token| *token == "{") else { return };
         let mut head = &code[1..open];

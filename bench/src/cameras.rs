@@ -2,8 +2,9 @@
 //! several Framecast programs are given, they are measured one after the other in each pass.
 //!
 //! The ceiling server (a minimal streaming server, which is part of this program) simulates the cameras, on the CPU of
-//! the load generator. Each camera is a separate connection to the ceiling server. There are no viewers, so the run
-//! measures only how pictures get into Framecast, not how they are sent to viewers.
+//! the load generator. Each camera is a separate connection to the ceiling server. By default there are no viewers, so
+//! the run measures only how pictures get into Framecast. With `--watched`, each camera has one viewer, so the run
+//! measures each picture's whole way through Framecast.
 
 use std::{
     fmt::Write as _,
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 use crate::{
     api,
+    load::Load,
     proc::Sample,
     server::Candidate,
     setup::{self, RunContext, Setup},
@@ -43,6 +45,9 @@ pub(crate) struct Options {
     /// Number of cameras.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
     cameras: u32,
+    /// Connect one viewer to each camera. Without this option, the server keeps the cameras open without viewers.
+    #[arg(long)]
+    watched: bool,
     #[command(flatten)]
     passes: setup::Passes,
 }
@@ -52,6 +57,7 @@ struct Outcome {
     #[serde(flatten)]
     about: RunContext,
     cameras: u32,
+    watched: bool,
     runs: Vec<Run>,
 }
 
@@ -70,6 +76,12 @@ struct Run {
     /// measurement.
     waited_share: f64,
     rss_kib: u64,
+    /// Growth of the server's resident memory for each camera, in KiB: from before the cameras have viewers to the end of
+    /// the measurement. `None` if the cameras are open without viewers.
+    kib_per_camera: Option<f64>,
+    threads: usize,
+    /// Frames per second of the viewer that received the fewest; `None` without viewers.
+    viewer_fps_min: Option<f64>,
     /// Frames per second that arrived from each camera, in ascending order.
     fps: Vec<f64>,
     /// Number of broken pictures, plus the number of times that a camera's stream had to be opened again, over all
@@ -82,9 +94,10 @@ impl Run {
         self.fps.first().copied().unwrap_or_default()
     }
 
-    /// Returns whether enough frames arrived from the slowest camera. `fps` is the rate at which the cameras send.
+    /// Returns whether enough frames arrived from the slowest camera, and at the slowest viewer. `fps` is the rate at which the cameras send.
     fn is_at_pace(&self, fps: f64) -> bool {
-        self.fps_min() * self.seconds + 1.0 >= MIN_SHARE * fps * self.seconds
+        let slowest = self.viewer_fps_min.unwrap_or(f64::INFINITY).min(self.fps_min());
+        slowest * self.seconds + 1.0 >= MIN_SHARE * fps * self.seconds
     }
 }
 
@@ -105,17 +118,18 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         for candidate in setup.turns(pass) {
             let run = measure(options, &setup, candidate, pass).with_context(|| candidate.name.clone())?;
             eprintln!(
-                "pass {} {}: CPU {:.1} %, {:.0} µs/frame, fps min {:.1}",
+                "pass {} {}: CPU {:.1} %, {:.0} µs/frame, fps min {:.1}, {} threads",
                 pass + 1,
                 run.server,
                 100.0 * run.cpu_share,
                 run.cpu_us_per_frame,
-                run.fps_min()
+                run.fps_min(),
+                run.threads
             );
             runs.push(run);
         }
     }
-    let outcome = Outcome { about: setup.about, cameras: options.cameras, runs };
+    let outcome = Outcome { about: setup.about, cameras: options.cameras, watched: options.watched, runs };
     let markdown = markdown(options, &outcome);
     setup::publish(options.setup.out.as_deref(), &outcome.about.when, "cameras", &markdown, &outcome)?;
     ensure_whole(&outcome)
@@ -132,8 +146,10 @@ fn ensure_whole(outcome: &Outcome) -> Result<()> {
         );
         ensure!(
             run.is_at_pace(sent),
-            "pass {pass}, {server}: a camera delivered {:.1} frames a second instead of {:.1}: the run is void",
+            "pass {pass}, {server}: a camera delivered {:.1} frames a second, and a viewer got {:.1}, instead of {:.1}: \
+             the run is void",
             run.fps_min(),
+            run.viewer_fps_min.unwrap_or(sent),
             MIN_SHARE * sent
         );
     }
@@ -143,17 +159,33 @@ fn ensure_whole(outcome: &Outcome) -> Result<()> {
 fn measure(options: &Options, setup: &Setup, candidate: &Candidate, pass: u32) -> Result<Run> {
     let source = setup.start_on_load_cpu(&Candidate::ceiling(setup::CEILING)?)?;
     let streams = (1..=options.cameras).map(|number| format!("{}camera-{number}", source.url())).collect();
-    let server = setup.start(&candidate.reading(streams))?;
-    await_pictures(server.address(), options.cameras as usize)?;
-    std::thread::sleep(WARM_UP);
+    let idle_timeout = if options.watched { "10s" } else { "never" };
+    let server = setup.start(&candidate.reading(streams, idle_timeout))?;
+    let idle = Sample::of(server.pid())?;
+    let mut load = options.watched.then(|| watch_each(server.address(), options.cameras)).transpose()?;
+    match &mut load {
+        Some(load) => load.warm_up(WARM_UP)?,
+        None => {
+            await_pictures(server.address(), options.cameras as usize)?;
+            std::thread::sleep(WARM_UP);
+        }
+    }
     let first = CameraCounts::at(server.address())?;
     let (started, before) = (Instant::now(), Sample::of(server.pid())?);
-    std::thread::sleep(Duration::from_secs(options.passes.seconds));
+    let period = Duration::from_secs(options.passes.seconds);
+    match &mut load {
+        Some(load) => {
+            load.reset();
+            load.run_until(started + period)?;
+        }
+        None => std::thread::sleep(period),
+    }
     let (elapsed, after) = (started.elapsed().as_secs_f64(), Sample::of(server.pid())?);
     let last = CameraCounts::at(server.address())?;
     let mut fps = last.fps_since(&first);
     fps.sort_by(f64::total_cmp);
     let cpu_share = after.cpu_seconds_since(&before) / elapsed;
+    let grown_kib = after.rss_kib as f64 - idle.rss_kib as f64;
     Ok(Run {
         pass,
         server: candidate.name.clone(),
@@ -162,9 +194,18 @@ fn measure(options: &Options, setup: &Setup, candidate: &Candidate, pass: u32) -
         cpu_us_per_frame: cpu_share * 1e6 / fps.iter().sum::<f64>().max(1.0),
         waited_share: after.waited_seconds_since(&before) / elapsed,
         rss_kib: after.rss_kib,
+        kib_per_camera: options.watched.then(|| grown_kib / f64::from(options.cameras)),
+        threads: after.thread_count(),
+        viewer_fps_min: load.map(|load| load.min_frames() as f64 / elapsed),
         fps,
         faults: last.faults,
     })
+}
+
+/// Connects one viewer to each of the server's `count` cameras.
+fn watch_each(server: SocketAddr, count: u32) -> Result<Load> {
+    let paths: Vec<_> = (1..=count).map(|number| format!("/cameras/bench-{number}/stream.mjpg")).collect();
+    Load::connect_each(server, &paths)
 }
 
 /// Waits until the server has received a picture from each of its `count` cameras.
@@ -226,11 +267,15 @@ fn markdown(options: &Options, outcome: &Outcome) -> String {
     let mut out = outcome.about.head("Reading network cameras");
     writeln!(
         out,
-        "{} cameras by `http:`, read all the time, without viewers; {} passes of {} s, servers in turns, median \
-         (min–max). The ratio is formed within each pass.\n\n\
-         | server | CPU % | CPU µs/frame | CPU against the first row | fps min | RSS MiB | server waited % |\n\
-         |---|---|---|---|---|---|---|",
-        outcome.cameras, options.passes.runs, options.passes.seconds,
+        "{} cameras by `http:`, {}; {} passes of {} s, servers in turns, median (min–max). The ratio is formed within \
+         each pass.\n\n\
+         | server | CPU % | CPU µs/frame | CPU against the first row | fps min | RSS MiB | KiB/camera | threads | server \
+         waited % |\n\
+         |---|---|---|---|---|---|---|---|---|",
+        outcome.cameras,
+        if outcome.watched { "one viewer each" } else { "read all the time, without viewers" },
+        options.passes.runs,
+        options.passes.seconds,
     )
     .expect("a string takes all text");
     let of = |name: &String| outcome.runs.iter().filter(|run| run.server == *name).collect::<Vec<_>>();
@@ -239,12 +284,14 @@ fn markdown(options: &Options, outcome: &Outcome) -> String {
         let figure = |figure: fn(&Run) -> f64| Spread::of(of(server).into_iter().map(figure));
         writeln!(
             out,
-            "| {server} | {} | {} | {} | {} | {} | {} |",
+            "| {server} | {} | {} | {} | {} | {} | {} | {} | {} |",
             figure(|run| 100.0 * run.cpu_share).show(1),
             figure(|run| run.cpu_us_per_frame).show(0),
             Spread::of_ratios(costs(server), costs(&outcome.about.servers[0])).show(3),
             figure(Run::fps_min).show(1),
             figure(|run| run.rss_kib as f64 / 1024.0).show(1),
+            if outcome.watched { figure(|run| run.kib_per_camera.unwrap_or_default()).show(0) } else { "–".to_owned() },
+            figure(|run| run.threads as f64).show(0),
             figure(|run| 100.0 * run.waited_share).show(1),
         )
         .expect("a string takes all text");
@@ -277,6 +324,9 @@ mod tests {
                 cpu_us_per_frame,
                 waited_share,
                 rss_kib: 0,
+                kib_per_camera: None,
+                threads: 0,
+                viewer_fps_min: None,
                 fps,
                 faults: 0,
             }

@@ -230,15 +230,7 @@ impl Load {
     pub(crate) fn connect(server: SocketAddr, path: &str, options: &Options) -> Result<Self> {
         let total = options.viewers + options.slow + options.stall;
         ensure!(total > 0, "the number of viewers is 0");
-        let mut load = Self {
-            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
-            full: ViewerGroup::default(),
-            slow: ViewerGroup::default(),
-            stalled: ViewerGroup::default(),
-            pace: Pace::new(options.rate),
-            bodies: if options.read_all { Bodies::Read } else { Bodies::Drop },
-            scratch: vec![0; SCRATCH_BYTES],
-        };
+        let mut load = Self::new(options.rate, if options.read_all { Bodies::Read } else { Bodies::Drop })?;
         for number in 0..total {
             let viewer = Viewer::connect(server, path, options.header.as_deref())
                 .with_context(|| format!("viewer {} of {total}", number + 1))?;
@@ -255,6 +247,42 @@ impl Load {
             load.turn(Duration::ZERO)?;
         }
         Ok(load)
+    }
+
+    /// Connects one viewer that reads at full speed to each of `paths`.
+    ///
+    /// # Errors
+    ///
+    /// The server cannot be reached.
+    pub(crate) fn connect_each(server: SocketAddr, paths: &[String]) -> Result<Self> {
+        proc::raise_descriptor_limit();
+        let mut load = Self::new(1, Bodies::Drop)?;
+        for (number, path) in paths.iter().enumerate() {
+            let viewer = Viewer::connect(server, path, None).with_context(|| format!("a viewer of {path}"))?;
+            load.watch(&viewer, number, EventFlags::IN | EventFlags::RDHUP)?;
+            load.full.push(viewer);
+            load.turn(Duration::ZERO)?;
+        }
+        Ok(load)
+    }
+
+    /// Creates a load without viewers. Slow viewers will read `rate` bytes per second.
+    fn new(rate: u32, bodies: Bodies) -> Result<Self> {
+        Ok(Self {
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            full: ViewerGroup::default(),
+            slow: ViewerGroup::default(),
+            stalled: ViewerGroup::default(),
+            pace: Pace::new(rate),
+            bodies,
+            scratch: vec![0; SCRATCH_BYTES],
+        })
+    }
+
+    /// Returns the number of frames that the viewer with the fewest frames has received since the counts were last set to
+    /// zero, of those that read at full speed.
+    pub(crate) fn min_frames(&self) -> u64 {
+        self.full.viewers.iter().map(|viewer| viewer.seen.frames).min().unwrap_or(0)
     }
 
     fn watch(&self, viewer: &Viewer, number: usize, flags: EventFlags) -> Result<()> {
@@ -290,7 +318,8 @@ impl Load {
         }
     }
 
-    fn reset(&mut self) {
+    /// Sets the counts of all viewers to zero.
+    pub(crate) fn reset(&mut self) {
         for group in [&mut self.full, &mut self.slow, &mut self.stalled] {
             for viewer in &mut group.viewers {
                 viewer.seen = Default::default();

@@ -65,6 +65,11 @@ impl Sample {
         })
     }
 
+    /// Returns the number of threads.
+    pub(crate) fn thread_count(&self) -> usize {
+        self.threads.len()
+    }
+
     /// Returns the CPU seconds that the process used between the sample `earlier` and this sample.
     ///
     /// The kernel reports the CPU time of each thread in nanoseconds, but only until the thread ends. It reports the

@@ -38,9 +38,11 @@ pub(crate) struct Candidate {
     settings: String,
     /// The password of the only account on Framecast; `None` if everyone may watch.
     password: Option<String>,
-    /// URLs of streams. Each is the source of one of Framecast's cameras, which Framecast reads all the time. If empty,
-    /// Framecast has one camera, which shows the pictures of the measurement.
+    /// URLs of streams. Each is the source of one of Framecast's cameras. If empty, Framecast has one camera, which shows
+    /// the pictures of the measurement.
     streams: Vec<String>,
+    /// How long Framecast keeps a camera of `streams` open without a viewer, as in the configuration file.
+    idle_timeout: &'static str,
     kind: Kind,
 }
 
@@ -69,6 +71,7 @@ impl Candidate {
             settings: String::new(),
             password: None,
             streams: Vec::new(),
+            idle_timeout: "never",
             kind: Kind::Ceiling,
         })
     }
@@ -103,6 +106,7 @@ impl Candidate {
             settings: String::new(),
             password: None,
             streams: Vec::new(),
+            idle_timeout: "never",
             kind: Kind::Framecast,
         })
     }
@@ -142,10 +146,10 @@ impl Candidate {
         Self { password: Some(password.to_owned()), ..self }
     }
 
-    /// Returns this server with a camera for each of the URLs in `streams`. The server reads these cameras all the
-    /// time, even without a viewer.
-    pub(crate) fn reading(&self, streams: Vec<String>) -> Self {
-        Self { streams, ..self.clone() }
+    /// Returns this server with a camera for each of the URLs in `streams`. `idle_timeout` is how long the server keeps
+    /// each camera open without a viewer, as in the configuration file.
+    pub(crate) fn reading(&self, streams: Vec<String>, idle_timeout: &'static str) -> Self {
+        Self { streams, idle_timeout, ..self.clone() }
     }
 
     /// Returns whether the server is a Framecast, not the ceiling server.
@@ -199,7 +203,8 @@ impl Candidate {
             add("bench", &format!("images:{}?fps={fps}", pictures.display()), "");
         }
         for (number, stream) in self.streams.iter().enumerate() {
-            add(&format!("bench-{}", number + 1), stream, "idle_timeout = \"never\"\n");
+            let idle_timeout = format!("idle_timeout = {:?}\n", self.idle_timeout);
+            add(&format!("bench-{}", number + 1), stream, &idle_timeout);
         }
         text
     }
@@ -368,6 +373,7 @@ mod tests {
             settings: String::new(),
             password: None,
             streams: Vec::new(),
+            idle_timeout: "never",
             kind: Kind::Framecast,
         };
         let localhost = Ipv4Addr::LOCALHOST.into();
@@ -399,7 +405,7 @@ mod tests {
     fn a_candidate_that_reads_streams_keeps_each_open_and_shows_no_pictures() {
         let streams = vec!["http://127.0.0.1:1/a".to_owned(), "http://127.0.0.1:1/b".to_owned()];
         let text =
-            Candidate::framecast("/bin/sh").unwrap().reading(streams).configuration(Path::new("/p"), 30);
+            Candidate::framecast("/bin/sh").unwrap().reading(streams, "never").configuration(Path::new("/p"), 30);
         assert_eq!(text.matches("idle_timeout = \"never\"").count(), 2, "{text}");
         assert!(text.contains("source = \"http://127.0.0.1:1/b\"") && !text.contains("images:"), "{text}");
     }

@@ -23,7 +23,7 @@ use crate::encoding;
 use crate::history;
 use crate::http::{self, ConnectionListener, Context, Server};
 use crate::lost_lines::LostLines;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{SharedThreads, Supervisor};
 use crate::suspend::SuspendMonitor;
 use crate::webhook;
 
@@ -137,10 +137,17 @@ fn cameras(
 /// Starts each camera's supervisor and encoders. Also starts one monitor for the whole program, which detects that the
 /// program was suspended.
 fn supervise(cameras: &[Arc<Camera>], pool: &Arc<Pool>, tasks: &TaskTracker, shutdown: &CancellationToken) {
-    let suspend_monitor = SuspendMonitor::new();
+    let (suspend_monitor, threads) = (SuspendMonitor::new(), SharedThreads::default());
     tasks.spawn(suspend_monitor.clone().run(shutdown.clone()));
+    tasks.spawn(threads.clone().watch(shutdown.clone()));
     for camera in cameras {
-        tasks.spawn(Supervisor::new(Arc::clone(camera), shutdown.clone(), suspend_monitor.clone()).run());
+        let supervisor = Supervisor::new(
+            Arc::clone(camera),
+            shutdown.clone(),
+            suspend_monitor.clone(),
+            threads.clone(),
+        );
+        tasks.spawn(supervisor.run());
         tasks.spawn(encoding::run(Arc::clone(camera), Arc::clone(pool), shutdown.clone()));
     }
 }

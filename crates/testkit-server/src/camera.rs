@@ -64,6 +64,7 @@ struct Shared {
     newer_ms: AtomicU64,
     close_ms: AtomicU64,
     is_raw: AtomicBool,
+    never_blocks: AtomicBool,
     /// A fixed picture in place of numbered ones.
     given: OnceLock<&'static [u8]>,
     /// Whether the device is plugged in again.
@@ -87,6 +88,7 @@ impl Camera {
             newer_ms: AtomicU64::new(0),
             close_ms: AtomicU64::new(0),
             is_raw: AtomicBool::new(false),
+            never_blocks: AtomicBool::new(false),
             given: OnceLock::new(),
             is_back: watch::Sender::new(false),
         };
@@ -106,6 +108,11 @@ impl Camera {
     /// Yields raw pictures from now on; their brightness encodes their number, see [`luma_of`].
     pub fn give_raw(&self) {
         self.shared.is_raw.store(true, Ordering::Relaxed);
+    }
+
+    /// Promises never to block, whatever the camera then does. So it shares a thread with other such cameras.
+    pub fn promise_not_to_block(&self) {
+        self.shared.never_blocks.store(true, Ordering::Relaxed);
     }
 
     /// Tells the supervisor that waits for the device that it is plugged in again.
@@ -197,6 +204,10 @@ async fn wait(value: &watch::Sender<u64>, what: &str, least: u64) {
 impl Driver for Camera {
     fn scheme(&self) -> &'static str {
         self.scheme
+    }
+
+    fn never_blocks(&self) -> bool {
+        self.shared.never_blocks.load(Ordering::Relaxed)
     }
 
     fn open<'a>(

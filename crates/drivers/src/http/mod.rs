@@ -50,6 +50,10 @@ impl Driver for Http {
         self.0
     }
 
+    fn never_blocks(&self) -> bool {
+        true
+    }
+
     fn check(&self, url: &SourceUrl) -> Result<(), Error> {
         HttpTarget::parse(url, &OpenContext::default()).map(drop)
     }

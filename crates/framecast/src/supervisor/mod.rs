@@ -2,8 +2,8 @@
 //!
 //! [`Supervisor::run`] contains the only retry policy. `run_once` makes one attempt to open and read the camera, which
 //! can include several openings of its source. [`read_loop`] publishes the frames and detects that a camera delivers
-//! none; [`lost`] waits for the next attempt. Driver code runs on the [`reader`]'s thread, never here, so that a driver
-//! that blocks or panics affects no other camera.
+//! none; [`lost`] waits for the next attempt. Driver code runs on the threads of the [`reader`], never here, so that a
+//! driver that blocks or panics affects no other camera.
 
 mod attempt;
 mod backoff;
@@ -12,6 +12,7 @@ mod lost;
 mod progress;
 mod read_loop;
 mod reader;
+mod shared_threads;
 mod slate;
 mod stall_policy;
 mod throttle;
@@ -34,6 +35,7 @@ use crate::suspend::SuspendMonitor;
 use attempt::Attempt;
 use backoff::Backoff;
 use reader::Reader;
+pub(crate) use shared_threads::SharedThreads;
 use slate::SlateRenderer;
 pub(crate) use stall_policy::DEFAULT_STALL_TIMEOUT;
 
@@ -52,9 +54,10 @@ pub(crate) struct Supervisor {
     shutdown: CancellationToken,
     demand: watch::Receiver<DemandCounts>,
     slates: SlateRenderer,
-    /// The threads whose driver did not close its device within [`CLOSE_TIMEOUT`].
+    /// The readers whose driver did not close its device within [`CLOSE_TIMEOUT`].
     stuck: Vec<Reader>,
     suspend_monitor: SuspendMonitor,
+    threads: SharedThreads,
 }
 
 /// How one attempt to open and read the camera ended.
@@ -73,11 +76,12 @@ impl Supervisor {
         camera: Arc<Camera>,
         shutdown: CancellationToken,
         suspend_monitor: SuspendMonitor,
+        threads: SharedThreads,
     ) -> Self {
         let (feed, settings) = (Arc::clone(&camera.feed), camera.settings.clone());
         let demand = feed.watch_demand();
         let slates = SlateRenderer::new(Arc::clone(&feed));
-        Self { camera, feed, settings, shutdown, demand, slates, stuck: Vec::new(), suspend_monitor }
+        Self { camera, feed, settings, shutdown, demand, slates, stuck: Vec::new(), suspend_monitor, threads }
     }
 
     /// Keeps the camera open while it has viewers, and retries after failures, until shutdown.

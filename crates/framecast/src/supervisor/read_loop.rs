@@ -16,10 +16,10 @@ use super::reader::{Reader, Report};
 use super::{AttemptOutcome, CLOSE_TIMEOUT, MAX_STUCK_READERS, Supervisor, sleep_until_or_forever};
 use crate::error_chain::one_line;
 
-/// What the supervisor of an open camera waits for: the reports of the thread that reads the source or, between two
+/// What the supervisor of an open camera waits for: the reports of the task that reads the source or, between two
 /// openings of the source, the time of the next opening.
 enum Wait<'a> {
-    /// The reports of the thread that reads the camera's source.
+    /// The reports of the task that reads the camera's source.
     Reports(&'a mut Reader),
     /// The time at which to open the camera's source again.
     Reopening(Instant),
@@ -36,7 +36,7 @@ enum WaitOutcome {
 }
 
 impl Wait<'_> {
-    /// Waits for the next report of the reader thread, or for the time to open the source again. Cancel safe.
+    /// Waits for the next report of the reader, or for the time to open the source again. Cancel safe.
     async fn next(&mut self) -> WaitOutcome {
         match self {
             Self::Reports(reader) => WaitOutcome::Report(reader.next().await),
@@ -93,7 +93,7 @@ impl Supervisor {
         next
     }
 
-    /// Starts a thread that opens and reads the camera's source. If no thread can be started, the error says why.
+    /// Starts to open and read the camera's source. If no thread can be started, the error says why.
     fn spawn_reader(&mut self, attempt: &mut Attempt) -> Result<Reader, String> {
         self.stuck.retain_mut(|reader| !reader.has_ended());
         let hangs = self.stuck.len();
@@ -106,6 +106,7 @@ impl Supervisor {
         let publisher = self.feed.begin_epoch(Anchor::new(SystemTime::now()));
         let reader = Reader::spawn(
             &self.camera,
+            &self.threads,
             publisher,
             intervals,
             attempt.reopened_since(),
@@ -210,7 +211,7 @@ impl Supervisor {
         }
     }
 
-    /// Handles one report of the reader thread. Returns what the supervisor does next if this was the last report of
+    /// Handles one report of the reader. Returns what the supervisor does next if this was the last report of
     /// the source, otherwise `None`.
     fn handle_report(
         &mut self,
@@ -247,6 +248,11 @@ impl Supervisor {
             Some(Report::Ended(result)) => {
                 let intervals = reader.progress().intervals();
                 Some(self.handle_end(result, attempt, intervals))
+            }
+            Some(Report::Displaced) => {
+                info!("the server opens the source again on another thread");
+                attempt.end_source(reader.progress().intervals());
+                Some(ControlFlow::Continue(Instant::now()))
             }
             None => Some(failed("the driver's thread ended without an error".to_owned(), attempt)),
         }
@@ -321,11 +327,12 @@ impl Supervisor {
         }
     }
 
-    /// Asks the reader thread to end, and waits up to [`CLOSE_TIMEOUT`] for its driver to close the device.
+    /// Asks the reader to end, and waits up to [`CLOSE_TIMEOUT`] for its driver to close the device.
     async fn close(&mut self, mut reader: Reader) {
         let was_opened = reader.was_opened();
         reader.cancel();
-        if timeout(CLOSE_TIMEOUT, reader.ended()).await.is_err() {
+        // A displaced reader cannot run until its thread does, and has no device that another reader needs.
+        if !reader.is_displaced() && timeout(CLOSE_TIMEOUT, reader.ended()).await.is_err() {
             warn!("the driver did not close its device in time; the server stopped waiting");
             self.stuck.push(reader);
         }

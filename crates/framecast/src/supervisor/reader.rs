@@ -1,10 +1,12 @@
-//! The thread that runs a camera's driver.
+//! Runs a camera's driver, apart from the server.
 //!
-//! Each open camera has one thread with its own runtime. So a driver that blocks delays no other camera, a driver that
-//! panics ends only its own thread, and the supervisor can abandon a driver that does not close its device.
+//! An open camera has a thread with its own runtime, unless its driver promises never to block. So a driver that blocks
+//! delays no other camera, a driver that panics ends only its own reader, and the supervisor can abandon a driver that
+//! does not close its device. The readers of drivers that never block share a few [threads](SharedThreads).
 
+use std::future::Future;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -14,23 +16,26 @@ use framecast_drivers::blocking::panic_message;
 use framecast_drivers::{Capture, Error, ErrorKind, OpenContext, Source};
 use framecast_hub::{Feed, Publisher};
 use framecast_media::{Format, Frame, Timestamp};
+use futures_util::FutureExt;
+use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::{Span, warn};
+use tracing::{Instrument, Span, warn};
 
 use super::CLOSE_TIMEOUT;
 use super::frame_intervals::FrameIntervals;
 use super::progress::Progress;
+use super::shared_threads::{Place, SharedThreads};
 use super::throttle::Throttle;
 use crate::camera::Camera;
 use crate::error_chain::one_line;
 
-/// How long a source can take to close before the thread drops it. A little less than the time that the supervisor
+/// How long a source can take to close before its reader drops it. A little less than the time that the supervisor
 /// waits, so that a driver that only waits does not count as hanging.
 const CLOSE_LIMIT: Duration = CLOSE_TIMEOUT.saturating_sub(Duration::from_millis(100));
 
-/// A message from the thread that reads a camera's source to the camera's supervisor.
+/// A message from the task that reads a camera's source to the camera's supervisor.
 #[derive(Debug)]
 pub(crate) enum Report {
     /// The device is open. `max_frame_gap` is the longest normal time between two pictures. `awaited` says what the
@@ -40,16 +45,20 @@ pub(crate) enum Report {
     /// requested.
     Capture(Capture),
     /// A frame that the supervisor awaits. The supervisor publishes it with `publisher`, so that it can set the camera's
-    /// status in the same moment, and then gives the publisher back. Until then, the thread reads no further frame.
+    /// status in the same moment, and then gives the publisher back. Until then, the task reads no further frame.
     Frame { frame: Frame, publisher: Publisher, give_back: oneshot::Sender<Publisher> },
-    /// The source has ended or failed. The thread sends no further report.
+    /// The source has ended or failed. The reader sends no further report.
     Ended(Result<(), Error>),
+    /// Another camera's driver blocks the thread that this reader shares with it. The reader cannot go on.
+    Displaced,
 }
 
-/// The handle of a running thread that opens a source and reads it.
+/// The handle of a running task that opens a source and reads it.
 #[derive(Debug)]
 pub(crate) struct Reader {
     reports: mpsc::Receiver<Report>,
+    /// The task's place on a shared thread; `None` if the task has a thread of its own.
+    place: Option<Place>,
     cancel: CancellationToken,
     progress: Arc<Progress>,
     ended: oneshot::Receiver<()>,
@@ -57,8 +66,9 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Starts a thread that opens and reads the source of `camera`, and publishes the frames with `publisher` until
-    /// `publisher` is out of date. `intervals` are the intervals between the camera's pictures so far.
+    /// Starts to open and read the source of `camera`, and publishes the frames with `publisher` until `publisher` is out
+    /// of date. Runs on one of `threads` if the camera's driver may share a thread. `intervals` are the intervals between
+    /// the camera's pictures so far.
     /// `has_logged_broken` says whether the log already reports that the camera's pictures are broken.
     ///
     /// `reopened_since` is `None` for the first source of the supervisor's attempt to open and read the camera. For
@@ -66,6 +76,7 @@ impl Reader {
     /// and the rate limit allows no burst.
     pub(crate) fn spawn(
         camera: &Arc<Camera>,
+        threads: &SharedThreads,
         publisher: Publisher,
         intervals: FrameIntervals,
         reopened_since: Option<Instant>,
@@ -75,7 +86,7 @@ impl Reader {
         let (end, ended) = oneshot::channel();
         let cancel = CancellationToken::new();
         let progress = Arc::new(Progress::new(intervals));
-        let work = ReaderThread {
+        let work = ReaderTask {
             camera: Arc::clone(camera),
             reports: reports_to,
             cancel: cancel.clone(),
@@ -83,21 +94,30 @@ impl Reader {
             reopened_since,
             has_logged_broken: Arc::clone(has_logged_broken),
         };
-        let span = Span::current();
-        // Linux shows fifteen characters of a thread's name.
-        let name: String = format!("cam-{}", camera.feed.name()).chars().take(15).collect();
-        thread::Builder::new().name(name).spawn(move || {
-            let _entered = span.enter();
-            work.run(publisher);
+        let task = async move {
+            work.run(publisher).await;
             // The receiver may already be gone.
             end.send(()).ok();
-        })?;
-        Ok(Self { reports, cancel, progress, ended, was_opened: false })
+        }
+        .instrument(Span::current());
+        let place = if camera.shares_thread() { Some(threads.place(&camera.has_blocked)?) } else { None };
+        match &place {
+            Some(place) => place.run(task),
+            None => run_on_own_thread(camera.feed.name(), task)?,
+        }
+        Ok(Self { reports, place, cancel, progress, ended, was_opened: false })
     }
 
-    /// Waits for the next report of the thread. Returns `None` when the thread has ended. Cancel safe.
+    /// Waits for the next report. Returns `None` when the reader has ended. Cancel safe.
     pub(crate) async fn next(&mut self) -> Option<Report> {
-        let report = self.reports.recv().await;
+        let report = match &self.place {
+            Some(place) => tokio::select! {
+                biased;
+                report = self.reports.recv() => report,
+                () = place.displaced() => Some(Report::Displaced),
+            },
+            None => self.reports.recv().await,
+        };
         self.was_opened |= matches!(report, Some(Report::Opened { .. }));
         report
     }
@@ -106,18 +126,23 @@ impl Reader {
         self.was_opened
     }
 
-    /// Returns how far the thread has come.
+    /// Returns whether the driver of another camera has blocked the thread that the reader shares with it.
+    pub(crate) fn is_displaced(&self) -> bool {
+        self.place.as_ref().is_some_and(Place::is_displaced)
+    }
+
+    /// Returns how far the reader has come.
     pub(crate) fn progress(&self) -> &Progress {
         &self.progress
     }
 
-    /// Asks the thread to close its source and end.
+    /// Asks the task to close its source and end.
     pub(crate) fn cancel(&mut self) {
         self.cancel.cancel();
         self.reports.close();
     }
 
-    /// Waits until the thread has ended and its source is closed.
+    /// Waits until the task has ended and its source is closed.
     pub(crate) async fn ended(&mut self) {
         (&mut self.ended).await.ok();
     }
@@ -127,7 +152,7 @@ impl Reader {
     }
 }
 
-struct ReaderThread {
+struct ReaderTask {
     camera: Arc<Camera>,
     reports: mpsc::Sender<Report>,
     cancel: CancellationToken,
@@ -136,43 +161,26 @@ struct ReaderThread {
     has_logged_broken: Arc<AtomicBool>,
 }
 
-impl ReaderThread {
-    fn run(self, publisher: Publisher) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run_to_end(publisher))) {
-            self.report_end(Err(Error::Panicked { message: panic_message(panic.as_ref()) }));
+impl ReaderTask {
+    async fn run(self, publisher: Publisher) {
+        let reading = AssertUnwindSafe(self.run_to_end(publisher)).catch_unwind();
+        if let Err(panic) = reading.await {
+            self.report(Report::Ended(Err(Error::Panicked { message: panic_message(panic.as_ref()) }))).await;
         }
     }
 
     /// Opens the source, reads it until it ends or the supervisor cancels it, and closes it.
-    fn run_to_end(&self, publisher: Publisher) {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(source) => {
-                let problem = format!("cannot start the driver's async runtime: {}", one_line(&source));
-                return self.report_end(Err(Error::transient(problem)));
-            }
-        };
-        runtime.block_on(async {
-            let mut source = None;
-            let read = self.cancel.run_until_cancelled(self.read(publisher, &mut source)).await;
-            // Reported before the source closes, which can take a while, because viewers must not mistake its last
-            // picture for a live picture. If the camera was closed meanwhile, no supervisor receives the report.
-            if let Some(result) = read.flatten() {
-                self.report(Report::Ended(result)).await;
-            }
-            if let Some(source) = source {
-                close(source).await;
-            }
-        });
-        // Waits for blocking calls that the driver left running, for instance in a file system that hangs. Until these
-        // calls return, this thread counts as stuck. The number of stuck threads is limited.
-        drop(runtime);
-    }
-
-    /// Reports to the supervisor how the source ended.
-    fn report_end(&self, result: Result<(), Error>) {
-        // If the camera was closed meanwhile, no supervisor receives the report.
-        self.reports.blocking_send(Report::Ended(result)).ok();
+    async fn run_to_end(&self, publisher: Publisher) {
+        let mut source = None;
+        let read = self.cancel.run_until_cancelled(self.read(publisher, &mut source)).await;
+        // Reported before the source closes, which can take a while, because viewers must not mistake its last picture
+        // for a live picture. If the camera was closed meanwhile, no supervisor receives the report.
+        if let Some(result) = read.flatten() {
+            self.report(Report::Ended(result)).await;
+        }
+        if let Some(source) = source {
+            close(source).await;
+        }
     }
 
     /// Opens the source, keeps it in `open_source`, and reads it until it ends. Returns how the source ended, or `None`
@@ -257,6 +265,19 @@ impl ReaderThread {
     }
 }
 
+/// Runs `task` to its end on a new thread, for the camera with this `name`.
+fn run_on_own_thread(name: &str, task: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    // Linux shows fifteen characters of a thread's name.
+    let name: String = format!("cam-{name}").chars().take(15).collect();
+    thread::Builder::new().name(name).spawn(move || {
+        runtime.block_on(task);
+        // Waits for blocking calls that the driver left running, for instance in a file system that hangs.
+        drop(runtime);
+    })?;
+    Ok(())
+}
+
 /// Closes `source`. Drops it after [`CLOSE_LIMIT`].
 async fn close(source: Box<dyn Source>) {
     if timeout(CLOSE_LIMIT, source.close()).await.is_err() {
@@ -269,12 +290,12 @@ fn min_interval(max_fps: f64) -> Duration {
     if max_fps < 1.0 { Duration::from_secs_f64(1.0 / max_fps) } else { Duration::ZERO }
 }
 
-/// The values of an open source that the thread has already reported to the supervisor.
+/// The values of an open source that the reader has already reported to the supervisor.
 #[derive(Default)]
 struct Reported {
     dropped_frames: u64,
     repaired_frames: u64,
-    /// The format of the pictures when the thread last reported what the device delivers.
+    /// The format of the pictures when the reader last reported what the device delivers.
     format: Option<Arc<Format>>,
 }
 

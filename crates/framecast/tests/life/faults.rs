@@ -42,6 +42,49 @@ async fn survives(fault: Act, reason: &str) {
 }
 
 #[tokio::test]
+async fn a_driver_that_breaks_its_promise_not_to_block_displaces_its_neighbours_once() {
+    // More cameras than there are shared threads, so that one of them shares a thread with the first.
+    let cameras = ["broken", "one", "two", "three", "four"].map(|name| Camera::new(name, PLAY));
+    cameras.iter().for_each(Camera::promise_not_to_block);
+    let (broken, sound) = (&cameras[0], &cameras[1..]);
+    let cameras: Vec<&Camera> = cameras.iter().collect();
+    let mut settings = settings(&cameras);
+    settings.cameras[0].stall_timeout = Some(SOON_STALLED);
+    let server = Server::start(settings, &cameras).await;
+    let mut viewers = Vec::new();
+    for camera in &cameras {
+        let path = format!("/cameras/{}/stream.mjpg", camera.name());
+        let mut viewer = TestViewer::open(server.address, &path).await.unwrap();
+        soon("a picture", viewer.next_number()).await.unwrap();
+        viewers.push(viewer);
+    }
+    let openings = || sound.iter().map(Camera::opened).sum::<u64>();
+
+    broken.act(Act::Block);
+    server.wait_state("broken", CameraState::Lost).await;
+    for (camera, viewer) in sound.iter().zip(&mut viewers[1..]) {
+        let before = camera.newest();
+        let goes_on = viewer.next_where(|seen| seen.number > Some(before));
+        soon("a sound camera goes on", goes_on).await.unwrap();
+    }
+    assert!((5..=8).contains(&openings()), "{} openings", openings());
+    broken.act(PLAY);
+    server.wait_state("broken", CameraState::Live).await;
+
+    let opened = openings();
+    broken.act(Act::Block);
+    server.wait_state("broken", CameraState::Lost).await;
+    for (camera, viewer) in sound.iter().zip(&mut viewers[1..]) {
+        let before = camera.newest();
+        let goes_on = viewer.next_where(|seen| seen.number > Some(before + 100));
+        soon("a sound camera goes on", goes_on).await.unwrap();
+    }
+    assert_eq!(openings(), opened, "the broken camera has a thread of its own");
+    broken.act(PLAY);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_device_that_is_back_while_nobody_watches_leaves_its_camera_idle() {
     let camera = Camera::new("door", PLAY);
     let mut settings = settings(&[&camera]);

@@ -42,6 +42,7 @@ impl StreamBody {
     pub(crate) fn new(stream: PartStream, write_timeout: Duration) -> Self {
         let flow = FlowControl::new(stream.latency_budget(), Instant::now());
         let changes = stream.change_listener();
+        let stream = stream.in_one_buffer();
         Self { changes, stream, phase: Phase::Opening, write_timeout, flow, in_hand: None }
     }
 
@@ -93,7 +94,7 @@ impl StreamBody {
                 self.changes = self.stream.change_listener();
             }
             match self.stream.next(now) {
-                Next::Part(part) => return Some(self.send(part, now)),
+                Next::Part(part) => return Some(self.send(part.into_bytes(), now)),
                 Next::End => return None,
                 Next::Due(due_at) => sleep_until(due_at).await,
                 Next::Wait(None) => self.changes.changed().await,

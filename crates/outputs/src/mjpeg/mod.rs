@@ -10,6 +10,7 @@ mod handover;
 mod limit_response;
 mod pacer;
 mod packer;
+mod part;
 mod part_format;
 mod part_stream;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Packs frames into the parts of a multipart stream, once for all viewers.
+//! Makes the parts of a multipart stream from frames, once for all viewers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use framecast_hub::{Rendition, Update};
 use framecast_media::container::multipart::{WriteError, Writer};
 
+use super::part::Part;
 use super::{Boundary, Framing};
 use crate::format_x_timestamp;
 
@@ -38,14 +39,32 @@ impl Packers {
     }
 }
 
-/// Packs the frames of one channel (one camera in one size and quality) into multipart parts. Each frame is packed into
-/// a contiguous buffer, once for each framing. All viewers share the buffer.
+/// Where the bytes of a part are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packing {
+    /// In several pieces, one of which is the driver's own picture. For a socket that the server writes to itself.
+    Pieces,
+    /// In one buffer, to which the picture is copied. For an HTTP server, which would send each piece by itself.
+    OneBuffer,
+}
+
+/// Makes the multipart parts of one channel (one camera in one size and quality) from its frames. Each part is made once
+/// for each framing and packing. All viewers share it.
 #[derive(Debug)]
 pub(crate) struct Packer {
     boundary: Boundary,
     writer: Writer,
-    standard: Mutex<PartBuffers>,
-    advance: Mutex<PartBuffers>,
+    /// What ends each part.
+    delimiter: Bytes,
+    standard: PartCache,
+    advance: PartCache,
+}
+
+/// The newest parts of one framing.
+#[derive(Debug, Default)]
+struct PartCache {
+    pieces: Mutex<Option<PackedPart>>,
+    one_buffer: Mutex<PartBuffers>,
 }
 
 /// The newest part and the previous one. When all viewers have dropped the previous part, the next part reuses its
@@ -59,13 +78,27 @@ struct PartBuffers {
 #[derive(Debug, Clone)]
 struct PackedPart {
     sequence: u64,
-    part: Bytes,
+    part: Part,
+}
+
+impl PackedPart {
+    /// Returns the part of `held` if it is the part of the update with the number `sequence`.
+    fn of(held: Option<&Self>, sequence: u64) -> Option<Part> {
+        held.filter(|held| held.sequence == sequence).map(|held| held.part.clone())
+    }
+
+    /// Makes `self` the newest part and returns the newest part before it. A viewer that is late with an older frame
+    /// does not replace the newest part.
+    fn replace(self, newest: &mut Option<Self>) -> Option<Self> {
+        if newest.as_ref().is_some_and(|held| held.sequence >= self.sequence) { None } else { newest.replace(self) }
+    }
 }
 
 impl Packer {
     fn new(boundary: Boundary) -> Self {
         let writer = Writer::new(boundary.as_str()).expect("both boundaries are letters");
-        Self { boundary, writer, standard: Mutex::default(), advance: Mutex::default() }
+        let delimiter = writer.delimiter();
+        Self { boundary, writer, delimiter, standard: PartCache::default(), advance: PartCache::default() }
     }
 
     pub(crate) fn content_type(&self) -> HeaderValue {
@@ -78,30 +111,39 @@ impl Packer {
             Framing::Standard => self.writer.opening(),
             Framing::Advance => {
                 let now = format_x_timestamp(SystemTime::now());
-                packed(self.writer.opening_ahead(&self.ahead(&now)))
+                written(self.writer.opening_ahead(&self.ahead(&now)))
             }
         }
     }
 
-    /// Returns the part that contains the picture of `update`. The call for the first viewer packs the part; later
-    /// calls return the same buffer.
-    pub(crate) fn part(&self, framing: Framing, update: &Update) -> Bytes {
-        let parts = match framing {
+    /// Returns the part that contains the picture of `update`. The call for the first viewer makes the part; later calls
+    /// return the same bytes.
+    pub(crate) fn part(&self, framing: Framing, packing: Packing, update: &Update) -> Part {
+        let cache = match framing {
             Framing::Standard => &self.standard,
             Framing::Advance => &self.advance,
         };
-        let mut parts = lock(parts);
-        if let Some(held) = parts.newest.as_ref().filter(|held| held.sequence == update.sequence) {
-            return held.part.clone();
+        let sequence = update.sequence;
+        match packing {
+            Packing::Pieces => {
+                let mut newest = lock(&cache.pieces);
+                PackedPart::of(newest.as_ref(), sequence).unwrap_or_else(|| {
+                    let part = self.pieces(framing, update);
+                    PackedPart { sequence, part: part.clone() }.replace(&mut newest);
+                    part
+                })
+            }
+            Packing::OneBuffer => {
+                let mut parts = lock(&cache.one_buffer);
+                PackedPart::of(parts.newest.as_ref(), sequence).unwrap_or_else(|| {
+                    let room = std::mem::take(&mut parts.before).try_into_mut().unwrap_or_default();
+                    let part = Part::from(self.pack(framing, update, room));
+                    let before = PackedPart { sequence, part: part.clone() }.replace(&mut parts.newest);
+                    parts.before = before.map(|before| before.part.into_bytes()).unwrap_or_default();
+                    part
+                })
+            }
         }
-        let room = std::mem::take(&mut parts.before).try_into_mut().unwrap_or_default();
-        let part = self.pack(framing, update, room);
-        // A viewer that is late with an older frame must not replace the newest part.
-        if parts.newest.as_ref().is_none_or(|held| held.sequence < update.sequence) {
-            let before = parts.newest.replace(PackedPart { sequence: update.sequence, part: part.clone() });
-            parts.before = before.map(|before| before.part).unwrap_or_default();
-        }
-        part
     }
 
     /// Returns the bytes after the last part.
@@ -119,28 +161,54 @@ impl Packer {
         headers
     }
 
+    /// Makes the part of `update` in pieces, without a copy of the picture.
+    fn pieces(&self, framing: Framing, update: &Update) -> Part {
+        let picture = update.frame.data.clone();
+        match framing {
+            Framing::Standard => {
+                let head = with_headers(update, |headers| written(self.writer.part_head(headers)));
+                Part::new(head, picture, self.delimiter.clone())
+            }
+            Framing::Advance => {
+                let now = format_x_timestamp(SystemTime::now());
+                let tail = written(self.writer.part_ahead(&self.ahead(&now), &[]));
+                Part::new(Bytes::new(), picture, tail)
+            }
+        }
+    }
+
+    /// Makes the part of `update` in one buffer, in the memory of `room` if that is large enough.
     fn pack(&self, framing: Framing, update: &Update, room: BytesMut) -> Bytes {
         let picture = &update.frame.data;
-        if framing == Framing::Advance {
-            let now = format_x_timestamp(SystemTime::now());
-            return packed(self.writer.part_ahead_into(room, &self.ahead(&now), picture));
+        match framing {
+            Framing::Standard => {
+                with_headers(update, |headers| written(self.writer.part_into(room, headers, picture)))
+            }
+            Framing::Advance => {
+                let now = format_x_timestamp(SystemTime::now());
+                written(self.writer.part_ahead_into(room, &self.ahead(&now), picture))
+            }
         }
-        let length = picture.len().to_string();
-        let timestamp = format_x_timestamp(update.frame.captured_at);
-        let headers = [
-            ("Content-Type", "image/jpeg"),
-            ("Content-Length", &length),
-            ("X-Timestamp", &timestamp),
-            ("X-Framecast-Notice", "1"),
-        ];
-        // The last header tells programs that this picture is a slate.
-        let count = if update.is_slate { headers.len() } else { headers.len() - 1 };
-        packed(self.writer.part_into(room, &headers[..count], picture))
     }
 }
 
-fn packed(part: Result<Bytes, WriteError>) -> Bytes {
-    part.expect("headers made of numbers and constants are well formed")
+/// Calls `write` with the headers of the part of `update`.
+fn with_headers(update: &Update, write: impl FnOnce(&[(&str, &str)]) -> Bytes) -> Bytes {
+    let length = update.frame.data.len().to_string();
+    let timestamp = format_x_timestamp(update.frame.captured_at);
+    let headers = [
+        ("Content-Type", "image/jpeg"),
+        ("Content-Length", &length),
+        ("X-Timestamp", &timestamp),
+        ("X-Framecast-Notice", "1"),
+    ];
+    // The last header tells programs that this picture is a slate.
+    let count = if update.is_slate { headers.len() } else { headers.len() - 1 };
+    write(&headers[..count])
+}
+
+fn written(bytes: Result<Bytes, WriteError>) -> Bytes {
+    bytes.expect("headers made of numbers and constants are well formed")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

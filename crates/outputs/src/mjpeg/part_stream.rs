@@ -11,7 +11,8 @@ use framecast_hub::{
 use tokio::time::Instant;
 
 use super::pacer::Pacer;
-use super::packer::{Packer, Packers};
+use super::packer::{Packer, Packers, Packing};
+use super::part::Part;
 use super::{Framing, StreamRequest};
 use crate::ladder::Ladder;
 use crate::viewers::{self, SkipCounter};
@@ -21,7 +22,7 @@ use crate::{EndReason, client_key};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Send this part.
-    Part(Bytes),
+    Part(Part),
     /// Send nothing before this time, even if a new frame is published.
     Due(Instant),
     /// Send nothing until a new frame is published. If there is a time, also stop waiting at this time.
@@ -42,6 +43,7 @@ pub(crate) struct PartStream {
     /// The guard that registers the stream as a viewer. It also gives access to the viewer's statistics.
     viewer: viewers::ViewerGuard,
     framing: Framing,
+    packing: Packing,
     pacer: Pacer,
     skips: SkipCounter,
     adapt: Option<Box<Adaptation>>,
@@ -81,8 +83,14 @@ impl PartStream {
         let adapt = request
             .adapt
             .then(|| Box::new(Adaptation { request, packers: packers.clone(), ladder: None, pending: None }));
-        let (framing, skips) = (request.part_format.framing, SkipCounter::default());
-        Self { packer, subscriber, viewer, framing, pacer, skips, adapt }
+        let (framing, packing, skips) =
+            (request.part_format.framing, Packing::Pieces, SkipCounter::default());
+        Self { packer, subscriber, viewer, framing, packing, pacer, skips, adapt }
+    }
+
+    /// Makes each part be in one buffer, to which the picture is copied.
+    pub(crate) fn in_one_buffer(self) -> Self {
+        Self { packing: Packing::OneBuffer, ..self }
     }
 
     /// Returns the bytes to send before the first part.
@@ -126,7 +134,7 @@ impl PartStream {
     }
 
     /// Returns the part for a picture that was not sent before.
-    fn part(&mut self, update: &Update, now: Instant) -> Bytes {
+    fn part(&mut self, update: &Update, now: Instant) -> Part {
         let part = self.packed(update, now);
         let age = SystemTime::now().duration_since(update.frame.captured_at).unwrap_or_default();
         self.viewer.sent(part.len(), age);
@@ -136,7 +144,7 @@ impl PartStream {
 
     /// Returns the part for the last picture, to send this picture again. The picture's age is not recorded: it would
     /// show how slow the camera is, not how late the stream is.
-    fn part_again(&mut self, update: &Update, now: Instant) -> Bytes {
+    fn part_again(&mut self, update: &Update, now: Instant) -> Part {
         let part = self.packed(update, now);
         self.viewer.resent(part.len());
         self.skipped(now);
@@ -148,9 +156,9 @@ impl PartStream {
         self.viewer.skipped(skipped);
     }
 
-    fn packed(&mut self, update: &Update, now: Instant) -> Bytes {
+    fn packed(&mut self, update: &Update, now: Instant) -> Part {
         self.pacer.sent(now);
-        let part = self.packer.part(self.framing, update);
+        let part = self.packer.part(self.framing, self.packing, update);
         if let Some(adapt) = self.adapt.as_mut().filter(|_| !update.is_slate) {
             let width_px = update.frame.format.width_px;
             adapt.ladder.get_or_insert_with(|| Ladder::new(width_px, now)).sent(part.len());
@@ -264,6 +272,7 @@ mod tests {
         let mut now = Instant::now();
         let number = |stream: &mut PartStream, now| match stream.next(now) {
             Next::Part(part) => {
+                let part = part.into_bytes();
                 number_of(&part[part.windows(2).position(|pair| pair == b"\xFF\xD8").unwrap()..])
             }
             other => panic!("{other:?}"),

@@ -210,10 +210,23 @@ async fn a_late_viewer_does_not_take_the_newest_part_from_the_others() {
         channel.publish(frame(n));
         channel.newest_update().unwrap()
     });
-    let newest = packer.part(Framing::Standard, &new);
-    let late = packer.part(Framing::Standard, &old);
-    assert_ne!(newest, late);
-    assert_eq!(packer.part(Framing::Standard, &new).as_ptr(), newest.as_ptr());
+    let part = |update| packer.part(Framing::Standard, packer::Packing::OneBuffer, update).into_bytes();
+    let newest = part(&new);
+    assert_ne!(newest, part(&old));
+    assert_eq!(part(&new).as_ptr(), newest.as_ptr());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_in_pieces_holds_the_drivers_picture_and_has_the_same_bytes() {
+    let rendition = framecast_hub::Rendition::default();
+    let packer = packer::Packers::default().get_or_create("door", rendition, Boundary::Frame);
+    let channel = framecast_hub::Channel::new();
+    channel.publish(frame(1));
+    let update = channel.newest_update().unwrap();
+    let [pieces, whole] = [packer::Packing::Pieces, packer::Packing::OneBuffer]
+        .map(|packing| packer.part(Framing::Standard, packing, &update));
+    assert_eq!(pieces.slices()[1].as_ptr(), update.frame.data.as_ptr());
+    assert_eq!(pieces.into_bytes(), whole.into_bytes());
 }
 
 #[tokio::test(start_paused = true)]

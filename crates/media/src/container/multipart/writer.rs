@@ -1,7 +1,7 @@
 //! Writes multipart streams.
 //!
-//! Each call returns one contiguous buffer for one write to a connection. All receivers of the same stream can share
-//! this buffer. The boundary follows the body in the same buffer, so that a reader knows at once that the part is
+//! Each call returns one contiguous buffer for one write to a connection, or a piece for a vectored write. All receivers
+//! of the same stream can share it. The boundary follows the body in the same buffer, so that a reader knows at once that the part is
 //! complete.
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -122,6 +122,25 @@ impl Writer {
         out.put_slice(body);
         self.put_delimiter(&mut out);
         Ok(out.freeze())
+    }
+
+    /// Returns the bytes of a [`part`](Self::part) before its body. After the body comes the
+    /// [`delimiter`](Self::delimiter). For a caller that sends the body from where it is.
+    ///
+    /// # Errors
+    /// Those of [`part`](Self::part).
+    pub fn part_head(&self, headers: &[(&str, &str)]) -> Result<Bytes, WriteError> {
+        check_headers(headers)?;
+        let mut out = BytesMut::with_capacity(headers_len(headers));
+        put_headers(&mut out, headers);
+        Ok(out.freeze())
+    }
+
+    /// Returns the bytes of a [`part`](Self::part) after its body.
+    pub fn delimiter(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(self.delimiter_len());
+        self.put_delimiter(&mut out);
+        out.freeze()
     }
 
     /// Returns the bytes before the first [`part_ahead`](Self::part_ahead): the boundary and the headers of the first
@@ -263,6 +282,13 @@ mod tests {
             frame().part(&[("Content-Type", "text/plain"), ("Content-Length", "5")], b"hello").unwrap();
         assert_eq!(part, "Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello\r\n--frame\r\n");
         assert!(has_exact_capacity(part));
+    }
+
+    #[test]
+    fn a_part_in_pieces_is_the_same_as_in_one_buffer() {
+        let pieces = [frame().part_head(TEXT).unwrap(), Bytes::from("hi"), frame().delimiter()];
+        assert_eq!(pieces.concat(), frame().part(TEXT, b"hi").unwrap());
+        assert!(has_exact_capacity(frame().part_head(TEXT).unwrap()));
     }
 
     #[test]

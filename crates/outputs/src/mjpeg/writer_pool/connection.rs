@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 use tokio::time::Instant;
 
+use super::super::part::Part;
 use super::super::part_stream::{Next, PartStream};
 use super::Join;
 use super::deadlines::Deadline;
@@ -36,7 +37,7 @@ pub(super) struct ViewerConnection {
     pub(super) group: usize,
     pub(super) deadline: Deadline,
     /// The bytes of the current part that the kernel has not accepted yet.
-    rest: Bytes,
+    rest: Part,
     /// When the kernel last accepted bytes.
     taken_at: Instant,
     /// When the writer began to send the part in `rest`.
@@ -72,7 +73,7 @@ impl ViewerConnection {
             Socket::Tcp(stream) => stream.into_std()?.into(),
             Socket::Unix(stream) => stream.into_std()?.into(),
         };
-        let (rest, flow) = (stream.opening(), FlowControl::new(stream.latency_budget(), now));
+        let (rest, flow) = (stream.opening().into(), FlowControl::new(stream.latency_budget(), now));
         Ok(Self {
             socket,
             stream,
@@ -136,21 +137,22 @@ impl ViewerConnection {
         self.is_closing = true;
         let closing = self.stream.closing();
         // This copies at most once in a viewer's life.
-        self.rest = if self.rest.is_empty() { closing } else { [&self.rest[..], &closing].concat().into() };
+        let rest = std::mem::take(&mut self.rest).into_bytes();
+        self.rest = if rest.is_empty() { closing } else { Bytes::from([rest, closing].concat()) }.into();
     }
 
     /// Gives the bytes in `rest` to the kernel. Returns whether the kernel accepted all of them.
     fn write_rest(&mut self, now: Instant) -> Result<bool, Errno> {
-        match rustix::net::send(&self.socket, &self.rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+        let (mut control, flags) = (SendAncillaryBuffer::default(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        match rustix::net::sendmsg(&self.socket, &self.rest.slices(), &mut control, flags) {
             Ok(len) => {
                 self.taken_at = now;
                 self.flow.bytes_written(len, now);
-                if len == self.rest.len() {
-                    // Drop the part now, and not only when the next one comes.
-                    self.rest = Bytes::new();
+                // Drops what was sent now, and not only when the next part comes.
+                self.rest.advance(len);
+                if self.rest.is_empty() {
                     return Ok(true);
                 }
-                let _taken = self.rest.split_to(len);
                 self.flow.set_constrained();
                 Ok(false)
             }

@@ -205,7 +205,7 @@ impl Feed {
 
     /// Subscribes to the main channel. `demand` says why, and keeps the camera open while the subscriber exists.
     pub fn subscribe(&self, delivery: Delivery, demand: Demand) -> Subscriber {
-        self.channels.main.subscribe(delivery).with_demand(demand)
+        self.channels.main.subscribe(delivery).with_demand(Some(demand))
     }
 
     /// Subscribes a viewer to `rendition`, and creates the rendition's channel if nobody watches it yet. If the
@@ -215,12 +215,12 @@ impl Feed {
     /// [`TooManyRenditions`] if nobody watches `rendition` yet and the camera already has the maximum number of
     /// renditions.
     pub fn watch(&self, rendition: Rendition, delivery: Delivery) -> Result<Subscriber, TooManyRenditions> {
-        self.watch_from(None, rendition, delivery, self.demand(DemandKind::Viewer))
+        self.watch_from(None, rendition, delivery, Some(self.demand(DemandKind::Viewer)))
     }
 
     /// Subscribes to `rendition` like [`watch`](Self::watch), for a client at `address`. `demand` says why the client
-    /// needs the pictures. One address can watch at most half of the renditions that a camera can have. This limit does
-    /// not apply if `address` is `None`.
+    /// needs the pictures; it is `None` if the client holds its demand elsewhere. One address can watch at most half of
+    /// the renditions that a camera can have. This limit does not apply if `address` is `None`.
     ///
     /// # Errors
     /// [`TooManyRenditions`] if `rendition` would exceed the limit of the address or of the camera.
@@ -229,10 +229,10 @@ impl Feed {
         address: Option<IpAddr>,
         rendition: Rendition,
         delivery: Delivery,
-        demand: Demand,
+        demand: Option<Demand>,
     ) -> Result<Subscriber, TooManyRenditions> {
         if rendition.is_original() {
-            return Ok(self.subscribe(delivery, demand));
+            return Ok(self.channels.main.subscribe(delivery).with_demand(demand));
         }
         let permit = address.map(|address| {
             let permit = self.rendition_limiter.acquire(address, rendition, MAX_RENDITIONS_PER_ADDRESS);
@@ -626,7 +626,7 @@ mod tests {
         let feed = feed();
         let of = |quality| Rendition::default().with_quality(quality);
         let watch = |last, quality| {
-            let demand = feed.demand(DemandKind::Viewer);
+            let demand = Some(feed.demand(DemandKind::Viewer));
             feed.watch_from(Some(IpAddr::from([192, 0, 2, last])), of(quality), Delivery::Latest, demand)
         };
         let mut viewers: Vec<Subscriber> =
@@ -641,7 +641,7 @@ mod tests {
                 Some(IpAddr::from([192, 0, 2, 1])),
                 Rendition::default(),
                 Delivery::Latest,
-                feed.demand(DemandKind::Viewer)
+                Some(feed.demand(DemandKind::Viewer))
             )
             .is_ok()
         );

@@ -63,7 +63,7 @@ pub struct Subscriber {
     last_epoch: Option<Epoch>,
     skipped: u64,
     /// The reason why the camera must be open; `None` for a subscriber that does not keep it open.
-    _demand: Option<Demand>,
+    demand: Option<Demand>,
     /// The permit to watch a rendition. Permits limit the number of renditions that each client address can watch.
     /// `None` if this limit does not apply to the subscriber.
     _permit: Option<RenditionPermit>,
@@ -90,14 +90,14 @@ impl Subscriber {
             is_counted,
             last_epoch,
             skipped,
-            _demand: None,
+            demand: None,
             _permit: None,
         }
     }
 
     /// Makes the subscriber hold `demand`, the reason why the camera must be open, until the subscriber is dropped.
-    pub(crate) fn with_demand(mut self, demand: Demand) -> Self {
-        self._demand = Some(demand);
+    pub(crate) fn with_demand(mut self, demand: Option<Demand>) -> Self {
+        self.demand = demand;
         self
     }
 
@@ -171,12 +171,12 @@ impl Subscriber {
         self.look().is_some()
     }
 
-    /// Returns this subscriber, with the number of frames that `previous` missed added to the number that this
-    /// subscriber missed. To be used when this subscriber replaces `previous`, a subscriber to another channel of the
-    /// same camera.
+    /// Returns this subscriber, which replaces `previous`, a subscriber to another channel of the same camera: it takes
+    /// over the demand of `previous`, and adds the frames that `previous` missed to those that it missed itself.
     #[must_use]
-    pub fn with_skipped_of(mut self, previous: &Self) -> Self {
+    pub fn in_place_of(mut self, previous: &mut Self) -> Self {
         self.skipped += previous.skipped;
+        self.demand = self.demand.take().or_else(|| previous.demand.take());
         self
     }
 

@@ -7,6 +7,10 @@
 #![forbid(unsafe_code)]
 
 pub mod error_picture;
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "only writer threads take samples of sockets, and only Linux has them")
+)]
 mod flow_control;
 mod hijack;
 mod http_error;

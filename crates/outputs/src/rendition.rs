@@ -57,6 +57,13 @@ pub(crate) fn limit_fps(rendition: Rendition, fps: Option<f64>, feed: &Feed) -> 
     }
 }
 
+/// Returns `rendition` in a width of `width_px` pixels, for a viewer that takes at most `fps` pictures a second. The
+/// server must encode these pictures, even if those of `rendition` are the camera's own, so their rate is limited too.
+pub(crate) fn narrowed(rendition: Rendition, width_px: u32, fps: Option<f64>) -> Rendition {
+    let narrow = rendition.with_width(width_px);
+    fps.map_or(narrow, |fps| narrow.with_fps(fps))
+}
+
 /// Returns the smallest of the existing renditions `made` that is at least as large as `requested` and has at least
 /// half the frame rate of `requested`. If there is none, returns the rendition of the camera's own pictures, which
 /// always exist.

@@ -141,7 +141,7 @@ async fn wait_for_picture(
     request: SnapshotRequest,
     wait: Duration,
 ) -> Result<Update, HttpError> {
-    let demand = feed.demand(DemandKind::Snapshot);
+    let demand = Some(feed.demand(DemandKind::Snapshot));
     let client = request.peer.map(client_key);
     let subscriber = feed.watch_from(client, request.rendition, Delivery::Latest, demand);
     let mut subscriber = subscriber.map_err(HttpError::too_many_renditions)?;

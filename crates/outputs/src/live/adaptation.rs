@@ -8,26 +8,53 @@ use framecast_hub::Rendition;
 use tokio::time::Instant;
 
 use crate::ladder::Ladder;
+use crate::rendition;
 
 /// The number of pictures in a row without a skipped frame before them, after which the link counts as fast enough for
 /// all pictures.
 const SMOOTH_PICTURES: u32 = 16;
+
+/// Whether the link is too slow for all pictures of a tile.
+#[derive(Debug)]
+pub(super) struct Lag {
+    /// The number of pictures sent since the tile last skipped a frame.
+    smooth: u32,
+    /// The number of frames that the tile had skipped when the last picture was sent.
+    skipped_frames: u64,
+}
+
+impl Lag {
+    /// Creates the state of a tile that has skipped no frame yet.
+    pub(super) fn new() -> Self {
+        Self { smooth: SMOOTH_PICTURES, skipped_frames: 0 }
+    }
+
+    /// Records that a picture was sent. The tile has skipped `skipped_frames` frames so far.
+    pub(super) fn sent(&mut self, skipped_frames: u64) {
+        self.smooth = if skipped_frames > self.skipped_frames { 0 } else { self.smooth.saturating_add(1) };
+        self.skipped_frames = skipped_frames;
+    }
+
+    /// Returns whether the tile has skipped frames of late.
+    pub(super) fn is_behind(&self) -> bool {
+        self.smooth < SMOOTH_PICTURES
+    }
+}
 
 /// The adaptation of one tile to the link.
 #[derive(Debug)]
 pub(super) struct TileAdaptation {
     /// The size and quality that the client requested.
     requested: Rendition,
-    /// The size and quality that the tile shows now.
-    current: Rendition,
+    /// The maximum number of pictures a second that the client takes; `None` for no limit.
+    fps: Option<f64>,
+    /// The width of the pictures that the tile shows now, in pixels; `None` for the requested size.
+    width_px: Option<u32>,
     /// The picture sizes to choose from. The largest is the size of the tile's first picture, so this is `None` before
     /// that picture.
     ladder: Option<Ladder>,
     /// The number of the picture size to which the tile is changing; `None` if no change is under way.
     pending: Option<usize>,
-    /// The number of pictures sent since the tile last skipped a frame.
-    smooth: u32,
-    skipped_frames: u64,
 }
 
 /// A picture that was just sent, and what is known about its tile.
@@ -35,18 +62,16 @@ pub(super) struct TileAdaptation {
 pub(super) struct SentTile {
     pub(super) bytes: usize,
     pub(super) width_px: u32,
-    /// The number of frames that the tile has skipped so far.
-    pub(super) skipped_frames: u64,
     /// The number of pictures a second that there are to send.
     pub(super) max_fps: f64,
-    /// How much of the link's speed the tile gets; `None` if that is not known yet.
+    /// How much of the link's speed the tile gets; `None` if that is not known, or if the link is fast enough for all
+    /// pictures.
     pub(super) bytes_per_second: Option<u64>,
 }
 
 impl TileAdaptation {
-    pub(super) fn new(requested: Rendition) -> Self {
-        let (smooth, skipped_frames) = (SMOOTH_PICTURES, 0);
-        Self { requested, current: requested, ladder: None, pending: None, smooth, skipped_frames }
+    pub(super) fn new(requested: Rendition, fps: Option<f64>) -> Self {
+        Self { requested, fps, width_px: None, ladder: None, pending: None }
     }
 
     /// Returns the size and quality that the client requested.
@@ -54,34 +79,35 @@ impl TileAdaptation {
         self.requested
     }
 
-    /// Gives up the change under way, if there is one. Returns the size and quality that the tile shows.
-    pub(super) fn stay(&mut self) -> Rendition {
-        self.pending = None;
-        self.current
+    /// Returns whether a change of the picture size is under way that [`sent`](Self::sent) has proposed.
+    pub(super) fn is_changing(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Gives up the change under way, if there is one. Returns the size and quality that the tile shows, for a client
+    /// that takes at most `fps` pictures a second.
+    pub(super) fn stay(&mut self, fps: Option<f64>) -> Rendition {
+        (self.pending, self.fps) = (None, fps);
+        self.of_width(self.width_px)
     }
 
     /// Records that the change under way is complete, if there is one. Returns the size that the tile shows now.
     pub(super) fn switched(&mut self, now: Instant) -> Option<Rendition> {
         let (rung, ladder) = (self.pending.take()?, self.ladder.as_mut()?);
         ladder.switched(now, rung);
-        self.current = of_rung(self.requested, ladder, rung);
-        Some(self.current)
+        self.width_px = ladder.width_px(rung);
+        Some(self.of_width(self.width_px))
     }
 
     /// Records that a picture was sent at `now`. Returns the size to change to, if a change is due.
     pub(super) fn sent(&mut self, now: Instant, sent: SentTile) -> Option<Rendition> {
-        self.smooth =
-            if sent.skipped_frames > self.skipped_frames { 0 } else { self.smooth.saturating_add(1) };
-        self.skipped_frames = sent.skipped_frames;
         let ladder = self.ladder.get_or_insert_with(|| Ladder::new(sent.width_px, now));
         ladder.sent(sent.bytes);
-        let is_behind = self.smooth < SMOOTH_PICTURES;
-        let bytes_per_second = sent.bytes_per_second.filter(|_| is_behind);
-        // The link need not carry more pictures than there are.
-        let max_fps = bytes_per_second.map_or(f64::INFINITY, |_| sent.max_fps);
-        let rung = ladder.propose(now, bytes_per_second, max_fps).filter(|_| self.pending.is_none())?;
+        let rung = ladder.propose(now, sent.bytes_per_second, sent.max_fps);
+        let rung = rung.filter(|_| self.pending.is_none())?;
+        let width_px = ladder.width_px(rung);
         self.pending = Some(rung);
-        Some(of_rung(self.requested, ladder, rung))
+        Some(self.of_width(width_px))
     }
 
     /// Records that the size that [`sent`](Self::sent) returned cannot be had.
@@ -91,10 +117,11 @@ impl TileAdaptation {
             ladder.switch_failed(now);
         }
     }
-}
 
-fn of_rung(requested: Rendition, ladder: &Ladder, rung: usize) -> Rendition {
-    ladder.width_px(rung).map_or(requested, |width_px| requested.with_width(width_px))
+    /// Returns the requested pictures in a width of `width_px` pixels, or unchanged for `None`.
+    fn of_width(&self, width_px: Option<u32>) -> Rendition {
+        width_px.map_or(self.requested, |width_px| rendition::narrowed(self.requested, width_px, self.fps))
+    }
 }
 
 #[cfg(test)]
@@ -105,15 +132,16 @@ mod tests {
 
     #[test]
     fn a_tile_that_skips_frames_gets_smaller_pictures_and_one_that_skips_none_gets_its_own_again() {
-        let (mut tile, mut now) = (TileAdaptation::new(Rendition::default()), Instant::now());
-        let mut skipped_frames = 0;
+        let (mut tile, mut now) = (TileAdaptation::new(Rendition::default(), None), Instant::now());
+        let (mut lag, mut skipped_frames) = (Lag::new(), 0);
         let mut play = |tile: &mut TileAdaptation, pictures: u32, skips: u64, bytes: usize| {
             let mut asked = None;
             for _ in 0..pictures {
                 now += Duration::from_millis(100);
                 skipped_frames += skips;
-                let (width_px, bytes_per_second) = (1280, Some(250_000));
-                let sent = SentTile { bytes, width_px, skipped_frames, max_fps: 30.0, bytes_per_second };
+                lag.sent(skipped_frames);
+                let (width_px, bytes_per_second) = (1280, lag.is_behind().then_some(250_000));
+                let sent = SentTile { bytes, width_px, max_fps: 30.0, bytes_per_second };
                 asked = asked.or(tile.sent(now, sent));
             }
             (asked, tile.switched(now))

@@ -174,7 +174,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.tiles.wait(tile, now);
                 if !update.is_slate {
                     let bytes_per_second = self.scheduler.bytes_per_second_of(tile);
-                    self.tiles.adapt(tile, (width_px, bytes), bytes_per_second, now);
+                    if let Some(interval) = self.tiles.sent(tile, (width_px, bytes), bytes_per_second, now) {
+                        self.scheduler.set_interval(tile, interval);
+                    }
                 }
             }
             return;
@@ -234,15 +236,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let Ack { tile, sequence, paint } = ack;
         let acknowledged = self.scheduler.acknowledge(tile, sequence, now);
         let acknowledged = acknowledged.map_err(|NotSent| CloseReason::NotSent { tile, sequence })?;
+        let is_behind = self.tiles.is_behind(tile);
         if let (Some(captured_at), Some(viewer)) = (acknowledged.captured_at, self.tiles.viewer(tile)) {
             let age = age(captured_at);
             trace!(tile, sequence, ?age, ?paint, "painted");
             viewer.painted(age);
             viewer.set_queue_bytes(self.scheduler.in_flight_of(tile));
             // As for a stream: a link that carries all pictures shows only how many pictures there are.
-            if let Some(bytes_per_second) =
-                self.scheduler.bytes_per_second().filter(|_| viewer.skipped_frames() > 0)
-            {
+            if let Some(bytes_per_second) = self.scheduler.bytes_per_second().filter(|_| is_behind) {
                 viewer.set_bytes_per_second(bytes_per_second);
             }
         }

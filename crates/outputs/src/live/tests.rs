@@ -176,6 +176,35 @@ async fn a_slow_client_is_given_the_newest_frame_when_it_has_painted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_speed_of_a_link_is_told_only_while_the_link_is_too_slow() {
+    let server = Server::new();
+    let mut client = server.client().await;
+    client.subscribe(1, "door", json!({})).await;
+    let mut number = 0;
+    let mut exchange = async |frames: u64, wait: Duration| {
+        for _ in 0..frames {
+            number += 1;
+            server.door.publish(frame(number));
+        }
+        let picture = client.picture().await;
+        pause(wait).await;
+        client.ack(&picture).await;
+        assert!(client.is_quiet().await);
+        server.live.viewers.list()[0].bytes_per_second()
+    };
+    let (slow, fast) = (Duration::from_millis(100), Duration::from_millis(5));
+    assert_eq!(exchange(1, slow).await, None);
+    let told = exchange(3, slow).await;
+    assert!(told.is_some());
+    for _ in 0..16 {
+        exchange(1, slow).await;
+    }
+    let told = exchange(1, slow).await;
+    assert_eq!(exchange(1, fast).await, told, "the link carries all pictures");
+    assert_ne!(exchange(3, fast).await, told, "the client was slow again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rate_is_kept_without_drift_and_with_the_newest_pictures() {
     let server = Server::new();
     server.play();
@@ -223,6 +252,7 @@ async fn another_size_takes_the_place_of_the_old_one_when_it_has_a_picture() {
     assert_eq!(client.number().await, 1);
     client.subscribe(1, "door", json!({"width": 320})).await;
     assert!(client.is_quiet().await);
+    assert_eq!(server.door.viewer_count(), 1, "it is one viewer all the time");
     server.door.publish(frame(2));
     assert_eq!(client.number().await, 2, "the old size goes on");
     let (rendition, small) = server.door.renditions().borrow()[0].clone();

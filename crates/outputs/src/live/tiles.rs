@@ -13,12 +13,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use framecast_hub::{Delivery, DemandKind, Feed, Hub, Rendition, Subscriber, TooManyRenditions, Update};
+use framecast_hub::{
+    Delivery, Demand, DemandKind, Feed, Hub, Rendition, Subscriber, TooManyRenditions, Update,
+};
 use futures_util::future::{AbortHandle, Abortable};
 use futures_util::stream::{FuturesUnordered, Stream};
 use tokio::time::Instant;
 
-use super::adaptation::{SentTile, TileAdaptation};
+use super::adaptation::{Lag, SentTile, TileAdaptation};
 use super::message::Subscribe;
 use super::scheduler::TilePace;
 use crate::viewers::SkipCounter;
@@ -60,6 +62,8 @@ pub(super) enum TileEvent {
 struct ShownTile {
     viewer: ViewerGuard,
     feed: Arc<Feed>,
+    /// Keeps the camera open for whatever the tile shows; `None` while the tile is paused.
+    demand: Option<Demand>,
     /// The subscription whose pictures the tile shows; `None` while the tile is paused, so that no encoder works for
     /// it.
     watch: Option<Watch>,
@@ -68,9 +72,12 @@ struct ShownTile {
     next: Option<Watch>,
     /// The number of frames that the tile skipped in its subscriptions before the current one.
     passed: u64,
+    /// The maximum number of pictures a second that the client takes; `None` for no limit.
+    fps: Option<f64>,
     /// The minimum time between two pictures.
     interval: Duration,
     skips: SkipCounter,
+    lag: Lag,
     /// The adaptation of the picture size to the link; `None` if the client did not request it.
     adapt: Option<TileAdaptation>,
 }
@@ -104,23 +111,43 @@ impl Watch {
 
 impl ShownTile {
     fn new(viewer: ViewerGuard, feed: Arc<Feed>) -> Self {
-        let (interval, skips) = (Duration::ZERO, SkipCounter::default());
-        Self { viewer, feed, watch: None, next: None, passed: 0, interval, skips, adapt: None }
+        Self {
+            viewer,
+            feed,
+            demand: None,
+            watch: None,
+            next: None,
+            passed: 0,
+            fps: None,
+            interval: Duration::ZERO,
+            skips: SkipCounter::default(),
+            lag: Lag::new(),
+            adapt: None,
+        }
     }
 
     fn shows(&self) -> Option<Rendition> {
         self.watch.as_ref().map(|watch| watch.rendition)
     }
 
-    /// Starts, keeps or ends the adaptation of the picture size, as `adapt` says. `requested` is the size and quality
-    /// that the client requests. Returns the size and quality to show.
-    fn adapt_from(&mut self, requested: Rendition, adapt: bool) -> Rendition {
+    /// Starts, keeps or ends the adaptation of the picture size, as `subscription` says. `requested` is the size and
+    /// quality that the client requests. Returns the size and quality to show.
+    fn adapt_from(&mut self, requested: Rendition, subscription: &Subscribe) -> Rendition {
+        let Subscribe { adapt, fps, .. } = *subscription;
         self.adapt = self.adapt.take().filter(|known| adapt && known.requested() == requested);
         if let Some(known) = &mut self.adapt {
-            return known.stay();
+            return known.stay(fps);
         }
-        self.adapt = adapt.then(|| TileAdaptation::new(requested));
+        self.adapt = adapt.then(|| TileAdaptation::new(requested, fps));
         requested
+    }
+
+    /// Returns the number of pictures a second that there are to send: what the client takes, what is encoded, or what
+    /// the camera delivers, whichever is least.
+    fn max_fps(&self) -> f64 {
+        let encoded = self.shows().and_then(|rendition| rendition.fps()).map(f64::from);
+        let bounds = [self.fps, encoded, self.feed.frames_per_second()];
+        bounds.into_iter().flatten().fold(f64::INFINITY, f64::min)
     }
 
     fn will_show(&self) -> Option<Rendition> {
@@ -136,12 +163,13 @@ impl ShownTile {
 
     /// Makes `watch` the tile's subscription: at once if the tile has none, otherwise as soon as `watch` has a picture.
     fn take(&mut self, watch: Watch) {
+        self.demand.get_or_insert_with(|| self.feed.demand(DemandKind::Viewer));
         let place = if self.watch.is_some() { &mut self.next } else { &mut self.watch };
         *place = Some(watch);
     }
 
     fn pause(&mut self) {
-        self.next = None;
+        (self.next, self.demand) = (None, None);
         self.replace(None);
     }
 }
@@ -164,7 +192,7 @@ impl Tiles {
         }
         let (feed, rendition) = shown?;
         let interval = interval(subscription.fps, rendition);
-        self.change(subscription.tile, |tile| tile.interval = interval);
+        self.change(subscription.tile, |tile| (tile.fps, tile.interval) = (subscription.fps, interval));
         Ok(TilePace { interval, priority: subscription.priority, latency_budget: feed.latency_budget() })
     }
 
@@ -182,7 +210,7 @@ impl Tiles {
             self.shown.insert(subscription.tile, ShownTile::new(viewer, Arc::clone(&feed)));
         }
         let known = self.shown.get_mut(&subscription.tile);
-        let rendition = known.map_or(rendition, |tile| tile.adapt_from(rendition, subscription.adapt));
+        let rendition = known.map_or(rendition, |tile| tile.adapt_from(rendition, subscription));
         if subscription.priority == 0 {
             self.change(subscription.tile, |tile| {
                 tile.viewer.set_rendition(rendition);
@@ -225,8 +253,7 @@ impl Tiles {
 
     fn watch(&mut self, tile: u16, feed: &Feed, rendition: Rendition) -> Result<Watch, TooManyRenditions> {
         let client = self.peer.map(client_key);
-        let subscriber =
-            feed.watch_from(client, rendition, Delivery::Latest, feed.demand(DemandKind::Viewer))?;
+        let subscriber = feed.watch_from(client, rendition, Delivery::Latest, None)?;
         self.watches += 1;
         let wait = self.wait_with(tile, self.watches, subscriber);
         Ok(Watch { id: self.watches, rendition, subscriber: None, wait, overtaken: 0, passed: 0 })
@@ -297,33 +324,49 @@ impl Tiles {
         });
     }
 
-    /// Changes a tile to a smaller or larger picture size if the client requested adaptation and the link requires the
-    /// change. A picture of `width_px` pixels and `bytes` bytes was just sent at `now`. `bytes_per_second` is how much
-    /// of the link's speed the tile gets.
-    pub(super) fn adapt(
+    /// Records that a picture of `width_px` pixels and `bytes` bytes was just sent at `now`, and changes a tile to a
+    /// smaller or larger picture size if the client requested adaptation and the link requires the change.
+    /// `bytes_per_second` is how much of the link's speed the tile gets. Returns the minimum time between two of the
+    /// tile's pictures from now on; `None` if it stays as it is.
+    pub(super) fn sent(
         &mut self,
         tile: u16,
         (width_px, bytes): (u32, usize),
         bytes_per_second: Option<u64>,
         now: Instant,
-    ) {
-        let Some(shown) = self.shown.get_mut(&tile) else { return };
-        let Some(adapt) = &mut shown.adapt else { return };
+    ) -> Option<Duration> {
+        let shown = self.shown.get_mut(&tile)?;
+        shown.lag.sent(shown.viewer.skipped_frames());
+        // The link need not carry more pictures than there are. Their rate is looked up only if the link is too slow.
+        let bytes_per_second = bytes_per_second.filter(|_| shown.lag.is_behind());
+        let max_fps = bytes_per_second.map_or(f64::INFINITY, |_| shown.max_fps());
+        let adapt = shown.adapt.as_mut()?;
+        if shown.next.is_some() && !adapt.is_changing() {
+            // The client has requested another size, and the picture still had the former size.
+            return None;
+        }
+        let mut changed_interval = None;
         if shown.next.is_none()
             && let Some(rendition) = adapt.switched(now)
         {
             shown.viewer.set_rendition(rendition);
+            shown.interval = interval(shown.fps, rendition);
+            changed_interval = Some(shown.interval);
         }
-        let requested_fps = 1.0 / shown.interval.as_secs_f64();
-        let max_fps = requested_fps.min(shown.feed.frames_per_second().unwrap_or(f64::INFINITY));
-        let skipped_frames = shown.viewer.skipped_frames();
-        let sent = SentTile { bytes, width_px, skipped_frames, max_fps, bytes_per_second };
-        let Some(rendition) = adapt.sent(now, sent) else { return };
-        let feed = Arc::clone(&shown.feed);
-        // If the limit on renditions is reached, the tile keeps its size.
-        if self.begin(tile, &feed, rendition).is_err() {
-            self.change(tile, |shown| shown.adapt.iter_mut().for_each(|adapt| adapt.failed(now)));
+        let sent = SentTile { bytes, width_px, max_fps, bytes_per_second };
+        if let Some(rendition) = adapt.sent(now, sent) {
+            let feed = Arc::clone(&shown.feed);
+            // If the limit on renditions is reached, the tile keeps its size.
+            if self.begin(tile, &feed, rendition).is_err() {
+                self.change(tile, |shown| shown.adapt.iter_mut().for_each(|adapt| adapt.failed(now)));
+            }
         }
+        changed_interval
+    }
+
+    /// Returns whether a tile has skipped frames of late, because the link is too slow for all of its pictures.
+    pub(super) fn is_behind(&self, tile: u16) -> bool {
+        self.shown.get(&tile).is_some_and(|tile| tile.lag.is_behind())
     }
 
     /// Returns the guard that registers a tile as a viewer; `None` if there is no such tile.
@@ -349,7 +392,168 @@ fn interval(fps: Option<f64>, rendition: Rendition) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
+    use std::future::poll_fn;
+    use std::time::SystemTime;
+
+    use framecast_hub::Channel;
+    use framecast_media::Frame;
+    use framecast_testkit::{frame, soon};
+
     use super::*;
+    use crate::publish::Publish;
+
+    const MILLIS_100: Duration = Duration::from_millis(100);
+
+    /// A connection with one tile, number 1.
+    struct Connection {
+        feed: Arc<Feed>,
+        tiles: Tiles,
+        now: Instant,
+        /// How long after the last picture the next one is sent.
+        step: Duration,
+        published: u64,
+    }
+
+    impl Connection {
+        fn new() -> Self {
+            let hub = Hub::new();
+            let feed = hub.add("door", SystemTime::UNIX_EPOCH).unwrap();
+            let (tiles, now) = (Tiles::new(hub, Viewers::default(), None), Instant::now());
+            Self { feed, tiles, now, step: MILLIS_100, published: 0 }
+        }
+
+        /// Subscribes with adaptation.
+        fn subscribe(&mut self, rendition: Rendition, fps: Option<f64>) -> TilePace {
+            let camera = "door".to_owned();
+            let subscription = Subscribe { tile: 1, camera, fps, rendition, priority: 1, adapt: true };
+            self.tiles.subscribe(&subscription).unwrap()
+        }
+
+        fn channel(&self, rendition: Rendition) -> Channel {
+            let renditions = self.feed.renditions();
+            let known = renditions.borrow().iter().find(|(known, _)| *known == rendition).cloned();
+            known.map(|(_, channel)| channel).unwrap_or_else(|| self.feed.main_channel().clone())
+        }
+
+        /// Returns the renditions that were asked for so far.
+        fn asked(&self) -> Vec<Rendition> {
+            self.feed.renditions().borrow().iter().map(|(rendition, _)| *rendition).collect()
+        }
+
+        fn frame(&mut self, width_px: u32) -> Frame {
+            self.published += 1;
+            let mut frame = frame(self.published);
+            let mut format = (*frame.format).clone();
+            format.width_px = width_px;
+            frame.format = Arc::new(format);
+            frame
+        }
+
+        /// Publishes `count` frames in `channel`, and sends the last one over a link of 250 kB/s as a picture of 76 kB.
+        /// Returns what [`Tiles::sent`] returns.
+        async fn send(&mut self, channel: &Channel, width_px: u32, count: u32) -> Option<Duration> {
+            for _ in 0..count {
+                channel.publish(self.frame(width_px));
+            }
+            let event = soon("a picture", poll_fn(|cx| self.tiles.poll_tile_event(cx))).await;
+            assert_eq!(event, TileEvent::Picture(1));
+            self.now += self.step;
+            let sent_px = self.tiles.newest(1).unwrap().frame.format.width_px;
+            assert_eq!(sent_px, width_px);
+            self.tiles.wait(1, self.now);
+            self.tiles.sent(1, (sent_px, 76_000), Some(250_000), self.now)
+        }
+
+        /// Sends `pictures` pictures, and skips two frames before each.
+        async fn fall_behind(&mut self, channel: &Channel, width_px: u32, pictures: u32) {
+            for _ in 0..pictures {
+                self.send(channel, width_px, 3).await;
+            }
+        }
+    }
+
+    fn width(width_px: u32) -> Rendition {
+        Rendition::default().with_width(width_px)
+    }
+
+    #[tokio::test]
+    async fn a_tile_that_grows_may_shrink_again_although_its_last_small_picture_was_sent_later() {
+        let mut tile = Connection::new();
+        tile.subscribe(width(320), None);
+        let (small, own) = (tile.channel(width(320)), tile.channel(Rendition::default()));
+        tile.send(&small, 320, 1).await;
+        tile.subscribe(Rendition::default(), None);
+        tile.fall_behind(&small, 320, 2).await;
+        tile.fall_behind(&own, 1280, 30).await;
+        assert_eq!(tile.asked(), [width(320), width(640)]);
+    }
+
+    #[tokio::test]
+    async fn a_tile_that_shrinks_is_never_sent_more_than_it_asked_for() {
+        let mut tile = Connection::new();
+        tile.subscribe(Rendition::default(), None);
+        let own = tile.channel(Rendition::default());
+        tile.fall_behind(&own, 1920, 2).await;
+        tile.subscribe(width(640), None);
+        tile.fall_behind(&own, 1920, 30).await;
+        assert_eq!(tile.asked(), [width(640)], "what it asked for is not given up");
+        let small = tile.channel(width(640));
+        tile.fall_behind(&small, 640, 30).await;
+        assert_eq!(tile.asked(), [width(640), width(320)]);
+    }
+
+    #[tokio::test]
+    async fn a_tile_that_was_slow_is_behind_until_all_pictures_arrive_whatever_it_asks_for() {
+        let mut tile = Connection::new();
+        let own = tile.channel(Rendition::default());
+        tile.subscribe(width(320), None);
+        let small = tile.channel(width(320));
+        tile.send(&small, 320, 1).await;
+        assert!(!tile.tiles.is_behind(1));
+        tile.fall_behind(&small, 320, 1).await;
+        for _ in 0..16 {
+            assert!(tile.tiles.is_behind(1));
+            tile.send(&small, 320, 1).await;
+        }
+        assert!(!tile.tiles.is_behind(1));
+        tile.subscribe(Rendition::default(), None);
+        tile.send(&own, 1280, 1).await;
+        assert!(!tile.tiles.is_behind(1));
+    }
+
+    #[tokio::test]
+    async fn a_link_that_carries_the_rate_of_the_rendition_is_fast_enough() {
+        let mut tile = Connection::new();
+        // Three pictures a second arrive, and two are made.
+        assert_eq!(tile.subscribe(width(640), Some(2.0)).interval, Duration::ZERO);
+        let made = width(640).with_fps(2.0);
+        let channel = tile.channel(made);
+        tile.fall_behind(&channel, 640, 30).await;
+        assert_eq!(tile.asked(), [made]);
+    }
+
+    #[tokio::test]
+    async fn smaller_pictures_are_made_at_the_rate_asked_for_and_then_not_held_back() {
+        let mut tile = Connection::new();
+        let own = tile.channel(Rendition::default());
+        let interval = Duration::from_millis(100);
+        assert_eq!(tile.subscribe(Rendition::default(), Some(10.0)).interval, interval);
+        tile.step = Duration::from_secs(1);
+        tile.fall_behind(&own, 1280, 4).await;
+        let made = width(640).with_fps(10.0);
+        assert_eq!(tile.asked(), [made]);
+        assert_eq!(tile.feed.viewer_count(), 1, "it is one viewer all the time");
+        let smaller = tile.channel(made);
+        assert_eq!(tile.send(&smaller, 640, 1).await, Some(Duration::ZERO));
+        assert_eq!((tile.tiles.viewer(1).unwrap().rendition(), tile.feed.viewer_count()), (made, 1));
+        assert_eq!(tile.subscribe(Rendition::default(), Some(10.0)).interval, Duration::ZERO);
+        assert_eq!(tile.subscribe(Rendition::default(), Some(12.5)).interval, Duration::from_millis(80));
+        assert_eq!(tile.asked(), [made, width(640).with_fps(15.0)], "another rate changes no size");
+        tile.tiles.remove(1);
+        assert_eq!(tile.feed.viewer_count(), 0);
+    }
 
     #[test]
     fn pictures_that_are_made_at_the_rate_asked_for_are_not_held_back() {

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 /// The time at which a chunk leaves the HTTP server.
-pub(crate) type Departure = oneshot::Receiver<Instant>;
+pub type Departure = oneshot::Receiver<Instant>;
 
 /// A chunk that reports when it is dropped.
 struct Chunk {
@@ -35,7 +35,7 @@ impl Drop for Chunk {
 
 /// Returns a chunk with the same `bytes`, without a copy, and the time at which the last reference to this chunk is
 /// dropped.
-pub(crate) fn hand_over(bytes: Bytes) -> (Bytes, Departure) {
+pub fn hand_over(bytes: Bytes) -> (Bytes, Departure) {
     let (left, departure) = oneshot::channel();
     (Bytes::from_owner(Chunk { bytes, left: Some(left) }), departure)
 }

@@ -33,6 +33,7 @@ use framecast_hub::{Delivery, DemandKind, Feed, Hub, Rendition, Subscriber};
 use tokio_util::sync::CancellationToken;
 
 pub use framing::Framing;
+pub use handover::{Departure, hand_over};
 pub use part_format::{Boundary, PartFormat};
 
 #[cfg(target_os = "linux")]
@@ -208,7 +209,7 @@ fn watch(
     request: &Request,
 ) -> Result<(Rendition, Subscriber), HttpError> {
     let watch = |rendition| {
-        let demand = feed.demand(DemandKind::Viewer);
+        let demand = Some(feed.demand(DemandKind::Viewer));
         feed.watch_from(peer.map(client_key), rendition, Delivery::Latest, demand)
     };
     let error = match watch(rendition) {
@@ -239,6 +240,8 @@ impl Streamer {
             hijack.set_handler(move |hijacked| drop(writer_pool.join(stream, hijacked)));
             return crate::unknown_length_body();
         }
+        #[cfg(not(target_os = "linux"))]
+        let _ = request;
         StreamBody::new(stream, self.0.config.write_timeout).into_body(self.0.shutdown.clone())
     }
 }

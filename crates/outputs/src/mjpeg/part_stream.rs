@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use framecast_hub::{
-    ChangeListener, Delivery, DemandKind, ReadySet, Rendition, Subscriber, Update, WakeRegistration,
-};
+use framecast_hub::{ChangeListener, Delivery, Rendition, Subscriber, Update};
+#[cfg(target_os = "linux")]
+use framecast_hub::{ReadySet, WakeRegistration};
 use tokio::time::Instant;
 
 use super::pacer::Pacer;
@@ -16,7 +16,7 @@ use super::part::Part;
 use super::{Framing, StreamRequest};
 use crate::ladder::Ladder;
 use crate::viewers::{self, SkipCounter};
-use crate::{EndReason, client_key};
+use crate::{EndReason, client_key, rendition};
 
 /// What the sender of a stream does next.
 #[derive(Debug, PartialEq, Eq)]
@@ -129,6 +129,7 @@ impl PartStream {
 
     /// Returns when to call [`next`](Self::next) again after a part was sent, even if no new frame is published until
     /// then.
+    #[cfg(target_os = "linux")]
     pub(crate) fn wake_at(&self, now: Instant) -> Option<Instant> {
         self.pacer.due_after(now).or_else(|| self.pacer.resend_at())
     }
@@ -180,7 +181,7 @@ impl PartStream {
                 next.rendition,
                 request.part_format.boundary,
             );
-            self.subscriber = next.subscriber.with_skipped_of(&self.subscriber);
+            self.subscriber = next.subscriber.in_place_of(&mut self.subscriber);
             self.viewer.set_rendition(next.rendition);
             ladder.switched(now, next.rung);
             return true;
@@ -191,11 +192,13 @@ impl PartStream {
         let max_fps = bytes_per_second.as_ref().map_or(f64::INFINITY, there_are);
         if let Some(rung) = ladder.propose(now, bytes_per_second, max_fps).filter(|_| pending.is_none()) {
             let width_px = ladder.width_px(rung);
-            let rendition =
-                width_px.map_or(request.rendition, |width_px| request.rendition.with_width(width_px));
+            let fps = Some(request.max_fps()).filter(|fps| fps.is_finite());
+            let narrow = |width_px| rendition::narrowed(request.rendition, width_px, fps);
+            let rendition = width_px.map_or(request.rendition, narrow);
             let client = self.viewer.peer().map(client_key);
             let feed = self.viewer.feed();
-            match feed.watch_from(client, rendition, Delivery::Latest, feed.demand(DemandKind::Viewer)) {
+            // The stream has a demand already, which moves to the new subscriber with the change.
+            match feed.watch_from(client, rendition, Delivery::Latest, None) {
                 Ok(subscriber) => *pending = Some(PendingSwitch { rung, rendition, subscriber }),
                 // The limit on renditions is reached: this viewer keeps its size.
                 Err(_) => ladder.switch_failed(now),
@@ -212,11 +215,13 @@ impl PartStream {
 
     /// Arranges that `ready_set` reports `token` each time a frame is published in the channel that this stream reads.
     /// This ends when the returned registration is dropped.
+    #[cfg(target_os = "linux")]
     pub(crate) fn register(&self, ready_set: &ReadySet, token: usize) -> WakeRegistration {
         self.subscriber.register(ready_set, token)
     }
 
     /// Returns whether `registration` was made with the channel (sequence of frames) that this stream reads now.
+    #[cfg(target_os = "linux")]
     pub(crate) fn is_same_channel(&self, registration: &WakeRegistration) -> bool {
         registration.is_same_channel(&self.subscriber)
     }
@@ -287,6 +292,7 @@ mod tests {
         assert!(!stream.adapt(now, Some(1)), "the smaller size is asked for");
         let (rendition, smaller) = feed.renditions().borrow()[0].clone();
         assert_eq!(rendition.width_px(), Some(320));
+        assert_eq!(feed.viewer_count(), 1, "it is one viewer all the time");
         feed.publish(frame(2));
         assert!(!stream.adapt(now, Some(1)));
         assert_eq!(number(&mut stream, now), Some(2));
@@ -298,6 +304,26 @@ mod tests {
         feed.publish(frame(3));
         assert!(matches!(stream.next(now), Next::Wait(_)));
         assert_eq!((feed.main_channel().subscriber_count(), feed.viewer_count()), (0, 1));
+        drop(stream);
+        assert_eq!(feed.viewer_count(), 0);
+    }
+
+    #[tokio::test]
+    async fn smaller_pictures_are_made_at_the_rate_asked_for() {
+        let feed = Hub::new().add("door", SystemTime::UNIX_EPOCH).unwrap();
+        let viewer = Viewers::default().admit(&feed, None, Transport::Mjpeg).unwrap();
+        let part_format = PartFormat { boundary: Boundary::Frame, framing: Framing::Standard };
+        let (rendition, interval) = (Rendition::default(), Duration::from_millis(200));
+        let request = StreamRequest { part_format, rendition, interval, adapt: true };
+        let subscriber = feed.watch(request.rendition, Delivery::Latest).unwrap();
+        let mut stream =
+            PartStream::new(subscriber, &Packers::default(), viewer, request, Duration::from_secs(1));
+        let now = Instant::now();
+        stream.adapt.as_mut().unwrap().ladder = Some(Ladder::new(1280, now));
+        feed.publish(frame(1));
+        assert!(matches!(stream.next(now), Next::Part(_)));
+        stream.adapt(now + Duration::from_secs(2), Some(1));
+        assert_eq!(feed.renditions().borrow()[0].0.to_string(), "width=320&fps=5");
     }
 
     #[tokio::test]

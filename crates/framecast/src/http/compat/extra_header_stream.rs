@@ -2,8 +2,9 @@
 //! parameters `extra_headers` and `zero_data`, which come from the camera server uStreamer.
 //!
 //! Only one or two diagnostic programs use these parameters. So this module simply formats the bytes for each viewer
-//! separately, and sends them as an ordinary response body. All other streams share their bytes between viewers, in
-//! [`mjpeg::Streamer`](framecast_outputs::mjpeg::Streamer).
+//! separately, and sends them as an ordinary response body: one picture at a time, and the next one only when that has
+//! left the HTTP server. It neither pauses between pictures on a slow link nor changes their size. All other streams
+//! share their bytes between viewers, in [`mjpeg::Streamer`](framecast_outputs::mjpeg::Streamer).
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use axum::response::Response;
 use framecast_hub::{Delivery, Feed, Rendition, Subscriber, Update};
 use framecast_media::Bytes;
 use framecast_media::container::multipart::{Writer, format_unix_seconds};
+use framecast_outputs::mjpeg::{Departure, hand_over};
 use framecast_outputs::{EndReason, HttpError, Peer, Transport, ViewerGuard, ViewerStats};
 use futures_util::stream;
 use tokio::time::{Instant, timeout_at};
@@ -39,6 +41,8 @@ struct ExtraHeaderStream {
     phase: StreamPhase,
     write_timeout: Duration,
     sent_at: Instant,
+    /// When the last picture leaves the HTTP server; `None` if it has left.
+    in_hand: Option<Departure>,
     /// Counts the pictures that are sent in the current second, and keeps the count of the second before.
     rate: FrameCounter,
 }
@@ -70,24 +74,9 @@ pub(super) fn respond(
     let stats = Arc::clone(viewer.stats());
     let subscriber =
         feed.watch(Rendition::default(), Delivery::Latest).map_err(HttpError::too_many_renditions)?;
-    let now = Instant::now();
-    let body = ExtraHeaderStream {
-        subscriber,
-        viewer,
-        writer: Writer::new("boundarydonotcross").expect("letters alone"),
-        options: options.clone(),
-        shutdown: compat.shutdown.clone(),
-        phase: StreamPhase::Opening,
-        write_timeout: compat.context.settings.write_timeout,
-        sent_at: now,
-        rate: FrameCounter { since: now, frames: 0, fps: 0 },
-    };
-    let mut response = Response::new(Body::from_stream(stream::unfold(body, |mut body| async {
-        body.viewer.chunk_requested();
-        let chunk = body.next_chunk().await?;
-        body.viewer.chunk_sent(body.write_timeout);
-        Some((Ok::<_, Infallible>(chunk), body))
-    })));
+    let (shutdown, write_timeout) = (compat.shutdown.clone(), compat.context.settings.write_timeout);
+    let body = ExtraHeaderStream::new(subscriber, viewer, options.clone(), shutdown, write_timeout);
+    let mut response = Response::new(body.into_body());
     if request.version() <= Version::HTTP_11 {
         *response.version_mut() = Version::HTTP_10;
     }
@@ -96,6 +85,36 @@ pub(super) fn respond(
 }
 
 impl ExtraHeaderStream {
+    fn new(
+        subscriber: Subscriber,
+        viewer: ViewerGuard,
+        options: StreamOptions,
+        shutdown: CancellationToken,
+        write_timeout: Duration,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            subscriber,
+            viewer,
+            writer: Writer::new("boundarydonotcross").expect("letters alone"),
+            options,
+            shutdown,
+            phase: StreamPhase::Opening,
+            write_timeout,
+            sent_at: now,
+            in_hand: None,
+            rate: FrameCounter { since: now, frames: 0, fps: 0 },
+        }
+    }
+
+    fn into_body(self) -> Body {
+        Body::from_stream(stream::unfold(self, |mut body| async {
+            let chunk = body.next_chunk().await?;
+            body.viewer.chunk_sent(body.write_timeout);
+            Some((Ok::<_, Infallible>(chunk), body))
+        }))
+    }
+
     async fn next_chunk(&mut self) -> Option<Bytes> {
         match self.phase {
             StreamPhase::Closed => None,
@@ -113,7 +132,11 @@ impl ExtraHeaderStream {
                     biased;
                     () = shutdown.cancelled() => EndReason::Shutdown,
                     update = self.next_update() => match update {
-                        Some(update) => return Some(self.part(&update)),
+                        Some(update) => {
+                            let (part, departure) = hand_over(self.part(&update));
+                            self.in_hand = Some(departure);
+                            return Some(part);
+                        }
                         None => EndReason::CameraEnded,
                     },
                 };
@@ -124,9 +147,16 @@ impl ExtraHeaderStream {
         }
     }
 
-    /// Waits for the next picture and returns it. If no new picture arrives for [`RESEND_AFTER`], returns the last
-    /// picture again. Returns `None` when the camera's pictures have ended.
+    /// Waits until the last picture has left the HTTP server, then for the next picture, and returns that. If no new
+    /// picture arrives for [`RESEND_AFTER`], returns the last picture again. Returns `None` when the camera's pictures
+    /// have ended.
     async fn next_update(&mut self) -> Option<Update> {
+        if let Some(departure) = &mut self.in_hand {
+            // A picture always says when it is dropped.
+            departure.await.ok();
+            self.in_hand = None;
+        }
+        self.viewer.chunk_requested();
         loop {
             match timeout_at(self.sent_at + RESEND_AFTER, self.subscriber.next_update()).await {
                 Ok(update) => return update,
@@ -212,4 +242,48 @@ fn now() -> String {
 /// `timestamp` is the current time.
 fn ahead(timestamp: &str) -> [(&'static str, &str); 2] {
     [("Content-Type", "image/jpeg"), ("X-Timestamp", timestamp)]
+}
+
+#[cfg(test)]
+mod tests {
+    #![warn(clippy::disallowed_methods)]
+
+    use framecast_hub::Hub;
+    use framecast_media::{Anchor, Frame};
+    use framecast_outputs::Viewers;
+    use framecast_testkit::{frame, number_of, soon};
+    use futures_util::{FutureExt, StreamExt};
+
+    use super::super::query::CompatQuery;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_picture_is_chosen_when_the_last_one_has_left_the_server() {
+        let feed = Hub::new().add("door", SystemTime::UNIX_EPOCH).unwrap();
+        let viewer = Viewers::default().admit(&feed, None, Transport::Mjpeg).unwrap();
+        let subscriber = feed.watch(Rendition::default(), Delivery::Latest).unwrap();
+        let options = StreamOptions::of(&CompatQuery::parse(Some("extra_headers=1")));
+        let (shutdown, timeout) = (CancellationToken::new(), Duration::from_secs(10));
+        let body = ExtraHeaderStream::new(subscriber, viewer, options, shutdown.clone(), timeout);
+        let mut chunks = body.into_body().into_data_stream();
+        let publish = |frame: Frame| assert!(feed.begin_epoch(Anchor::of(&frame)).publish(frame));
+        let number = |chunk: &Bytes| {
+            number_of(&chunk[chunk.windows(2).position(|pair| pair == b"\xFF\xD8").unwrap()..])
+        };
+
+        soon("the opening", chunks.next()).await.unwrap().unwrap();
+        publish(frame(1));
+        let first = soon("a picture", chunks.next()).await.unwrap().unwrap();
+        assert_eq!(number(&first), Some(1));
+        publish(frame(2));
+        assert!(chunks.next().now_or_never().is_none(), "the server still has the first");
+        publish(frame(3));
+        drop(first);
+        let next = soon("a picture", chunks.next()).await.unwrap().unwrap();
+        assert_eq!(number(&next), Some(3), "the newest");
+        assert!(chunks.next().now_or_never().is_none());
+        shutdown.cancel();
+        let end = soon("the end", chunks.next()).await.unwrap().unwrap();
+        assert!(end.ends_with(b"--\r\n"), "{end:?}");
+    }
 }

@@ -105,6 +105,13 @@ impl Scheduler {
         Ok(())
     }
 
+    /// Sets the minimum time between two pictures of `tile`.
+    pub fn set_interval(&mut self, tile: u16, interval: Duration) {
+        if let Some(known) = self.tiles.get_mut(&tile) {
+            known.pace.interval = interval;
+        }
+    }
+
     /// Removes a tile. From then on, the bytes in flight do not include the tile's unacknowledged pictures. Returns
     /// whether the tile existed.
     pub fn unsubscribe(&mut self, tile: u16) -> bool {

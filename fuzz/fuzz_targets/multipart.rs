@@ -3,6 +3,7 @@
 //! division.
 #![no_main]
 
+use bytes::BufMut;
 use framecast_fuzz::pieces;
 use framecast_media::Error;
 use framecast_media::codec::jpeg::parse_markers;
@@ -13,10 +14,29 @@ use libfuzzer_sys::fuzz_target;
 
 const LIMITS: Limits = Limits { max_body_bytes: 3000, max_header_bytes: 300, max_headers: 8 };
 
-fn parse<'a>(mut parser: Parser, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Result<ParserEvent, Error>> {
+fn parse<'a>(parser: Parser, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Result<ParserEvent, Error>> {
+    parse_added(parser, pieces, Parser::push)
+}
+
+/// Writes `bytes` into the parser's room, as reads from a socket do.
+fn write(parser: &mut Parser, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        let mut room = parser.room();
+        let (head, rest) = bytes.split_at(bytes.len().min(room.remaining_mut()));
+        room.put_slice(head);
+        bytes = rest;
+    }
+}
+
+/// Parses a stream that arrives in pieces, which `add` adds to the parser.
+fn parse_added<'a>(
+    mut parser: Parser,
+    pieces: impl Iterator<Item = &'a [u8]>,
+    add: fn(&mut Parser, &[u8]),
+) -> Vec<Result<ParserEvent, Error>> {
     let mut found = Vec::new();
     'stream: for piece in pieces {
-        parser.push(piece);
+        add(&mut parser, piece);
         while let Some(next) = parser.next_event().transpose() {
             let is_final = matches!(next, Err(Error::Multipart { problem: Problem::NoBoundary { .. }, .. }));
             found.push(next);
@@ -38,6 +58,7 @@ fn any_stream(choice: u8, seed: u8, stream: &[u8]) {
     let parser = || Parser::new(declared).with_limits(LIMITS).with_part_end(part_end);
     let whole = parse(parser(), std::iter::once(stream));
     assert_eq!(parse(parser(), pieces(stream, seed)), whole);
+    assert_eq!(parse_added(parser(), pieces(stream, seed), write), whole);
     for event in whole.iter().flatten() {
         let ParserEvent::Part(part) = event else { continue };
         assert!(part.body.len() <= LIMITS.max_body_bytes);
@@ -46,6 +67,9 @@ fn any_stream(choice: u8, seed: u8, stream: &[u8]) {
         // A byte that is not UTF-8 is replaced by a character of three bytes.
         assert!(written <= 3 * LIMITS.max_header_bytes);
         assert_eq!(stream[part.offset as usize..][..part.body.len()], part.body);
+        if let Some(header) = part.jpeg_header {
+            assert_eq!((parse_markers(&part.body), part.body.len()), (Ok(header), header.len_bytes));
+        }
         // A part that begins with a picture ends with it.
         if part_end == PartEnd::AtJpegEoi
             && let Ok(header) = parse_markers(&part.body)

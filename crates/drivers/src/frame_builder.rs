@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use framecast_media::codec::jpeg::{self, Normalized};
+use framecast_media::container::Picture;
 use framecast_media::{Bytes, Codec, ColorRange, Error as MediaError, Format, Frame, PixelFormat};
 
 use crate::clock::MediaClock;
@@ -62,11 +63,26 @@ impl FrameBuilder {
         self.checked_jpeg_frame(data, captured, jpeg::normalize_complete)
     }
 
+    /// Makes a frame of `picture`, which a reader has found in a stream, and walks its markers only if the reader has
+    /// not. Otherwise does what [`jpeg_frame`](Self::jpeg_frame) does, or if the picture is complete, what
+    /// [`complete_jpeg_frame`](Self::complete_jpeg_frame) does.
+    ///
+    /// # Errors
+    /// Those of [`jpeg_frame`](Self::jpeg_frame).
+    pub(crate) fn picture_frame(&mut self, picture: Picture, captured: CaptureTime) -> Result<Frame, Error> {
+        match picture.jpeg_header {
+            Some(header) => self
+                .checked_jpeg_frame(picture.data, captured, |data| Ok(jpeg::normalize_walked(data, header))),
+            None if picture.is_complete => self.complete_jpeg_frame(picture.data, captured),
+            None => self.jpeg_frame(picture.data, captured),
+        }
+    }
+
     fn checked_jpeg_frame(
         &mut self,
         data: Bytes,
         captured: CaptureTime,
-        check: fn(Bytes) -> Result<Normalized, MediaError>,
+        check: impl FnOnce(Bytes) -> Result<Normalized, MediaError>,
     ) -> Result<Frame, Error> {
         self.picture_count += 1;
         let number = self.picture_count;

@@ -86,11 +86,7 @@ impl FrameParser {
             Err(error) => return Err(self.builder.picture_error(error)),
         };
         let captured = capture_time(picture.captured_at(), self.read_at);
-        let frame = if picture.is_complete {
-            self.builder.complete_jpeg_frame(picture.data, captured)?
-        } else {
-            self.builder.jpeg_frame(picture.data, captured)?
-        };
+        let frame = self.builder.picture_frame(picture, captured)?;
         self.has_yielded = true;
         Ok(Some(frame))
     }

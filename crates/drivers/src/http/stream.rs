@@ -9,7 +9,7 @@ use framecast_media::container::jpeg_stream::Splitter;
 use framecast_media::container::multipart::{Limits, Parser, ParserEvent, PartEnd};
 use tokio::time::{Instant, timeout_at};
 
-use super::client::{RequestError, Response};
+use super::client::{Piece, RequestError, Response};
 use super::session::source_error;
 use super::target::HttpTarget;
 use crate::frame_parser::{capture_time, is_fatal};
@@ -56,6 +56,21 @@ impl Reader {
             Self::Multipart { parser, .. } => parser.push(bytes),
             Self::ConcatenatedJpeg(splitter) => splitter.push(bytes),
         }
+    }
+
+    /// Takes the next bytes of the stream from `response`: reads them to where the picture stays if possible. Returns
+    /// false at the end of the body. Cancel safe.
+    async fn read(&mut self, response: &mut Response) -> Result<bool, RequestError> {
+        let piece = match self {
+            Self::Multipart { parser, .. } => response.read(parser.room()).await?,
+            Self::ConcatenatedJpeg(splitter) => response.read(splitter.room()).await?,
+        };
+        match piece {
+            Piece::Written => {}
+            Piece::Bytes(bytes) => self.push(&bytes),
+            Piece::End => return Ok(false),
+        }
+        Ok(true)
     }
 
     fn next_picture(&mut self) -> Result<Option<Picture>, framecast_media::Error> {
@@ -165,18 +180,18 @@ impl HttpStream {
                 ("the next picture", self.target.silence)
             };
             let since = *self.waiting_since.get_or_insert_with(Instant::now);
-            let chunk = self.response.chunk();
+            let read = reader.read(&mut self.response);
             let read = match limit {
-                Some(limit) => match timeout_at(since + limit, chunk).await {
+                Some(limit) => match timeout_at(since + limit, read).await {
                     Ok(read) => read,
                     Err(_) => return Err(self.target.timeout_error(awaited, limit)),
                 },
                 // The supervisor decides how long a stream can be silent.
-                None => chunk.await,
+                None => read.await,
             };
             match read {
-                Ok(Some(bytes)) => reader.push(&bytes),
-                Ok(None) | Err(RequestError::CutOff) => return self.finish(),
+                Ok(true) => {}
+                Ok(false) | Err(RequestError::CutOff) => return self.finish(),
                 // Some servers reset the connection after they have sent everything.
                 Err(RequestError::Io(error)) if self.pictures > 0 => {
                     tracing::debug!(%error, "the connection broke");
@@ -222,11 +237,7 @@ impl HttpStream {
         self.slates = 0;
         self.pictures += 1;
         let captured = capture_time(picture.captured_at(), self.builder.now());
-        if picture.is_complete {
-            self.builder.complete_jpeg_frame(picture.data, captured)
-        } else {
-            self.builder.jpeg_frame(picture.data, captured)
-        }
+        self.builder.picture_frame(picture, captured)
     }
 
     /// Converts an error of the parser into an error of the source. The result says whether one picture is lost or the

@@ -106,6 +106,24 @@ impl Body {
         }
     }
 
+    /// Returns how many of the bytes that follow belong to the body as they are, so that they need not pass through
+    /// [`decode`](Self::decode); 0 if each byte has to.
+    pub fn plain_bytes(&self) -> usize {
+        match &self.state {
+            BodyState::Length { left } => usize::try_from(*left).unwrap_or(usize::MAX),
+            BodyState::UntilClose => usize::MAX,
+            BodyState::Unknown | BodyState::Chunked(_) => 0,
+        }
+    }
+
+    /// Records that `len` bytes of the body, at most [`plain_bytes`](Self::plain_bytes), were read past
+    /// [`decode`](Self::decode).
+    pub fn skip_plain(&mut self, len: usize) {
+        if let BodyState::Length { left } = &mut self.state {
+            *left -= len as u64;
+        }
+    }
+
     /// Ends the body because the connection has closed. Returns the bytes left in `buf` that were held back because
     /// they might have been the first line of a chunk.
     pub fn close(&mut self, buf: &mut BytesMut) -> Option<Bytes> {

@@ -1,10 +1,11 @@
+use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use framecast_drivers::{Error, ErrorKind};
 use framecast_media::container::multipart::format_unix_seconds;
 use framecast_testkit::blocking::received;
 
-use crate::server::{AfterAnswer, STREAM_HEAD, Server, part};
+use crate::server::{AfterAnswer, ReceivedRequest, STREAM_HEAD, Server, part};
 use crate::{ONE, TWO, open, open_bounded, picture};
 
 /// The head of an answer and the text before and after each picture.
@@ -147,6 +148,42 @@ async fn chunks_need_not_follow_the_parts() {
     let mut source = open(&server.url("/")).await.unwrap();
     assert!(picture(&mut source).await == ONE);
     assert!(picture(&mut source).await == TWO);
+}
+
+/// The stream is longer than the first reads, so most of it is read to where its pictures stay.
+#[tokio::test]
+async fn a_long_stream_arrives_whole_whatever_its_head_says_about_its_length() {
+    let body = [part("", ONE), part("", TWO)].concat().repeat(100);
+    let pictures = [ONE, TWO].concat().repeat(100);
+    let kind = "Content-Type: multipart/x-mixed-replace; boundary=frame";
+    let unbound = "--frame\r\nContent-Type: image/jpeg\r\n\r\n".as_bytes();
+    let unsized_parts = [unbound, ONE, b"\r\n", unbound, TWO, b"\r\n"].concat().repeat(100);
+    let answers = [
+        (kind.to_owned(), body.clone()),
+        (format!("{kind}\r\nContent-Length: {}", body.len()), body.clone()),
+        (format!("{kind}\r\nContent-Length: {}", body.len() / 2 + 99), body),
+        (kind.to_owned(), unsized_parts),
+        ("Content-Type: video/x-motion-jpeg".to_owned(), pictures),
+    ];
+    for (headers, body) in answers {
+        for is_tls in [false, true] {
+            let answer = [format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\n").as_bytes(), &body].concat();
+            let send = move |_: &ReceivedRequest, out: &mut dyn Write| {
+                for piece in answer.chunks(7001) {
+                    out.write_all(piece).unwrap();
+                }
+                AfterAnswer::Close
+            };
+            let server = if is_tls { Server::start_tls(send) } else { Server::start(send) };
+            let mut source = open(&server.url(if is_tls { "/#insecure" } else { "/" })).await.unwrap();
+            for number in 0..200 {
+                let expected = [ONE, TWO][number % 2];
+                assert!(picture(&mut source).await == expected, "{headers}: picture {number}");
+            }
+            assert!(source.next_frame().await.unwrap().is_none(), "{headers}");
+            assert_eq!(source.repaired_frames(), 0, "{headers}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -3,21 +3,23 @@
 //! The splitter walks each picture marker by marker, so the end of a thumbnail does not end the picture. The splitter
 //! skips bytes between pictures. After a broken picture it goes on at the next one.
 
-use bytes::{Buf, BytesMut};
+use bytes::BufMut;
 
 use super::Picture;
 use super::multipart::Headers;
+use super::stream_buffer::{StreamBuffer, expected_picture_bytes};
 use crate::Error;
-use crate::codec::jpeg::{EndFinder, PICTURE_START, Problem};
+use crate::codec::jpeg::{EndFinder, Header, PICTURE_START, Problem};
 
 /// Splits a stream of concatenated JPEG images, whose bytes arrive in pieces, into pictures.
 ///
-/// After each [`push`](Self::push) call [`next_picture`](Self::next_picture) until it yields `None`; the splitter then
-/// holds at most one incomplete picture. The result does not depend on how the stream is divided into pushes.
+/// After each [`push`](Self::push), or write into the [`room`](Self::room), call [`next_picture`](Self::next_picture)
+/// until it yields `None`; the splitter then holds at most one incomplete picture. The result does not depend on how the
+/// stream is divided into pushes and writes.
 #[derive(Debug)]
 pub struct Splitter {
     max_picture_bytes: usize,
-    buf: BytesMut,
+    buf: StreamBuffer,
     /// Where `buf` begins, in bytes from the start of the stream.
     offset: u64,
     /// Walks the picture at the start of `buf`; `None` while the splitter searches for the start of a picture.
@@ -32,7 +34,7 @@ impl Splitter {
     pub fn new(max_picture_bytes: usize) -> Self {
         Self {
             max_picture_bytes,
-            buf: BytesMut::new(),
+            buf: StreamBuffer::default(),
             offset: 0,
             finder: None,
             skipped_bytes: 0,
@@ -40,9 +42,15 @@ impl Splitter {
         }
     }
 
-    /// Appends the next bytes of the stream.
+    /// Appends a copy of the next bytes of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.buf.extend_from_slice(bytes);
+        self.buf.push(bytes);
+    }
+
+    /// Returns the place for the next bytes of the stream, which is never empty: what is written there counts as
+    /// [pushed](Self::push), without a copy.
+    pub fn room(&mut self) -> impl BufMut {
+        self.buf.room()
     }
 
     /// Returns the next picture in the bytes pushed so far, or `None` if more bytes are needed.
@@ -58,7 +66,10 @@ impl Splitter {
             let Some(finder) = &mut self.finder else { continue };
             let within_bound = self.buf.len().min(self.max_picture_bytes);
             match finder.advance(&self.buf[..within_bound]) {
-                Ok(Some(len)) => return Ok(Some(self.take_picture(len))),
+                Ok(Some(len)) => {
+                    let header = finder.header();
+                    return Ok(Some(self.take_picture(len, header)));
+                }
                 Ok(None) if self.buf.len() <= self.max_picture_bytes => return Ok(None),
                 Ok(None) => {
                     let error = Error::TooLarge { offset: self.offset, limit_bytes: self.max_picture_bytes };
@@ -97,19 +108,18 @@ impl Splitter {
         self.skip(found.unwrap_or(self.buf.len().saturating_sub(PICTURE_START.len() - 1)));
         if found.is_some() {
             self.finder = Some(EndFinder::new());
-            // Reserves room for a picture as large as the previous one, so that no reallocation moves the growing
-            // picture.
-            self.buf.reserve((self.last_picture_bytes + 512).saturating_sub(self.buf.len()));
+            self.buf.reserve_picture(expected_picture_bytes(self.last_picture_bytes));
         }
         found.is_some()
     }
 
-    fn take_picture(&mut self, len: usize) -> Picture {
+    fn take_picture(&mut self, len: usize, jpeg_header: Option<Header>) -> Picture {
         let picture = Picture {
-            data: self.buf.split_to(len).freeze(),
+            data: self.buf.take(len),
             offset: self.offset,
             headers: Headers::default(),
             is_complete: false,
+            jpeg_header,
         };
         self.offset += len as u64;
         self.last_picture_bytes = len;
@@ -137,21 +147,31 @@ impl Splitter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::jpeg::parse_markers;
 
     const PLAIN: &[u8] = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
     const THUMBNAIL: &[u8] = include_bytes!("../../../../testdata/ffmpeg-exif-thumbnail.jpg");
 
     type SplitResult = (Vec<Result<(u64, Vec<u8>), Error>>, u64);
 
-    fn split(max_picture_bytes: usize, stream: &[u8], chunk_bytes: usize) -> SplitResult {
+    /// Splits a stream that arrives in pieces, which `add` adds to the splitter.
+    fn split(
+        max_picture_bytes: usize,
+        stream: &[u8],
+        chunk_bytes: usize,
+        add: fn(&mut Splitter, &[u8]),
+    ) -> SplitResult {
         let mut splitter = Splitter::new(max_picture_bytes);
         let mut found = Vec::new();
         for chunk in stream.chunks(chunk_bytes) {
-            splitter.push(chunk);
+            add(&mut splitter, chunk);
             loop {
                 match splitter.next_picture() {
                     Ok(None) => break,
-                    Ok(Some(picture)) => found.push(Ok((picture.offset, picture.data.to_vec()))),
+                    Ok(Some(picture)) => {
+                        assert_eq!(parse_markers(&picture.data).ok(), picture.jpeg_header);
+                        found.push(Ok((picture.offset, picture.data.to_vec())));
+                    }
                     Err(error) => found.push(Err(error)),
                 }
             }
@@ -163,11 +183,24 @@ mod tests {
 
     /// Splits a stream in one piece and checks that smaller pieces give the same result.
     fn split_anyhow(max_picture_bytes: usize, stream: &[u8]) -> SplitResult {
-        let whole = split(max_picture_bytes, stream, stream.len());
-        for chunk_bytes in [1, 2, 3, 5, 64, 1000, 4096] {
-            assert_eq!(split(max_picture_bytes, stream, chunk_bytes), whole, "in pieces of {chunk_bytes}");
+        let whole = split(max_picture_bytes, stream, stream.len(), Splitter::push);
+        for chunk_bytes in [1, 2, 3, 5, 64, 1000, 4096, stream.len()] {
+            for add in [Splitter::push, write] {
+                let found = split(max_picture_bytes, stream, chunk_bytes, add);
+                assert_eq!(found, whole, "in pieces of {chunk_bytes}");
+            }
         }
         whole
+    }
+
+    /// Writes `bytes` into the splitter's room, as reads from a socket do.
+    fn write(splitter: &mut Splitter, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let mut room = splitter.room();
+            let (head, rest) = bytes.split_at(bytes.len().min(room.remaining_mut()));
+            room.put_slice(head);
+            bytes = rest;
+        }
     }
 
     #[test]

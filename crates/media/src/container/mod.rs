@@ -1,6 +1,6 @@
 //! Containers: how pictures follow each other in a byte stream.
 //!
-//! Callers push bytes as they arrive and pull out whole pictures. Where the bytes come from and whether a picture is
+//! Callers push bytes as they arrive, or write them into the room of a reader, and pull out whole pictures. Where the bytes come from and whether a picture is
 //! worth showing do not belong here.
 
 pub mod jpeg_stream;
@@ -8,6 +8,7 @@ pub mod multipart;
 mod picture;
 mod picture_reader;
 pub mod sniff;
+mod stream_buffer;
 
 pub use picture::Picture;
 pub use picture_reader::PictureReader;

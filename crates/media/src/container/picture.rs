@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use super::multipart::{Headers, Part, parse_unix_seconds};
+use crate::codec::jpeg::Header;
 
 /// One picture from a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,9 @@ pub struct Picture {
     /// Whether the sender declared the picture's length and the picture arrived in full length. If a complete picture
     /// has no EOI, the camera did not send one.
     pub is_complete: bool,
+    /// What the picture's markers say, if the reader has walked them from the first byte of `data` to the last. `None`
+    /// says nothing about the picture.
+    pub jpeg_header: Option<Header>,
 }
 
 impl Picture {
@@ -30,7 +34,7 @@ impl Picture {
 
 impl From<Part> for Picture {
     fn from(part: Part) -> Self {
-        let Part { headers, body, offset, is_complete } = part;
-        Self { data: body, offset, headers, is_complete }
+        let Part { headers, body, offset, is_complete, jpeg_header } = part;
+        Self { data: body, offset, headers, is_complete, jpeg_header }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
@@ -79,17 +79,38 @@ impl Connection {
     /// safe.
     async fn fill(&mut self) -> Result<usize, RequestError> {
         self.buf.reserve(READ_BYTES);
-        match self.wire.read_buf(&mut self.buf).await {
-            // The server closed TLS without a close_notify alert; the picture itself shows whether it is complete.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
-            read => read.map_err(RequestError::from_tls),
-        }
+        read_wire(&mut self.wire, &mut self.buf).await
+    }
+
+    /// Does what [`fill`](Self::fill) does, but reads into `room` past the buffer, which must be empty. The buffer's
+    /// memory is freed.
+    async fn fill_room(&mut self, mut room: impl BufMut) -> Result<usize, RequestError> {
+        self.buf = BytesMut::new();
+        read_wire(&mut self.wire, &mut room).await
     }
 
     /// Returns whether the connection is open and no bytes follow the response that was read.
     fn is_idle(&mut self) -> bool {
         self.buf.is_empty() && self.fill().now_or_never().is_none()
     }
+}
+
+async fn read_wire(wire: &mut Box<dyn Wire>, room: &mut impl BufMut) -> Result<usize, RequestError> {
+    match wire.read_buf(room).await {
+        // The server closed TLS without a close_notify alert; the picture itself shows whether it is complete.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+        read => read.map_err(RequestError::from_tls),
+    }
+}
+
+/// What [`Response::read`] has read.
+pub(in crate::http) enum Piece {
+    /// The next bytes of the body were written into the room.
+    Written,
+    /// The next bytes of the body. Nothing was written.
+    Bytes(Bytes),
+    /// The body has ended.
+    End,
 }
 
 /// A response whose head has arrived. Dropping the response closes its connection.
@@ -156,13 +177,36 @@ impl Response {
                 self.connection.fill().await?
             };
             if read_bytes == 0 {
-                self.has_ended = true;
-                if self.body.is_cut_by_close() {
-                    return Err(RequestError::CutOff);
-                }
-                return Ok(self.body.close(&mut self.connection.buf));
+                return self.close();
             }
         }
+    }
+
+    /// Reads the next bytes of the body. If each byte that arrives belongs to the body, reads them into `room`;
+    /// otherwise, does what [`chunk`](Self::chunk) does. `room` must not be full. Cancel safe.
+    ///
+    /// # Errors
+    /// Those of [`chunk`](Self::chunk).
+    pub(in crate::http) async fn read(&mut self, room: impl BufMut) -> Result<Piece, RequestError> {
+        let plain_bytes = self.body.plain_bytes();
+        if self.has_ended || !self.connection.buf.is_empty() || plain_bytes == 0 {
+            return Ok(self.chunk().await?.map_or(Piece::End, Piece::Bytes));
+        }
+        let read_bytes = self.connection.fill_room(room.limit(plain_bytes)).await?;
+        if read_bytes == 0 {
+            return Ok(self.close()?.map_or(Piece::End, Piece::Bytes));
+        }
+        self.body.skip_plain(read_bytes);
+        Ok(Piece::Written)
+    }
+
+    /// Ends the body because the connection has ended. Returns the last bytes of the body, if any were held back.
+    fn close(&mut self) -> Result<Option<Bytes>, RequestError> {
+        self.has_ended = true;
+        if self.body.is_cut_by_close() {
+            return Err(RequestError::CutOff);
+        }
+        Ok(self.body.close(&mut self.connection.buf))
     }
 
     /// Returns the server's origin and the connection, for the next request. Returns `None` if the end of the response

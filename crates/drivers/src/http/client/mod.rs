@@ -7,7 +7,7 @@ mod connect;
 mod connection;
 mod request_error;
 
-pub(super) use connection::Response;
+pub(super) use connection::{Piece, Response};
 pub(super) use request_error::RequestError;
 
 use std::sync::Arc;

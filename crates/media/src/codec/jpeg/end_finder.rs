@@ -107,7 +107,7 @@ impl EndFinder {
     }
 
     /// Returns what the picture's markers say, once the picture's end is found; `None` before.
-    pub(super) fn header(&self) -> Option<Header> {
+    pub(crate) fn header(&self) -> Option<Header> {
         let (Expect::Nothing, Some(frame), Some(first_scan)) = (self.expect, self.frame, self.first_scan)
         else {
             return None;

@@ -25,7 +25,7 @@ pub use encode::encode;
 pub use end_finder::EndFinder;
 pub use header::{Header, Process};
 pub use marker::Marker;
-pub use normalize::{Normalized, normalize, normalize_complete};
+pub use normalize::{Normalized, normalize, normalize_complete, normalize_walked};
 pub use problem::Problem;
 
 /// The marker SOI, and the first byte of the marker that follows the SOI in every picture.

@@ -67,6 +67,17 @@ pub fn normalize_complete(data: Bytes) -> Result<Normalized, Error> {
     }
 }
 
+/// Does what [`normalize`] does, for a picture whose markers have been walked, without walking them again. `header` is
+/// what [`parse_markers`] returns for `data`, and its `len_bytes` is the length of `data`.
+///
+/// # Panics
+///
+/// If the offset of the first scan in `header` is larger than the length of `data`.
+pub fn normalize_walked(data: Bytes, header: Header) -> Normalized {
+    debug_assert_eq!((parse_markers(&data), data.len()), (Ok(header), header.len_bytes));
+    with_huffman_tables(data, header)
+}
+
 /// Cuts a picture out of the bytes around it and inserts missing Huffman tables.
 fn cut_out(data: &Bytes, located: &Located) -> Normalized {
     let end = located.start + located.header.len_bytes;
@@ -167,6 +178,15 @@ mod tests {
         assert_eq!(normalized.header, parse_markers(&data).unwrap());
         assert!(!normalized.is_repaired);
         assert_eq!(normalize_complete(data).unwrap(), normalized);
+    }
+
+    #[test]
+    fn a_picture_that_was_walked_is_not_walked_again() {
+        for picture in samples::ALL {
+            let data = Bytes::from_static(picture);
+            let header = parse_markers(picture).unwrap();
+            assert_eq!(normalize_walked(data.clone(), header), normalize(data).unwrap());
+        }
     }
 
     #[test]

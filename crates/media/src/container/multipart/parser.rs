@@ -10,12 +10,14 @@ mod body;
 mod head;
 mod picture;
 
-use bytes::{Buf, BytesMut};
+use bytes::BufMut;
 
 use super::delimiter::{BoundaryDetector, Delimiter, Match};
 use super::{Headers, Part, Problem};
 use crate::Error;
+use crate::codec::jpeg::Header;
 use crate::container::DEFAULT_MAX_PICTURE_BYTES;
+use crate::container::stream_buffer::StreamBuffer;
 use picture::{PictureSearch, Tail};
 
 /// The memory limits of a parser. A part that exceeds a limit is an error, after which the parser goes on at the next
@@ -62,14 +64,14 @@ pub enum ParserEvent {
 
 /// Parses a multipart stream, whose bytes arrive in pieces, into parts.
 ///
-/// After each [`push`](Self::push) call [`next_event`](Self::next_event) until it yields `None`; the parser then holds
-/// at most one incomplete part. The parser copies a body once, into its buffer; the part that it returns shares this
-/// buffer.
+/// After each [`push`](Self::push), or write into the [`room`](Self::room), call [`next_event`](Self::next_event) until
+/// it yields `None`; the parser then holds at most one incomplete part. The part that the parser returns takes over the
+/// memory of the parser's buffer. It is copied only if it is much smaller than that memory.
 #[derive(Debug)]
 pub struct Parser {
     limits: Limits,
     part_end: PartEnd,
-    buf: BytesMut,
+    buf: StreamBuffer,
     /// The offset of the start of `buf`, in bytes from the start of the stream.
     offset: u64,
     /// The offset in `buf` before which the parser has searched in its current state and found nothing.
@@ -154,7 +156,7 @@ impl Parser {
         Self {
             limits: Limits::default(),
             part_end: PartEnd::default(),
-            buf: BytesMut::new(),
+            buf: StreamBuffer::default(),
             offset: 0,
             scanned: 0,
             state: State::Preamble { read_bytes: 0, false_pictures: 0 },
@@ -183,11 +185,20 @@ impl Parser {
         self
     }
 
-    /// Appends the next bytes of the stream.
+    /// Appends a copy of the next bytes of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         if !matches!(self.state, State::Failed) {
-            self.buf.extend_from_slice(bytes);
+            self.buf.push(bytes);
         }
+    }
+
+    /// Returns the place for the next bytes of the stream, which is never empty: what is written there counts as
+    /// [pushed](Self::push), without a copy.
+    pub fn room(&mut self) -> impl BufMut {
+        if matches!(self.state, State::Failed) {
+            self.buf = StreamBuffer::default();
+        }
+        self.buf.room()
     }
 
     /// Returns the next event in the bytes pushed so far, or `None` if more bytes are needed.
@@ -249,7 +260,7 @@ impl Parser {
             }
             _ => (0, false),
         };
-        (len > 0).then(|| self.take_part(len, is_complete))
+        (len > 0).then(|| self.take_part(len, is_complete, None))
     }
 
     fn expected_boundary(&mut self, is_after_sized: bool) -> Step {
@@ -287,12 +298,13 @@ impl Parser {
         }
     }
 
-    fn take_part(&mut self, body_bytes: usize, is_complete: bool) -> Part {
+    fn take_part(&mut self, body_bytes: usize, is_complete: bool, jpeg_header: Option<Header>) -> Part {
         let part = Part {
             headers: std::mem::take(&mut self.headers),
-            body: self.buf.split_to(body_bytes).freeze(),
+            body: self.buf.take(body_bytes),
             offset: self.offset,
             is_complete,
+            jpeg_header,
         };
         self.offset += body_bytes as u64;
         self.scanned = 0;

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::codec::jpeg::Header;
+
 /// The headers of a multipart part, in the order in which they arrived.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(Box<str>, Box<str>)>);
@@ -70,6 +72,9 @@ pub struct Part {
     pub offset: u64,
     /// Whether the part declared its length and arrived in full length.
     pub is_complete: bool,
+    /// What the markers of the body say, if the parser has walked them and the body is one JPEG image from its first
+    /// byte to its last. `None` says nothing about the body.
+    pub jpeg_header: Option<Header>,
 }
 
 impl Part {

@@ -3,8 +3,11 @@
 mod odd;
 mod picture;
 
+use bytes::BufMut;
+
 use super::*;
 use crate::Error;
+use crate::codec::jpeg::parse_markers;
 
 /// A body that looks like a JPEG image at both ends and contains line ends and dashes.
 const A: &[u8] = b"\xFF\xD8 first \r\n--\r\n--fram\r\n\r\n \xFF\xD9";
@@ -38,10 +41,34 @@ fn parse_in_chunks<'a>(mut parser: Parser, chunks: impl Iterator<Item = &'a [u8]
     found
 }
 
-/// Parses a stream in one piece and checks that every other division gives the same result.
+/// Does what [`parse_in_chunks`] does, but writes each chunk into the parser's room, as a read from a socket does.
+fn parse_in_writes<'a>(mut parser: Parser, chunks: impl Iterator<Item = &'a [u8]>) -> Found {
+    let mut found = Vec::new();
+    for mut chunk in chunks {
+        while !chunk.is_empty() {
+            chunk = write(&mut parser, chunk);
+            drain(&mut parser, &mut found);
+        }
+    }
+    found.extend(parser.finish().map(|part| Ok(ParserEvent::Part(part))));
+    found
+}
+
+/// Writes as many of `bytes` as fit into the parser's room, and returns the rest.
+fn write<'a>(parser: &mut Parser, bytes: &'a [u8]) -> &'a [u8] {
+    let mut room = parser.room();
+    let (head, rest) = bytes.split_at(bytes.len().min(room.remaining_mut()));
+    room.put_slice(head);
+    rest
+}
+
+/// Parses a stream in one piece and checks that every other division gives the same result, and that each header says
+/// what the markers of its body say.
 fn parse_with(parser: impl Fn() -> Parser, stream: &[u8]) -> Found {
     let whole = parse_in_chunks(parser(), std::iter::once(stream));
+    assert_eq!(parse_in_writes(parser(), std::iter::once(stream)), whole, "written in one piece");
     assert_eq!(parse_in_chunks(parser(), stream.chunks(1)), whole, "byte by byte");
+    assert_eq!(parse_in_writes(parser(), stream.chunks(1)), whole, "written byte by byte");
     for at in 0..=stream.len() {
         let (head, tail) = stream.split_at(at);
         assert_eq!(parse_in_chunks(parser(), [head, tail].into_iter()), whole, "cut at {at}");
@@ -49,12 +76,19 @@ fn parse_with(parser: impl Fn() -> Parser, stream: &[u8]) -> Found {
     let mut random = generator(stream.len() as u64);
     for _ in 0..50 {
         let mut rest = stream;
-        let chunks = std::iter::from_fn(|| {
+        let chunks: Vec<&[u8]> = std::iter::from_fn(|| {
             let (head, tail) = rest.split_at(rest.len().min(1 + random() as usize % 40));
             rest = tail;
             (!head.is_empty()).then_some(head)
-        });
-        assert_eq!(parse_in_chunks(parser(), chunks), whole, "random cuts");
+        })
+        .collect();
+        assert_eq!(parse_in_chunks(parser(), chunks.iter().copied()), whole, "random cuts");
+        assert_eq!(parse_in_writes(parser(), chunks.into_iter()), whole, "written at random cuts");
+    }
+    for event in whole.iter().flatten() {
+        if let ParserEvent::Part(Part { body, jpeg_header: Some(header), .. }) = event {
+            assert_eq!((parse_markers(body), body.len()), (Ok(*header), header.len_bytes));
+        }
     }
     whole
 }

@@ -3,6 +3,7 @@
 use super::{LengthTrust, Parser, ParserEvent, PartEnd, State, Step, count_line_ends, len_without_line_end};
 use crate::Error;
 use crate::container::multipart::delimiter::Match;
+use crate::container::stream_buffer::expected_picture_bytes;
 
 impl Parser {
     pub(super) fn begin_body(&mut self) -> Result<Step, Error> {
@@ -18,14 +19,8 @@ impl Parser {
             }
             (PartEnd::AtBoundary, _) => State::UnsizedBody,
         };
-        let expected_bytes = match self.state {
-            State::UnsizedBody => self.last_body_bytes,
-            _ => declared.unwrap_or(self.last_body_bytes),
-        };
-        // Reserves room for the body and the next headers, so that no reallocation moves the growing body. A declared
-        // length, which can be wrong, reserves at most a megabyte.
-        let room = expected_bytes.min(1 << 20) + 512;
-        self.buf.reserve(room.saturating_sub(self.buf.len()));
+        let declared = declared.filter(|_| !matches!(self.state, State::UnsizedBody));
+        self.buf.reserve_picture(declared.unwrap_or_else(|| expected_picture_bytes(self.last_body_bytes)));
         Ok(Step::Continue)
     }
 
@@ -38,7 +33,7 @@ impl Parser {
             return Step::Continue;
         }
         self.state = State::Gap { expects_boundary: true, is_after_sized: true };
-        Step::Event(ParserEvent::Part(self.take_part(len, true)))
+        Step::Event(ParserEvent::Part(self.take_part(len, true, None)))
     }
 
     /// Returns whether the first `len` bytes of the buffer look like one whole body.
@@ -59,7 +54,7 @@ impl Parser {
             Match::Incomplete => Step::NeedBytes,
             Match::Yes(_) => {
                 self.state = State::Gap { expects_boundary: true, is_after_sized: true };
-                Step::Event(ParserEvent::Part(self.take_part(len, true)))
+                Step::Event(ParserEvent::Part(self.take_part(len, true, None)))
             }
             Match::No => {
                 self.length_trust = LengthTrust::Refuted;
@@ -110,7 +105,7 @@ impl Parser {
             self.state = State::AfterBoundary { has_empty_part: true };
             return Step::Continue;
         }
-        let part = self.take_part(body_bytes, is_complete);
+        let part = self.take_part(body_bytes, is_complete, None);
         self.consume(boundary_end - body_bytes);
         self.state = State::AfterBoundary { has_empty_part: false };
         Step::Event(ParserEvent::Part(part))

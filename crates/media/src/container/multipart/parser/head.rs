@@ -7,6 +7,7 @@ use crate::Error;
 use crate::codec::jpeg::PICTURE_START;
 use crate::container::multipart::delimiter::{HEADER_START, Match, PreambleLine};
 use crate::container::multipart::{Headers, Part, Problem};
+use crate::container::stream_buffer::StreamBuffer;
 
 /// The maximum length in bytes of a header line before the first boundary. A longer header line is dropped.
 const MAX_PREAMBLE_HEADER_BYTES: usize = 1024;
@@ -32,7 +33,7 @@ impl Parser {
         let read_bytes = read_bytes + line_len.unwrap_or(self.buf.len());
         if read_bytes > self.limits.max_body_bytes {
             self.state = State::Failed;
-            self.buf = bytes::BytesMut::new();
+            self.buf = StreamBuffer::default();
             return Err(self.no_boundary());
         }
         let Some(line_len) = line_len else {
@@ -70,7 +71,8 @@ impl Parser {
             Ok(Some(len)) => {
                 let is_complete = self.headers.declared_len() == Some(len);
                 self.state = State::Preamble { read_bytes: 0, false_pictures: 0 };
-                Step::Event(ParserEvent::Part(self.take_part(len, is_complete)))
+                let header = self.picture_search.finder.header();
+                Step::Event(ParserEvent::Part(self.take_part(len, is_complete, header)))
             }
             Ok(None) if self.buf.len() <= self.limits.max_body_bytes => Step::NeedBytes,
             // Searches the supposed picture for the boundary.
@@ -96,7 +98,8 @@ impl Parser {
         self.state = State::Headers { read_bytes: 0, is_boundary_line: true };
         let headers = std::mem::take(&mut self.headers);
         if has_empty_part && !headers.is_empty() {
-            let part = Part { headers, body: Bytes::new(), offset: self.offset, is_complete: true };
+            let offset = self.offset;
+            let part = Part { headers, body: Bytes::new(), offset, is_complete: true, jpeg_header: None };
             return Step::Event(ParserEvent::Part(part));
         }
         Step::Continue

@@ -1,9 +1,9 @@
 //! Finds the end of a part that should be a picture.
 //!
-//! The picture's own end overrides the length that its part declares. If the body begins with a picture and has a
-//! declared length, the parser only searches for the two bytes of EOI up to that length, which costs next to nothing.
-//! The parser walks the picture marker by marker in three cases: the EOI is found too early or not at all, no length is
-//! declared, or other bytes precede the picture.
+//! The picture's own end overrides the length that its part declares. The parser walks the picture marker by marker as
+//! it arrives, and returns what the markers say with the part, so that nobody has to walk the picture again. If the walk
+//! fails in a body that begins with a picture and has a declared length, the parser searches for the two bytes of EOI up
+//! to that length. If they end there, so does the part.
 
 use memchr::memmem;
 
@@ -100,6 +100,13 @@ impl Parser {
 
     pub(super) fn sized_picture(&mut self, len: usize) -> Step {
         let within = self.buf.len().min(len);
+        let walked = self.picture_search.finder.advance(&self.buf[..within]);
+        if let Ok(Some(end)) = walked {
+            return self.end_at_eoi(end, end == len);
+        }
+        if walked.is_ok() && within < len {
+            return Step::NeedBytes;
+        }
         while let Some(at) = memmem::find(&self.buf[self.scanned.min(within)..within], PICTURE_END) {
             let end = self.scanned + at + PICTURE_END.len();
             if end == len {
@@ -180,12 +187,13 @@ impl Parser {
         // after the picture are not counted again.
         let tail = if self.picture_search.start == Some(0) { Tail::Clean } else { Tail::Skipped };
         self.state = State::Tail(tail);
-        Step::Event(ParserEvent::Part(self.take_part(end, is_complete)))
+        let header = self.picture_search.finder.header().filter(|_| self.picture_search.start == Some(0));
+        Step::Event(ParserEvent::Part(self.take_part(end, is_complete, header)))
     }
 
     fn end_at_length(&mut self, len: usize) -> Step {
         self.state = State::Tail(Tail::WithoutEoi);
-        Step::Event(ParserEvent::Part(self.take_part(len, true)))
+        Step::Event(ParserEvent::Part(self.take_part(len, true, None)))
     }
 
     /// Searches for the next boundary, which is not required to be at the start of a line.

@@ -28,6 +28,53 @@ fn a_picture_is_complete_at_its_end_though_the_boundary_comes_a_frame_late() {
 }
 
 #[test]
+fn a_picture_that_was_walked_comes_with_its_header_and_any_other_without() {
+    let sized = "--frame\r\nContent-Length: {N}\r\n\r\n{P}\r\n";
+    let cut = &PICTURE[..PICTURE.len() - 2];
+    let noisy = [b"noise", PICTURE].concat();
+    let padded = [PICTURE, b"\0\0"].concat();
+    // The declared length ends inside a segment, right after bytes that look like EOI.
+    let in_segment = [&PICTURE[..20], b"\xFF\xFE\x10\x00", &PICTURE[30..], b"\xFF\xD9"].concat();
+    let pictures: [(&[u8], bool); 6] = [
+        (PICTURE, true),
+        (THUMBNAIL, true),
+        (&padded, true),
+        (&noisy, false),
+        (cut, false),
+        (&in_segment, false),
+    ];
+    for (picture, has_header) in pictures {
+        for part in [sized, "--frame\r\n\r\n{P}\r\n"] {
+            let found = parse_with(at_jpeg_eoi, &stream("", part, &[picture, picture], "--frame--\r\n"));
+            for event in &found[..2] {
+                let Ok(ParserEvent::Part(part)) = event else { panic!("{event:?}") };
+                assert_eq!(part.jpeg_header.is_some(), has_header, "{part:?}");
+            }
+        }
+    }
+    let first_without_boundary = [PICTURE, b"\r\n--frame\r\n\r\n", THUMBNAIL].concat();
+    for event in parse_with(at_jpeg_eoi, &first_without_boundary) {
+        let Ok(ParserEvent::Part(part)) = event else { panic!("{event:?}") };
+        assert!(part.jpeg_header.is_some());
+    }
+}
+
+#[test]
+fn a_picture_stays_where_it_was_written() {
+    let mut parser = at_jpeg_eoi();
+    for _ in 0..3 {
+        parser.push(format!("--frame\r\nContent-Length: {}\r\n\r\n", THUMBNAIL.len()).as_bytes());
+        assert_eq!(parser.next_event(), Ok(None));
+        let place = parser.room().chunk_mut().as_mut_ptr();
+        assert!(write(&mut parser, THUMBNAIL).is_empty());
+        let Ok(Some(ParserEvent::Part(part))) = parser.next_event() else {
+            panic!("the picture is complete")
+        };
+        assert_eq!(part.body.as_ptr(), place.cast_const());
+    }
+}
+
+#[test]
 fn a_part_that_is_no_whole_picture_still_ends_at_the_boundary() {
     let cut = &PICTURE[..700];
     let bytes = late_boundaries(&[PICTURE, cut, b"text", THUMBNAIL]);

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 /// The text that replaces a secret.
@@ -182,7 +183,7 @@ fn node(rest: &str) -> String {
 
 /// Returns a segment of a server's path for display. A possible token is masked, and so is the text after a `=` or `:`.
 fn segment(part: &str) -> String {
-    let decoded = percent_decode(part);
+    let decoded = percent_decode_str(part).decode_utf8_lossy();
     if let Some(at) = part.find(['=', ':'])
         && !may_be_token(&part[..at])
     {
@@ -221,25 +222,6 @@ fn argument(word: &str) -> String {
 
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c))
-}
-
-/// Decodes escapes such as `%20`. Everything else stays unchanged.
-pub(crate) fn percent_decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let escaped = match rest {
-            [b'%', high, low, ..] => hex(*high).zip(hex(*low)).map(|(high, low)| high << 4 | low),
-            _ => None,
-        };
-        bytes.push(escaped.unwrap_or(first));
-        rest = if escaped.is_some() { &rest[3..] } else { tail };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]
@@ -327,14 +309,6 @@ mod tests {
             let (scheme, rest) = split(source);
             assert_eq!(for_log(scheme, rest), log);
             assert_eq!(for_debug(scheme, rest), debug);
-        }
-    }
-
-    #[test]
-    fn percent_signs_are_decoded_where_they_are_whole() {
-        for (text, decoded) in [("a%40b", "a@b"), ("%", "%"), ("%4", "%4"), ("%zz%2", "%zz%2"), ("%é", "%é")]
-        {
-            assert_eq!(percent_decode(text), decoded);
         }
     }
 }

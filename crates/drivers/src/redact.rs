@@ -3,6 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::SourceUrl;
@@ -148,7 +149,7 @@ impl Redactor {
     /// Adds the user and the password in `login`, which has the form `user:password`, and the encoded form of `login`
     /// in an HTTP header.
     fn add_credentials(&mut self, login: &str) {
-        for login in [login.to_owned(), masking::percent_decode(login)] {
+        for login in [login.to_owned(), percent_decoded(login)] {
             self.add_login(&STANDARD.encode(&login));
             let (user, password) = login.split_once(':').unwrap_or((&login, ""));
             self.add_login(user);
@@ -178,7 +179,7 @@ impl Redactor {
 
     /// Adds `part`, for example a user or password, as a secret, whatever its length.
     fn add_login(&mut self, part: &str) {
-        for part in [part.to_owned(), part.replace('\'', "%27"), masking::percent_decode(part)] {
+        for part in [part.to_owned(), part.replace('\'', "%27"), percent_decoded(part)] {
             if !part.is_empty() {
                 self.secrets.push(part);
             }
@@ -262,6 +263,10 @@ fn urls(text: &str) -> impl Iterator<Item = &str> {
         from = end;
         Some(text[begin..end].trim_end_matches([':', ',', ';', '.']))
     })
+}
+
+fn percent_decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ mod tune;
 mod viewers;
 pub mod websocket;
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::time::SystemTime;
 
@@ -36,6 +37,7 @@ use axum::response::{IntoResponse, Response};
 
 use bytes::Bytes;
 use futures_util::stream;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 pub use hijack::{ConnectionPermit, Hijack, HijackHandler, HijackedConnection, Socket};
 pub use http_error::HttpError;
@@ -60,27 +62,19 @@ async fn options() -> Response {
     (StatusCode::NO_CONTENT, [(header::ALLOW, HeaderValue::from_static(METHODS))]).into_response()
 }
 
+/// The bytes of ASCII that [`percent_encode`] encodes: all but those that RFC 3986 §2.3 calls unreserved.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// Percent-encodes `text` for a path segment or a header parameter. RFC 3986 §2.3 lists the characters that stay as
 /// they are.
 pub fn percent_encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
-/// Returns the value of the last parameter of `query` called `name`; `None` if there is no such parameter. Does not
-/// percent-decode the value, because the parameters of this server do not need it.
-fn query_parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
-    query.split('&').rev().find_map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (key == name).then_some(value)
-    })
+/// Returns the decoded value of the last parameter of `query` called `name`; `None` if there is no such parameter.
+fn query_parameter<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    pairs.filter(|(key, _)| key == name).last().map(|(_, value)| value)
 }
 
 /// Returns the value of the last yes-or-no parameter of `query` called `name`; `None` if `query` does not contain this
@@ -90,8 +84,8 @@ fn query_parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
 /// The value is neither yes nor no: status 400.
 pub fn query_flag(query: &str, name: &str) -> Result<Option<bool>, HttpError> {
     let Some(value) = query_parameter(query, name) else { return Ok(None) };
-    let refusal = || HttpError::bad_parameter(name, value, framecast_media::FLAG_VALUES);
-    framecast_media::parse_flag(value).ok_or_else(refusal).map(Some)
+    let refusal = || HttpError::bad_parameter(name, &value, framecast_media::FLAG_VALUES);
+    framecast_media::parse_flag(&value).ok_or_else(refusal).map(Some)
 }
 
 /// Creates an empty body whose length hyper does not know, so that the response has no `Content-Length`. It is for

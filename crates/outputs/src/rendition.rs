@@ -97,7 +97,7 @@ where
         Ok(value) if range.contains(&value) => Ok(Some(value)),
         _ => {
             let expected = format!("must be {what} from {} to {}", range.start(), range.end());
-            Err(HttpError::bad_parameter(name, text, &expected))
+            Err(HttpError::bad_parameter(name, &text, &expected))
         }
     }
 }
@@ -116,6 +116,13 @@ mod tests {
 
     fn feed() -> Arc<Feed> {
         Hub::new().add("door", SystemTime::UNIX_EPOCH).unwrap()
+    }
+
+    #[test]
+    fn a_parameter_may_be_percent_encoded_and_the_last_of_a_name_counts() {
+        let width = |query| number::<u32>(query, "width", 16..=4096, "a width");
+        assert_eq!(width("width=1&%77idth=6%340").unwrap(), Some(640));
+        assert!(width("width=%FF").is_err());
     }
 
     #[test]

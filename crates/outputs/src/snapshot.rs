@@ -205,7 +205,7 @@ fn max_age(query: &str) -> Result<Option<Duration>, HttpError> {
         }
         _ => {
             let expected = "must be a number of seconds from 0 to 86400, as in max_age=0.5";
-            Err(HttpError::bad_parameter("max_age", value, expected))
+            Err(HttpError::bad_parameter("max_age", &value, expected))
         }
     }
 }

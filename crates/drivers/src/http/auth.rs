@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use digest_auth::{AuthContext, Charset, Qop, WwwAuthenticateHeader};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::http1::{Challenge, Head, parse_challenges};
@@ -22,8 +23,9 @@ pub(super) struct Credentials {
 impl Credentials {
     /// Removes the user and password from `url` and returns them; `None` if the URL has neither.
     pub(super) fn take_from(url: &mut Url) -> Option<Self> {
-        let user = percent_decode(url.username());
-        let password = percent_decode(url.password().unwrap_or_default());
+        let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let user = decoded(url.username());
+        let password = decoded(url.password().unwrap_or_default());
         // These calls fail only for URLs without a host, which have neither user nor password.
         url.set_username("").ok();
         url.set_password(None).ok();
@@ -179,27 +181,6 @@ fn request_target(url: &Url) -> String {
     }
 }
 
-/// Replaces each `%xx` by the byte that it stands for and leaves everything else as it is.
-fn percent_decode(text: &str) -> String {
-    let digit = |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16));
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        match (byte, digit(bytes.get(at + 1)), digit(bytes.get(at + 2))) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            _ => {
-                decoded.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,6 +264,8 @@ mod tests {
 
     #[test]
     fn percent_signs_that_encode_nothing_stay() {
-        assert_eq!(percent_decode("a%40b%C3%9F%zz%4"), "a@bß%zz%4");
+        let mut url = Url::parse("http://a%40b%C3%9F%zz%4:%@cam/").unwrap();
+        let credentials = Credentials::take_from(&mut url).unwrap();
+        assert_eq!((&*credentials.user, &*credentials.password), ("a@bß%zz%4", "%"));
     }
 }

@@ -1,6 +1,7 @@
 //! Parses what a source's URL requests, and builds the arguments of `rpicam-vid` from it.
 
-use crate::masking::percent_decode;
+use percent_encoding::percent_decode_str;
+
 use crate::{Error, Mode, SourceUrl};
 
 const OPTIONS: &[&str] = &["camera", "fps", "hflip", "options", "quality", "size", "vflip"];
@@ -68,8 +69,10 @@ impl CaptureRequest {
                 })
             }
         };
-        let rest = shell_words::split(&percent_decode(options.get("options").unwrap_or_default()))
-            .map_err(|error| options.refuse("options", &format!("cannot be split into words: {error}")))?;
+        let rest = shell_words::split(
+            &percent_decode_str(options.get("options").unwrap_or_default()).decode_utf8_lossy(),
+        )
+        .map_err(|error| options.refuse("options", &format!("cannot be split into words: {error}")))?;
         if let Some(name) = rest.iter().find_map(|word| reserved(word)) {
             return Err(options.refuse("options", &format!("`{name}` cannot be set here: Framecast sets it")));
         }

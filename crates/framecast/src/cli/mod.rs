@@ -17,7 +17,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::log::{self, Log, LogFormat};
 use help::{AFTER_CHECK_HELP, AFTER_DEVICES_HELP, AFTER_HELP};
-use plan::{Environment, Plan};
+use plan::{Environment, FileErrors, Plan};
 
 /// Exit code: a signal ended the server normally. For commands other than `serve`: the command found no error.
 const OK: u8 = 0;
@@ -150,9 +150,17 @@ fn check(args: &ServeArgs) -> u8 {
             OK
         }
         Err(error) => {
-            print_error(&format!("{error:#}"));
+            messages(&error).iter().for_each(|message| print_error(message));
             BAD_USAGE
         }
+    }
+}
+
+/// Returns the messages of an error, one for each error in the configuration file.
+fn messages(error: &anyhow::Error) -> Vec<String> {
+    match error.downcast_ref::<FileErrors>() {
+        Some(FileErrors(errors)) => errors.iter().map(ToString::to_string).collect(),
+        None => vec![format!("{error:#}")],
     }
 }
 
@@ -204,10 +212,12 @@ fn serve_with(args: &ServeArgs, log: &Log) -> ServeOutcome {
     let plan = match plan {
         Ok(plan) => plan,
         Err(error) => {
-            match args.log_format {
-                LogFormat::Human => print_error(&format!("{error:#}")),
-                // A program that reads the JSON log expects JSON in all lines.
-                LogFormat::Json => error!("{error:#}"),
+            for message in messages(&error) {
+                match args.log_format {
+                    LogFormat::Human => print_error(&message),
+                    // A program that reads the JSON log expects JSON in all lines.
+                    LogFormat::Json => error!("{message}"),
+                }
             }
             return BAD_USAGE.into();
         }

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::env::{self, VarError};
 use std::ffi::OsString;
+use std::fmt;
 use std::mem;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use framecast::{Account, DriverError, Drivers, HistoryStorage, Secret, Settings, SourceUrl};
+use framecast::{Account, ConfigError, DriverError, Drivers, HistoryStorage, Secret, Settings, SourceUrl};
 
 use super::{PlanArgs, camera_env};
 
@@ -163,7 +164,24 @@ fn read_file(path: &Path, environment: &Environment, drivers: &Drivers) -> anyho
         }
     };
     let password = environment.password.as_deref();
-    Ok(Settings::from_toml_with_password(&text, drivers, password).map_err(|error| error.in_file(&shown))?)
+    Settings::check_toml(&text, drivers, password).map_err(|errors| {
+        let errors = errors.into_iter().map(|error| error.in_file(&shown)).collect();
+        anyhow!(FileErrors(errors))
+    })
+}
+
+/// What is wrong in the configuration file, in the order of the file.
+#[derive(Debug)]
+pub(super) struct FileErrors(pub(super) Vec<ConfigError>);
+
+impl std::error::Error for FileErrors {}
+
+/// Formats one error a line.
+impl fmt::Display for FileErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errors: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&errors.join("\n"))
+    }
 }
 
 /// Returns warnings about the configuration file itself: keys with old names, and permissions that let other users read

@@ -37,6 +37,11 @@ impl Account {
         Ok(Self { user: user.to_owned(), password: password.to_owned() })
     }
 
+    /// Checks the name and the password, which code can have changed.
+    pub(super) fn check(&self) -> Result<(), String> {
+        Self::new(&self.user, &self.password).map(drop)
+    }
+
     /// Returns a warning if the password is short.
     pub(super) fn warning(&self) -> Option<String> {
         (self.password.chars().count() < SHORTEST_PASSWORD).then(|| {

@@ -2,71 +2,33 @@
 
 use std::ops::Range;
 
-/// The keys at the top of the file.
-const TOP_KEYS: &[&str] = &[
-    "listen",
-    "allowed_hosts",
-    "cors_origins",
-    "user",
-    "write_timeout",
-    "header_timeout",
-    "max_connections",
-    "max_connections_per_address",
-    "trusted_proxies",
-    "frame_ancestors",
-    "marks_per_minute",
-    "max_viewers",
-    "max_viewers_per_address",
-    "latency_budget",
-    "writer_threads",
-    "drop_in",
-    "state_dir",
-    "history",
-    "history_max_age",
-    "history_max_rows",
-    "camera",
-    "webhook",
-];
-
-/// The keys of a `[[camera]]` table.
-const CAMERA_KEYS: &[&str] = &[
-    "name",
-    "source",
-    "idle_timeout",
-    "stall_timeout",
-    "max_fps",
-    "quality",
-    "max_viewers",
-    "latency_budget",
-    "max_picture",
-    "controls",
-];
-
-/// The keys of a `[[webhook]]` table.
-const WEBHOOK_KEYS: &[&str] = &["url", "kinds", "cameras"];
-
-/// Names of keys in earlier releases, each with the name of today. They still work, but messages do not suggest them.
-const OLD_KEYS: [(&str, &str); 2] = [("freshness", "latency_budget"), ("writers", "writer_threads")];
-
 /// A kind of table in the file.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum ConfigTable {
+pub(super) enum ConfigTable {
     Top,
     Camera,
     Webhook,
 }
 
 impl ConfigTable {
-    /// Returns the kind of table whose known keys are `keys`.
-    fn with(keys: &[&str]) -> Self {
-        if keys.contains(&"source") {
-            Self::Camera
-        } else if keys == WEBHOOK_KEYS {
-            Self::Webhook
-        } else {
-            Self::Top
+    /// Returns the name of one such table, as in `this camera has no source`.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Top => "file",
+            Self::Camera => "camera",
+            Self::Webhook => "webhook",
         }
     }
+}
+
+/// The keys of each kind of table.
+pub(super) struct KnownKeys {
+    pub(super) top: Vec<&'static str>,
+    pub(super) camera: Vec<&'static str>,
+    pub(super) webhook: Vec<&'static str>,
+    /// Names of keys in earlier releases, each with the name of today. They still work, but messages do not suggest
+    /// them.
+    pub(super) old: Vec<(&'static str, &'static str)>,
 }
 
 /// The minimum Jaro–Winkler similarity between an unknown key and a known key at which a message suggests the known
@@ -80,27 +42,14 @@ pub(super) fn redacted(text: &str) -> String {
     if may_be_secret { "***".to_owned() } else { text.escape_debug().to_string() }
 }
 
-/// Rewords `message`, an error of the TOML deserialiser, so that it helps the user. For an unknown key, the result
-/// suggests the most similar known key.
+/// Rewords `message`, an error of the TOML parser or deserialiser, so that it helps the user.
 pub(super) fn explain(message: &str) -> String {
-    if let Some(rest) = message.strip_prefix("unknown field ") {
-        return unknown_key(rest).unwrap_or_else(|| message.to_owned());
-    }
-    if let Some(key) = message.strip_prefix("missing field ") {
-        let table = if key == "`url`" { "webhook" } else { "camera" };
-        return format!("this {table} has no {key}");
-    }
-    if message == "invalid type: map, expected a sequence" {
-        return "found one table, expected a list; a camera begins with [[camera]], in two brackets"
-            .to_owned();
-    }
     match message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: ")) {
         Some(found) => {
             let found = without_url(found);
-            let found = found.replace("expected usize", "expected a whole number");
-            let found = found.replace("expected u64", "expected a whole number");
-            // `quality` is the only key of this type.
-            let found = found.replace("expected u8", "expected a whole number from 1 to 100");
+            let whole = ["expected usize", "expected u64", "expected u32", "expected u8"];
+            let found =
+                whole.iter().fold(found, |found, kind| found.replace(kind, "expected a whole number"));
             let found = found.replace("expected f64", "expected a number").replace("a map", "a table");
             let found = found.replace("a sequence", "a list").replace("sequence", "a list");
             let found = found.replace("a boolean", "true or false").replace(" as i128", "");
@@ -156,38 +105,43 @@ pub(super) fn unquoted(text: &str, at: usize) -> Option<String> {
     is_text.then(|| format!("text needs quotes: {} = \"{value}\"", key.trim()))
 }
 
-/// Returns the message for an unknown key. `rest` is the end of the deserialiser's message: the unknown key and then
-/// the known keys of the table, each in back quotes. Returns `None` if `rest` contains no key.
-fn unknown_key(rest: &str) -> Option<String> {
-    let mut names = rest.split('`').skip(1).step_by(2);
-    let unknown = names.next()?;
-    let known: Vec<&str> = names.filter(|name| current_name(name).is_none()).collect();
-    let table = ConfigTable::with(&known);
-    if let Some(place) = hint_for(unknown, table) {
-        return Some(place.to_owned());
-    }
-    let (other, place) = match table {
-        ConfigTable::Camera | ConfigTable::Webhook => {
-            (TOP_KEYS, "at the top of the file, before the first [[camera]]")
+impl KnownKeys {
+    /// Returns the message for the key `unknown`, which the table `table` does not have. The message suggests the most
+    /// similar known key.
+    pub(super) fn explain_unknown(&self, unknown: &str, table: ConfigTable) -> String {
+        if let Some(place) = hint_for(unknown, table) {
+            return place.to_owned();
         }
-        ConfigTable::Top => (CAMERA_KEYS, "to a camera, below its [[camera]]"),
-    };
-    // In TOML a key belongs to the table above it, which users easily overlook.
-    if let Some(name) = current_name(unknown).filter(|name| other.contains(name)) {
-        return Some(format!("`{unknown}` is now called `{name}`, and belongs {place}"));
+        let known = match table {
+            ConfigTable::Top => &self.top,
+            ConfigTable::Camera => &self.camera,
+            ConfigTable::Webhook => &self.webhook,
+        };
+        let (other, place) = match table {
+            ConfigTable::Camera | ConfigTable::Webhook => {
+                (&self.top, "at the top of the file, before the first [[camera]]")
+            }
+            ConfigTable::Top => (&self.camera, "to a camera, below its [[camera]]"),
+        };
+        // In TOML a key belongs to the table above it, which users easily overlook.
+        if let Some(name) = self.current_name(unknown).filter(|name| other.contains(name)) {
+            return format!("`{unknown}` is now called `{name}`, and belongs {place}");
+        }
+        if other.contains(&unknown) {
+            return format!("`{unknown}` belongs {place}");
+        }
+        match nearest_key(unknown, known).or_else(|| nearest_key(unknown, other)) {
+            Some(nearest_key) => {
+                format!("unknown key `{}`; did you mean `{nearest_key}`?", redacted(unknown))
+            }
+            None => format!("unknown key `{}`; known keys: {}", redacted(unknown), known.join(", ")),
+        }
     }
-    if other.contains(&unknown) {
-        return Some(format!("`{unknown}` belongs {place}"));
-    }
-    Some(match nearest_key(unknown, &known).or_else(|| nearest_key(unknown, other)) {
-        Some(nearest_key) => format!("unknown key `{}`; did you mean `{nearest_key}`?", redacted(unknown)),
-        None => format!("unknown key `{}`; known keys: {}", redacted(unknown), known.join(", ")),
-    })
-}
 
-/// Returns the current name of a key if `key` is its name in earlier releases, otherwise `None`.
-fn current_name(key: &str) -> Option<&'static str> {
-    OLD_KEYS.iter().find(|(old, _)| *old == key).map(|(_, name)| *name)
+    /// Returns the current name of a key if `key` is its name in earlier releases, otherwise `None`.
+    fn current_name(&self, key: &str) -> Option<&'static str> {
+        self.old.iter().find(|(old, _)| *old == key).map(|(_, name)| *name)
+    }
 }
 
 /// Returns where a setting really is, if users often look for that setting under the key `unknown` of `table`. Returns
@@ -254,21 +208,14 @@ fn nearest_key<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::file::{CameraFile, File};
-    use crate::config::webhook::WebhookFile;
 
-    /// The keys that the deserialiser of `T` names when it meets an unknown one.
-    fn keys_of<T: serde::de::DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
-        let error = toml::from_str::<T>("qqqq = 1").unwrap_err();
-        let names = error.message().split('`').skip(1).step_by(2).skip(1);
-        names.filter(|name| current_name(name).is_none()).map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn the_keys_named_here_are_those_of_the_file() {
-        assert_eq!(keys_of::<File>(), TOP_KEYS);
-        assert_eq!(keys_of::<CameraFile>(), CAMERA_KEYS);
-        assert_eq!(keys_of::<WebhookFile>(), WEBHOOK_KEYS);
+    fn keys() -> KnownKeys {
+        KnownKeys {
+            top: vec!["listen", "writer_threads", "max_viewers", "camera"],
+            camera: vec!["name", "source", "max_fps", "max_viewers"],
+            webhook: vec!["url", "kinds"],
+            old: vec![("writers", "writer_threads")],
+        }
     }
 
     #[test]
@@ -280,39 +227,31 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_is_not_taken_for_a_camera() {
-        assert_eq!(explain("missing field `url`"), "this webhook has no `url`");
-        let message = explain("unknown field `listen`, expected one of `url`, `kinds`, `cameras`");
-        assert_eq!(message, "`listen` belongs at the top of the file, before the first [[camera]]");
-    }
-
-    #[test]
     fn what_is_said_of_a_key_fits_its_table() {
-        let said = |key: &str, known: &[&str]| {
-            let known: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
-            explain(&format!("unknown field `{key}`, expected one of {}", known.join(", ")))
-        };
-        assert!(said("enabled", CAMERA_KEYS).contains("[[camera]]"));
-        assert!(said("enabled", WEBHOOK_KEYS).contains("[[webhook]]"));
-        assert!(said("enabled", TOP_KEYS).starts_with("unknown key `enabled`"));
-        assert!(said("timeout", CAMERA_KEYS).contains("stall_timeout"));
-        assert!(said("silence", CAMERA_KEYS).contains("#silence="));
-        assert!(said("user", CAMERA_KEYS).contains("USER:PASSWORD@HOST"));
-        assert!(said("password", TOP_KEYS).contains("FRAMECAST_PASSWORD"));
-        assert!(said("password", WEBHOOK_KEYS).starts_with("unknown key `password`"));
+        use ConfigTable::{Camera, Top, Webhook};
+        let said = |key: &str, table| keys().explain_unknown(key, table);
+        assert!(said("enabled", Camera).contains("[[camera]]"));
+        assert!(said("enabled", Webhook).contains("[[webhook]]"));
+        assert!(said("enabled", Top).starts_with("unknown key `enabled`"));
+        assert!(said("timeout", Camera).contains("stall_timeout"));
+        assert!(said("silence", Camera).contains("#silence="));
+        assert!(said("user", Camera).contains("USER:PASSWORD@HOST"));
+        assert!(said("password", Top).contains("FRAMECAST_PASSWORD"));
+        assert!(said("password", Webhook).starts_with("unknown key `password`"));
+        let at_top = "`listen` belongs at the top of the file, before the first [[camera]]";
+        assert_eq!(said("listen", Webhook), at_top);
     }
 
     #[test]
     fn an_old_key_in_the_wrong_table_is_told_its_name_and_its_place() {
-        let known = |keys: &[&str]| keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
-        let message = explain(&format!("unknown field `writers`, expected one of {}", known(CAMERA_KEYS)));
+        let message = keys().explain_unknown("writers", ConfigTable::Camera);
         let expected = "`writers` is now called `writer_threads`, and belongs at the top of the file, before the first [[camera]]";
         assert_eq!(message, expected);
     }
 
     #[test]
     fn a_key_that_nothing_resembles_is_told_what_there_is() {
-        let message = explain("unknown field `qqqq`, expected one of `name`, `source`");
-        assert_eq!(message, "unknown key `qqqq`; known keys: name, source");
+        let message = keys().explain_unknown("qqqq", ConfigTable::Webhook);
+        assert_eq!(message, "unknown key `qqqq`; known keys: url, kinds");
     }
 }

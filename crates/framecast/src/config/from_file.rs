@@ -1,246 +1,221 @@
-//! Converts the file as written into settings. Checks each value; each error has a line and a column.
+//! Reads a file into settings. Each error has a line and a column.
+//!
+//! [`parse`] reads the syntax; then the keys of each table set the settings, as declared beside these. This module
+//! knows which tables there are, and what is said of a key that a table does not have.
 
 use std::collections::BTreeMap;
-use std::env;
-use std::time::Duration;
+use std::mem;
 
 use framecast_drivers::{Drivers, SourceUrl};
+use serde::de::IgnoredAny;
 use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+use url::Url;
 
-use super::check::{check_camera_name, check_control_id, parse_host, parse_origin};
-use super::file::{CameraFile, File};
-use super::network::parse_frame_ancestor;
-use super::settings::{
-    check_count, check_latency_budget, check_max_fps, check_quality, check_timeout, check_writer_threads,
-};
-use super::value::DurationValue;
-use super::{
-    Account, CameraSettings, ConfigError, HistoryStorage, Listen, Settings, TrustedProxies, WebhookSettings,
-    state_dir,
-};
+use super::config_messages::{self, ConfigTable, KnownKeys};
+use super::key::{KeyInfo, Keyed, read_keys};
+use super::reader::{ReadContext, Reader};
+use super::{CameraSettings, ConfigError, HistorySettings, Settings, WebhookSettings};
+
+/// Returns what is to be known about each key of the file, in the order of `docs/config.md`.
+pub fn keys() -> Vec<KeyInfo> {
+    let of_server = infos::<Settings>().chain(infos::<HistorySettings>());
+    of_server.chain(infos::<CameraSettings>()).chain(infos::<WebhookSettings>()).collect()
+}
+
+fn infos<S: Keyed>() -> impl Iterator<Item = KeyInfo> {
+    S::KEYS.iter().map(|key| (key.info)())
+}
 
 impl Settings {
-    pub(super) fn from_file(
-        mut file: File,
+    /// Parses `text`, the content of a `framecast.toml`. Checks that the `drivers` accept the sources, but opens no
+    /// source.
+    ///
+    /// If the file names a `user`, the account also needs a password: see
+    /// [`from_toml_with_password`](Self::from_toml_with_password).
+    ///
+    /// # Errors
+    /// The first error, with line and column.
+    pub fn from_toml(text: &str, drivers: &Drivers) -> Result<Self, ConfigError> {
+        Self::from_toml_with_password(text, drivers, None)
+    }
+
+    /// Parses `text` like [`from_toml`](Self::from_toml), with the password of the account that the file names. If the
+    /// file names no account, the password is ignored.
+    ///
+    /// # Errors
+    /// The first error, with line and column. A `user` without a password is also an error.
+    pub fn from_toml_with_password(
         text: &str,
         drivers: &Drivers,
         password: Option<&str>,
     ) -> Result<Self, ConfigError> {
-        let (mut settings, mut first) = (Self::default(), FirstError::default());
-        first.keep(file.rename_old_keys(text), |warnings| settings.old_key_warnings = warnings);
-        let file = &file;
-        if let Some(listen) = &file.listen {
-            let listen = located(text, listen, |listen| Listen::parse(listen));
-            first.keep(listen, |listen| settings.listen = listen);
-        }
-        for host in file.allowed_hosts.iter().flatten() {
-            first
-                .keep(located(text, host, |host| parse_host(host)), |host| settings.allowed_hosts.push(host));
-        }
-        for origin in file.cors_origins.iter().flatten() {
-            let origin = located(text, origin, |origin| parse_origin(origin));
-            first.keep(origin, |origin| settings.cors_origins.push(origin));
-        }
-        if let Some(user) = &file.user {
-            let account = located(text, user, |user| Account::new(user, password.unwrap_or_default()));
-            first.keep(account, |account| settings.account = Some(account));
-        }
-        first.keep(settings.read_limits(file, text), |()| {});
-        first.keep(settings.read_network(file, text), |()| {});
-        settings.drop_in = file.drop_in.unwrap_or(settings.drop_in);
-        if let Some(folder) = &file.state_dir {
-            let folder = located(text, folder, |folder| state_dir::parse(folder, env::var_os("HOME")));
-            first.keep(folder, |folder| settings.state_dir = Some(folder));
-        }
-        first.keep(settings.read_history(file, text), |()| {});
-        first.keep(cameras(&file.camera, text, drivers), |cameras| settings.cameras = cameras);
-        let known: Vec<&str> =
-            file.camera.iter().map(|camera| camera.get_ref().name.get_ref().as_str()).collect();
-        for webhook in &file.webhook {
-            let webhook = WebhookSettings::from_file(webhook, text, &known);
-            first.keep(webhook, |webhook| settings.webhooks.push(webhook));
-        }
-        first.0.map_or(Ok(settings), Err)
+        Self::check_toml(text, drivers, password)
+            .map_err(|errors| errors.into_iter().next().expect("a refusal has an error"))
     }
 
-    /// Reads the keys of the history: `history`, `history_max_age`, `history_max_rows`.
-    fn read_history(&mut self, file: &File, text: &str) -> Result<(), ConfigError> {
-        let (history, mut first) = (&mut self.history, FirstError::default());
-        if let Some(place) = &file.history {
-            let place = located(text, place, |place| HistoryStorage::parse(place, env::var_os("HOME")));
-            first.keep(place, |place| history.storage = place);
-        }
-        if let Some(max_age) = &file.history_max_age {
-            let max_age = located(text, max_age, |max_age| match max_age.0 {
-                Some(age) if age.is_zero() => Err("history_max_age must be longer than 0 s".to_owned()),
-                age => Ok(age),
-            });
-            first.keep(max_age, |max_age| history.max_age = max_age);
-        }
-        if let Some(max_rows) = &file.history_max_rows {
-            let max_rows = located(text, max_rows, |max_rows| match max_rows {
-                0 => Err("history_max_rows must be at least 1".to_owned()),
-                rows => Ok(*rows),
-            });
-            first.keep(max_rows, |max_rows| history.max_rows = Some(max_rows));
-        }
-        first.0.map_or(Ok(()), Err)
-    }
-
-    /// Reads the keys `trusted_proxies` and `frame_ancestors`.
-    fn read_network(&mut self, file: &File, text: &str) -> Result<(), ConfigError> {
-        let mut first = FirstError::default();
-        if let Some(proxies) = &file.trusted_proxies {
-            let mut trusted = TrustedProxies::none();
-            for proxy in proxies {
-                first.keep(located(text, proxy, |proxy| trusted.add(proxy)), |()| {});
-            }
-            self.trusted_proxies = trusted;
-        }
-        if let Some(ancestors) = &file.frame_ancestors {
-            self.frame_ancestors.clear();
-            let is_alone = ancestors.len() == 1;
-            for ancestor in ancestors {
-                let ancestor = located(text, ancestor, |ancestor| parse_frame_ancestor(ancestor, is_alone));
-                first.keep(ancestor, |ancestor| self.frame_ancestors.push(ancestor));
-            }
-        }
-        first.0.map_or(Ok(()), Err)
-    }
-
-    /// Reads the limits on viewers and connections.
-    fn read_limits(&mut self, file: &File, text: &str) -> Result<(), ConfigError> {
-        let mut first = FirstError::default();
-        let write_timeout = positive(text, "write_timeout", file.write_timeout.as_ref(), |v| v.0);
-        first.keep(write_timeout, |given| self.write_timeout = given.unwrap_or(self.write_timeout));
-        let header_timeout = positive(text, "header_timeout", file.header_timeout.as_ref(), |v| v.0);
-        first.keep(header_timeout, |given| self.header_timeout = given.unwrap_or(self.header_timeout));
-        let max_connections = limit(text, "max_connections", file.max_connections.as_ref());
-        first.keep(max_connections, |given| self.max_connections = given.unwrap_or(self.max_connections));
-        let connections =
-            limit(text, "max_connections_per_address", file.max_connections_per_address.as_ref());
-        first.keep(connections, |given| self.max_connections_per_address = given);
-        self.marks_per_minute = file.marks_per_minute.unwrap_or(self.marks_per_minute);
-        let max_viewers = limit(text, "max_viewers", file.max_viewers.as_ref());
-        first.keep(max_viewers, |given| self.max_viewers = given);
-        let per_address = limit(text, "max_viewers_per_address", file.max_viewers_per_address.as_ref());
-        first.keep(per_address, |given| self.max_viewers_per_address = given);
-        let budget = latency_budget(text, file.latency_budget.as_ref());
-        first.keep(budget, |given| self.latency_budget = given.unwrap_or(self.latency_budget));
-        if let Some(threads) = &file.writer_threads {
-            let threads = located(text, threads, |threads| check_writer_threads(*threads));
-            first.keep(threads, |threads| self.writer_threads = Some(threads));
-        }
-        first.0.map_or(Ok(()), Err)
+    /// Parses `text` like [`from_toml_with_password`](Self::from_toml_with_password), but tells more than the first
+    /// error.
+    ///
+    /// # Errors
+    /// All values that mean nothing or are out of range, in the order of the file. If the text is not TOML, or a key
+    /// does not exist, is missing, or has a value of the wrong type: only the first such error. Never empty.
+    pub fn check_toml(
+        text: &str,
+        drivers: &Drivers,
+        password: Option<&str>,
+    ) -> Result<Self, Vec<ConfigError>> {
+        let mut table = parse(text).map_err(|error| vec![error])?;
+        let cameras = table.remove("camera");
+        let context = ReadContext { drivers, password, cameras: names(cameras.as_ref()) };
+        let mut reader = Reader::new(text, context);
+        let mut settings = Self::default();
+        let rest = read_keys(table, &mut settings, &mut reader);
+        let mut rest = read_keys(rest, &mut settings.history, &mut reader);
+        let webhooks = rest.remove("webhook");
+        refuse(rest, ConfigTable::Top, &mut reader);
+        settings.cameras = tables(cameras, "camera", &mut reader, camera);
+        settings.webhooks = tables(webhooks, "webhook", &mut reader, webhook);
+        settings.old_key_warnings = reader.finish()?;
+        Ok(settings)
     }
 }
 
-/// The error that stands first in the file, although the checks can find errors in any order.
-#[derive(Default)]
-struct FirstError(Option<ConfigError>);
-
-impl FirstError {
-    /// Calls `take` with the value of `result`. If `result` is an error, keeps this error or the error kept so far,
-    /// whichever stands first in the file.
-    fn keep<T>(&mut self, result: Result<T, ConfigError>, take: impl FnOnce(T)) {
-        match result {
-            Ok(value) => take(value),
-            Err(error) if self.0.as_ref().is_none_or(|first| error.position < first.position) => {
-                self.0 = Some(error);
-            }
-            Err(_) => {}
-        }
-    }
+/// Parses the syntax of a file.
+///
+/// # Errors
+/// The first error, with line and column.
+fn parse(text: &str) -> Result<DeTable<'_>, ConfigError> {
+    let table = DeTable::parse(text).map_err(|error| {
+        let unquoted = error.span().and_then(|span| config_messages::unquoted(text, span.start));
+        let is_about_value = config_messages::is_syntax_error(error.message());
+        let message = unquoted.filter(|_| is_about_value);
+        let message = message.unwrap_or_else(|| config_messages::explain(error.message()));
+        let message = match error.span() {
+            Some(span) => config_messages::with_key(text, span, message),
+            None => message,
+        };
+        ConfigError::at(text, error.span(), message)
+    })?;
+    Ok(table.into_inner())
 }
 
-fn limit(text: &str, key: &str, value: Option<&Spanned<usize>>) -> Result<Option<usize>, ConfigError> {
-    value.map(|value| located(text, value, |value| check_count(key, *value))).transpose()
+/// Returns the names of the cameras in the list `cameras`. Leaves out what is not a camera with a name.
+fn names(cameras: Option<&Spanned<DeValue<'_>>>) -> Vec<String> {
+    let cameras = cameras.and_then(|cameras| cameras.get_ref().as_array()).into_iter().flatten();
+    let name = |camera: &Spanned<DeValue<'_>>| {
+        Some(camera.get_ref().as_table()?.get("name")?.get_ref().as_str()?.to_owned())
+    };
+    cameras.filter_map(name).collect()
 }
 
-fn latency_budget(
-    text: &str,
-    value: Option<&Spanned<DurationValue>>,
-) -> Result<Option<Duration>, ConfigError> {
-    value.map(|value| located(text, value, |value| check_latency_budget(value.0))).transpose()
-}
-
-/// Parses a value of the file with `parse`. If that fails, the error gets the position of the value.
-fn located<T, U>(
-    text: &str,
-    value: &Spanned<T>,
-    parse: impl FnOnce(&T) -> Result<U, String>,
-) -> Result<U, ConfigError> {
-    parse(value.get_ref()).map_err(|problem| ConfigError::at(text, Some(value.span()), problem))
-}
-
-/// Converts all cameras of the file. Returns an error if two cameras have the same name.
-fn cameras(
-    files: &[Spanned<CameraFile>],
-    text: &str,
-    drivers: &Drivers,
-) -> Result<Vec<CameraSettings>, ConfigError> {
-    let mut cameras = Vec::new();
-    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    for file in files {
-        let file = file.get_ref();
-        cameras.push(camera_settings(file, text, drivers)?);
-        let name = file.name.get_ref();
-        if let Some(first) = seen.insert(name, file.name.span().start) {
-            let first = text[..first].matches('\n').count() + 1;
-            let message = format!("two cameras are called `{name}`; the first is on line {first}");
-            return Err(ConfigError::at(text, Some(file.name.span()), message));
-        }
-    }
-    Ok(cameras)
-}
-
-fn camera_settings(file: &CameraFile, text: &str, drivers: &Drivers) -> Result<CameraSettings, ConfigError> {
-    let name = file.name.get_ref();
-    located(text, &file.name, |name| check_camera_name(name))?;
-    let at_source =
-        |error: framecast_drivers::Error| ConfigError::at(text, Some(file.source.span()), error.to_string());
-    let source = SourceUrl::parse(file.source.get_ref()).map_err(at_source)?;
-    drivers.find(&source).map_err(at_source)?;
-    let mut camera = CameraSettings::new(name, source);
-    if let Some(max) = &file.max_picture {
-        let bytes = max.get_ref().0;
-        if !(1024..=1 << 30).contains(&bytes) {
-            let message = "max_picture must be from 1KiB to 1GiB";
-            return Err(ConfigError::at(text, Some(max.span()), message));
-        }
-        camera.max_picture_bytes = bytes;
-    }
-    if let Some(idle) = &file.idle_timeout {
-        camera.idle_timeout = idle.get_ref().0;
-    }
-    camera.stall_timeout = positive(text, "stall_timeout", file.stall_timeout.as_ref(), |v| v.0)?;
-    if let Some(max_fps) = &file.max_fps {
-        camera.max_fps = located(text, max_fps, |max_fps| check_max_fps(*max_fps))?;
-    }
-    if let Some(quality) = &file.quality {
-        camera.quality = located(text, quality, |quality| check_quality(*quality))?;
-    }
-    camera.max_viewers = limit(text, "max_viewers", file.max_viewers.as_ref())?;
-    camera.latency_budget = latency_budget(text, file.latency_budget.as_ref())?;
-    // The map is sorted by name. This restores the order of the file, because one control can depend on an earlier
-    // control.
-    let mut controls: Vec<_> = file.controls.iter().flatten().collect();
-    controls.sort_by_key(|(id, _)| id.span().start);
-    for (id, value) in controls {
-        located(text, id, |id| check_control_id(id))?;
-        camera.controls.push((id.get_ref().clone(), value.clone()));
-    }
-    Ok(camera)
-}
-
-/// Reads the duration of the key `key`. Returns an error if the duration is zero or too long.
-fn positive<T>(
-    text: &str,
+/// Reads a list of tables, each of which begins with `[[key]]`.
+fn tables<'de, S>(
+    value: Option<Spanned<DeValue<'de>>>,
     key: &str,
-    value: Option<&Spanned<T>>,
-    get: impl Fn(&T) -> Duration,
-) -> Result<Option<Duration>, ConfigError> {
-    value.map(|value| located(text, value, |value| check_timeout(key, get(value)))).transpose()
+    reader: &mut Reader<'_>,
+    read: impl Fn(Vec<Spanned<DeTable<'de>>>, &mut Reader<'_>) -> Vec<S>,
+) -> Vec<S> {
+    let Some(value) = value else { return Vec::new() };
+    let span = value.span();
+    let entries = match value.into_inner() {
+        DeValue::Array(entries) => entries,
+        DeValue::Table(_) => {
+            let message =
+                format!("found one table, expected a list; a {key} begins with [[{key}]], in two brackets");
+            reader.wrong_type(span, message);
+            return Vec::new();
+        }
+        other => {
+            reader.read::<Vec<IgnoredAny>>(Spanned::new(span, other));
+            return Vec::new();
+        }
+    };
+    let mut tables = Vec::new();
+    for entry in entries {
+        let span = entry.span();
+        match entry.into_inner() {
+            DeValue::Table(table) => tables.push(Spanned::new(span, table)),
+            other => {
+                reader.read::<BTreeMap<String, IgnoredAny>>(Spanned::new(span, other));
+            }
+        }
+    }
+    read(tables, reader)
+}
+
+/// Reads the cameras of the file. Two cameras of the same name are an error.
+fn camera(tables: Vec<Spanned<DeTable<'_>>>, reader: &mut Reader<'_>) -> Vec<CameraSettings> {
+    let mut cameras = Vec::new();
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for table in tables {
+        let name =
+            table.get_ref().get("name").map(|name| (name.span(), name.get_ref().as_str().map(str::to_owned)));
+        if let Some((span, Some(name))) = name {
+            let message = |first| format!("two cameras are called `{name}`; the first is on line {first}");
+            match seen.get(&name) {
+                Some(first) => reader.wrong_value(span, message(*first)),
+                None => {
+                    seen.insert(name, reader.line(span.start));
+                }
+            }
+        }
+        // A camera without a name and a source is an error, so these are never used.
+        let nowhere = SourceUrl::parse("emulated").expect("the name of a driver is a source");
+        cameras.push(read_table(table, CameraSettings::new("camera", nowhere), ConfigTable::Camera, reader));
+    }
+    cameras
+}
+
+/// Reads the webhooks of the file.
+fn webhook(tables: Vec<Spanned<DeTable<'_>>>, reader: &mut Reader<'_>) -> Vec<WebhookSettings> {
+    let read = |table| {
+        // A webhook without a URL is an error, so this is never used.
+        let nowhere = Url::parse("http://localhost/").expect("this is a URL");
+        read_table(table, WebhookSettings::new(nowhere), ConfigTable::Webhook, reader)
+    };
+    tables.into_iter().map(read).collect()
+}
+
+/// Reads a table in place of the values in `settings`. Keys that are missing or not known are errors.
+fn read_table<S: Keyed>(
+    table: Spanned<DeTable<'_>>,
+    mut settings: S,
+    kind: ConfigTable,
+    reader: &mut Reader<'_>,
+) -> S {
+    let span = table.span();
+    let mut table = table.into_inner();
+    for key in S::KEYS.iter().filter(|key| key.is_required && !table.contains_key(key.name)) {
+        reader.wrong_type(span.clone(), format!("this {} has no `{}`", kind.name(), key.name));
+    }
+    table = read_keys(mem::take(&mut table), &mut settings, reader);
+    refuse(table, kind, reader);
+    settings
+}
+
+/// Adds an error for each key of `rest`, which the table of the kind `kind` does not have.
+fn refuse(rest: DeTable<'_>, kind: ConfigTable, reader: &mut Reader<'_>) {
+    let known = KnownKeys {
+        top: names_of::<Settings>()
+            .chain(names_of::<HistorySettings>())
+            .chain(["camera", "webhook"])
+            .collect(),
+        camera: names_of::<CameraSettings>().collect(),
+        webhook: names_of::<WebhookSettings>().collect(),
+        old: old_names::<Settings>().chain(old_names::<CameraSettings>()).collect(),
+    };
+    for key in rest.keys() {
+        reader.wrong_type(key.span(), known.explain_unknown(key.get_ref(), kind));
+    }
+}
+
+fn names_of<S: Keyed>() -> impl Iterator<Item = &'static str> {
+    S::KEYS.iter().map(|key| key.name)
+}
+
+fn old_names<S: Keyed>() -> impl Iterator<Item = (&'static str, &'static str)> {
+    S::KEYS.iter().filter_map(|key| Some((key.formerly?, key.name)))
 }
 
 #[cfg(test)]

@@ -1,26 +1,39 @@
 //! Where and for how long the history stores events: `history`, `history_max_age`, `history_max_rows`.
 
+use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use framecast_history::{Address, Location};
 
+use super::key::settings;
+use super::kind::{Number, OrNever, Text, Time};
 use super::state_dir;
 
 /// The name of the default database file, in the state directory.
 const DEFAULT_FILE: &str = "framecast.db";
 
-/// Where the history stores events, and for how long.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct HistorySettings {
-    /// The database that stores the events.
-    pub storage: HistoryStorage,
-    /// The maximum age of events; `None` keeps events forever.
-    pub max_age: Option<Duration>,
-    /// The maximum number of events; `None` for no limit.
-    pub max_rows: Option<u64>,
+settings! {
+    /// Where the history stores events, and for how long.
+    #[derive(Debug, Clone, PartialEq)]
+    #[non_exhaustive]
+    pub struct HistorySettings {
+        section "storage" {
+            /// The database that stores the events.
+            storage as history: HistoryStorage = HistoryStorage::Default,
+                Text::new(|place, _| HistoryStorage::parse(place, env::var_os("HOME"))), NeedsRestart,
+                "where Framecast keeps [events](history.md) †", default "\"framecast.db\"";
+            /// The maximum age of events; `None` keeps events forever.
+            max_age as history_max_age: Option<Duration> = Some(Duration::from_secs(90 * 86_400)),
+                OrNever(Time::age()), NeedsRestart,
+                "remove older events †";
+            /// The maximum number of events; `None` for no limit.
+            max_rows as history_max_rows: Option<u64> = Some(1_000_000),
+                Number::at_least(1_u64), NeedsRestart,
+                "remove the oldest events beyond this number †";
+        }
+    }
 }
 
 /// Where the history stores events.
@@ -40,8 +53,7 @@ pub enum HistoryStorage {
 
 impl Default for HistorySettings {
     fn default() -> Self {
-        let max_age = Some(Duration::from_secs(90 * 86_400));
-        Self { storage: HistoryStorage::Default, max_age, max_rows: Some(1_000_000) }
+        Self::with_defaults()
     }
 }
 

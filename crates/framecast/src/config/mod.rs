@@ -1,29 +1,35 @@
-//! The configuration: the file as written (`File`), and its meaning ([`Settings`]).
+//! The configuration: the keys of the file ([`keys`]), and their meaning ([`Settings`]).
 //!
-//! `framecast.toml` → `File::parse` → [`Settings`], validated, with defaults filled in and URLs parsed. Only this
-//! module reads the file; each part of the server gets its own part of the settings.
+//! `framecast.toml` → a table of TOML → [`Settings`], validated, with defaults filled in and URLs parsed. Each key is
+//! declared once, with the field that it sets. Only this module reads the file; each part of the server gets its own
+//! part of the settings.
 
 mod account;
 mod availability;
+mod camera;
 mod check;
 mod config_messages;
 mod error;
-mod file;
 mod from_file;
 mod history;
+mod key;
+mod kind;
 mod listen;
 mod network;
 mod permissions;
+mod reader;
 mod settings;
 mod state_dir;
-mod value;
 mod webhook;
 
 pub use account::Account;
+pub use camera::CameraSettings;
 pub use check::check_camera_name;
 pub use error::ConfigError;
+pub use from_file::keys;
 pub use history::{HistorySettings, HistoryStorage};
+pub use key::{KeyInfo, Reload};
 pub use listen::Listen;
 pub use network::TrustedProxies;
-pub use settings::{CameraSettings, Settings};
+pub use settings::Settings;
 pub use webhook::{Secret, WebhookSettings};

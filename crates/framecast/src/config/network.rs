@@ -4,8 +4,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use toml::Spanned;
+use toml::de::DeValue;
 
 use super::check::is_origin;
+use super::kind::Kind;
+use super::reader::Reader;
 
 /// The reverse proxies that the server trusts to report a client's address in a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,12 +72,37 @@ fn loopback() -> [IpNet; 2] {
     [ipv4.into(), Ipv6Net::from(Ipv6Addr::LOCALHOST).into()]
 }
 
+/// A list of the proxies to trust.
+pub(super) struct Proxies;
+
+impl Kind for Proxies {
+    type Value = TrustedProxies;
+
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<TrustedProxies> {
+        let mut trusted = TrustedProxies::none();
+        reader.read_texts(value, |proxy, _| trusted.add(proxy))?;
+        Some(trusted)
+    }
+}
+
+/// A list of the sites that can embed the server's pages.
+pub(super) struct FrameAncestors;
+
+impl Kind for FrameAncestors {
+    type Value = Vec<String>;
+
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Vec<String>> {
+        let is_alone = value.get_ref().as_array().is_some_and(|ancestors| ancestors.len() == 1);
+        reader.read_texts(value, |ancestor, _| parse_frame_ancestor(ancestor, is_alone))
+    }
+}
+
 /// Parses one entry of `frame_ancestors` into the syntax of the header `Content-Security-Policy`. `is_alone` says
 /// whether `text` is the only entry of the list.
 ///
 /// # Errors
 /// The text is not a valid entry. The message says what to write instead.
-pub(super) fn parse_frame_ancestor(text: &str, is_alone: bool) -> Result<String, String> {
+fn parse_frame_ancestor(text: &str, is_alone: bool) -> Result<String, String> {
     match text {
         "none" if !is_alone => {
             Err("`none` cannot stand beside other values in frame_ancestors: remove `none`, or remove the \

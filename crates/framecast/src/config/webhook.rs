@@ -3,25 +3,14 @@
 use std::fmt;
 
 use framecast_hub::EventKind;
-use serde::Deserialize;
 use toml::Spanned;
+use toml::de::DeValue;
 use url::Url;
 
-use super::ConfigError;
 use super::config_messages::redacted;
-
-/// One `[[webhook]]` table as written.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct WebhookFile {
-    /// The address that receives events.
-    pub(super) url: Spanned<String>,
-    /// The kinds of events to send; all kinds if absent.
-    pub(super) kinds: Option<Vec<Spanned<String>>>,
-    /// The names of the cameras whose events to send. If absent, the webhook gets the events of all cameras and the
-    /// server's own events.
-    pub(super) cameras: Option<Vec<Spanned<String>>>,
-}
+use super::key::settings;
+use super::kind::{Kind, Text, Texts};
+use super::reader::Reader;
 
 /// The key with which the server signs the requests of webhooks. No log and no output contains it.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,17 +33,29 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The settings of one webhook: a URL that receives events by HTTP POST, and which events it receives.
-#[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WebhookSettings {
-    /// The URL, with the scheme `http` or `https`.
-    pub url: Url,
-    /// The kinds of events to send; all kinds if empty.
-    pub kinds: Vec<EventKind>,
-    /// The names of the cameras whose events to send. If empty, the webhook gets the events of all cameras and the
-    /// server's own events.
-    pub cameras: Vec<String>,
+settings! {
+    /// The settings of one webhook: a URL that receives events by HTTP POST, and which events it receives.
+    #[derive(Clone, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub struct WebhookSettings {
+        required "webhook" {
+            /// The URL, with the scheme `http` or `https`.
+            url: Url,
+                Text::new(|url, _| parse_url(url)), NeedsRestart,
+                "an `http:` or `https:` address";
+        }
+        section "webhook" {
+            /// The kinds of events to send; all kinds if empty.
+            kinds: Vec<EventKind> = Vec::new(),
+                Selected(Texts(|name, _| parse_kind(name))), NeedsRestart,
+                "the kinds of events to send, as in [history.md](history.md)", default "all";
+            /// The names of the cameras whose events to send. If empty, the webhook gets the events of all cameras and
+            /// the server's own events.
+            cameras: Vec<String> = Vec::new(),
+                Selected(Texts(|name, file| known_camera(name, &file.cameras))), NeedsRestart,
+                "the names of the cameras whose events to send", default "all cameras, and the server itself";
+        }
+    }
 }
 
 /// Formats the settings with only the host of the URL, because paths and parameters of webhook URLs are often secrets.
@@ -73,38 +74,37 @@ impl fmt::Debug for WebhookSettings {
 impl WebhookSettings {
     /// Creates the settings of a webhook that receives all events.
     pub fn new(url: Url) -> Self {
-        Self { url, kinds: Vec::new(), cameras: Vec::new() }
+        Self::with_defaults(url)
     }
+}
 
-    /// Converts one `[[webhook]]` table into settings. `text` is the whole file, for the positions of errors; `known`
-    /// are the names of the cameras.
-    pub(super) fn from_file(file: &WebhookFile, text: &str, known: &[&str]) -> Result<Self, ConfigError> {
-        let at =
-            |place: &Spanned<String>, problem: String| ConfigError::at(text, Some(place.span()), problem);
-        let url = parse_url(file.url.get_ref()).map_err(|problem| at(&file.url, problem))?;
-        let mut webhook = Self::new(url);
-        if file.kinds.as_ref().is_some_and(Vec::is_empty) || file.cameras.as_ref().is_some_and(Vec::is_empty)
-        {
-            let problem =
-                "`kinds` and `cameras` must not be empty; to send all events, leave the key out".to_owned();
-            return Err(at(&file.url, problem));
+/// A list of the events to send, which is not empty.
+struct Selected<T>(Texts<T>);
+
+impl<T> Kind for Selected<T> {
+    type Value = Vec<T>;
+
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Vec<T>> {
+        let span = value.span();
+        let read = self.0.read(value, reader)?;
+        if read.is_empty() {
+            reader.wrong_value(span, "this list must not be empty; to send all events, leave the key out");
         }
-        for kind in file.kinds.iter().flatten() {
-            let name = kind.get_ref();
-            let known = || EventKind::ALL.map(EventKind::as_str).join(", ");
-            let found = EventKind::from_name(name).ok_or_else(|| {
-                at(kind, format!("unknown kind of event `{}`; known kinds: {}", redacted(name), known()))
-            })?;
-            webhook.kinds.push(found);
-        }
-        for camera in file.cameras.iter().flatten() {
-            let name = camera.get_ref();
-            if !known.contains(&name.as_str()) {
-                return Err(at(camera, format!("no camera in this file is called `{}`", redacted(name))));
-            }
-            webhook.cameras.push(name.clone());
-        }
-        Ok(webhook)
+        Some(read)
+    }
+}
+
+fn parse_kind(name: &str) -> Result<EventKind, String> {
+    EventKind::from_name(name).ok_or_else(|| {
+        let known = EventKind::ALL.map(EventKind::as_str).join(", ");
+        format!("unknown kind of event `{}`; known kinds: {known}", redacted(name))
+    })
+}
+
+fn known_camera(name: &str, cameras: &[String]) -> Result<String, String> {
+    match cameras.iter().any(|camera| camera == name) {
+        true => Ok(name.to_owned()),
+        false => Err(format!("no camera in this file is called `{}`", redacted(name))),
     }
 }
 

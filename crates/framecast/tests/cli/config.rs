@@ -149,9 +149,43 @@ fn bad_values_are_told_with_their_place_and_an_example() {
 }
 
 #[test]
-fn of_several_errors_the_first_in_the_file_is_told() {
-    let error = refusal("max_viewers = 0\nwriter_threads = 0\nwrite_timeout = \"0s\"\nlisten = \"5000\"\n");
-    assert_eq!(error, "site.toml:1:15: max_viewers must be at least 1");
+fn all_values_that_are_wrong_are_told_in_the_order_of_the_file() {
+    let content = "max_viewers = 0\nwriter_threads = 0\nwrite_timeout = \"0s\"\nlisten = \"5000\"\n\
+        allowed_hosts = [\"a/\", \"b\", \"c/\"]\n\
+        [[camera]]\nname = \"a\"\nsource = \"nope:\"\nquality = 300\nidle_timeout = \"1x\"\n\
+        [[camera]]\nname = \"a\"\nsource = \"emulated\"\n\
+        [[webhook]]\nurl = \"x\"\nkinds = [\"lost\", \"lots\"]\ncameras = []\n";
+    let told = refusal(content);
+    let begins = [
+        "site.toml:1:15: max_viewers must be at least 1",
+        "error: site.toml:2:18: writer_threads must be from 1 to 256",
+        "error: site.toml:3:17: write_timeout must be longer than 0 s",
+        "error: site.toml:4:10: `5000` is not an address to listen on",
+        "error: site.toml:5:18: `a/` is not a host name",
+        "error: site.toml:5:29: `c/` is not a host name",
+        "error: site.toml:8:10: no driver for `nope:`",
+        "error: site.toml:9:11: quality: found integer `300`, expected a whole number from 1 to 100",
+        "error: site.toml:10:16: idle_timeout: found `1x`, expected a duration",
+        "error: site.toml:12:8: two cameras are called `a`; the first is on line 7",
+        "error: site.toml:15:7: this is not a URL",
+        "error: site.toml:16:18: unknown kind of event `lots`",
+        "error: site.toml:17:11: this list must not be empty",
+    ];
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines.len(), begins.len(), "{told}");
+    for (line, begin) in lines.iter().zip(begins) {
+        assert!(line.starts_with(begin), "{line}, and not {begin}");
+    }
+}
+
+#[test]
+fn of_errors_of_syntax_and_of_type_the_first_is_told() {
+    assert_eq!(
+        refusal("max_viewers = 0\nlisten = 5000\nmax_connections = \"many\"\nlisen = 1\n"),
+        "site.toml:2:10: listen: found integer `5000`, expected a string"
+    );
+    let error = refusal("max_viewers = 0\nlisten = \"5000\"\n= 1\n= 2\n");
+    assert!(error.starts_with("site.toml:3:1: ") && error.lines().count() == 1, "{error}");
 }
 
 /// The warnings of `check` about a file with this content, which is valid.

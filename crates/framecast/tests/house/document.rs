@@ -1,49 +1,90 @@
 //! Every feature is documented, and every documented feature exists.
 
+use std::collections::BTreeSet;
 use std::fs;
 
-use framecast::{Drivers, Settings};
+use framecast::{Drivers, Settings, config};
 
 use crate::{files, none, read, root};
 
-/// The keys that the table above `key` in a file may have, as the error for an unknown key lists them.
-fn keys(table: &str) -> Vec<String> {
-    let error = Settings::from_toml(&format!("{table}\nqqqq = 1\n"), &Drivers::builtin()).unwrap_err();
-    let known = error.message.split("known keys: ").nth(1).expect("the error names the known keys");
-    known.split(", ").map(str::to_owned).collect()
+/// A table of `docs/config.md` between the lines `<!-- keys of SECTION -->` and `<!-- end -->`.
+fn table(section: &str) -> String {
+    let keys = config::keys().into_iter().filter(|key| key.section == section);
+    let rows = keys.map(|key| {
+        let default = match key.default {
+            None => "–".to_owned(),
+            // Words are not written in the file.
+            Some(default) if is_value(&default) => format!("`{default}`"),
+            Some(default) => default,
+        };
+        let range = key.range.map(|(low, high)| match low.starts_with('"') {
+            true => format!(", `{low}` to `{high}`"),
+            false => format!(", {low} to {high}"),
+        });
+        let (text, more) = match key.text.strip_suffix(" †") {
+            Some(text) => (text, " †"),
+            None => (key.text, ""),
+        };
+        format!("| `{}` | {default} | {text}{}{more} |\n", key.name, range.unwrap_or_default())
+    });
+    let rows: String = rows.collect();
+    format!("| key | default | meaning |\n|---|---|---|\n{rows}")
 }
 
-fn all_keys() -> Vec<String> {
-    let (top, camera, webhook) = (keys(""), keys("[[camera]]"), keys("[[webhook]]"));
-    assert!(top.len() >= 8 && camera.len() >= 6 && webhook.len() >= 3, "{top:?} {camera:?} {webhook:?}");
-    let top = top.into_iter().filter(|key| key != "camera" && key != "webhook");
-    top.chain(camera).chain(webhook).collect()
+fn is_value(default: &str) -> bool {
+    Settings::from_toml(&format!("x = {default}"), &Drivers::builtin())
+        .is_err_and(|error| error.message.starts_with("unknown key"))
 }
 
 #[test]
-fn every_key_of_the_configuration_is_documented() {
-    let (document, site) = (read("docs/config.md"), read("examples/site.toml"));
-    let mut findings = Vec::new();
-    for key in all_keys() {
-        if !document.contains(&format!("\n| `{key}` |")) {
-            findings.push(format!("docs/config.md: no row for {key}"));
-        }
-        if !site.lines().any(|line| line.trim_start_matches("# ").starts_with(&format!("{key} = "))) {
-            findings.push(format!("examples/site.toml: no {key}"));
-        }
+fn the_tables_of_keys_are_those_of_the_declarations() {
+    let path = root().join("docs/config.md");
+    let document = fs::read_to_string(&path).unwrap();
+    let mut sections = BTreeSet::new();
+    let mut parts = document.split("<!-- keys of ");
+    let mut made = parts.next().unwrap().to_owned();
+    for part in parts {
+        let (section, rest) = part.split_once(" -->\n").expect("the section ends its line");
+        let (_, rest) = rest.split_once("<!-- end -->").expect("the table has an end");
+        made.push_str(&format!("<!-- keys of {section} -->\n{}<!-- end -->{rest}", table(section)));
+        sections.insert(section);
     }
-    none("keys that are not documented", &findings);
+    let declared: BTreeSet<&str> = config::keys().iter().map(|key| key.section).collect();
+    assert_eq!(sections, declared);
+    if made != document {
+        fs::write(&path, made).unwrap();
+        panic!("the tables in docs/config.md were out of date; this test has written them anew: commit them");
+    }
 }
 
 #[test]
-fn no_key_is_documented_that_does_not_exist() {
-    let document = read("docs/config.md");
-    let tables = document.split("## Sources").next().unwrap();
-    let rows = tables.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
-    let known = all_keys();
-    let unknown: Vec<String> =
-        rows.filter(|row| !known.iter().any(|key| key == row)).map(str::to_owned).collect();
-    none("keys in docs/config.md that do not exist", &unknown);
+fn a_default_that_is_documented_is_the_one_that_applies() {
+    // The default of `history` is more than the file of that name: see `HistoryStorage::Default`.
+    let keys = config::keys().into_iter().filter(|key| key.name != "history");
+    let mut checked = 0;
+    for key in keys {
+        let Some(default) = key.default.filter(|default| is_value(default)) else { continue };
+        let camera = "[[camera]]\nname = 'front'\nsource = 'emulated'";
+        let table = if key.section == "camera" { camera } else { "" };
+        let read =
+            |line: &str| Settings::from_toml(&format!("{table}\n{line}\n"), &Drivers::builtin()).unwrap();
+        assert_eq!(read(&format!("{} = {default}", key.name)), read(""), "{}", key.name);
+        checked += 1;
+    }
+    assert!(checked > 10, "{checked}");
+}
+
+#[test]
+fn the_example_names_only_keys_that_exist() {
+    let site = read("examples/site.toml");
+    let commented = site.lines().filter_map(|line| line.strip_prefix("# ")?.split_once(" = "));
+    let is_key = |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let keys = config::keys();
+    let unknown: Vec<&str> = commented
+        .map(|(name, _)| name)
+        .filter(|name| is_key(name) && !keys.iter().any(|key| key.name == *name))
+        .collect();
+    assert!(unknown.is_empty(), "examples/site.toml: {unknown:?}");
 }
 
 #[test]

@@ -1,23 +1,13 @@
 //! The parameters of a request on a compat path (a path of another camera server, such as uStreamer), parsed by the
 //! rules of those servers.
 
-use super::super::path_encoding;
-
 /// The query parameters of a request, percent-decoded, in the order of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct CompatQuery(Vec<(String, String)>);
 
 impl CompatQuery {
     pub(super) fn parse(query: Option<&str>) -> Self {
-        let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-        let decoded = |text: &str| {
-            String::from_utf8_lossy(&path_encoding::decoded(&text.replace('+', " "))).into_owned()
-        };
-        let parsed = pairs.map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decoded(name), decoded(value))
-        });
-        Self(parsed.collect())
+        Self(form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect())
     }
 
     /// Returns the value of the parameter called `name`; `None` if there is no such parameter. If there are several,

@@ -1,0 +1,111 @@
+//! The settings of one camera: the keys of a `[[camera]]` table.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use framecast_drivers::{ControlValue, OpenContext, SourceUrl};
+use framecast_hub::QUALITY_RANGE;
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::check::{check_camera_name, check_control_id};
+use super::key::settings;
+use super::kind::{Kind, Number, OrNever, Size, Text, Time};
+use super::reader::Reader;
+
+/// The range of `max_fps`. The limits keep the time between two pictures above zero and finite.
+const MAX_FPS: RangeInclusive<f64> = 0.01..=10_000.0;
+
+settings! {
+    /// The settings of one camera.
+    #[derive(Debug, Clone, PartialEq)]
+    #[non_exhaustive]
+    pub struct CameraSettings {
+        required "camera" {
+            /// The camera's name, which is part of its URLs.
+            name: String,
+                Text::new(|name, _| Ok(name.to_owned())).checked(|name| check_camera_name(name)), Applies,
+                "letters, digits, `-`, `_` and `.`; part of the camera's URLs";
+            /// The source of the camera's pictures.
+            source: SourceUrl,
+                Text::new(|source, file| {
+                    let source = SourceUrl::parse(source).map_err(|error| error.to_string())?;
+                    file.drivers.find(&source).map_err(|error| error.to_string())?;
+                    Ok(source)
+                }), Applies,
+                "where the pictures come from: see [Sources](#sources)";
+        }
+        section "camera" {
+            /// How long the camera stays open without a viewer; with `None` the camera never closes.
+            idle_timeout: Option<Duration> = Some(Duration::from_secs(10)),
+                OrNever(Time::any()), Applies,
+                "how long the camera stays open without a viewer †";
+            /// How long the camera can deliver no picture before it counts as lost. `None` adapts this time to the
+            /// camera: 30 s until three pictures have arrived; then 5 s or, if that is longer, four times the camera's
+            /// usual interval, at most ten minutes.
+            stall_timeout: Option<Duration> = None,
+                Time::positive(), Applies,
+                "how long the camera may send no picture before it counts as lost †", default "see below";
+            /// The maximum number of frames per second that the server accepts from the camera.
+            max_fps: f64 = 120.0,
+                Number::between(&MAX_FPS), Applies,
+                "the most frames per second †";
+            /// The JPEG quality, from 1 to 100, at which the server encodes the camera's raw pictures, and its
+            /// renditions: versions of the pictures in another size, quality or frame rate.
+            quality: u8 = 80,
+                Number::between(&QUALITY_RANGE), Applies,
+                "the quality of the JPEG pictures that Framecast encodes †";
+            /// The maximum number of the camera's viewers at once; `None` for no limit.
+            max_viewers: Option<usize> = None,
+                Number::at_least(1_usize), Applies,
+                "the most viewers of this camera", default "any number";
+            /// The latency budget of this camera's viewers; with `None` the server's
+            /// [`latency_budget`](super::Settings::latency_budget) applies.
+            latency_budget: Option<Duration> = None,
+                Time::latency_budget(), Applies,
+                "the latency budget of this camera's viewers", default "the server's", formerly "freshness";
+            /// The maximum size, in bytes, of one coded picture of the camera.
+            max_picture_bytes as max_picture: usize = OpenContext::default().max_picture_bytes(),
+                Size(1 << 10..=1 << 30), Applies,
+                "the largest encoded picture that Framecast accepts †";
+            /// The values that the server sets on the camera's controls each time it opens the camera, in the order of
+            /// this list. If the device lacks a control, the server logs a warning.
+            controls: Vec<(String, ControlValue)> = Vec::new(),
+                ControlValues, Applies,
+                "values for the device's controls, set in this order †";
+        }
+    }
+}
+
+impl CameraSettings {
+    /// Creates the settings of a camera called `name` with the source `source`, and defaults for the rest.
+    pub fn new(name: impl Into<String>, source: SourceUrl) -> Self {
+        Self::with_defaults(name.into(), source)
+    }
+}
+
+/// A table of controls by name, each with its value.
+struct ControlValues;
+
+impl Kind for ControlValues {
+    type Value = Vec<(String, ControlValue)>;
+
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self::Value> {
+        let controls: BTreeMap<Spanned<String>, ControlValue> = reader.read(value)?;
+        // The map is sorted by name. This restores the order of the file, because one control can depend on an earlier
+        // control.
+        let mut controls: Vec<_> = controls.into_iter().collect();
+        controls.sort_by_key(|(id, _)| id.span().start);
+        let mut checked = Vec::new();
+        for (id, value) in controls {
+            let is_good = check_control_id(id.get_ref());
+            checked.push(reader.keep(id.span(), is_good).map(|()| (id.into_inner(), value)));
+        }
+        checked.into_iter().collect()
+    }
+
+    fn check(&self, _key: &str, controls: &Self::Value) -> Result<(), String> {
+        controls.iter().try_for_each(|(id, _)| check_control_id(id))
+    }
+}

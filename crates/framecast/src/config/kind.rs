@@ -1,0 +1,316 @@
+//! The kinds of values that a key of the file can have: how each is read, checked, and shown in `docs/config.md`.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::reader::{ReadContext, Reader};
+
+/// A kind of values.
+pub(super) trait Kind {
+    /// The value in the settings. A setting of this type, or an `Option` of it, can have this kind.
+    type Value;
+
+    /// Reads a value of the file. Returns `None` if it is wrong, and then tells `reader` why. Need not do what
+    /// [`check`](Self::check) does.
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self::Value>;
+
+    /// Checks a value of the key `key`, which the file or code has set.
+    fn check(&self, _key: &str, _value: &Self::Value) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Returns a value as it is written in the file; `None` if this kind has no such form.
+    fn write(&self, _value: &Self::Value) -> Option<String> {
+        None
+    }
+
+    /// Returns the smallest and the largest value as they are written in the file; `None` if there are no such limits
+    /// that a user needs to know.
+    fn range(&self) -> Option<(String, String)> {
+        None
+    }
+}
+
+/// `true` or `false`.
+pub(super) struct Switch;
+
+impl Kind for Switch {
+    type Value = bool;
+
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<bool> {
+        reader.read(value)
+    }
+
+    fn write(&self, value: &bool) -> Option<String> {
+        Some(value.to_string())
+    }
+}
+
+/// A number in a range.
+pub(super) struct Number<T> {
+    low: T,
+    /// The largest number; `None` for no limit but that of the type.
+    high: Option<T>,
+}
+
+impl<T: Copy> Number<T> {
+    pub(super) fn at_least(low: T) -> Self {
+        Self { low, high: None }
+    }
+
+    pub(super) fn between(range: &RangeInclusive<T>) -> Self {
+        Self { low: *range.start(), high: Some(*range.end()) }
+    }
+}
+
+impl<T: Copy + Display + PartialOrd + DeserializeOwned> Kind for Number<T> {
+    type Value = T;
+
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<T> {
+        let range = self.range().map(|(low, high)| format!(" from {low} to {high}"));
+        reader.read_number(value, &range.unwrap_or_default())
+    }
+
+    fn check(&self, key: &str, value: &T) -> Result<(), String> {
+        let low = self.low;
+        match self.high {
+            // Not a number is in no range.
+            Some(high) if !(low..=high).contains(value) => Err(format!("{key} must be from {low} to {high}")),
+            None if *value < low => Err(format!("{key} must be at least {low}")),
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&self, value: &T) -> Option<String> {
+        Some(value.to_string())
+    }
+
+    fn range(&self) -> Option<(String, String)> {
+        self.high.map(|high| (self.low.to_string(), high.to_string()))
+    }
+}
+
+/// The maximum duration. A longer time would mean "never" in practice, and adding it to the current time could
+/// overflow.
+const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// The maximum age of stored events: a hundred years.
+const MAX_AGE: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
+/// The range of a latency budget. A writer thread sends to its viewers in turns, so it cannot keep a budget that is
+/// shorter than one turn. A budget above the range would not limit anything in practice.
+const LATENCY_BUDGET: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
+
+/// A duration, such as `"10s"`, `"200ms"` or `"1min 30s"`.
+pub(super) struct Time {
+    expected: &'static str,
+    longest: Duration,
+    can_be_zero: bool,
+    range: Option<RangeInclusive<Duration>>,
+}
+
+impl Time {
+    /// A duration of up to 366 days, which may be zero.
+    pub(super) fn any() -> Self {
+        let expected = "a duration like \"10s\", \"200ms\" or \"5min\"";
+        Self { expected, longest: MAX_DURATION, can_be_zero: true, range: None }
+    }
+
+    /// A duration of up to 366 days, but longer than zero.
+    pub(super) fn positive() -> Self {
+        Self { can_be_zero: false, ..Self::any() }
+    }
+
+    /// A duration in this range.
+    fn between(range: RangeInclusive<Duration>) -> Self {
+        Self { range: Some(range), ..Self::any() }
+    }
+
+    /// A latency budget.
+    pub(super) fn latency_budget() -> Self {
+        Self::between(LATENCY_BUDGET)
+    }
+
+    /// An age of up to a hundred years, but longer than zero.
+    pub(super) fn age() -> Self {
+        let expected = "an age like \"90d\" or \"2y\"";
+        Self { expected, longest: MAX_AGE, can_be_zero: false, range: None }
+    }
+
+    fn parse(&self, text: &str) -> Option<Duration> {
+        humantime::parse_duration(text).ok().filter(|duration| *duration <= self.longest)
+    }
+}
+
+impl Kind for Time {
+    type Value = Duration;
+
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Duration> {
+        reader.read_text(value, self.expected, |text| self.parse(text))
+    }
+
+    fn check(&self, key: &str, value: &Duration) -> Result<(), String> {
+        if let Some(range) = self.range.as_ref().filter(|range| !range.contains(value)) {
+            return Err(format!("{key} must be from {} to {}", time(*range.start()), time(*range.end())));
+        }
+        if value.is_zero() && !self.can_be_zero {
+            return Err(format!("{key} must be longer than 0 s"));
+        }
+        if *value > self.longest {
+            return Err(format!("{key} must be at most {} days", self.longest.as_secs() / 86_400));
+        }
+        Ok(())
+    }
+
+    fn write(&self, value: &Duration) -> Option<String> {
+        Some(quoted(time(*value)))
+    }
+
+    fn range(&self) -> Option<(String, String)> {
+        self.range.as_ref().map(|range| (quoted(time(*range.start())), quoted(time(*range.end()))))
+    }
+}
+
+/// A duration, or `"never"`.
+pub(super) struct OrNever(pub(super) Time);
+
+impl Kind for OrNever {
+    type Value = Option<Duration>;
+
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Option<Duration>> {
+        let Self(time) = self;
+        let parse = |text: &str| if text == "never" { Some(None) } else { time.parse(text).map(Some) };
+        reader.read_text(value, &format!("{}, or \"never\"", time.expected), parse)
+    }
+
+    fn check(&self, key: &str, value: &Option<Duration>) -> Result<(), String> {
+        value.as_ref().map_or(Ok(()), |value| self.0.check(key, value))
+    }
+
+    fn write(&self, value: &Option<Duration>) -> Option<String> {
+        Some(value.map_or_else(|| quoted("never"), |value| quoted(time(value))))
+    }
+}
+
+/// A size in bytes, such as `"16MiB"` or `"500kB"`, in this range.
+pub(super) struct Size(pub(super) RangeInclusive<usize>);
+
+impl Kind for Size {
+    type Value = usize;
+
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<usize> {
+        let parse = |text: &str| {
+            let size = text.parse::<bytesize::ByteSize>().ok()?;
+            usize::try_from(size.as_u64()).ok()
+        };
+        reader.read_text(value, "a size like \"16MiB\" or \"500kB\"", parse)
+    }
+
+    fn check(&self, key: &str, value: &usize) -> Result<(), String> {
+        let message = || format!("{key} must be from {} to {}", size(*self.0.start()), size(*self.0.end()));
+        self.0.contains(value).then_some(()).ok_or_else(message)
+    }
+
+    fn write(&self, value: &usize) -> Option<String> {
+        Some(quoted(size(*value)))
+    }
+
+    fn range(&self) -> Option<(String, String)> {
+        Some((quoted(size(*self.0.start())), quoted(size(*self.0.end()))))
+    }
+}
+
+/// A text with a meaning, such as an address.
+pub(super) struct Text<T> {
+    parse: fn(&str, &ReadContext<'_>) -> Result<T, String>,
+    check: fn(&T) -> Result<(), String>,
+}
+
+impl<T> Text<T> {
+    pub(super) fn new(parse: fn(&str, &ReadContext<'_>) -> Result<T, String>) -> Self {
+        Self { parse, check: |_| Ok(()) }
+    }
+
+    /// Also checks each value with `check`, even one that code has set.
+    pub(super) fn checked(self, check: fn(&T) -> Result<(), String>) -> Self {
+        Self { check, ..self }
+    }
+}
+
+impl<T> Kind for Text<T> {
+    type Value = T;
+
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<T> {
+        let text: Spanned<String> = reader.read(value)?;
+        let parsed = (self.parse)(text.get_ref(), &reader.context);
+        reader.keep(text.span(), parsed)
+    }
+
+    fn check(&self, _key: &str, value: &T) -> Result<(), String> {
+        (self.check)(value)
+    }
+}
+
+/// A list of texts, each with a meaning.
+pub(super) struct Texts<T>(pub(super) fn(&str, &ReadContext<'_>) -> Result<T, String>);
+
+impl<T> Kind for Texts<T> {
+    type Value = Vec<T>;
+
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Vec<T>> {
+        reader.read_texts(value, self.0)
+    }
+}
+
+fn quoted(text: impl Display) -> String {
+    format!("\"{text}\"")
+}
+
+/// Writes a duration in the largest unit in which it is a whole number, from days to milliseconds.
+fn time(duration: Duration) -> String {
+    let (millis, seconds) = (duration.as_millis(), duration.as_secs());
+    match () {
+        () if millis % 1000 != 0 => format!("{millis}ms"),
+        () if seconds == 0 || seconds % 60 != 0 => format!("{seconds}s"),
+        () if seconds % 3600 != 0 => format!("{}min", seconds / 60),
+        () if seconds % 86_400 != 0 => format!("{}h", seconds / 3600),
+        () => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// Writes a size in the largest unit in which it is a whole number.
+fn size(bytes: usize) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let unit = units.into_iter().find(|(unit, _)| bytes >= *unit && bytes % unit == 0);
+    unit.map_or_else(|| format!("{bytes}B"), |(unit, name)| format!("{}{name}", bytes / unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes_are_written_in_the_largest_unit() {
+        for (millis, written) in [
+            (0, "0s"),
+            (10, "10ms"),
+            (1500, "1500ms"),
+            (90_000, "90s"),
+            (60_000, "1min"),
+            (7_200_000, "2h"),
+            (90 * 86_400_000, "90d"),
+        ] {
+            assert_eq!(time(Duration::from_millis(millis)), written);
+        }
+        for (bytes, written) in
+            [(1, "1B"), (1024, "1KiB"), (1536, "1536B"), (16 << 20, "16MiB"), (1 << 30, "1GiB")]
+        {
+            assert_eq!(size(bytes), written);
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Measures one viewer behind a slow link: how old the pictures are on arrival, and how many arrive per second. The
 //! stream is requested without adaptation, and with `?adapt`, which lets the server reduce the pictures to what the
-//! link can carry. All transports are measured: the plain socket, the WebSocket, and response bodies over HTTP/1, HTTP/2
-//! and TLS.
+//! link can carry. All transports are measured: the plain socket, the WebSocket, and response bodies over HTTP/1,
+//! HTTP/2 and TLS.
 //!
 //! The link joins two network namespaces of this machine. This program simulates the rate, delay and queue of the link,
 //! which needs root privileges.

@@ -1,5 +1,5 @@
-//! A viewer that speaks HTTP/2, TLS or WebSocket, and counts of what it receives. The viewers of the load generator speak
-//! plain HTTP/1 only.
+//! A viewer that speaks HTTP/2, TLS or WebSocket, and counts of what it receives. The viewers of the load generator
+//! speak plain HTTP/1 only.
 
 use std::{
     fs,

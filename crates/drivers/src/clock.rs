@@ -8,14 +8,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use framecast_media::Timestamp;
+use framecast_media::{Anchor, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 
 /// If reading both clocks takes less than this, both readings are treated as taken at the same moment.
 const ONE_MOMENT: Duration = Duration::from_millis(50);
 
-/// The difference between the wall clock and the expected wall-clock time above which somebody has set the wall clock.
-const MAX_DEVIATION: Duration = Duration::from_millis(500);
+/// The difference between the wall clock and the expected wall-clock time above which capture times follow the wall
+/// clock: somebody has set it, or has made it run faster or slower for a while. Larger than the inaccuracy of reading
+/// both clocks ([`ONE_MOMENT`]), and small enough for the ages that viewers ask for.
+const MAX_DEVIATION: Duration = Duration::from_millis(100);
 
 /// The readings of both clocks at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,8 +75,7 @@ pub(crate) struct MediaClock {
     clock: Arc<dyn Clock>,
     /// The time of the monotonic clock at media time zero.
     zero_at: Duration,
-    /// The time of the wall clock at media time zero.
-    anchor: SystemTime,
+    anchor: Anchor,
     /// The media time of the last frame.
     last: Duration,
 }
@@ -83,7 +84,7 @@ impl MediaClock {
     /// Starts a media clock, which now shows zero.
     pub(crate) fn start(clock: Arc<dyn Clock>) -> Self {
         let now = clock.now();
-        Self { clock, zero_at: now.monotonic, anchor: now.wall, last: Duration::ZERO }
+        Self { clock, zero_at: now.monotonic, anchor: Anchor::new(now.wall), last: Duration::ZERO }
     }
 
     /// Returns the current time on the clocks behind this one.
@@ -91,7 +92,7 @@ impl MediaClock {
         self.clock.now()
     }
 
-    /// Returns the media time and the wall-clock time of a picture that arrives now and was captured at `captured`.
+    /// Returns the media time and the time of capture of a picture that arrives now and was captured at `captured`.
     /// Media time never decreases from call to call.
     pub(crate) fn stamp(&mut self, captured: CaptureTime) -> (Timestamp, SystemTime) {
         let now = self.now();
@@ -104,22 +105,21 @@ impl MediaClock {
         self.last = media_time.max(self.last);
         let captured_at = match captured {
             CaptureTime::Original(time) => time,
-            CaptureTime::Now | CaptureTime::Monotonic(_) => {
-                self.anchor.checked_add(self.last).unwrap_or(now.wall)
-            }
+            CaptureTime::Now | CaptureTime::Monotonic(_) => self.wall_time(),
         };
         (Timestamp::from_duration(self.last), captured_at)
+    }
+
+    /// Returns the wall-clock time at the media time that [`stamp`](Self::stamp) last returned.
+    pub(crate) fn wall_time(&self) -> SystemTime {
+        self.anchor.time_of(Timestamp::from_duration(self.last))
     }
 
     /// Sets a new anchor if the wall clock shows another time than the anchor and the media time `arrival` let expect:
     /// NTP or a person has set the wall clock, or the machine slept. Otherwise frames would look too old or too new.
     fn follow_wall_clock(&mut self, wall: SystemTime, arrival: Duration) {
-        let Some(anchor) = wall.checked_sub(arrival) else { return };
-        let deviation = match anchor.duration_since(self.anchor) {
-            Ok(ahead) => ahead,
-            Err(behind) => behind.duration(),
-        };
-        if deviation > MAX_DEVIATION {
+        let Some(anchor) = wall.checked_sub(arrival).map(Anchor::new) else { return };
+        if anchor.distance(self.anchor) > MAX_DEVIATION {
             self.anchor = anchor;
         }
     }
@@ -231,6 +231,19 @@ pub(crate) mod tests {
         clock.set_wall(clock.now().wall + MAX_DEVIATION);
         clock.advance(FRAME);
         assert_eq!(media.stamp(CaptureTime::Now).1, expected);
+    }
+
+    #[test]
+    fn no_picture_comes_from_the_future_after_the_wall_clock_was_set_back_a_little() {
+        let clock = HandClock::new();
+        let mut media = MediaClock::start(clock.clone());
+        clock.advance(FRAME);
+        media.stamp(CaptureTime::Now);
+        clock.set_wall(clock.now().wall - Duration::from_millis(200));
+        for _ in 0..3 {
+            clock.advance(FRAME);
+            assert_eq!(media.stamp(CaptureTime::Now).1, clock.now().wall);
+        }
     }
 
     #[test]

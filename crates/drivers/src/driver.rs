@@ -41,8 +41,8 @@ pub trait Driver: Send + Sync {
         Ok(())
     }
 
-    /// Opens the device, file, program or connection that `url` names, within the limits of `context`. Cancel safe: dropping the future releases
-    /// everything that the future has acquired.
+    /// Opens the device, file, program or connection that `url` names, within the limits of `context`. Cancel safe:
+    /// dropping the future releases everything that the future has acquired.
     ///
     /// # Errors
     /// What could not be opened, what was tried and what to do.
@@ -105,10 +105,10 @@ pub trait Source: Send {
     /// error the source is unusable.
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>>;
 
-    /// Closes the source, and says goodbye where the device's protocol has a way to do so. The default drops the source.
-    /// The supervisor, which keeps the camera open, calls this on the thread that has read the source, when the source
-    /// has ended or failed or nobody needs it any more. It drops the returned future after 1.4 s. Dropping the future must
-    /// release the device.
+    /// Closes the source, and says goodbye where the device's protocol has a way to do so. The default drops the
+    /// source. The supervisor, which keeps the camera open, calls this on the thread that has read the source, when the
+    /// source has ended or failed or nobody needs it any more. It drops the returned future after 1.4 s. Dropping the
+    /// future must release the device.
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
         drop(self);
         Box::pin(ready(()))

@@ -25,7 +25,7 @@ pub struct FrameBuilder {
 
 impl FrameBuilder {
     /// Creates a builder for one opening of a source. The media time of its frames is the time since this call. If
-    /// somebody sets the wall clock by more than half a second, the capture times of later frames follow.
+    /// somebody sets the wall clock by more than a tenth of a second, the capture times of later frames follow.
     pub fn new(context: &OpenContext) -> Self {
         Self {
             max_picture_bytes: context.max_picture_bytes(),
@@ -43,8 +43,9 @@ impl FrameBuilder {
 
     /// Makes a frame of the first whole JPEG image in `data`, which was captured at `captured`.
     ///
-    /// Bytes before and after the image are cut off. Missing Huffman tables are inserted, which costs a copy; otherwise
-    /// the bytes are shared, not copied. If bytes other than blanks and zeros surround the image, the number of
+    /// Bytes before and after the image are cut off. Missing Huffman tables are inserted, which costs a copy. An image
+    /// that is less than half of `data` is copied too, so that the rest need not stay in memory. Otherwise the bytes
+    /// are shared, not copied. If bytes other than blanks and zeros surround the image, the number of
     /// [repaired frames](Self::repaired_frames) goes up by one.
     ///
     /// # Errors
@@ -148,7 +149,9 @@ impl FrameBuilder {
 
     fn new_frame(&mut self, data: Bytes, captured: CaptureTime, format: Format) -> Frame {
         let (pts, captured_at) = self.clock.stamp(captured);
-        Frame::new(data, pts, captured_at, self.shared_format(format))
+        let mut frame = Frame::new(data, pts, captured_at, self.shared_format(format));
+        frame.wall_time = self.clock.wall_time();
+        frame
     }
 
     /// Gives the next picture number to a picture that a parser found broken before the picture reached this builder.
@@ -169,10 +172,13 @@ impl FrameBuilder {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
+
+    use framecast_media::Anchor;
 
     use super::*;
-    use crate::ErrorKind;
+    use crate::clock::tests::HandClock;
+    use crate::{Clock, ErrorKind};
 
     const PLAIN: &[u8] = include_bytes!("../../../testdata/ffmpeg-mjpeg.jpg");
     const NO_DHT: &[u8] = include_bytes!("../../../testdata/ffmpeg-mjpeg-no-dht.jpg");
@@ -232,6 +238,21 @@ mod tests {
         let other = jpeg_frame(&mut builder, &small).unwrap();
         assert_eq!((other.format.width_px, other.format.height_px), (16, 8));
         assert!(!Arc::ptr_eq(&other.format, &frames[0].format));
+    }
+
+    #[test]
+    fn an_anchor_stays_while_a_still_picture_keeps_its_time_and_follows_a_clock_that_is_set() {
+        let clock = HandClock::new();
+        let mut builder = FrameBuilder::new(&OpenContext::default().with_clock(clock.clone()));
+        let mut anchor = || {
+            clock.advance(Duration::from_millis(1100));
+            Anchor::of(&jpeg_frame(&mut builder, PLAIN).unwrap())
+        };
+        let first = anchor();
+        assert_eq!([anchor(), anchor()], [first; 2]);
+        let day = Duration::from_secs(86_400);
+        clock.set_wall(clock.now().wall + day);
+        assert_eq!(anchor().distance(first), day);
     }
 
     #[test]

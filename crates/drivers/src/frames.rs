@@ -156,6 +156,7 @@ mod tests {
     use std::sync::mpsc;
 
     use framecast_testkit::blocking::received;
+    use framecast_testkit::soon;
     use futures_util::stream;
 
     use super::*;
@@ -164,13 +165,22 @@ mod tests {
     const PICTURE: &[u8] = include_bytes!("../../../testdata/ffmpeg-mjpeg.jpg");
 
     async fn open(drivers: Drivers) -> Box<dyn Source> {
-        drivers.open(&OpenContext::default(), &SourceUrl::parse("mine").unwrap()).await.unwrap()
+        open_url(drivers, "mine").await
+    }
+
+    async fn open_url(drivers: Drivers, url: &str) -> Box<dyn Source> {
+        let (context, url) = (OpenContext::default(), SourceUrl::parse(url).unwrap());
+        soon("the source is open", drivers.open(&context, &url)).await.unwrap()
+    }
+
+    async fn next(source: &mut Box<dyn Source>) -> Result<Option<Frame>, Error> {
+        soon("the next picture", source.next_frame()).await
     }
 
     /// Reads pictures to the end of the source and counts them.
     async fn count(source: &mut Box<dyn Source>) -> usize {
         let mut pictures = 0;
-        while let Some(frame) = source.next_frame().await.unwrap() {
+        while let Some(frame) = next(source).await.unwrap() {
             assert_eq!(frame.data, PICTURE);
             pictures += 1;
         }
@@ -195,9 +205,9 @@ mod tests {
         });
         let mut source = open(drivers).await;
         lens.send(PICTURE.to_vec()).unwrap();
-        assert_eq!(source.next_frame().await.unwrap().unwrap().data, PICTURE);
+        assert_eq!(next(&mut source).await.unwrap().unwrap().data, PICTURE);
         drop(lens);
-        assert!(source.next_frame().await.unwrap().is_none());
+        assert!(next(&mut source).await.unwrap().is_none());
     }
 
     #[tokio::test]
@@ -212,7 +222,7 @@ mod tests {
             })
         });
         let mut source = open(drivers.clone()).await;
-        source.next_frame().await.unwrap().unwrap();
+        next(&mut source).await.unwrap().unwrap();
         assert_eq!(Arc::strong_count(&device), 3);
         drop(source);
         assert_eq!(Arc::strong_count(&device), 2, "the driver still has one");
@@ -222,8 +232,8 @@ mod tests {
     async fn an_error_of_the_iterator_is_told_in_its_own_words() {
         let items = || [Ok(PICTURE), Err("the lens cap is on")];
         let mut source = open(Drivers::default().with_frames("mine", items)).await;
-        source.next_frame().await.unwrap().unwrap();
-        let error = source.next_frame().await.unwrap_err();
+        next(&mut source).await.unwrap().unwrap();
+        let error = next(&mut source).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Transient(Failure::Other));
         assert_eq!(error.to_string(), "the lens cap is on");
     }
@@ -235,11 +245,10 @@ mod tests {
             .with_frames("mine", items)
             .with_frame_stream("streamed", move || stream::iter(items()));
         for url in ["mine", "streamed"] {
-            let mut source =
-                drivers.open(&OpenContext::default(), &SourceUrl::parse(url).unwrap()).await.unwrap();
-            assert_eq!(source.next_frame().await.unwrap_err().kind(), ErrorKind::Frame, "{url}");
-            assert_eq!(source.next_frame().await.unwrap().unwrap().data, PICTURE, "{url}");
-            assert_eq!(source.next_frame().await.unwrap_err().kind(), ErrorKind::Fatal, "{url}");
+            let mut source = open_url(drivers.clone(), url).await;
+            assert_eq!(next(&mut source).await.unwrap_err().kind(), ErrorKind::Frame, "{url}");
+            assert_eq!(next(&mut source).await.unwrap().unwrap().data, PICTURE, "{url}");
+            assert_eq!(next(&mut source).await.unwrap_err().kind(), ErrorKind::Fatal, "{url}");
         }
     }
 
@@ -247,7 +256,7 @@ mod tests {
     async fn a_broken_picture_is_an_error_of_its_own() {
         let items = || [&PICTURE[..100], PICTURE];
         let mut source = open(Drivers::default().with_frames("mine", items)).await;
-        assert_eq!(source.next_frame().await.unwrap_err().kind(), ErrorKind::Frame);
+        assert_eq!(next(&mut source).await.unwrap_err().kind(), ErrorKind::Frame);
         assert_eq!(count(&mut source).await, 1);
         assert_eq!(source.repaired_frames(), 0);
     }
@@ -259,8 +268,7 @@ mod tests {
             .with_frames("mine", items)
             .with_frame_stream("streamed", move || stream::iter(items()));
         for url in ["mine", "streamed"] {
-            let mut source =
-                drivers.open(&OpenContext::default(), &SourceUrl::parse(url).unwrap()).await.unwrap();
+            let mut source = open_url(drivers.clone(), url).await;
             assert_eq!(count(&mut source).await, 3, "{url}");
             assert_eq!(source.repaired_frames(), 2, "{url}");
         }
@@ -269,7 +277,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_while_opening_is_an_error_of_the_source() {
         let drivers = Drivers::default().with_frames("mine", || -> Vec<Vec<u8>> { panic!("no bus") });
-        let error = open(drivers).await.next_frame().await.unwrap_err();
+        let error = next(&mut open(drivers).await).await.unwrap_err();
         assert_eq!(error.to_string(), "the driver panicked: no bus");
     }
 
@@ -277,10 +285,10 @@ mod tests {
     async fn a_stream_is_read_like_an_iterator() {
         let items = || stream::iter([Ok(PICTURE), Ok(&PICTURE[..100]), Ok(PICTURE), Err("unplugged")]);
         let mut source = open(Drivers::default().with_frame_stream("mine", items)).await;
-        assert_eq!(source.next_frame().await.unwrap().unwrap().data, PICTURE);
-        assert_eq!(source.next_frame().await.unwrap_err().kind(), ErrorKind::Frame);
-        assert_eq!(source.next_frame().await.unwrap().unwrap().data, PICTURE);
-        assert_eq!(source.next_frame().await.unwrap_err().to_string(), "unplugged");
-        assert!(source.next_frame().await.unwrap().is_none());
+        assert_eq!(next(&mut source).await.unwrap().unwrap().data, PICTURE);
+        assert_eq!(next(&mut source).await.unwrap_err().kind(), ErrorKind::Frame);
+        assert_eq!(next(&mut source).await.unwrap().unwrap().data, PICTURE);
+        assert_eq!(next(&mut source).await.unwrap_err().to_string(), "unplugged");
+        assert!(next(&mut source).await.unwrap().is_none());
     }
 }

@@ -19,7 +19,7 @@ use crate::frame_rate::FrameRate;
 use crate::lock::lock;
 use crate::rendition::Rendition;
 
-/// How far a frame's time of capture can be from the time that the epoch's anchor gives it. Beyond this, the wall clock
+/// How far a frame's wall-clock time can be from the time that the epoch's anchor gives it. Beyond this, the wall clock
 /// was set, and the epoch gets a new anchor.
 const MAX_CLOCK_ERROR: Duration = Duration::from_millis(500);
 
@@ -101,10 +101,13 @@ impl CameraChannels {
     /// [`newest_numbers`](Self::newest_numbers).
     pub(crate) fn publish_slate_after(&self, newest: (u64, u64), slate: Frame) {
         if !self.needs_encoder() {
-            self.main.publish_slate_after(newest.0, slate);
-        } else if self.to_encode.publish_slate_after(newest.1, slate.clone()) {
-            // What the encoder published meanwhile is an older frame of the device.
-            self.main.publisher().publish_slate(slate);
+            self.main.publish_slate_after(newest.0, slate, || {});
+        } else {
+            // What the encoder has published meanwhile is an older frame of the device. While `to_encode` is locked, no
+            // newer frame can arrive there, be encoded and be covered.
+            self.to_encode.publish_slate_after(newest.1, slate.clone(), || {
+                self.main.publisher().publish_slate(slate);
+            });
         }
     }
 
@@ -124,8 +127,9 @@ impl CameraChannels {
         }
     }
 
-    /// Ends all channels.
+    /// Ends all channels, and takes the right to publish from all epochs.
     pub(crate) fn end(&self) {
+        self.end_epoch();
         self.to_encode.end();
         self.main.end();
         for (_, channel) in self.renditions.borrow().iter() {
@@ -134,8 +138,8 @@ impl CameraChannels {
     }
 }
 
-/// The right to publish the frames of one opening of a camera. It ends when the camera is opened again, is suspended, or
-/// ends. After that, the publisher does nothing.
+/// The right to publish the frames of one opening of a camera. It ends when the camera is opened again, is suspended,
+/// or ends. After that, the publisher does nothing.
 #[derive(Debug)]
 pub struct Publisher {
     channels: Arc<CameraChannels>,
@@ -150,8 +154,8 @@ impl Publisher {
         Self { channels, epoch, last_dts: None }
     }
 
-    /// Publishes `frame`, and adds one to the number of frames that arrived from the camera. Frames come in the order in
-    /// which they are decoded; a decoding time that is less than that of the frame before is set to that. Returns
+    /// Publishes `frame`, and adds one to the number of frames that arrived from the camera. Frames come in the order
+    /// in which they are decoded; a decoding time that is less than that of the frame before is set to that. Returns
     /// false, and does nothing, if this publisher is out of date. Never waits for a subscriber.
     pub fn publish(&mut self, mut frame: Frame) -> bool {
         let anchor = Anchor::of(&frame);

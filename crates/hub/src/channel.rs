@@ -5,13 +5,14 @@
 //! frame or only the newest. No subscriber waits for a slower one.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use framecast_media::{Anchor, Frame};
 use tokio::sync::watch;
 
 use crate::channel_state::ChannelState;
 use crate::epoch::Epoch;
-use crate::ring::{Next, RingLimits};
+use crate::ring::RingLimits;
 use crate::subscriber::{Delivery, Subscriber, Update};
 
 /// One live sequence of frames that any number of subscribers read. Clones share the sequence, which ends when the last
@@ -52,8 +53,8 @@ impl Channel {
     }
 
     /// Returns the right to publish in this channel until the channel is next told to [hide](Self::hide) its newest
-    /// frame. For a task that makes frames of those of another channel: take this before reading the other channel. What
-    /// was read before the camera was lost is then not published after.
+    /// frame, or ends. For a task that makes frames of those of another channel: take this before reading the other
+    /// channel. What was read before the camera was lost is then not published after.
     pub fn publisher(&self) -> ChannelPublisher {
         ChannelPublisher { state: Arc::clone(&self.state), generation: self.state.ring().generation() }
     }
@@ -78,19 +79,20 @@ impl Channel {
     }
 
     /// Shows `slate`, a picture that says why there is no camera picture, to subscribers with [`Delivery::Latest`]
-    /// until the next frame, unless a frame has been published after the one with number `newest_number`. The newest
-    /// frame stays in the ring buffer, so that [`resume`](Self::resume) can show the frame again.
-    pub(crate) fn publish_slate_after(&self, newest_number: u64, slate: Frame) -> bool {
+    /// until the next frame, unless a frame has been published after the one with number `newest_number`. Calls `with`
+    /// with the channel locked if it shows the slate. The newest frame stays in the ring buffer, so that
+    /// [`resume`](Self::resume) can show the frame again.
+    pub(crate) fn publish_slate_after(&self, newest_number: u64, slate: Frame, with: impl FnOnce()) {
         {
             let mut ring = self.state.ring();
-            if ring.newest_number() != newest_number {
-                return false;
+            if ring.has_ended() || ring.newest_number() != newest_number {
+                return;
             }
             let epoch = first_epoch(&slate);
             ring.put_slate(slate, epoch);
+            with();
         }
         self.state.notify();
-        true
     }
 
     /// Returns the number of the newest frame; 0 before the first frame.
@@ -136,20 +138,25 @@ impl Channel {
         self.state.end();
     }
 
-    /// Returns the newest frame of the camera, never a slate (a drawn picture that stands in for a frame). Returns
-    /// `None` before the first frame.
+    /// Returns the newest frame of the camera that a decoder can start at, never a slate (a drawn picture that stands
+    /// in for a frame). Of coded video, this is the newest keyframe. Returns `None` if the channel holds no such frame
+    /// of the camera's newest epoch.
     pub fn newest(&self) -> Option<Frame> {
         self.newest_update().map(|update| update.frame)
     }
 
-    /// Returns the newest frame of the camera as the update that a first subscriber gets; never a slate. Returns `None`
-    /// before the first frame.
+    /// Returns what [`newest`](Self::newest) returns, as the update that a first subscriber gets.
     pub fn newest_update(&self) -> Option<Update> {
-        let Next { frame, is_slate, epoch, cursor } = self.state.ring().newest()?;
-        Some(Update { frame, is_slate, sequence: cursor.sequence, epoch, skipped: 0, is_discontinuity: true })
+        self.state.ring().newest().map(|next| Update::of(next, 0, true))
     }
 
-    /// Returns how many bytes of frames the channel holds.
+    /// Returns the capture time of the camera's newest frame, whether or not that frame needs others; `None` before the
+    /// first frame.
+    pub fn newest_captured_at(&self) -> Option<SystemTime> {
+        self.state.ring().newest_captured_at()
+    }
+
+    /// Returns how many bytes of frames the channel holds, as [`RingLimits`] counts them.
     pub fn held_bytes(&self) -> usize {
         self.state.ring().held_bytes()
     }
@@ -192,8 +199,8 @@ fn first_epoch(slate: &Frame) -> Epoch {
     Epoch { number: 0, anchor: Anchor::new(slate.captured_at) }
 }
 
-/// The right to publish in one channel, until the channel is next told to [hide](Channel::hide) its newest frame. After
-/// that, this publisher does nothing.
+/// The right to publish in one channel, until the channel is next told to [hide](Channel::hide) its newest frame, or
+/// ends. After that, this publisher does nothing.
 #[derive(Debug, Clone)]
 pub struct ChannelPublisher {
     state: Arc<ChannelState>,
@@ -202,13 +209,14 @@ pub struct ChannelPublisher {
 
 impl ChannelPublisher {
     /// Publishes `frame` of `epoch` as the newest frame. Never waits for a subscriber. Returns false, and does nothing,
-    /// if the channel has hidden its newest frame since this publisher was made, or if it has a frame of a later epoch.
+    /// if the channel has ended or has hidden its newest frame since this publisher was made, or if it has a frame of a
+    /// later epoch.
     pub fn publish(&self, frame: Frame, epoch: Epoch) -> bool {
         let has_in_order = self.state.has_in_order_subscribers();
         {
             let mut ring = self.state.ring();
             let is_overtaken = ring.newest_epoch().is_some_and(|newest| newest.number > epoch.number);
-            if ring.generation() != self.generation || is_overtaken {
+            if is_overtaken || !ring.is_current(self.generation) {
                 return false;
             }
             ring.push(frame, epoch, has_in_order);
@@ -218,12 +226,12 @@ impl ChannelPublisher {
     }
 
     /// Shows `slate`, a picture that says why there is no camera picture, to subscribers with [`Delivery::Latest`]
-    /// until the next frame. Returns false, and does nothing, if the channel has hidden its newest frame since this
-    /// publisher was made.
+    /// until the next frame. Returns false, and does nothing, if the channel has ended or has hidden its newest frame
+    /// since this publisher was made.
     pub fn publish_slate(&self, slate: Frame) -> bool {
         {
             let mut ring = self.state.ring();
-            if ring.generation() != self.generation {
+            if !ring.is_current(self.generation) {
                 return false;
             }
             let epoch = first_epoch(&slate);
@@ -238,9 +246,7 @@ impl ChannelPublisher {
 mod tests {
     #![warn(clippy::disallowed_methods)]
 
-    use std::time::SystemTime;
-
-    use framecast_testkit::{frame, number_of, soon};
+    use framecast_testkit::{frame, keyframe, number_of, soon};
 
     use super::*;
 
@@ -254,6 +260,10 @@ mod tests {
         number_of(&update.frame.data).unwrap()
     }
 
+    async fn next(subscriber: &mut Subscriber) -> Update {
+        soon("the next update", subscriber.next_update()).await.unwrap()
+    }
+
     #[tokio::test]
     async fn a_slow_subscriber_skips_to_the_newest_frame_and_counts_what_it_missed() {
         let channel = Channel::new();
@@ -261,12 +271,12 @@ mod tests {
         for n in 1..=3 {
             publish(&channel, frame(n));
         }
-        assert_eq!(number(&subscriber.next_update().await.unwrap()), 3);
+        assert_eq!(number(&next(&mut subscriber).await), 3);
         assert_eq!(subscriber.skipped(), 0, "what was before its first frame it did not skip");
         for n in 4..=10 {
             publish(&channel, frame(n));
         }
-        assert_eq!(number(&subscriber.next_update().await.unwrap()), 10);
+        assert_eq!(number(&next(&mut subscriber).await), 10);
         assert_eq!(subscriber.skipped(), 6);
         assert!(subscriber.try_next().is_none());
     }
@@ -279,7 +289,7 @@ mod tests {
             publish(&channel, frame(n));
         }
         for n in 1..=100 {
-            assert_eq!(number(&subscriber.next_update().await.unwrap()), n);
+            assert_eq!(number(&next(&mut subscriber).await), n);
         }
         assert_eq!(subscriber.skipped(), 0);
     }
@@ -332,7 +342,7 @@ mod tests {
                 () = std::future::ready(()) => {}
             }
             publish(&channel, frame(n));
-            assert_eq!(number(&subscriber.next_update().await.unwrap()), n);
+            assert_eq!(number(&next(&mut subscriber).await), n);
         }
     }
 
@@ -344,11 +354,22 @@ mod tests {
         publish(&channel, frame(1));
         publish(&channel, frame(2));
         drop(channel);
-        assert_eq!(number(&latest.next_update().await.unwrap()), 2);
-        assert!(latest.next().await.is_none());
-        assert_eq!(number(&in_order.next_update().await.unwrap()), 1);
-        assert_eq!(number(&in_order.next_update().await.unwrap()), 2);
-        assert!(in_order.next().await.is_none());
+        assert_eq!(number(&next(&mut latest).await), 2);
+        assert!(soon("the end", latest.next()).await.is_none());
+        assert_eq!(number(&next(&mut in_order).await), 1);
+        assert_eq!(number(&next(&mut in_order).await), 2);
+        assert!(soon("the end", in_order.next()).await.is_none());
+    }
+
+    #[test]
+    fn nothing_is_published_after_the_end() {
+        let channel = Channel::new();
+        let mut subscriber = channel.subscribe(Delivery::InOrder);
+        let publisher = channel.publisher();
+        channel.end();
+        assert!(!publisher.publish(frame(1), EPOCH) && !publisher.publish_slate(frame(2)));
+        assert!(!channel.publisher().publish(frame(3), EPOCH));
+        assert!(subscriber.try_next().is_none() && subscriber.current().is_none());
     }
 
     #[tokio::test]
@@ -371,11 +392,11 @@ mod tests {
         assert!(subscriber.current().is_none());
         assert_eq!(number_of(&channel.newest().unwrap().data), Some(1), "it is kept");
         assert!(channel.publisher().publish_slate(frame(50)));
-        let slate = subscriber.next_update().await.unwrap();
+        let slate = next(&mut subscriber).await;
         assert!(slate.is_slate && number(&slate) == 50);
         channel.hide();
         publish(&channel, frame(2));
-        let live = subscriber.next_update().await.unwrap();
+        let live = next(&mut subscriber).await;
         assert!(!live.is_slate && number(&live) == 2);
     }
 
@@ -411,7 +432,7 @@ mod tests {
         channel.hide();
         let mut new = channel.subscribe(Delivery::Latest);
         channel.resume();
-        assert_eq!(number(&new.next_update().await.unwrap()), 1);
+        assert_eq!(number(&next(&mut new).await), 1);
         assert!(present.try_next().is_none());
     }
 
@@ -424,6 +445,43 @@ mod tests {
         let first = subscriber.current().unwrap();
         assert_eq!(subscriber.current().unwrap().sequence, first.sequence);
         assert!(subscriber.try_next().is_none(), "it was seen");
+    }
+
+    #[test]
+    fn what_stands_tells_what_was_skipped_and_takes_no_frame_from_who_reads_in_order() {
+        let channel = Channel::new();
+        let mut latest = channel.subscribe(Delivery::Latest);
+        let mut in_order = channel.subscribe(Delivery::InOrder);
+        publish(&channel, keyframe(0, 8, 1024));
+        assert_eq!(number(&latest.try_next().unwrap()), 0);
+        assert_eq!(number(&in_order.try_next().unwrap()), 0);
+        for n in 1..=3 {
+            publish(&channel, keyframe(n, 8, 1024));
+        }
+        assert!(channel.publisher().publish_slate(frame(90)));
+        let (slate, beside) = (latest.current().unwrap(), in_order.current().unwrap());
+        assert!(slate.is_slate && beside.is_slate && beside.is_discontinuity);
+        assert_eq!((slate.skipped, latest.skipped(), in_order.skipped()), (3, 3, 0));
+        publish(&channel, keyframe(4, 8, 1024));
+        channel.resume();
+        latest.current();
+        for n in 1..=4 {
+            assert_eq!(number(&in_order.try_next().unwrap()), n);
+        }
+        publish(&channel, keyframe(8, 8, 1024));
+        assert_eq!(latest.try_next().unwrap().skipped, 1, "frame 4; the three before were told");
+    }
+
+    #[test]
+    fn the_newest_frame_is_one_that_a_decoder_can_start_at_and_its_age_is_that_of_the_very_newest() {
+        let channel = Channel::new();
+        for n in 0..=2 {
+            publish(&channel, keyframe(n, 8, 1024));
+        }
+        assert_eq!(number(&channel.newest_update().unwrap()), 0);
+        assert_eq!(channel.newest_captured_at(), Some(keyframe(2, 8, 1024).captured_at));
+        assert!(channel.publisher().publish(keyframe(3, 8, 1024), Epoch { number: 2, ..EPOCH }));
+        assert!(channel.newest().is_none(), "the keyframe is of an earlier opening");
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use framecast_media::Anchor;
 pub struct Epoch {
     /// The number of the epoch, which grows with each opening of the camera.
     pub number: u64,
-    /// The wall-clock time of media time zero. It changes within an epoch if the wall clock is set.
+    /// The time of this machine's wall clock at media time zero. Within an epoch it changes only if the wall clock is
+    /// set, even if the frames keep the time of an original capture.
     pub anchor: Anchor,
 }

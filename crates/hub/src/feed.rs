@@ -192,8 +192,8 @@ impl Feed {
         SourceSubscriber::new(Arc::clone(&self.channels), false)
     }
 
-    /// Creates a reader of the raw frames of the device, for the task that encodes them for the main channel. It does not
-    /// keep the camera open. While the device delivers JPEG, it reads nothing.
+    /// Creates a reader of the raw frames of the device, for the task that encodes them for the main channel. It does
+    /// not keep the camera open. While the device delivers JPEG, it reads nothing.
     pub fn subscribe_to_raw(&self) -> SourceSubscriber {
         SourceSubscriber::new(Arc::clone(&self.channels), true)
     }
@@ -331,8 +331,8 @@ impl Feed {
     }
 
     /// Begins an epoch, which is one opening of the camera's source, and returns the right to publish its frames. The
-    /// publisher of the epoch before does nothing from now on. `anchor` is the wall-clock time of media time zero as far
-    /// as it is known now; the first frame corrects it.
+    /// publisher of the epoch before does nothing from now on. `anchor` is the wall-clock time of media time zero as
+    /// far as it is known now; the first frame corrects it.
     pub fn begin_epoch(&self, anchor: Anchor) -> Publisher {
         Publisher::new(Arc::clone(&self.channels), anchor)
     }
@@ -517,6 +517,11 @@ mod tests {
         assert!(third.publish(frame(5)));
         feed.end_epoch();
         assert!(!third.publish(frame(6)));
+        let mut last = feed.begin_epoch(anchor);
+        feed.end();
+        assert!(!last.publish(frame(7)) && !feed.begin_epoch(anchor).publish(frame(8)));
+        feed.slate_publisher().publish(frame(9));
+        assert!(!feed.main_channel().subscribe(Delivery::Latest).try_next().unwrap().is_slate);
         assert_eq!(
             (feed.stats().frames, number_of(&feed.main_channel().newest().unwrap().data)),
             (3, Some(5))
@@ -538,7 +543,7 @@ mod tests {
         assert!(is_discontinuity && epoch.anchor == Anchor::of(&frame(30)), "its first frame corrects it");
         assert!(!next(&mut first, frame(60)).1);
         let mut after = frame(90);
-        after.captured_at += late;
+        after.wall_time += late;
         let (set, is_discontinuity, _) = next(&mut first, after);
         assert!(is_discontinuity && set.number == epoch.number);
         assert_eq!(set.anchor.distance(epoch.anchor), late);
@@ -548,6 +553,23 @@ mod tests {
         let mut back = frame(120);
         back.dts = Timestamp::default();
         assert_eq!(next(&mut second, back).2.dts, frame(30).dts, "decoding time never decreases");
+    }
+
+    #[test]
+    fn an_anchor_does_not_follow_a_picture_that_keeps_its_time_of_capture() {
+        let feed = feed();
+        let mut viewer = feed.watch(Rendition::default(), Delivery::Latest).unwrap();
+        let anchor = Anchor::of(&frame(30));
+        let mut publisher = feed.begin_epoch(anchor);
+        for second in 1..=10 {
+            let mut still = frame(30 * second);
+            still.captured_at = SystemTime::UNIX_EPOCH;
+            assert!(publisher.publish(still));
+            let update = viewer.try_next().unwrap();
+            assert_eq!((update.epoch.anchor, update.is_discontinuity), (anchor, second == 1));
+        }
+        feed.slate_publisher().publish(frame(330));
+        assert_eq!(viewer.try_next().unwrap().frame.pts, frame(330).pts, "it is drawn a second later");
     }
 
     #[test]
@@ -578,6 +600,41 @@ mod tests {
         assert!(feed.main_channel().publisher().publish(frame(2), epoch));
         slates.publish(frame(91));
         assert!(!feed.main_channel().subscribe(Delivery::Latest).try_next().unwrap().is_slate);
+    }
+
+    #[test]
+    fn a_slate_that_meets_the_next_frame_does_not_cover_its_encoded_picture() {
+        const ROUNDS: u64 = 50_000;
+        let feed = feed();
+        let (device, picture) = (raw(0), frame(0));
+        let mut publisher = feed.begin_epoch(Anchor::of(&device));
+        let mut viewer = feed.main_channel().subscribe(Delivery::Latest);
+        assert!(publisher.publish(device.clone()));
+        let begun = AtomicU64::new(0);
+        let (mut refused, mut covered) = (0, 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while begun.load(Ordering::SeqCst) < ROUNDS {
+                    let slates = feed.slate_publisher();
+                    let mut slate = picture.clone();
+                    slate.captured_at =
+                        SystemTime::UNIX_EPOCH + Duration::from_secs(begun.load(Ordering::SeqCst));
+                    slates.publish(slate);
+                }
+            });
+            for round in 1..=ROUNDS {
+                begun.store(round, Ordering::SeqCst);
+                let encoder = feed.main_channel().publisher();
+                let epoch = Epoch { number: 1, anchor: Anchor::of(&device) };
+                let is_published = publisher.publish(device.clone());
+                refused += u64::from(!(is_published && encoder.publish(picture.clone(), epoch)));
+                let shown = viewer.current().expect("a picture was published");
+                // The slate was begun before the device's frame.
+                let is_old = shown.frame.captured_at < SystemTime::UNIX_EPOCH + Duration::from_secs(round);
+                covered += u64::from(shown.is_slate && is_old);
+            }
+        });
+        assert_eq!((refused, covered), (0, 0));
     }
 
     #[test]

@@ -1,16 +1,17 @@
 //! The frames that a channel holds: the last keyframe and the frames after that. Older frames are kept only while there
 //! is a subscriber that reads every frame in order, because it might not have read them yet.
 //!
-//! The ring never hands out a frame whose reference is missing. A subscriber that cannot get the frame after the one that
-//! it has read gets a keyframe.
+//! The ring never hands out a frame whose reference is missing. A subscriber that cannot get the frame after the one
+//! that it has read gets a keyframe.
 
 use std::collections::VecDeque;
+use std::time::SystemTime;
 
 use framecast_media::Frame;
 
 use crate::epoch::Epoch;
 
-/// How many bytes a ring holds at most.
+/// How many bytes a ring holds at most. Beside its data, each frame counts about 150 bytes for what describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RingLimits {
     /// The number of bytes by which a subscriber that reads every frame in order can fall behind the publisher without
@@ -104,7 +105,12 @@ impl Ring {
 
     /// Returns whether the publisher of the epoch number `number` may publish.
     pub(crate) fn is_open(&self, number: u64) -> bool {
-        self.open_epoch == Some(number)
+        !self.has_ended && self.open_epoch == Some(number)
+    }
+
+    /// Returns whether a publisher that was made when the generation was `generation` may publish.
+    pub(crate) fn is_current(&self, generation: u64) -> bool {
+        !self.has_ended && self.generation == generation
     }
 
     /// Adds `frame` of `epoch` as the newest frame. Then drops the oldest frames before the last keyframe: all of them,
@@ -112,18 +118,19 @@ impl Ring {
     pub(crate) fn push(&mut self, frame: Frame, epoch: Epoch, has_in_order_readers: bool) {
         self.newest_number += 1;
         self.update_count += 1;
-        self.held_bytes += frame.data.len();
         if frame.is_keyframe {
             self.keyframe_number = self.newest_number;
         }
-        self.frames.push_back(HeldFrame { sequence: self.update_count, epoch, frame });
+        let held = HeldFrame { sequence: self.update_count, epoch, frame };
+        self.held_bytes += held.len_bytes();
+        self.frames.push_back(held);
         self.shown = Shown::Newest;
         self.trim(if has_in_order_readers { self.limits.backlog_bytes } else { 0 });
     }
 
     /// Shows `frame`, a slate (a drawn picture that says why there is no camera picture), until the next frame of the
-    /// camera. The slate's media time is that of its capture time in the epoch of the newest frame; `epoch` is the epoch
-    /// of a slate before the first frame.
+    /// camera. The slate's media time is that of its capture time in the epoch of the newest frame; `epoch` is the
+    /// epoch of a slate before the first frame.
     pub(crate) fn put_slate(&mut self, mut frame: Frame, epoch: Epoch) {
         let epoch = self.frames.back().map_or(epoch, |newest| newest.epoch);
         let pts = epoch.anchor.timestamp_at(frame.captured_at);
@@ -169,9 +176,21 @@ impl Ring {
         self.newest_number
     }
 
-    /// Returns the newest frame, whether or not the channel shows it.
+    /// Returns the newest keyframe of the newest frame's epoch, whether or not the channel shows it.
     pub(crate) fn newest(&self) -> Option<Next> {
-        self.frames.back().map(|held| held.read(self.newest_number, false))
+        self.newest_keyframe().map(|held| held.read(self.keyframe_number, false))
+    }
+
+    /// Returns the capture time of the newest frame, which may need other frames.
+    pub(crate) fn newest_captured_at(&self) -> Option<SystemTime> {
+        self.frames.back().map(|held| held.frame.captured_at)
+    }
+
+    /// Returns the newest keyframe, unless it is of an earlier opening than the newest frame: it must not pass for a
+    /// picture of that opening.
+    fn newest_keyframe(&self) -> Option<&HeldFrame> {
+        let newest = self.frames.back()?;
+        self.held(self.keyframe_number).filter(|held| held.epoch.number == newest.epoch.number)
     }
 
     /// Returns the epoch of the newest frame.
@@ -180,8 +199,8 @@ impl Ring {
     }
 
     /// Returns what a subscriber at `cursor` that reads only the newest picture gets next: the slate if the ring shows
-    /// one, otherwise the newest picture that stands alone. Returns `None` if the subscriber has already got this, or if
-    /// the ring shows nothing.
+    /// one, otherwise the newest picture that stands alone. Returns `None` if the subscriber has already got this, or
+    /// if the ring shows nothing.
     pub(crate) fn latest_after(&self, cursor: Cursor) -> Option<Next> {
         match &self.shown {
             Shown::Nothing => None,
@@ -189,11 +208,8 @@ impl Ring {
                 (slate.sequence > cursor.sequence).then(|| slate.read(self.newest_number, true))
             }
             Shown::Newest => {
-                let held = self.held(self.keyframe_number)?;
-                // The keyframe of an earlier opening does not pass for the picture of this one.
-                let is_current = self.frames.back()?.epoch.number == held.epoch.number;
-                (is_current && held.sequence > cursor.sequence)
-                    .then(|| held.read(self.keyframe_number, false))
+                let held = self.newest_keyframe()?;
+                (held.sequence > cursor.sequence).then(|| held.read(self.keyframe_number, false))
             }
         }
     }
@@ -270,12 +286,17 @@ impl Ring {
 
     fn drop_oldest(&mut self) {
         if let Some(held) = self.frames.pop_front() {
-            self.held_bytes -= held.frame.data.len();
+            self.held_bytes -= held.len_bytes();
         }
     }
 }
 
 impl HeldFrame {
+    /// Returns how many bytes of memory this frame takes: those of its data, and its own.
+    fn len_bytes(&self) -> usize {
+        self.frame.data.len() + size_of::<Self>()
+    }
+
     /// Returns this frame or slate for a reader, which has then read or skipped all frames up to number `number`.
     fn read(&self, number: u64, is_slate: bool) -> Next {
         let cursor = Cursor { frame: number, sequence: self.sequence, epoch: self.epoch.number };
@@ -285,14 +306,14 @@ impl HeldFrame {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
-    use framecast_media::Anchor;
+    use framecast_media::{Anchor, Bytes};
     use framecast_testkit::{frame, keyframe, number_of};
 
     use super::*;
 
     const EPOCH: Epoch = Epoch { number: 1, anchor: Anchor::new(SystemTime::UNIX_EPOCH) };
+    /// What a frame takes in the ring beside its data.
+    const FRAME_BYTES: usize = size_of::<HeldFrame>();
 
     /// Adds `frame`. The ring keeps up to `keep_bytes` bytes for a reader in order, if that is not 0.
     fn push(ring: &mut Ring, frame: Frame, keep_bytes: usize) {
@@ -321,7 +342,7 @@ mod tests {
             push(&mut ring, frame(number), 0);
             assert_eq!(held(&ring), [number]);
         }
-        assert_eq!(ring.held_bytes, frame(9).data.len());
+        assert_eq!(ring.held_bytes, frame(9).data.len() + FRAME_BYTES);
     }
 
     #[test]
@@ -331,7 +352,18 @@ mod tests {
             push(&mut ring, keyframe(number, 1, 2000), 7000);
         }
         assert_eq!(held(&ring), [7, 8, 9]);
-        assert_eq!(ring.held_bytes, 6000);
+        assert_eq!(ring.held_bytes, 3 * (2000 + FRAME_BYTES));
+    }
+
+    #[test]
+    fn frames_almost_without_data_are_bounded_too() {
+        let mut ring = Ring::default();
+        for number in 0..100 {
+            let mut empty = frame(number);
+            empty.data = Bytes::new();
+            push(&mut ring, empty, 10 * FRAME_BYTES);
+            assert!(ring.len() <= 10);
+        }
     }
 
     #[test]
@@ -347,7 +379,7 @@ mod tests {
     fn without_keyframes_memory_is_bounded_too() {
         let mut ring = Ring::default();
         for number in 1..100 {
-            push(&mut ring, keyframe(number, 1000, 2000), 6000);
+            push(&mut ring, keyframe(number, 1000, 2000), 3 * (2000 + FRAME_BYTES));
         }
         assert_eq!(held(&ring), [97, 98, 99]);
 
@@ -404,7 +436,7 @@ mod tests {
         let mut cursor = ring.start_cursor(true);
         assert_eq!(read(&ring, &mut cursor), [0]);
         for number in 1..16 {
-            push(&mut ring, keyframe(number, 4, 2000), 12_000);
+            push(&mut ring, keyframe(number, 4, 2000), 6 * (2000 + FRAME_BYTES));
         }
         assert_eq!(held(&ring), [10, 11, 12, 13, 14, 15]);
         assert_eq!(read(&ring, &mut cursor), [12, 13, 14, 15]);

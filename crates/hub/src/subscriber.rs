@@ -1,4 +1,5 @@
-//! A subscriber: a reader of a channel, with a position in the channel's ring buffer and a rule by which it skips frames.
+//! A subscriber: a reader of a channel, with a position in the channel's ring buffer and a rule by which it skips
+//! frames.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,7 +33,8 @@ pub enum Delivery {
 pub struct Update {
     /// The frame: a picture of the camera, or a slate.
     pub frame: Frame,
-    /// Whether the frame is a slate: a drawn picture that says why the camera has no picture to show.
+    /// Whether the frame is a slate: a drawn picture that says why the camera has no picture to show. Its `pts` and
+    /// `dts` are those of its drawing. The next frame of the camera can have an earlier `dts`.
     pub is_slate: bool,
     /// The sequence number: the channel numbers its frames and slates together, from 1. A frame or slate has the same
     /// number for all subscribers.
@@ -45,6 +47,13 @@ pub struct Update {
     /// Whether the frame does not continue what the subscriber received before: it is the first update, it belongs to
     /// another epoch, the wall clock was set, or a subscriber that reads every frame has lost frames.
     pub is_discontinuity: bool,
+}
+
+impl Update {
+    pub(crate) fn of(next: Next, skipped: u64, is_discontinuity: bool) -> Self {
+        let Next { frame, is_slate, epoch, cursor } = next;
+        Self { frame, is_slate, sequence: cursor.sequence, epoch, skipped, is_discontinuity }
+    }
 }
 
 /// A reader of a channel: a position in the channel's ring buffer, and the rule by which frames are skipped. A
@@ -113,8 +122,8 @@ impl Subscriber {
         self.next_update().await.map(|update| update.frame)
     }
 
-    /// Waits for the next frame or slate and returns it with what the subscriber must know about it. Returns `None` when
-    /// the channel has ended. Cancel safe.
+    /// Waits for the next frame or slate and returns it with what the subscriber must know about it. Returns `None`
+    /// when the channel has ended. Cancel safe.
     pub async fn next_update(&mut self) -> Option<Update> {
         loop {
             // Register and mark earlier updates as seen before reading the ring. An update after the read then wakes
@@ -146,6 +155,11 @@ impl Subscriber {
     /// far.
     pub fn try_next(&mut self) -> Option<Update> {
         let next = self.look()?;
+        Some(self.receive(next))
+    }
+
+    /// Moves this subscriber to behind `next`, but never back, and returns the update for it.
+    fn receive(&mut self, next: Next) -> Update {
         // A slate replaces the newest frame, which the subscriber then skips too.
         let read = u64::from(!next.is_slate);
         let skipped = match self.last_epoch {
@@ -155,15 +169,11 @@ impl Subscriber {
         let has_lost_frames = self.delivery == Delivery::InOrder && skipped > 0;
         let is_discontinuity = has_lost_frames || self.last_epoch != Some(next.epoch);
         self.skipped += skipped;
-        Some(self.record(next, skipped, is_discontinuity))
-    }
-
-    /// Moves this subscriber to behind `next` and returns the update for it.
-    fn record(&mut self, next: Next, skipped: u64, is_discontinuity: bool) -> Update {
-        let Next { frame, is_slate, epoch, cursor } = next;
-        self.last_epoch = Some(epoch);
-        self.cursor = cursor;
-        Update { frame, is_slate, sequence: cursor.sequence, epoch, skipped, is_discontinuity }
+        self.last_epoch = Some(next.epoch);
+        if next.cursor.sequence > self.cursor.sequence {
+            self.cursor = next.cursor;
+        }
+        Update::of(next, skipped, is_discontinuity)
     }
 
     /// Returns whether [`try_next`](Self::try_next) would return a frame or slate.
@@ -182,10 +192,16 @@ impl Subscriber {
 
     /// Returns the frame or slate that the channel shows now, even if the subscriber has already received it, so that a
     /// picture can be sent to a viewer again. Returns `None` if the channel shows nothing.
+    ///
+    /// With [`Delivery::Latest`] the update counts as received, and says what was skipped before it. With
+    /// [`Delivery::InOrder`] it is a picture beside the stream, so it is told as a discontinuity; the subscriber's next
+    /// frame is the same as without this call.
     pub fn current(&mut self) -> Option<Update> {
         let next = self.state.ring().latest_after(Cursor::default())?;
-        let is_discontinuity = self.last_epoch != Some(next.epoch);
-        Some(self.record(next, 0, is_discontinuity))
+        Some(match self.delivery {
+            Delivery::Latest => self.receive(next),
+            Delivery::InOrder => Update::of(next, 0, true),
+        })
     }
 
     /// Returns whether the channel has ended. Even then, frames can be left to read, until [`try_next`](Self::try_next)

@@ -14,9 +14,10 @@ impl Anchor {
         Self(zero_at)
     }
 
-    /// Returns the anchor by which `frame` has its time of capture.
+    /// Returns the anchor by which the media time of `frame` is its wall-clock time. The time of an original capture in
+    /// `captured_at` does not matter: it says nothing about the source's media time.
     pub fn of(frame: &Frame) -> Self {
-        Self(shifted(frame.captured_at, frame.pts.ticks().saturating_neg()))
+        Self(shifted(frame.wall_time, frame.pts.ticks().saturating_neg()))
     }
 
     /// Returns the wall-clock time of `timestamp`.

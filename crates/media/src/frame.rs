@@ -18,12 +18,17 @@ pub struct Frame {
     pub data: Bytes,
     /// The presentation time: when to show the picture, in 90 kHz ticks of the source's media time.
     pub pts: Timestamp,
-    /// The decoding time, in 90 kHz ticks of the source's media time. It never decreases within an opening of the
-    /// source. It equals `pts` unless the source sends pictures in another order than the order in which they are shown.
+    /// The decoding time, in 90 kHz ticks of the source's media time. It never decreases from frame to frame of one
+    /// opening of the source; slates have no place in that order. It equals `pts` unless the source sends pictures in
+    /// another order than the order in which they are shown.
     pub dts: Timestamp,
     /// The wall-clock time of the capture, for latency measurement and recording. A server that relays frames of
     /// another server keeps the time of the original capture.
     pub captured_at: SystemTime,
+    /// The time of this machine's wall clock at `pts`. It equals `captured_at`, unless the frame keeps the time of an
+    /// original capture there. [`Anchor::of`](crate::Anchor::of) takes the relation of media time to the wall clock
+    /// from it.
+    pub wall_time: SystemTime,
     /// Whether a decoder can start at this frame; always true for pictures that stand alone, such as JPEG.
     pub is_keyframe: bool,
     /// Whether no other frame needs this frame, so that the frame can be dropped; always true for pictures that stand
@@ -47,7 +52,8 @@ pub enum Dependency {
 impl Frame {
     /// Makes a frame of a picture that stands alone, such as a JPEG image or a raw picture: no frame needs another.
     pub fn new(data: Bytes, pts: Timestamp, captured_at: SystemTime, format: Arc<Format>) -> Self {
-        Self { data, pts, dts: pts, captured_at, is_keyframe: true, is_disposable: true, format }
+        let wall_time = captured_at;
+        Self { data, pts, dts: pts, captured_at, wall_time, is_keyframe: true, is_disposable: true, format }
     }
 
     /// Makes a frame of coded video that is decoded in the order in which it is shown. For reordered frames, set
@@ -61,6 +67,6 @@ impl Frame {
     ) -> Self {
         let is_keyframe = dependency == Dependency::Keyframe;
         let is_disposable = dependency == Dependency::Disposable;
-        Self { data, pts, dts: pts, captured_at, is_keyframe, is_disposable, format }
+        Self { is_keyframe, is_disposable, ..Self::new(data, pts, captured_at, format) }
     }
 }

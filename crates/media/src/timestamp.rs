@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// A point in a source's media time, in 90 kHz ticks. Where zero is depends on the source; an [`Anchor`](crate::Anchor) relates
-/// media time to the wall clock.
+/// A point in a source's media time, in 90 kHz ticks. Where zero is depends on the source; an [`Anchor`](crate::Anchor)
+/// relates media time to the wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 

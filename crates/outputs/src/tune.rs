@@ -14,8 +14,8 @@ const UNSENT_BYTES: u32 = 16 * 1024;
 ///
 /// By default, the kernel accepts up to some megabytes for a slow link. A picture then waits behind seconds of older
 /// ones. With these options the kernel accepts no more than 16 KiB that it has not sent, so that a slow link holds back
-/// the HTTP server, and the server sends the newest picture next. The send buffer keeps its size: a small one would also
-/// limit fast links with a long round trip.
+/// the HTTP server, and the server sends the newest picture next. The send buffer keeps its size: a small one would
+/// also limit fast links with a long round trip.
 ///
 /// If the system refuses an option, the connection still works, only less well. Systems other than Linux have only
 /// `TCP_NODELAY`.

@@ -1,8 +1,8 @@
 //! Helpers for tests of the whole server: Framecast as a program or in the test's own process, cameras for it, and
 //! clients of its history.
 //!
-//! Several test programs share each of these modules. Helpers that do not need the server belong in `framecast-testkit`,
-//! and helpers of one test program belong beside its tests.
+//! Several test programs share each of these modules. Helpers that do not need the server belong in
+//! `framecast-testkit`, and helpers of one test program belong beside its tests.
 
 #![forbid(unsafe_code)]
 #![warn(clippy::disallowed_methods)]

@@ -1,4 +1,5 @@
-//! Synthetic coded video: frames that name the frame that they need, and a decoder that checks whether it has that frame.
+//! Synthetic coded video: frames that name the frame that they need, and a decoder that checks whether it has that
+//! frame.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -37,8 +38,8 @@ impl CodedStream {
         Frame::coded(Bytes::from(data), dependency, pts, captured_at, format)
     }
 
-    /// Forgets the last reference, as a camera that is opened in the middle of its video: until the next keyframe, every
-    /// frame needs a frame that nobody has.
+    /// Forgets the last reference, as a camera that is opened in the middle of its video: until the next keyframe,
+    /// every frame needs a frame that nobody has.
     pub fn reopen(&mut self) {
         self.reference = None;
     }

@@ -69,8 +69,8 @@ impl ProcessGroup {
         Ok(status)
     }
 
-    /// Asks all processes of the group to end with SIGTERM, and waits until the leader has ended. Ends them with SIGKILL
-    /// if the leader has not ended within `limit`. Cancel safe.
+    /// Asks all processes of the group to end with SIGTERM, and waits until the leader has ended. Ends them with
+    /// SIGKILL if the leader has not ended within `limit`. Cancel safe.
     pub(super) async fn terminate(&mut self, limit: Duration) {
         if self.is_gone {
             return;

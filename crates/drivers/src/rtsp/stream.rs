@@ -122,7 +122,8 @@ impl Source for RtspStream {
         Box::pin(self.next())
     }
 
-    /// Lets ffmpeg end the session at the camera with TEARDOWN, which some cameras need before they accept the next one.
+    /// Lets ffmpeg end the session at the camera with TEARDOWN, which some cameras need before they accept the next
+    /// one.
     fn close(mut self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move { self.program.close().await })
     }

@@ -6,6 +6,8 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use framecast_media::Frame;
+use framecast_testkit::soon;
 use tempfile::TempDir;
 
 use super::*;
@@ -42,14 +44,15 @@ impl FakeFfmpeg {
     }
 
     async fn open(&self, url: &str) -> Result<Box<dyn Source>, Error> {
-        self.driver.open(&OpenContext::default(), &SourceUrl::parse(url).unwrap()).await
+        let (context, url) = (OpenContext::default(), SourceUrl::parse(url).unwrap());
+        soon("the opening", self.driver.open(&context, &url)).await
     }
 
     /// Returns the error with which opening `url` fails or, if opening succeeds, the error in place of the first
     /// picture.
     async fn failure(&self, url: &str) -> String {
         let error = match self.open(url).await {
-            Ok(mut source) => source.next_frame().await.unwrap_err(),
+            Ok(mut source) => next(&mut source).await.unwrap_err(),
             Err(error) => error,
         };
         error.to_string()
@@ -64,6 +67,10 @@ impl FakeFfmpeg {
     }
 }
 
+async fn next(source: &mut Box<dyn Source>) -> Result<Option<Frame>, Error> {
+    soon("the next picture", source.next_frame()).await
+}
+
 const H264: &str = "echo 'codec_name=h264|codec_type=video'";
 const PICTURES: &str = "cat picture.jpg picture.jpg; exec sleep 1000";
 
@@ -72,7 +79,7 @@ async fn a_camera_is_asked_for_its_codec_once_and_then_read() {
     let fake = FakeFfmpeg::new(H264, PICTURES);
     for _ in 0..2 {
         let mut source = fake.open(CAMERA).await.unwrap();
-        assert_eq!(source.next_frame().await.unwrap().unwrap().data, PICTURE);
+        assert_eq!(next(&mut source).await.unwrap().unwrap().data, PICTURE);
     }
     assert_eq!(fake.probes(), 1);
     let log = fake.log("ffmpeg");
@@ -85,8 +92,8 @@ async fn closing_lets_ffmpeg_say_goodbye_to_the_camera() {
         while :; do sleep 0.01; done";
     let fake = FakeFfmpeg::new(H264, says_goodbye);
     let mut source = fake.open(CAMERA).await.unwrap();
-    source.next_frame().await.unwrap().unwrap();
-    source.close().await;
+    next(&mut source).await.unwrap().unwrap();
+    soon("the source is closed", source.close()).await;
     assert_eq!(fs::read_to_string(fake.path().join("goodbye")).unwrap(), "TEARDOWN\n");
 }
 
@@ -94,8 +101,8 @@ async fn closing_lets_ffmpeg_say_goodbye_to_the_camera() {
 async fn an_ffmpeg_that_does_not_end_when_asked_is_gone_once_the_source_is_closed() {
     let fake = FakeFfmpeg::new(H264, "trap '' TERM; echo $$ >pid; cat picture.jpg; exec sleep 1000");
     let mut source = fake.open(CAMERA).await.unwrap();
-    source.next_frame().await.unwrap().unwrap();
-    source.close().await;
+    next(&mut source).await.unwrap().unwrap();
+    soon("the source is closed", source.close()).await;
     let id: i32 = fs::read_to_string(fake.path().join("pid")).unwrap().trim().parse().unwrap();
     let id = rustix::process::Pid::from_raw(id).unwrap();
     assert_eq!(rustix::process::test_kill_process(id), Err(rustix::io::Errno::SRCH));
@@ -105,7 +112,7 @@ async fn an_ffmpeg_that_does_not_end_when_asked_is_gone_once_the_source_is_close
 async fn no_argument_of_either_program_has_the_password() {
     let fake = FakeFfmpeg::new(H264, PICTURES);
     let mut source = fake.open(CAMERA).await.unwrap();
-    source.next_frame().await.unwrap();
+    next(&mut source).await.unwrap();
     for name in ["ffprobe", "ffmpeg"] {
         let log = fake.log(name);
         let arguments = log.lines().next().unwrap();
@@ -132,8 +139,8 @@ async fn a_stream_that_its_server_ends_has_ended_and_the_codec_stays_known() {
     let fake = FakeFfmpeg::new(H264, "cat picture.jpg");
     for _ in 0..2 {
         let mut source = fake.open(CAMERA).await.unwrap();
-        source.next_frame().await.unwrap().unwrap();
-        assert!(source.next_frame().await.unwrap().is_none());
+        next(&mut source).await.unwrap().unwrap();
+        assert!(next(&mut source).await.unwrap().is_none());
     }
     assert_eq!(fake.probes(), 1);
 }
@@ -148,8 +155,8 @@ async fn a_stream_that_breaks_off_is_an_error() {
     ] {
         let fake = FakeFfmpeg::new(H264, &format!("cat picture.jpg; {end}"));
         let mut source = fake.open(CAMERA).await.unwrap();
-        source.next_frame().await.unwrap().unwrap();
-        let error = source.next_frame().await.unwrap_err().to_string();
+        next(&mut source).await.unwrap().unwrap();
+        let error = next(&mut source).await.unwrap_err().to_string();
         assert_eq!(error, format!("rtsp://cam: {told}"));
     }
 }
@@ -206,7 +213,7 @@ async fn a_camera_that_refuses_tcp_is_read_over_udp_and_not_asked_for_tcp_again(
         let fake = FakeFfmpeg::new(&over_udp_alone(words), PICTURES);
         for _ in 0..2 {
             let mut source = fake.open(CAMERA).await.unwrap();
-            assert_eq!(source.next_frame().await.unwrap().unwrap().data, PICTURE);
+            assert_eq!(next(&mut source).await.unwrap().unwrap().data, PICTURE);
         }
         assert_eq!(fake.probes(), 2, "one for each transport, at the first opening");
         let log = fake.log("ffmpeg");
@@ -230,7 +237,7 @@ async fn a_transport_that_the_url_names_is_the_only_one_that_is_tried() {
     assert!(failure.ends_with("refuses TCP; leave `#transport=tcp` out"), "{failure}");
     assert_eq!(fake.probes(), 1);
     let mut source = fake.open("rtsp://cam/1#transport=udp").await.unwrap();
-    source.next_frame().await.unwrap().unwrap();
+    next(&mut source).await.unwrap().unwrap();
     assert_eq!(fake.probes(), 2);
     // The saved probe result for UDP does not help a source that requires TCP.
     let failure = fake.failure("rtsp://cam/1#transport=tcp").await;
@@ -290,7 +297,7 @@ async fn a_camera_that_is_there_and_slow_to_answer_is_asked_again_with_more_time
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("rtsp://{}/1", listener.local_addr().unwrap());
     let fake = FakeFfmpeg::new(SLOW, PICTURES);
-    fake.open(&url).await.unwrap().next_frame().await.unwrap().unwrap();
+    next(&mut fake.open(&url).await.unwrap()).await.unwrap().unwrap();
     assert_eq!(fake.probes(), 2);
     let fake = FakeFfmpeg::new(SLOW, PICTURES);
     let failure = fake.failure(&format!("{url}#timeout=3s")).await;
@@ -312,7 +319,7 @@ async fn a_camera_that_was_there_before_and_takes_no_connection_now_is_told_befo
     };
     let url = format!("rtsp://127.0.0.1:{port}/1#timeout=500ms");
     let fake = FakeFfmpeg::new(H264, PICTURES);
-    fake.open(&url).await.unwrap().next_frame().await.unwrap().unwrap();
+    next(&mut fake.open(&url).await.unwrap()).await.unwrap().unwrap();
     fake.program("ffmpeg", "exec sleep 1000");
     let failure = fake.failure(&url).await;
     assert!(failure.contains("the camera is no longer reachable"), "{failure}");

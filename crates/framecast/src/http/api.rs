@@ -205,7 +205,8 @@ fn describe(camera: &crate::camera::Camera, is_default: bool, now: SystemTime) -
     let name = feed.name();
     let (status, stats, newest) = (feed.status(), feed.stats(), feed.source_channel().newest());
     let demand = feed.demand_counts();
-    let age = newest.as_ref().map(|frame| now.duration_since(frame.captured_at).unwrap_or_default());
+    let captured_at = feed.source_channel().newest_captured_at();
+    let age = captured_at.map(|captured_at| now.duration_since(captured_at).unwrap_or_default());
     let format = newest.as_ref().map(|frame| &frame.format);
     let segment = percent_encode(name);
     CameraView {

@@ -168,8 +168,8 @@ impl Scrape {
         let rate = gauge(|feed| feed.stats().frames_per_second.unwrap_or_default());
         family(encoder, "camera_frames_per_second", "Frames per second now", rate)?;
         let age = gauge(|feed| {
-            let newest = feed.source_channel().newest();
-            let age = newest.and_then(|frame| SystemTime::now().duration_since(frame.captured_at).ok());
+            let captured_at = feed.source_channel().newest_captured_at();
+            let age = captured_at.and_then(|captured_at| SystemTime::now().duration_since(captured_at).ok());
             age.map_or(f64::NAN, |age| age.as_secs_f64())
         });
         family(encoder, "camera_frame_age_seconds", "Age of the newest frame; NaN before the first", age)?;

@@ -152,8 +152,9 @@ impl Attempt {
         self.last_problem = Some(reason);
     }
 
-    /// Returns whether a frame has arrived since the last one that the attempt has recorded. If there is none, the thread
-    /// that reads the source hands over the next frame, because the caller then handles a camera that delivers no picture.
+    /// Returns whether a frame has arrived since the last one that the attempt has recorded. If there is none, the
+    /// thread that reads the source hands over the next frame, because the caller then handles a camera that delivers
+    /// no picture.
     pub(super) fn has_new_frame(&mut self, progress: &Progress) -> bool {
         let before = self.last_activity;
         progress.await_frame();

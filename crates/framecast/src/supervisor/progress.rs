@@ -1,7 +1,7 @@
 //! How far the thread that reads a camera's source has come, for the camera's supervisor.
 //!
-//! The thread publishes the frames itself, so a live camera without problems costs its supervisor nothing per frame. The
-//! thread hands over only a frame that the supervisor awaits: the first one, and the first one after a silence. The
+//! The thread publishes the frames itself, so a live camera without problems costs its supervisor nothing per frame.
+//! The thread hands over only a frame that the supervisor awaits: the first one, and the first one after a silence. The
 //! supervisor looks up the time of the last frame only before it would treat the camera as stalled.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

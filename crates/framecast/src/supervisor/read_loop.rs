@@ -164,8 +164,7 @@ impl Supervisor {
     }
 
     /// Handles a camera that seems to have delivered no picture for too long. Returns `None` if a picture has in fact
-    /// arrived, or if the program was suspended during that time. Otherwise
-    /// returns what the supervisor does next.
+    /// arrived, or if the program was suspended during that time. Otherwise returns what the supervisor does next.
     fn handle_stall(
         &mut self,
         attempt: &mut Attempt,

@@ -375,8 +375,7 @@ impl<'s> ThrottledSource<'s> {
                     continue;
                 }
             };
-            // A frame that others need passes in any case. It counts too, so that fewer of the others pass.
-            let passes = self.throttle.admits(Instant::now()) || !frame.is_disposable;
+            let passes = self.throttle.lets_pass(&frame, Instant::now());
             if self.held.replace(frame).is_some() {
                 // Counted here without a report: a flood must cost its supervisor nothing.
                 feed.count_over_rate();

@@ -61,8 +61,8 @@ impl SlateRenderer {
         Self { feed, publisher, due_at: Instant::now(), background: None, drawing: None }
     }
 
-    /// Makes the first slate (a picture with a text) due at once, because the camera is not live. Slates are shown until
-    /// `publisher` goes out of date.
+    /// Makes the first slate (a picture with a text) due at once, because the camera is not live. Slates are shown
+    /// until `publisher` goes out of date.
     pub(crate) fn begin(&mut self, publisher: SlatePublisher) {
         self.publisher = publisher;
         self.due_at = Instant::now();
@@ -75,8 +75,8 @@ impl SlateRenderer {
     pub(crate) fn begin_attempt(&mut self) {
         self.publisher = self.feed.slate_publisher();
         self.due_at = Instant::now() + OPENING_GRACE;
-        let newest = self.feed.source_channel().newest();
-        if newest.is_some_and(|frame| age(&frame, SystemTime::now()) < LIVE_AGE) {
+        let newest = self.feed.source_channel().newest_captured_at();
+        if newest.is_some_and(|captured_at| age(captured_at, SystemTime::now()) < LIVE_AGE) {
             if self.feed.status().state != CameraState::Lost {
                 self.feed.resume();
             }
@@ -131,8 +131,8 @@ fn is_same_frame(newest: Option<&Update>, held: &Background) -> bool {
     newest.is_some_and(|newest| id(newest) == id(&held.update))
 }
 
-fn age(frame: &Frame, now: SystemTime) -> Duration {
-    now.duration_since(frame.captured_at).unwrap_or_default()
+fn age(captured_at: SystemTime, now: SystemTime) -> Duration {
+    now.duration_since(captured_at).unwrap_or_default()
 }
 
 /// The data from which one slate (a picture with a text) is drawn.
@@ -198,7 +198,7 @@ impl SlateInput {
             });
         }
         if let Some(background) = &self.background {
-            let age = Duration::from_secs(age(&background.update.frame, self.now).as_secs());
+            let age = Duration::from_secs(age(background.update.frame.captured_at, self.now).as_secs());
             lines.push(format!("Last picture {} ago", humantime::format_duration(age)));
         }
         lines

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use framecast_media::Frame;
+
 /// The maximum number of frames that can pass at once after a pause. Cameras deliver unevenly, but a flood of frames
 /// must not pass.
 const BURST: f64 = 3.0;
@@ -37,8 +39,21 @@ impl Throttle {
         true
     }
 
+    /// Returns whether `frame`, which arrives at `now`, passes: if the limit allows it, or if other frames need it. A
+    /// frame that passes beyond the limit counts too, so that fewer of the others pass, but not for longer than a
+    /// burst.
+    pub(crate) fn lets_pass(&mut self, frame: &Frame, now: Instant) -> bool {
+        if self.admits(now) {
+            return true;
+        }
+        if !frame.is_disposable {
+            self.credit = (self.credit - 1.0).max(-BURST);
+        }
+        !frame.is_disposable
+    }
+
     /// Returns the time from which the limit allows the next frame, computed from the last call of
-    /// [`admits`](Self::admits).
+    /// [`admits`](Self::admits) or [`lets_pass`](Self::lets_pass).
     pub(crate) fn ready_at(&self) -> Instant {
         let missing = (1.0 - self.credit).max(0.0);
         self.refilled_at + Duration::from_secs_f64(missing / self.per_second)
@@ -47,6 +62,9 @@ impl Throttle {
 
 #[cfg(test)]
 mod tests {
+    use framecast_media::Dependency;
+    use framecast_testkit::CodedStream;
+
     use super::*;
 
     fn admitted(frames_per_second: u32, limit: f64) -> usize {
@@ -67,6 +85,28 @@ mod tests {
         let now = Instant::now();
         let mut throttle = Throttle::new(10.0, now).without_burst();
         assert!(throttle.admits(now) && !throttle.admits(now));
+    }
+
+    #[test]
+    fn frames_that_pass_in_any_case_leave_less_for_the_others() {
+        let passed = |references_per_second: usize| {
+            let start = Instant::now();
+            let (mut throttle, mut stream) = (Throttle::new(5.0, start), CodedStream::default());
+            let every = 30 / references_per_second;
+            let passes = |n: &usize| {
+                let is_needed = n.is_multiple_of(every);
+                let dependency = if is_needed { Dependency::Reference } else { Dependency::Disposable };
+                let frame = stream.next(dependency, 100);
+                let passes = throttle.lets_pass(&frame, start + Duration::from_secs(*n as u64) / 30);
+                assert!(passes || !is_needed);
+                passes
+            };
+            (0..300).filter(passes).count()
+        };
+        let total = passed(3);
+        assert!((47..=55).contains(&total), "{total} in ten seconds; the limit is 50 and a burst");
+        let total = passed(10);
+        assert!((100..=105).contains(&total), "{total} in ten seconds, of which 100 are needed");
     }
 
     #[test]

@@ -45,8 +45,8 @@ fn the_way_of_a_frame_leads_through_few_files() {
         let missing = station.functions.iter().filter(|function| !defined.contains(*function));
         findings.extend(missing.map(|function| format!("{} has no function `{function}`", station.path)));
     }
-    // No file stands apart: from the first one, calls lead to all others, in one direction or the other. Only names tell
-    // which function a call means, so a gap next to a common name stays hidden.
+    // No file stands apart: from the first one, calls lead to all others, in one direction or the other. Only names
+    // tell which function a call means, so a gap next to a common name stays hidden.
     let calls =
         |from: usize, to: usize| stations[to].functions.iter().any(|name| words[from].0.contains(name));
     let (mut reached, mut next) = (BTreeSet::from([0]), vec![0]);

@@ -1,8 +1,8 @@
 //! How long to hold back the next picture after the last one has left the server. For viewers whose socket is unknown.
 //!
-//! When a picture leaves a server whose link is too slow for all pictures, the buffers behind it are full: those of TLS,
-//! of the kernel and of the routers. A pause drains them and does not slow the stream, as long as it does not empty them.
-//! So the pause grows until fewer bytes a second leave, and then shrinks again.
+//! When a picture leaves a server whose link is too slow for all pictures, the buffers behind it are full: those of
+//! TLS, of the kernel and of the routers. A pause drains them and does not slow the stream, as long as it does not
+//! empty them. So the pause grows until fewer bytes a second leave, and then shrinks again.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The latency budget: when a viewer's next picture may be sent, on every transport. The budget is the maximum time that
-//! the link should need for the bytes in flight.
+//! The latency budget: when a viewer's next picture may be sent, on every transport. The budget is the maximum time
+//! that the link should need for the bytes in flight.
 //!
 //! A writer thread owns the viewer's socket and takes samples of it ([`FlowControl::observe`]). A response body knows
 //! only when its last picture has left the HTTP server ([`FlowControl::all_left`]): the socket takes a picture as fast

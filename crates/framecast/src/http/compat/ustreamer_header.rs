@@ -1,4 +1,5 @@
-//! The values of the headers in which the camera server uStreamer says where a picture comes from and when it was taken.
+//! The values of the headers in which the camera server uStreamer says where a picture comes from and when it was
+//! taken.
 
 use std::time::{Duration, SystemTime};
 

@@ -37,8 +37,9 @@ pub struct Normalized {
 /// Cuts the first whole picture out of the bytes around it, and inserts the standard Huffman tables if the picture has
 /// none.
 ///
-/// If the tables are missing, the picture is copied once and becomes 420 bytes longer; otherwise nothing is copied. The
-/// markers are walked once, or a limited number of times if the picture is not at the start of `data`.
+/// If the tables are missing, the picture is copied once and becomes 420 bytes longer. A picture that is less than half
+/// of `data` is copied too, so that the rest need not stay in memory. Otherwise nothing is copied. The markers are
+/// walked once, or a limited number of times if the picture is not at the start of `data`.
 ///
 /// # Errors
 ///
@@ -82,7 +83,11 @@ pub fn normalize_walked(data: Bytes, header: Header) -> Normalized {
 fn cut_out(data: &Bytes, located: &Located) -> Normalized {
     let end = located.start + located.header.len_bytes;
     let is_repaired = !is_padding(&data[..located.start]) || !is_padding(&data[end..]);
-    Normalized { is_repaired, ..with_huffman_tables(data.slice(located.start..end), located.header) }
+    let picture = &data[located.start..end];
+    // A slice keeps all of `data` in memory for as long as somebody holds the picture.
+    let is_small = picture.len() < data.len() / 2;
+    let picture = if is_small { Bytes::copy_from_slice(picture) } else { data.slice_ref(picture) };
+    Normalized { is_repaired, ..with_huffman_tables(picture, located.header) }
 }
 
 /// Inserts the standard Huffman tables if the picture has none.
@@ -197,6 +202,18 @@ mod tests {
             assert_eq!(normalized.header.len_bytes, samples::PLAIN.len());
             assert!(!normalized.is_repaired);
         }
+    }
+
+    #[test]
+    fn a_small_picture_does_not_keep_large_padding_in_memory() {
+        let is_shared = |padding_bytes: usize| {
+            let padded = Bytes::from([samples::PLAIN, &vec![0; padding_bytes]].concat());
+            let picture = normalize(padded.clone()).unwrap().data;
+            assert_eq!(picture, samples::PLAIN);
+            picture.as_ptr() == padded.as_ptr()
+        };
+        assert!(is_shared(samples::PLAIN.len() - 1));
+        assert!(!is_shared(samples::PLAIN.len() + 2));
     }
 
     #[test]

@@ -14,9 +14,9 @@ pub trait Driver: Send + Sync {
     /// Returns the URL scheme that this driver opens: `"exec"` in `exec:ffmpeg …`.
     fn scheme(&self) -> &'static str;
 
-    /// Returns whether this driver's sources never block the thread that runs them: neither while they open, nor while
-    /// they are read, nor while they close. The readers of many such sources share a few threads. Each other source has
-    /// a thread of its own while it is open, which is the default.
+    /// Returns whether this driver never blocks the thread that runs it: neither while it opens a source, nor while the
+    /// source is read or closes, nor in [`check_available`](Self::check_available). The readers of many such sources
+    /// share a few threads. Each other source has a thread of its own while it is open, which is the default.
     fn never_blocks(&self) -> bool {
         false
     }

@@ -107,6 +107,9 @@ impl Drivers {
     /// What is missing and what to do, or, after two seconds, that the system does not respond.
     pub async fn check_available(&self, url: &SourceUrl) -> Result<(), Error> {
         let (driver, looked_at) = (self.find(url)?, url.clone());
+        if driver.never_blocks() {
+            return driver.check_available(url);
+        }
         let looking = tokio::task::spawn_blocking(move || driver.check_available(&looked_at));
         match timeout(AVAILABILITY_TIMEOUT, looking).await {
             Ok(Ok(result)) => result,

@@ -290,7 +290,11 @@ fn markdown(options: &Options, outcome: &Outcome) -> String {
             Spread::of_ratios(costs(server), costs(&outcome.about.servers[0])).show(3),
             figure(Run::fps_min).show(1),
             figure(|run| run.rss_kib as f64 / 1024.0).show(1),
-            if outcome.watched { figure(|run| run.kib_per_camera.unwrap_or_default()).show(0) } else { "–".to_owned() },
+            if outcome.watched {
+                figure(|run| run.kib_per_camera.unwrap_or_default()).show(0)
+            } else {
+                "–".to_owned()
+            },
             figure(|run| run.threads as f64).show(0),
             figure(|run| 100.0 * run.waited_share).show(1),
         )

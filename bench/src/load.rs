@@ -258,7 +258,8 @@ impl Load {
         proc::raise_descriptor_limit();
         let mut load = Self::new(1, Bodies::Drop)?;
         for (number, path) in paths.iter().enumerate() {
-            let viewer = Viewer::connect(server, path, None).with_context(|| format!("a viewer of {path}"))?;
+            let viewer =
+                Viewer::connect(server, path, None).with_context(|| format!("a viewer of {path}"))?;
             load.watch(&viewer, number, EventFlags::IN | EventFlags::RDHUP)?;
             load.full.push(viewer);
             load.turn(Duration::ZERO)?;

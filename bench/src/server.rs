@@ -404,8 +404,10 @@ mod tests {
     #[test]
     fn a_candidate_that_reads_streams_keeps_each_open_and_shows_no_pictures() {
         let streams = vec!["http://127.0.0.1:1/a".to_owned(), "http://127.0.0.1:1/b".to_owned()];
-        let text =
-            Candidate::framecast("/bin/sh").unwrap().reading(streams, "never").configuration(Path::new("/p"), 30);
+        let text = Candidate::framecast("/bin/sh")
+            .unwrap()
+            .reading(streams, "never")
+            .configuration(Path::new("/p"), 30);
         assert_eq!(text.matches("idle_timeout = \"never\"").count(), 2, "{text}");
         assert!(text.contains("source = \"http://127.0.0.1:1/b\"") && !text.contains("images:"), "{text}");
     }

@@ -8,22 +8,21 @@ use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use framecast_drivers::Drivers;
-use framecast_hub::{Event, EventKind, Hub, ViewerLimits};
+use framecast_hub::{Event, EventKind, Feed, Hub};
 use framecast_outputs::{Limits, Viewers, live};
 use framecast_transcode::{Backend, Pool};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::camera::Camera;
+use crate::camera_table::{CameraChanges, CameraServices, CameraTable};
 use crate::config::{CameraSettings, ConfigError, Listen, Secret, Settings};
-use crate::controls::{SavedControls, StateFile};
-use crate::encoding;
+use crate::controls::StateFile;
 use crate::history;
 use crate::http::{self, ConnectionListener, Context, Server};
 use crate::lost_lines::LostLines;
-use crate::supervisor::{SharedThreads, Supervisor};
+use crate::supervisor::SharedThreads;
 use crate::suspend::SuspendMonitor;
 use crate::webhook;
 
@@ -36,13 +35,17 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(1900);
 /// The server without a listener: the cameras with their supervisors, the history and the routes. Another program can
 /// mount the routes in its own router.
 ///
-/// `Cameras` must be created within a Tokio runtime. Dropping the value, or calling [`close`](Self::close), closes the
-/// cameras.
-#[derive(Debug)]
+/// Cameras come and go: see [`add`](Self::add), [`remove`](Self::remove), [`replace`](Self::replace) and
+/// [`apply`](Self::apply).
+///
+/// `Cameras` must be created within a Tokio runtime. Clones share the cameras. Dropping the last clone, or calling
+/// [`close`](Self::close), closes the cameras.
+#[derive(Debug, Clone)]
 pub struct Cameras {
     context: Context,
     shutdown: CancellationToken,
     tasks: TaskTracker,
+    _close_on_drop: Arc<DropGuard>,
 }
 
 /// Why a server did not start.
@@ -114,44 +117,6 @@ fn encoder_pool() -> Result<Arc<Pool>, ConfigError> {
     Ok(Arc::new(pool))
 }
 
-/// Creates the cameras of `settings` with their saved control values, and registers them with the hub, which
-/// distributes their frames.
-fn cameras(
-    settings: &Settings,
-    hub: &Hub,
-    drivers: &Drivers,
-    saved: &SavedControls,
-    now: SystemTime,
-) -> Result<Vec<Arc<Camera>>, ConfigError> {
-    let add = |camera: &CameraSettings| {
-        let latency_budget = camera.latency_budget.unwrap_or(settings.latency_budget);
-        let bounds = ViewerLimits { latency_budget, max_viewers: camera.max_viewers };
-        let feed = hub
-            .add_with_limits(&camera.name, bounds, now)
-            .map_err(|error| ConfigError::new(error.to_string()))?;
-        Ok(Arc::new(Camera::new(feed, drivers.clone(), camera.clone(), &saved.of_camera(&camera.name))))
-    };
-    settings.cameras.iter().map(add).collect()
-}
-
-/// Starts each camera's supervisor and encoders. Also starts one monitor for the whole program, which detects that the
-/// program was suspended.
-fn supervise(cameras: &[Arc<Camera>], pool: &Arc<Pool>, tasks: &TaskTracker, shutdown: &CancellationToken) {
-    let (suspend_monitor, threads) = (SuspendMonitor::new(), SharedThreads::default());
-    tasks.spawn(suspend_monitor.clone().run(shutdown.clone()));
-    tasks.spawn(threads.clone().watch(shutdown.clone()));
-    for camera in cameras {
-        let supervisor = Supervisor::new(
-            Arc::clone(camera),
-            shutdown.clone(),
-            suspend_monitor.clone(),
-            threads.clone(),
-        );
-        tasks.spawn(supervisor.run());
-        tasks.spawn(encoding::run(Arc::clone(camera), Arc::clone(pool), shutdown.clone()));
-    }
-}
-
 /// Logs a warning for each camera whose device, file, folder or program does not exist. Runs as a separate task, so
 /// that a slow disk does not delay the server's start.
 async fn warn_of_missing(settings: Arc<Settings>, drivers: Drivers, shutdown: CancellationToken) {
@@ -176,21 +141,37 @@ impl Cameras {
         let tasks = TaskTracker::new();
         let now = SystemTime::now();
         let (state, saved) = settings.state_dir.as_deref().map(StateFile::open).unzip();
-        let cameras = cameras(&settings, &hub, &drivers, &saved.unwrap_or_default(), now)?;
-        let pool = encoder_pool()?;
-        let secret = settings.webhook_secret.as_ref().map(Secret::expose);
-        webhook::start(&settings.webhooks, secret, &history.history, &tasks, &shutdown)?;
-        hub.events().send(Event::new(EventKind::Started, SystemTime::now()).with_text(VERSION));
-        supervise(&cameras, &pool, &tasks, &shutdown);
-        let (settings, codec) = (Arc::new(settings), pool.backend());
-        tasks.spawn(warn_of_missing(Arc::clone(&settings), drivers.clone(), shutdown.clone()));
         let state = state.map(Arc::new);
         let limits = Limits { server: settings.max_viewers, address: settings.max_viewers_per_address };
         let viewers = Viewers::new(limits);
+        let pool = encoder_pool()?;
+        let codec = pool.backend();
+        let services = CameraServices {
+            hub: hub.clone(),
+            drivers: drivers.clone(),
+            pool,
+            viewers: viewers.clone(),
+            suspend_monitor: SuspendMonitor::new(),
+            threads: SharedThreads::default(),
+            state: state.clone(),
+            shutdown: shutdown.clone(),
+            tasks: tasks.clone(),
+        };
+        let (suspend_monitor, threads) = (services.suspend_monitor.clone(), services.threads.clone());
+        let cameras = CameraTable::new(services, settings.latency_budget);
+        let exchange = cameras.exchange(&settings, &saved.unwrap_or_default())?;
+        let secret = settings.webhook_secret.as_ref().map(Secret::expose);
+        webhook::start(&settings.webhooks, secret, &history.history, &tasks, &shutdown)?;
+        hub.events().send(Event::new(EventKind::Started, SystemTime::now()).with_text(VERSION));
+        tasks.spawn(suspend_monitor.run(shutdown.clone()));
+        tasks.spawn(threads.watch(shutdown.clone()));
+        cameras.carry_out(exchange);
+        let settings = Arc::new(settings);
+        tasks.spawn(warn_of_missing(Arc::clone(&settings), drivers.clone(), shutdown.clone()));
         let context = Context {
             hub,
             history,
-            cameras: cameras.into(),
+            cameras,
             drivers,
             settings,
             viewers,
@@ -204,7 +185,48 @@ impl Cameras {
             lost_lines: Arc::default(),
             started_at: now,
         };
-        Ok(Self { context, shutdown, tasks })
+        let guard = Arc::new(shutdown.clone().drop_guard());
+        Ok(Self { context, shutdown, tasks, _close_on_drop: guard })
+    }
+
+    /// Adds a camera while the server runs, behind the others. The camera opens when its first viewer connects.
+    ///
+    /// # Errors
+    /// A setting is not valid, or the name is taken. Nothing has changed then.
+    pub async fn add(&self, settings: CameraSettings) -> Result<Arc<Feed>, ConfigError> {
+        self.context.cameras.add(settings).await
+    }
+
+    /// Removes the camera called `name` while the server runs. Nobody finds the camera from the first poll on. Its viewers
+    /// get a last picture that says so, and their streams end. Returns when the camera is closed, after two seconds at
+    /// the latest. If the future is dropped after the first poll, the camera is closed all the same.
+    ///
+    /// # Errors
+    /// There is no such camera.
+    pub async fn remove(&self, name: &str) -> Result<(), ConfigError> {
+        self.context.cameras.remove(name).await
+    }
+
+    /// Puts a new camera in the place of the camera that has the name of `settings`. Viewers of the old camera get a last
+    /// picture that says so, and their streams end; who connects now gets the new camera. It opens when the old camera is
+    /// closed, because both might use the same device. Its counts begin at zero, and its controls have the values of
+    /// `settings` and those that were saved. Returns when the old camera is closed, after two seconds at the latest.
+    ///
+    /// # Errors
+    /// A setting is not valid, or there is no such camera. Nothing has changed then.
+    pub async fn replace(&self, settings: CameraSettings) -> Result<Arc<Feed>, ConfigError> {
+        self.context.cameras.replace(settings).await
+    }
+
+    /// Makes the cameras of `settings` the server's cameras, in this order: adds those that are new, [removes](Self::remove)
+    /// those that are missing, and [replaces](Self::replace) those whose settings or latency budget differ. All others go
+    /// on untouched. The rest of `settings` is checked, but has no effect. Returns the names of the cameras that changed,
+    /// when all that had to end are closed.
+    ///
+    /// # Errors
+    /// A setting is not valid, or two cameras have the same name. Nothing has changed then.
+    pub async fn apply(&self, settings: &Settings) -> Result<CameraChanges, ConfigError> {
+        self.context.cameras.apply(settings).await
     }
 
     /// Returns a router with all routes: the page, streams, snapshots and the API, at their documented paths. The
@@ -241,12 +263,6 @@ impl Cameras {
             }
         };
         tokio::join!(cameras, self.context.history.close());
-    }
-}
-
-impl Drop for Cameras {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
     }
 }
 
@@ -290,6 +306,12 @@ impl App {
     /// Returns the hub, which finds cameras by name.
     pub fn hub(&self) -> &Hub {
         self.cameras.hub()
+    }
+
+    /// Returns the cameras, with which a program adds and removes cameras while the server runs. A clone can be used after
+    /// the call of [`run`](Self::run).
+    pub fn cameras(&self) -> &Cameras {
+        &self.cameras
     }
 
     /// Adds the number of lost log lines to `/metrics`. Without this call, `/metrics` omits that number. Only the first

@@ -1,10 +1,14 @@
-//! The state of a configured camera that its supervisor, its encoders and the API share.
+//! One handle for each camera: its channels and figures (in its feed), its controls, and its tasks, which the supervisor,
+//! the encoders and the API share. Whoever ends the camera needs nothing but the handle.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use framecast_drivers::{Capture, Drivers};
 use framecast_hub::Feed;
+use framecast_media::Frame;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::config::CameraSettings;
 use crate::controls::{Changes, Controls};
@@ -16,18 +20,68 @@ pub(crate) struct Camera {
     pub(crate) drivers: Drivers,
     pub(crate) settings: CameraSettings,
     pub(crate) controls: Controls,
+    /// Ends the camera's tasks when it is cancelled.
+    pub(crate) stop: CancellationToken,
+    /// The camera's tasks. Once they have ended, its device is closed.
+    pub(crate) tasks: TaskTracker,
     /// The format, picture size and frame rate that the device delivered when the camera was last opened, and those
     /// that the server requested from the device. `None` before the first opening.
     capture: Mutex<Option<Capture>>,
     /// Whether the driver has blocked a thread that it shared with other cameras.
     pub(crate) has_blocked: Arc<AtomicBool>,
+    /// Why the camera ends; unset while it is one of the server's cameras, and when the server shuts down.
+    removal: OnceLock<Removal>,
+}
+
+/// Why a camera ends while the server goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// The server no longer has this camera.
+    Removed,
+    /// The server has another camera of this name in its place.
+    Replaced,
+}
+
+impl Removal {
+    /// Returns what happened, as a headline for viewers.
+    pub(crate) fn headline(self) -> &'static str {
+        match self {
+            Self::Removed => "Camera removed",
+            Self::Replaced => "Camera changed",
+        }
+    }
+
+    /// Returns what viewers should know besides the headline, and do.
+    pub(crate) fn advice(self) -> &'static str {
+        match self {
+            Self::Removed => "This server no longer has this camera",
+            Self::Replaced => "Its settings were changed; reload to see it again",
+        }
+    }
+
+    /// Returns what happened, for the log and the history.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Removed => "the camera was removed",
+            Self::Replaced => "the camera's settings were changed",
+        }
+    }
 }
 
 impl Camera {
-    /// Creates a camera whose controls get the values of `settings`, overridden by the values of `saved`.
-    pub(crate) fn new(feed: Arc<Feed>, drivers: Drivers, settings: CameraSettings, saved: &Changes) -> Self {
+    /// Creates a camera whose controls get the values of `settings`, overridden by the values of `saved`. Its tasks end
+    /// when `stop` is cancelled.
+    pub(crate) fn new(
+        feed: Arc<Feed>,
+        drivers: Drivers,
+        settings: CameraSettings,
+        saved: &Changes,
+        stop: CancellationToken,
+    ) -> Self {
         let controls = Controls::new(&settings.controls, saved);
-        Self { feed, drivers, settings, controls, capture: Mutex::default(), has_blocked: Arc::default() }
+        let (capture, removal, has_blocked) = (Mutex::default(), OnceLock::new(), Arc::default());
+        let tasks = TaskTracker::new();
+        Self { feed, drivers, settings, controls, stop, tasks, capture, has_blocked, removal }
     }
 
     /// Returns whether the camera's reader may run on a thread that it shares with the readers of other cameras.
@@ -44,5 +98,20 @@ impl Camera {
 
     pub(crate) fn set_capture(&self, capture: Option<Capture>) {
         *self.capture.lock().unwrap_or_else(PoisonError::into_inner) = capture;
+    }
+
+    /// Returns why the camera ends; `None` while it is one of the server's cameras, and when the server shuts down.
+    pub(crate) fn removal(&self) -> Option<Removal> {
+        self.removal.get().copied()
+    }
+
+    /// Ends the camera: its viewers get `slate` as their last picture, and its tasks are told to end.
+    pub(crate) fn end(&self, removal: Removal, slate: Option<&Frame>) {
+        self.removal.get_or_init(|| removal);
+        match slate {
+            Some(slate) => self.feed.end_with(slate),
+            None => self.feed.end(),
+        }
+        self.stop.cancel();
     }
 }

@@ -75,6 +75,7 @@
 
 mod app;
 mod camera;
+mod camera_table;
 pub mod config;
 mod controls;
 mod encoding;
@@ -89,6 +90,7 @@ mod suspend;
 mod webhook;
 
 pub use app::{App, Cameras, StartError};
+pub use camera_table::CameraChanges;
 #[doc(inline)]
 pub use config::{
     Account, CameraSettings, ConfigError, HistorySettings, HistoryStorage, Listen, Secret, Settings,

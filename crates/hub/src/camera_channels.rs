@@ -30,6 +30,8 @@ pub(crate) struct CameraChannels {
     /// Whether the newest frame of the device is one that the server must encode.
     needs_encoder: AtomicBool,
     pub(crate) renditions: watch::Sender<Vec<(Rendition, Channel)>>,
+    /// Whether the camera has ended; written while `renditions` is locked.
+    has_ended: AtomicBool,
     /// The number of the newest epoch. Locked while the right to publish changes.
     epoch_number: Mutex<u64>,
     pub(crate) frame_count: AtomicU64,
@@ -43,6 +45,7 @@ impl CameraChannels {
             to_encode: Channel::new(),
             needs_encoder: AtomicBool::new(false),
             renditions: watch::Sender::new(Vec::new()),
+            has_ended: AtomicBool::new(false),
             epoch_number: Mutex::new(0),
             frame_count: AtomicU64::new(0),
             rate: Mutex::default(),
@@ -127,14 +130,27 @@ impl CameraChannels {
         }
     }
 
-    /// Ends all channels, and takes the right to publish from all epochs.
-    pub(crate) fn end(&self) {
+    /// Returns whether the camera has ended. If this is asked while the list of renditions is locked, the answer holds
+    /// until the lock is released.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::SeqCst)
+    }
+
+    /// Ends all channels, with `slate` as the last picture if there is one, and takes the right to publish from all
+    /// epochs. No rendition is added after this.
+    pub(crate) fn end(&self, slate: Option<&Frame>) {
         self.end_epoch();
-        self.to_encode.end();
-        self.main.end();
-        for (_, channel) in self.renditions.borrow().iter() {
-            channel.end();
-        }
+        let end = |channel: &Channel| match slate {
+            Some(slate) => channel.end_with(slate.clone()),
+            None => channel.end(),
+        };
+        self.renditions.send_if_modified(|renditions| {
+            self.has_ended.store(true, Ordering::SeqCst);
+            end(&self.to_encode);
+            end(&self.main);
+            renditions.iter().for_each(|(_, channel)| end(channel));
+            false
+        });
     }
 }
 

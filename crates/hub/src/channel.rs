@@ -133,9 +133,25 @@ impl Channel {
         self.state.notify();
     }
 
-    /// Ends the channel. Subscribers first receive the frames that they have not read yet, then `None`.
+    /// Ends the channel. Subscribers first receive the frames that they have not read yet, then `None`. After the end,
+    /// nothing is published any more.
     pub fn end(&self) {
         self.state.end();
+    }
+
+    /// Ends the channel with `slate`, a picture that says why it ends. Subscribers with [`Delivery::Latest`] receive the
+    /// slate and then `None`. Does nothing if the channel has already ended.
+    pub(crate) fn end_with(&self, slate: Frame) {
+        {
+            let mut ring = self.state.ring();
+            if ring.has_ended() {
+                return;
+            }
+            let epoch = first_epoch(&slate);
+            ring.put_slate(slate, epoch);
+            ring.end();
+        }
+        self.state.notify();
     }
 
     /// Returns the newest frame of the camera that a decoder can start at, never a slate (a drawn picture that stands

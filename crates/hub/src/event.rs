@@ -27,7 +27,7 @@ pub enum EventKind {
     Lost,
     /// An open camera delivered no frame for too long. A `Lost` event follows.
     Stalled,
-    /// The server closed a camera that nobody watches.
+    /// The server closed a camera: nobody watches it, or it was removed or replaced, as the event's text then says.
     Closed,
     /// A client set a camera's controls, such as the brightness. The event's text names each control and its value.
     Controls,

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use framecast_media::Anchor;
+use framecast_media::{Anchor, Frame};
 use tokio::sync::watch;
 
 use crate::camera_channels::{CameraChannels, Publisher, SlatePublisher};
@@ -81,6 +81,7 @@ impl fmt::Display for TooManyRenditions {
 /// A camera as its viewers see it: its channels, its status and its statistics.
 #[derive(Debug)]
 pub struct Feed {
+    id: u64,
     name: String,
     viewer_limits: ViewerLimits,
     events: Events,
@@ -138,8 +139,15 @@ pub struct Stats {
 }
 
 impl Feed {
-    pub(crate) fn new(name: String, viewer_limits: ViewerLimits, events: Events, now: SystemTime) -> Self {
+    pub(crate) fn new(
+        id: u64,
+        name: String,
+        viewer_limits: ViewerLimits,
+        events: Events,
+        now: SystemTime,
+    ) -> Self {
         Self {
+            id,
             name,
             viewer_limits,
             events,
@@ -150,6 +158,12 @@ impl Feed {
             counters: Counters::default(),
             last_broken: Mutex::default(),
         }
+    }
+
+    /// Returns the camera's number, which no other camera of the hub ever has. A camera that replaces another has the same
+    /// name and a higher number.
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// Returns the camera's name.
@@ -251,6 +265,10 @@ impl Feed {
     ) -> Result<Subscriber, TooManyRenditions> {
         let mut subscriber = Err(TooManyRenditions { watched: Vec::new(), address: None });
         self.channels.renditions.send_if_modified(|renditions| {
+            if self.channels.has_ended() {
+                subscriber = Ok(self.channels.main.subscribe(delivery));
+                return false;
+            }
             if let Some((_, channel)) = renditions.iter().find(|(known, _)| *known == rendition) {
                 subscriber = Ok(channel.subscribe(delivery));
                 return false;
@@ -360,9 +378,21 @@ impl Feed {
         self.channels.source().resume();
     }
 
-    /// Ends all channels of the camera.
+    /// Ends all channels of the camera. Nothing is published in them any more. A viewer that comes later receives what
+    /// the main channel showed last, and then the end.
     pub fn end(&self) {
-        self.channels.end();
+        self.channels.end(None);
+    }
+
+    /// Ends all channels of the camera like [`end`](Self::end), with `slate` as the last picture: a drawn JPEG that says
+    /// why the camera ends. Does nothing in channels that have ended before.
+    pub fn end_with(&self, slate: &Frame) {
+        self.channels.end(Some(slate));
+    }
+
+    /// Returns whether the camera has ended: no frame and no slate will come any more.
+    pub fn has_ended(&self) -> bool {
+        self.channels.has_ended()
     }
 
     /// Adds one to the number of broken pictures. `problem` describes what is wrong with the picture.
@@ -452,7 +482,7 @@ mod tests {
     use crate::epoch::Epoch;
 
     fn feed() -> Feed {
-        Feed::new("yard".to_owned(), ViewerLimits::default(), Events::default(), SystemTime::UNIX_EPOCH)
+        Feed::new(1, "yard".to_owned(), ViewerLimits::default(), Events::default(), SystemTime::UNIX_EPOCH)
     }
 
     fn raw(n: u64) -> Frame {

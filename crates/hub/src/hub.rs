@@ -1,21 +1,49 @@
-//! Finds cameras by name. A [`Feed`] is a camera as its viewers see it.
+//! Finds cameras by name. A [`Feed`] is a camera as its viewers see it. Cameras are added, replaced and removed at any
+//! time; what looks for a camera asks the hub each time.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::SystemTime;
 
 use crate::{Events, Feed, ViewerLimits};
 
-/// All cameras of a server, in the order in which they were added. Clones share the cameras.
+/// All cameras of a server, in the order in which they were added or [put](Self::reorder). Clones share the cameras.
 #[derive(Debug, Clone, Default)]
 pub struct Hub {
-    feeds: Arc<RwLock<Vec<Arc<Feed>>>>,
+    state: Arc<RwLock<HubState>>,
     events: Events,
+}
+
+#[derive(Debug, Default)]
+struct HubState {
+    feeds: Vec<Arc<Feed>>,
+    /// The number of cameras that were ever added, which is also the number of the newest.
+    added: u64,
 }
 
 /// The error from adding a camera whose name another camera already has. Contains the name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("camera `{0}` already exists")]
 pub struct NameTaken(pub String);
+
+/// A camera that took the place of another camera of the same name.
+#[derive(Debug, Clone)]
+pub struct Replacement {
+    /// The camera that the hub no longer finds. Its viewers stay until the caller [ends](Feed::end_with) it.
+    pub old: Arc<Feed>,
+    /// The camera that the hub finds from now on, in the state idle.
+    pub new: Arc<Feed>,
+}
+
+impl HubState {
+    fn create(&mut self, name: &str, limits: ViewerLimits, events: &Events, now: SystemTime) -> Arc<Feed> {
+        self.added += 1;
+        Arc::new(Feed::new(self.added, name.to_owned(), limits, events.clone(), now))
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        self.feeds.iter().position(|feed| feed.name() == name)
+    }
+}
 
 impl Hub {
     /// Creates a hub without cameras.
@@ -43,23 +71,51 @@ impl Hub {
         viewer_limits: ViewerLimits,
         now: SystemTime,
     ) -> Result<Arc<Feed>, NameTaken> {
-        let mut feeds = self.feeds.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if feeds.iter().any(|feed| feed.name() == name) {
+        let mut state = self.write();
+        if state.position(name).is_some() {
             return Err(NameTaken(name.to_owned()));
         }
-        let feed = Arc::new(Feed::new(name.to_owned(), viewer_limits, self.events.clone(), now));
-        feeds.push(Arc::clone(&feed));
+        let feed = state.create(name, viewer_limits, &self.events, now);
+        state.feeds.push(Arc::clone(&feed));
         Ok(feed)
+    }
+
+    /// Removes the camera called `name`, so that the hub no longer finds it, and returns it; `None` if there is no such
+    /// camera. Its viewers stay until the caller [ends](Feed::end_with) the camera.
+    pub fn remove(&self, name: &str) -> Option<Arc<Feed>> {
+        let mut state = self.write();
+        let at = state.position(name)?;
+        Some(state.feeds.remove(at))
+    }
+
+    /// Puts a new camera with the limits `viewer_limits` in the place of the camera called `name`. `now` is the current
+    /// time. Returns both; `None` if there is no such camera. The viewers of the old camera stay with it until the
+    /// caller [ends](Feed::end_with) it.
+    pub fn replace(&self, name: &str, viewer_limits: ViewerLimits, now: SystemTime) -> Option<Replacement> {
+        let mut state = self.write();
+        let at = state.position(name)?;
+        let new = state.create(name, viewer_limits, &self.events, now);
+        let old = std::mem::replace(&mut state.feeds[at], Arc::clone(&new));
+        Some(Replacement { old, new })
+    }
+
+    /// Puts the cameras called `names` first, in this order. The others follow in the order that they had. Names that no
+    /// camera has are ignored.
+    pub fn reorder(&self, names: &[&str]) {
+        let place = |feed: &Arc<Feed>| names.iter().position(|name| *name == feed.name());
+        // Stable, so that the others keep their order.
+        self.write().feeds.sort_by_key(|feed| place(feed).unwrap_or(names.len()));
     }
 
     /// Returns the camera called `name`; `None` if there is no such camera.
     pub fn get(&self, name: &str) -> Option<Arc<Feed>> {
-        self.feeds().into_iter().find(|feed| feed.name() == name)
+        let state = self.read();
+        state.feeds.iter().find(|feed| feed.name() == name).cloned()
     }
 
-    /// Returns the default camera, which is the first camera that was added; `None` if there is no camera.
+    /// Returns the default camera, which is the first one; `None` if there is no camera.
     pub fn first(&self) -> Option<Arc<Feed>> {
-        self.feeds().into_iter().next()
+        self.read().feeds.first().cloned()
     }
 
     /// Returns the channel that carries the events of the cameras and the server.
@@ -67,16 +123,24 @@ impl Hub {
         &self.events
     }
 
-    /// Returns all cameras, in the order in which they were added.
+    /// Returns all cameras in their order.
     pub fn feeds(&self) -> Vec<Arc<Feed>> {
-        self.feeds.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.read().feeds.clone()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, HubState> {
+        self.state.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HubState> {
+        self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use framecast_media::Anchor;
-    use framecast_testkit::frame;
+    use framecast_testkit::{frame, number_of};
 
     use super::*;
     use crate::{CameraState, CameraStatus, Delivery, Rendition};
@@ -132,5 +196,73 @@ mod tests {
         assert!((feed.stats().frames_per_second.unwrap() - 30.0).abs() < 0.1);
         feed.set_status(CameraStatus::new(CameraState::Lost, SystemTime::UNIX_EPOCH));
         assert_eq!(feed.stats().frames_per_second, None);
+    }
+
+    fn names(hub: &Hub) -> Vec<String> {
+        hub.feeds().iter().map(|feed| feed.name().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_removed_camera_is_not_found_and_its_name_is_free() {
+        let hub = Hub::new();
+        let old = hub.add("yard", SystemTime::UNIX_EPOCH).unwrap();
+        hub.add("front", SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(hub.remove("yard").unwrap().id(), old.id());
+        assert!(hub.get("yard").is_none() && hub.remove("yard").is_none());
+        assert_eq!(names(&hub), ["front"]);
+        let new = hub.add("yard", SystemTime::UNIX_EPOCH).unwrap();
+        assert!(new.id() > old.id());
+        assert_eq!(names(&hub), ["front", "yard"]);
+    }
+
+    #[test]
+    fn a_replacement_has_the_place_and_the_name_but_nothing_else_of_the_old_camera() {
+        let hub = Hub::new();
+        let old = hub.add("yard", SystemTime::UNIX_EPOCH).unwrap();
+        hub.add("front", SystemTime::UNIX_EPOCH).unwrap();
+        assert!(old.begin_epoch(Anchor::of(&frame(1))).publish(frame(1)));
+        let limits = ViewerLimits { max_viewers: Some(3), ..ViewerLimits::default() };
+        let replacement = hub.replace("yard", limits, SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!((replacement.old.id(), replacement.new.viewer_limits()), (old.id(), limits));
+        assert_eq!(hub.get("yard").unwrap().id(), replacement.new.id());
+        assert_eq!((old.stats().frames, replacement.new.stats().frames), (1, 0));
+        assert_eq!(names(&hub), ["yard", "front"]);
+        assert!(hub.replace("attic", limits, SystemTime::UNIX_EPOCH).is_none());
+    }
+
+    #[test]
+    fn cameras_are_put_into_the_order_asked_for() {
+        let hub = Hub::new();
+        for name in ["yard", "front", "attic", "door"] {
+            hub.add(name, SystemTime::UNIX_EPOCH).unwrap();
+        }
+        hub.reorder(&["attic", "none", "yard"]);
+        assert_eq!(names(&hub), ["attic", "yard", "front", "door"]);
+    }
+
+    #[test]
+    fn an_ended_camera_shows_its_last_slate_in_each_channel_and_takes_nothing_more() {
+        let feed = Hub::new().add("yard", SystemTime::UNIX_EPOCH).unwrap();
+        let small = Rendition::default().with_width(320);
+        let mut publisher = feed.begin_epoch(Anchor::of(&frame(1)));
+        assert!(publisher.publish(frame(1)));
+        let [mut main, mut rendition] =
+            [Rendition::default(), small].map(|rendition| feed.watch(rendition, Delivery::Latest).unwrap());
+        let encoder = feed.main_channel().publisher();
+        feed.end_with(&frame(50));
+        assert!(feed.has_ended());
+        assert!(!publisher.publish(frame(2)));
+        assert!(!feed.begin_epoch(Anchor::of(&frame(3))).publish(frame(3)));
+        assert!(!encoder.publish_slate(frame(4)) && !feed.main_channel().publisher().publish_slate(frame(4)));
+        feed.slate_publisher().publish(frame(5));
+        feed.suspend();
+        let mut late = feed.watch(small.with_fps(5.0), Delivery::Latest).unwrap();
+        for subscriber in [&mut main, &mut rendition, &mut late] {
+            let last = subscriber.try_next().unwrap();
+            assert!(last.is_slate);
+            assert_eq!(number_of(&last.frame.data), Some(50));
+            assert!(subscriber.has_ended() && subscriber.try_next().is_none());
+        }
+        assert_eq!(feed.renditions().borrow().len(), 1, "none is made for the late one");
     }
 }

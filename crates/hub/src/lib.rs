@@ -33,7 +33,7 @@ pub use demand::{Demand, DemandCounts, DemandKind};
 pub use epoch::Epoch;
 pub use event::{Event, EventKind, EventReader, Events, Received};
 pub use feed::{Feed, Stats, TooManyRenditions, ViewerLimits};
-pub use hub::{Hub, NameTaken};
+pub use hub::{Hub, NameTaken, Replacement};
 pub use ready_set::ReadySet;
 pub use rendition::{QUALITY_RANGE, Rendition, SIDE_RANGE_PX};
 pub use ring::RingLimits;

@@ -93,9 +93,10 @@ impl Ring {
         Self { limits, ..Self::default() }
     }
 
-    /// Gives the right to publish to the epoch number `number`, and takes it from all others.
+    /// Gives the right to publish to the epoch number `number`, and takes it from all others. Does nothing if the channel
+    /// has ended.
     pub(crate) fn begin_epoch(&mut self, number: u64) {
-        self.open_epoch = Some(number);
+        self.open_epoch = Some(number).filter(|_| !self.has_ended);
     }
 
     /// Takes the right to publish from all epochs.
@@ -140,8 +141,12 @@ impl Ring {
         self.shown = Shown::Slate(HeldFrame { sequence: self.update_count, epoch, frame });
     }
 
-    /// Shows nothing, until the next frame or slate, to subscribers that read only the newest frame.
+    /// Shows nothing, until the next frame or slate, to subscribers that read only the newest frame. After the end, the
+    /// last frame or slate stays for subscribers that have not read it yet.
     pub(crate) fn hide(&mut self) {
+        if self.has_ended {
+            return;
+        }
         self.shown = Shown::Nothing;
         self.generation += 1;
     }
@@ -160,6 +165,7 @@ impl Ring {
     /// Marks the channel as ended: no more frames and slates will come.
     pub(crate) fn end(&mut self) {
         self.has_ended = true;
+        self.open_epoch = None;
     }
 
     pub(crate) fn has_ended(&self) -> bool {

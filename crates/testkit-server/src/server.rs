@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use framecast::{
-    App, CameraState, CameraStatus, CancellationToken, Drivers, Event, EventReader, Feed, Hub, Settings,
+    App, CameraSettings, CameraState, CameraStatus, Cameras, CancellationToken, Drivers, Event, EventReader,
+    Feed, Hub, Settings, SourceUrl,
 };
 use framecast_testkit::soon;
 use tokio::task::JoinHandle;
@@ -16,6 +17,8 @@ use crate::camera::Camera;
 pub struct Server {
     /// Where the server listens.
     pub address: SocketAddr,
+    /// The server's cameras, to add and remove some.
+    pub cameras: Cameras,
     hub: Hub,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -44,6 +47,14 @@ pub fn settings(cameras: &[&Camera]) -> Settings {
     settings
 }
 
+/// Settings of one camera called `name` with this `source`: soon idle without a viewer, and never stalled.
+pub fn camera_settings(name: &str, source: &str) -> CameraSettings {
+    let mut settings = CameraSettings::new(name, SourceUrl::parse(source).unwrap());
+    settings.idle_timeout = Some(Duration::from_millis(200));
+    settings.stall_timeout = Some(AN_HOUR);
+    settings
+}
+
 impl Server {
     /// A server with `cameras` and these settings.
     pub async fn start(settings: Settings, cameras: &[&Camera]) -> Self {
@@ -55,9 +66,10 @@ impl Server {
     /// A server with any drivers.
     pub async fn start_with(settings: Settings, drivers: Drivers) -> Self {
         let app = App::start(settings, drivers).await.unwrap();
-        let (address, hub, stop) = (app.local_addr().unwrap(), app.hub().clone(), CancellationToken::new());
+        let (address, cameras, hub) = (app.local_addr().unwrap(), app.cameras().clone(), app.hub().clone());
+        let stop = CancellationToken::new();
         let task = tokio::spawn(app.run(stop.clone()));
-        Self { address, hub, stop, task }
+        Self { address, cameras, hub, stop, task }
     }
 
     /// Returns the feed of the camera `name`.

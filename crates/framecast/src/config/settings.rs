@@ -227,6 +227,20 @@ impl Settings {
     }
 }
 
+impl CameraSettings {
+    /// Checks all values, and that a driver accepts the source, as [`Settings::validate`] does for each camera. Opens no
+    /// source.
+    ///
+    /// # Errors
+    /// A value is not valid, or the source has no driver. The error names the camera.
+    pub(crate) fn check(&self, drivers: &Drivers) -> Result<(), ConfigError> {
+        let of_camera =
+            |problem: String| ConfigError::new(format!("camera `{}`: {problem}", redacted(&self.name)));
+        self.check_keys().map_err(of_camera)?;
+        drivers.find(&self.source).map(drop).map_err(|error| of_camera(error.to_string()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

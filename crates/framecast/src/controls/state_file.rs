@@ -76,6 +76,14 @@ impl StateFile {
         (Self { path, read_only_reason, writing: Mutex::default() }, saved)
     }
 
+    /// Reads the saved values of all cameras. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn saved(&self) -> Result<SavedControls, StateError> {
+        read(&self.path)
+    }
+
     /// Reads the saved values of the camera called `name`, which the server will use after its next start. Blocks on
     /// the disk.
     ///

@@ -15,19 +15,18 @@ use std::sync::Arc;
 
 use framecast_hub::{Channel, Rendition};
 use framecast_transcode::Pool;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::camera::Camera;
 use channel_encoder::ChannelEncoder;
 
-/// Encodes pictures for the camera's main channel and its renditions until shutdown.
-pub(crate) async fn run(camera: Arc<Camera>, pool: Arc<Pool>, shutdown: CancellationToken) {
-    let tasks = TaskTracker::new();
+/// Encodes pictures for the camera's main channel and its renditions until the camera is told to stop.
+pub(crate) async fn run(camera: Arc<Camera>, pool: Arc<Pool>) {
+    let (tasks, stop) = (TaskTracker::new(), camera.stop.clone());
     let encoder =
         |rendition, channel| ChannelEncoder::new(Arc::clone(&camera), Arc::clone(&pool), rendition, channel);
     let main = encoder(Rendition::default(), camera.feed.main_channel().clone());
-    tasks.spawn(shutdown.clone().run_until_cancelled_owned(main.run_forever()));
+    tasks.spawn(stop.clone().run_until_cancelled_owned(main.run_forever()));
     let mut renditions = camera.feed.renditions();
     let mut served: Vec<(Rendition, Channel)> = Vec::new();
     loop {
@@ -37,12 +36,12 @@ pub(crate) async fn run(camera: Arc<Camera>, pool: Arc<Pool>, shutdown: Cancella
             let is_served = served.iter().any(|(_, known)| known.is_same_channel(channel));
             if !is_served {
                 let rendition = encoder(*rendition, channel.clone());
-                tasks.spawn(shutdown.clone().run_until_cancelled_owned(rendition.run_while_watched()));
+                tasks.spawn(stop.clone().run_until_cancelled_owned(rendition.run_while_watched()));
             }
         }
         served = now;
         tokio::select! {
-            () = shutdown.cancelled() => break,
+            () = stop.cancelled() => break,
             changed = renditions.changed() => if changed.is_err() { break },
         }
     }

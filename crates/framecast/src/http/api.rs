@@ -187,8 +187,8 @@ fn renditions(feed: &Feed) -> Vec<WatchedRendition> {
 
 async fn cameras(State(context): State<Context>) -> Response {
     let now = SystemTime::now();
-    let cameras = context.cameras.iter().enumerate();
-    let cameras = cameras.map(|(n, camera)| describe(camera, n == 0, now)).collect();
+    let cameras = context.cameras.list();
+    let cameras = cameras.iter().enumerate().map(|(n, camera)| describe(camera, n == 0, now)).collect();
     json(CameraList { server: server(&context), now: rfc3339(now), cameras })
 }
 
@@ -196,7 +196,7 @@ async fn camera(State(context): State<Context>, Path(name): Path<String>) -> Res
     let now = SystemTime::now();
     let camera = context.camera(&name)?;
     let is_default = context.hub.first().is_some_and(|first| first.name() == name);
-    let camera = describe(camera, is_default, now);
+    let camera = describe(&camera, is_default, now);
     Ok(json(SingleCamera { server: server(&context), now: rfc3339(now), camera }))
 }
 

@@ -90,7 +90,7 @@ async fn list(
     Path(name): Path<String>,
     method: Method,
 ) -> Result<Response, HttpError> {
-    let device = DeviceControls::of(context.camera(&name)?)?;
+    let device = DeviceControls::of(&context.camera(&name)?)?;
     // A list of the controls would open the device.
     if method == Method::HEAD {
         return Ok(without_length(JSON));
@@ -105,7 +105,7 @@ async fn change(
     RawQuery(query): RawQuery,
     body: Body,
 ) -> Result<Response, HttpError> {
-    let device = DeviceControls::of(context.camera(&name)?)?;
+    let device = DeviceControls::of(&context.camera(&name)?)?;
     let state = match query_flag(query.as_deref().unwrap_or_default(), "persist")?.unwrap_or_default() {
         true => Some(context.state.clone().ok_or_else(cannot_persist)?),
         false => None,

@@ -43,6 +43,7 @@ use framecast_transcode::Backend;
 use tokio_util::sync::CancellationToken;
 
 use crate::camera::Camera;
+use crate::camera_table::CameraTable;
 use crate::config::Settings;
 use crate::controls::StateFile;
 use crate::history::HistoryHandle;
@@ -59,7 +60,8 @@ pub(crate) struct Context {
     pub(crate) hub: Hub,
     /// The handle by which the routes read and add stored events.
     pub(crate) history: Arc<HistoryHandle>,
-    pub(crate) cameras: Arc<[Arc<Camera>]>,
+    /// The cameras, which come and go.
+    pub(crate) cameras: CameraTable,
     pub(crate) drivers: Drivers,
     pub(crate) settings: Arc<Settings>,
     /// The list of the current viewers.
@@ -86,9 +88,8 @@ pub(crate) struct Context {
 
 impl Context {
     /// Returns the camera called `name`. The error, if there is no such camera, is the response for the client.
-    pub(crate) fn camera(&self, name: &str) -> Result<&Arc<Camera>, HttpError> {
-        let camera = self.cameras.iter().find(|camera| camera.feed.name() == name);
-        camera.ok_or_else(|| HttpError::no_such_camera(name, &self.hub))
+    pub(crate) fn camera(&self, name: &str) -> Result<Arc<Camera>, HttpError> {
+        self.cameras.get(name).ok_or_else(|| HttpError::no_such_camera(name, &self.hub))
     }
 }
 
@@ -143,21 +144,13 @@ async fn options() -> impl IntoResponse {
     (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, OPTIONS")])
 }
 
-/// Returns the router that responds to unknown paths with an error. If an unknown path contains the number of a camera
-/// that does not exist, the error says so.
-fn fallback(context: &Context) -> Router {
-    let cameras = context.settings.drop_in.then_some(context.cameras.len());
-    let missing = move |uri: Uri| async move {
-        let missing = cameras.and_then(|count| compat::missing_camera(uri.path(), count));
-        match missing {
-            Some(missing) => missing,
-            None => nothing_here(uri).await,
-        }
-    };
-    Router::new().fallback(missing)
+/// Responds to an unknown path.
+async fn nothing_here(uri: Uri) -> HttpError {
+    nothing_at(&uri)
 }
 
-async fn nothing_here(uri: Uri) -> HttpError {
+/// Returns the error for an unknown path.
+fn nothing_at(uri: &Uri) -> HttpError {
     let path: String = uri.path().chars().take(100).collect();
     HttpError { status: StatusCode::NOT_FOUND, message: format!("there is nothing at {path}") }
 }
@@ -167,7 +160,7 @@ pub(crate) fn guarded(context: &Context, shutdown: &CancellationToken) -> Router
     let settings = &context.settings;
     let guard = Arc::new(guard::Guard::new(settings));
     let proxies = Arc::new(forwarded::ProxyTrust::new(Arc::clone(settings)));
-    let mut router = routes(context, shutdown).fallback_service(fallback(context));
+    let mut router = routes(context, shutdown).fallback(nothing_here);
     if let Some(account) = &settings.account {
         let account = (Arc::new(auth::BasicAuth::new(account)), Arc::clone(&context.login_throttle));
         router = router.layer(middleware::from_fn_with_state(account, auth::check));

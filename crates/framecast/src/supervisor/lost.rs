@@ -34,7 +34,7 @@ impl Supervisor {
 
     /// Waits for `delay`, or until the device is plugged in again. Sends slates (pictures with `reason` as their text)
     /// to viewers meanwhile. Returns true to make the next attempt to open the camera, and false to make the camera
-    /// idle instead, because it has no viewer. At shutdown, returns true at once.
+    /// idle instead, because it has no viewer. If the camera is told to stop, returns true at once.
     pub(super) async fn wait_for_retry(
         &mut self,
         reason: String,
@@ -54,7 +54,7 @@ impl Supervisor {
             let idle_at =
                 self.settings.idle_timeout.zip(unwatched_since).map(|(timeout, since)| since + timeout);
             tokio::select! {
-                () = self.shutdown.cancelled() => return true,
+                () = self.stop.cancelled() => return true,
                 // Without a viewer, the supervisor does not retry; the camera becomes idle.
                 () = sleep_until(retry_at), if viewers > 0 || self.settings.idle_timeout.is_none() => {
                     self.feed.set_status(CameraStatus { retry_at: None, ..status });

@@ -37,6 +37,7 @@ use backoff::Backoff;
 use reader::Reader;
 pub(crate) use shared_threads::SharedThreads;
 use slate::SlateRenderer;
+pub(crate) use slate::draw_last_slate;
 pub(crate) use stall_policy::DEFAULT_STALL_TIMEOUT;
 
 /// How long the supervisor waits for a driver to close its device before it continues without waiting.
@@ -51,7 +52,7 @@ pub(crate) struct Supervisor {
     camera: Arc<Camera>,
     feed: Arc<Feed>,
     settings: CameraSettings,
-    shutdown: CancellationToken,
+    stop: CancellationToken,
     demand: watch::Receiver<DemandCounts>,
     slates: SlateRenderer,
     /// The readers whose driver did not close its device within [`CLOSE_TIMEOUT`].
@@ -64,34 +65,29 @@ pub(crate) struct Supervisor {
 enum AttemptOutcome {
     /// The camera had no viewer for `idle_timeout`, after it had been live for `live_for`.
     Unwatched { live_for: Duration },
-    /// The server is shutting down.
-    Shutdown,
+    /// The camera was told to stop: it was removed, or the server is shutting down.
+    Stopped,
     /// The camera failed for `reason`, after it had been live for `live_for`. A retry can help if `is_transient` is
     /// true.
     Failed { reason: String, live_for: Duration, is_transient: bool },
 }
 
 impl Supervisor {
-    pub(crate) fn new(
-        camera: Arc<Camera>,
-        shutdown: CancellationToken,
-        suspend_monitor: SuspendMonitor,
-        threads: SharedThreads,
-    ) -> Self {
-        let (feed, settings) = (Arc::clone(&camera.feed), camera.settings.clone());
+    pub(crate) fn new(camera: Arc<Camera>, suspend_monitor: SuspendMonitor, threads: SharedThreads) -> Self {
+        let (feed, settings, stop) = (Arc::clone(&camera.feed), camera.settings.clone(), camera.stop.clone());
         let demand = feed.watch_demand();
         let slates = SlateRenderer::new(Arc::clone(&feed));
-        Self { camera, feed, settings, shutdown, demand, slates, stuck: Vec::new(), suspend_monitor, threads }
+        Self { camera, feed, settings, stop, demand, slates, stuck: Vec::new(), suspend_monitor, threads }
     }
 
-    /// Keeps the camera open while it has viewers, and retries after failures, until shutdown.
+    /// Keeps the camera open while it has viewers, and retries after failures, until it is told to stop.
     pub(crate) async fn run(mut self) {
         let span = info_span!("camera", id = self.feed.name());
         async {
             let mut backoff = Backoff::default();
             while self.wait_for_viewer().await {
                 match self.run_once().await {
-                    AttemptOutcome::Shutdown => break,
+                    AttemptOutcome::Stopped => break,
                     AttemptOutcome::Unwatched { live_for } => {
                         backoff.succeeded_for(live_for);
                         self.become_idle();
@@ -110,25 +106,26 @@ impl Supervisor {
                 }
             }
             self.feed.end();
+            self.report_removal();
         }
         .instrument(span)
         .await;
     }
 
     /// Waits until the camera has a viewer. If the camera has no `idle_timeout`, it stays open without viewers, and
-    /// this function does not wait. Returns true to open the camera, false at shutdown.
+    /// this function does not wait. Returns true to open the camera, and false if it is told to stop.
     async fn wait_for_viewer(&mut self) -> bool {
         if self.settings.idle_timeout.is_none() {
-            return !self.shutdown.is_cancelled();
+            return !self.stop.is_cancelled();
         }
-        let is_unwatched = self.demand.borrow().total() == 0 && !self.shutdown.is_cancelled();
+        let is_unwatched = self.demand.borrow().total() == 0 && !self.stop.is_cancelled();
         if is_unwatched && self.feed.status().state != CameraState::Idle {
             // The last viewer left just when the retry of a lost camera was due.
             self.become_idle();
         }
         tokio::select! {
             biased;
-            () = self.shutdown.cancelled() => false,
+            () = self.stop.cancelled() => false,
             watched = self.demand.wait_for(|counts| counts.total() > 0) => watched.is_ok(),
         }
     }
@@ -171,6 +168,16 @@ impl Supervisor {
         self.feed.set_status(CameraStatus::new(CameraState::Idle, SystemTime::now()));
         self.send_event(EventKind::Closed, None);
         memory::schedule_return(&Handle::current());
+    }
+
+    /// Tells the history that a camera is closed, if it was removed or replaced while it was open or lost.
+    fn report_removal(&self) {
+        let Some(removal) = self.camera.removal() else { return };
+        if self.feed.status().state != CameraState::Idle {
+            self.feed.set_status(CameraStatus::new(CameraState::Idle, SystemTime::now()));
+            self.send_event(EventKind::Closed, Some(removal.as_str()));
+            memory::schedule_return(&Handle::current());
+        }
     }
 
     /// Sends an event about the camera to the history and other listeners.

@@ -138,7 +138,7 @@ impl Supervisor {
             let status = self.feed.status();
             tokio::select! {
                 biased;
-                () = self.shutdown.cancelled() => return ControlFlow::Break(AttemptOutcome::Shutdown),
+                () = self.stop.cancelled() => return ControlFlow::Break(AttemptOutcome::Stopped),
                 outcome = awaited.next() => match (outcome, &mut awaited) {
                     (WaitOutcome::Report(report), Wait::Reports(reader)) => {
                         if let Some(next) = self.handle_report(report, attempt, reader) {

@@ -13,6 +13,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
+use crate::camera::Removal;
+
 /// The time between two slates (pictures with a text) of a camera. Each slate shows a countdown in seconds.
 const SLATE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -122,8 +124,23 @@ impl SlateRenderer {
             background: self.background.take().filter(|held| is_same_frame(newest.as_ref(), held)),
             newest,
             now: SystemTime::now(),
+            removal: None,
         }
     }
+}
+
+/// Draws the last slate of a camera that ends for the reason `removal`, over its last picture. Returns `None` if that
+/// fails.
+pub(crate) async fn draw_last_slate(feed: &Feed, removal: Removal) -> Option<Frame> {
+    let input = SlateInput {
+        camera: feed.name().to_owned(),
+        status: feed.status(),
+        newest: feed.source_channel().newest_update(),
+        background: None,
+        now: SystemTime::now(),
+        removal: Some(removal),
+    };
+    tokio::task::spawn_blocking(|| input.draw()).await.ok()?.0
 }
 
 fn is_same_frame(newest: Option<&Update>, held: &Background) -> bool {
@@ -142,6 +159,8 @@ struct SlateInput {
     newest: Option<Update>,
     background: Option<Background>,
     now: SystemTime,
+    /// Why the camera ends; `None` if it does not.
+    removal: Option<Removal>,
 }
 
 impl SlateInput {
@@ -157,7 +176,7 @@ impl SlateInput {
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         let picture = draw::slate(&draw::Slate {
             camera: &self.camera,
-            headline: headline(self.status.state),
+            headline: self.removal.map_or_else(|| headline(self.status.state), Removal::headline),
             lines: &lines,
             background: self.background.as_ref().map(|background| &*background.picture),
             width_px,
@@ -183,6 +202,9 @@ impl SlateInput {
     }
 
     fn lines(&self) -> Vec<String> {
+        if let Some(removal) = self.removal {
+            return vec![removal.advice().to_owned()];
+        }
         let mut lines = Vec::new();
         if let Some(reason) = &self.status.reason {
             lines.push(reason.clone());

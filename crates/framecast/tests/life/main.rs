@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod closing;
+mod come_and_go;
 mod encoding;
 mod faults;
 mod fresh;

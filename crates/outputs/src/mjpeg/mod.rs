@@ -147,7 +147,7 @@ impl Streamer {
         // This packer only gives the content type. The stream gets its packer once it has its channel.
         let content_type = inner
             .packers
-            .get_or_create(feed.name(), stream_request.rendition, stream_request.part_format.boundary)
+            .get_or_create(feed.id(), stream_request.rendition, stream_request.part_format.boundary)
             .content_type();
         let mut stats = None;
         // A HEAD request must not open the camera.

@@ -18,17 +18,19 @@ use crate::format_x_timestamp;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Packers(Arc<Mutex<PackerMap>>);
 
-type PackerMap = BTreeMap<(String, Rendition, Boundary), Weak<Packer>>;
+/// By the camera's [id](framecast_hub::Feed::id): a camera that replaces another has the same name, but its sequence
+/// numbers begin again.
+type PackerMap = BTreeMap<(u64, Rendition, Boundary), Weak<Packer>>;
 
 impl Packers {
     pub(crate) fn get_or_create(
         &self,
-        camera: &str,
+        camera_id: u64,
         rendition: Rendition,
         boundary: Boundary,
     ) -> Arc<Packer> {
         let mut packers = lock(&self.0);
-        let key = (camera.to_owned(), rendition, boundary);
+        let key = (camera_id, rendition, boundary);
         if let Some(packer) = packers.get(&key).and_then(Weak::upgrade) {
             return packer;
         }
@@ -90,7 +92,11 @@ impl PackedPart {
     /// Makes `self` the newest part and returns the newest part before it. A viewer that is late with an older frame
     /// does not replace the newest part.
     fn replace(self, newest: &mut Option<Self>) -> Option<Self> {
-        if newest.as_ref().is_some_and(|held| held.sequence >= self.sequence) { None } else { newest.replace(self) }
+        if newest.as_ref().is_some_and(|held| held.sequence >= self.sequence) {
+            None
+        } else {
+            newest.replace(self)
+        }
     }
 }
 

@@ -34,7 +34,11 @@ impl Part {
         for piece in &mut self.0 {
             let sent = len.min(piece.len());
             // An empty piece no longer holds the picture.
-            if sent == piece.len() { *piece = Bytes::new() } else { piece.advance(sent) }
+            if sent == piece.len() {
+                *piece = Bytes::new()
+            } else {
+                piece.advance(sent)
+            }
             len -= sent;
         }
     }

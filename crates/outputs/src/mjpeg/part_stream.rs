@@ -78,7 +78,7 @@ impl PartStream {
         resend_after: Duration,
     ) -> Self {
         let packer =
-            packers.get_or_create(viewer.feed().name(), request.rendition, request.part_format.boundary);
+            packers.get_or_create(viewer.feed().id(), request.rendition, request.part_format.boundary);
         let pacer = Pacer::new(request.interval, resend_after);
         let adapt = request
             .adapt
@@ -176,11 +176,8 @@ impl PartStream {
             return false;
         };
         if let Some(next) = pending.take_if(|next| next.subscriber.has_next()) {
-            self.packer = packers.get_or_create(
-                self.viewer.feed().name(),
-                next.rendition,
-                request.part_format.boundary,
-            );
+            self.packer =
+                packers.get_or_create(self.viewer.feed().id(), next.rendition, request.part_format.boundary);
             self.subscriber = next.subscriber.in_place_of(&mut self.subscriber);
             self.viewer.set_rendition(next.rendition);
             ladder.switched(now, next.rung);

@@ -200,11 +200,8 @@ async fn a_stream_that_adapts_is_sent_smaller_pictures_when_its_pictures_leave_t
 
 #[tokio::test(start_paused = true)]
 async fn a_late_viewer_does_not_take_the_newest_part_from_the_others() {
-    let packer = packer::Packers::default().get_or_create(
-        "door",
-        framecast_hub::Rendition::default(),
-        Boundary::Frame,
-    );
+    let packer =
+        packer::Packers::default().get_or_create(1, framecast_hub::Rendition::default(), Boundary::Frame);
     let channel = framecast_hub::Channel::new();
     let [old, new] = [1, 2].map(|n| {
         channel.publish(frame(n));

@@ -52,7 +52,14 @@ struct Registry {
     next_id: AtomicU64,
     active: Mutex<BTreeMap<u64, Arc<ViewerStats>>>,
     refused: RefusalCounts,
-    totals: Mutex<BTreeMap<String, Arc<CameraTotals>>>,
+    totals: Mutex<BTreeMap<String, HeldTotals>>,
+}
+
+/// The totals of the camera that has a name now. `camera_id` tells it from an earlier camera of this name.
+#[derive(Debug)]
+struct HeldTotals {
+    camera_id: u64,
+    totals: Arc<CameraTotals>,
 }
 
 /// The error when a limit on viewers is reached.
@@ -110,7 +117,7 @@ impl Viewers {
             return Err(limit_reached);
         }
         let id = self.0.next_id.fetch_add(1, Ordering::Relaxed) + 1;
-        let totals = Arc::clone(lock(&self.0.totals).entry(feed.name().to_owned()).or_default());
+        let totals = self.totals_of(feed);
         let shared = Arc::clone(&totals);
         let stats =
             Arc::new(ViewerStats::new(id, Arc::clone(feed), peer, transport, SystemTime::now(), shared));
@@ -128,6 +135,32 @@ impl Viewers {
         })
     }
 
+    /// Returns the totals of `feed`, which begin with its first viewer. A camera that has ended is not listed; what its
+    /// last viewers get is not counted.
+    fn totals_of(&self, feed: &Feed) -> Arc<CameraTotals> {
+        let mut all = lock(&self.0.totals);
+        match all.get(feed.name()) {
+            Some(held) if held.camera_id == feed.id() => Arc::clone(&held.totals),
+            _ if feed.has_ended() => Arc::default(),
+            _ => {
+                let totals = Arc::<CameraTotals>::default();
+                let held = HeldTotals { camera_id: feed.id(), totals: Arc::clone(&totals) };
+                all.insert(feed.name().to_owned(), held);
+                totals
+            }
+        }
+    }
+
+    /// Forgets the totals and refusals of `feed`, a camera that has been removed or replaced and has ended.
+    pub fn forget(&self, feed: &Feed) {
+        let mut all = lock(&self.0.totals);
+        if all.get(feed.name()).is_some_and(|held| held.camera_id == feed.id()) {
+            all.remove(feed.name());
+        }
+        drop(all);
+        self.0.refused.forget(feed);
+    }
+
     fn limit_reached(
         &self,
         active: &BTreeMap<u64, Arc<ViewerStats>>,
@@ -139,7 +172,8 @@ impl Viewers {
         };
         let Limits { server, address } = self.0.limits;
         // Computed only if there is a limit: it walks all viewers.
-        let of_camera = || active.values().filter(|stats| stats.feed().name() == feed.name()).count();
+        let is_of_camera = |of: &Feed| (of.id(), of.name()) == (feed.id(), feed.name());
+        let of_camera = || active.values().filter(|stats| is_of_camera(stats.feed())).count();
         let client = peer.map(client_key);
         let of_address = || active.values().filter(|stats| stats.peer().map(client_key) == client).count();
         let max_viewers = feed.viewer_limits().max_viewers;
@@ -171,9 +205,9 @@ impl Viewers {
     }
 
     /// Returns the name of each camera that has had a viewer, with statistics over all viewers of the camera since the
-    /// server started.
+    /// server started, or since the camera was added or replaced.
     pub fn camera_totals(&self) -> Vec<(String, Arc<CameraTotals>)> {
-        lock(&self.0.totals).iter().map(|(name, totals)| (name.clone(), Arc::clone(totals))).collect()
+        lock(&self.0.totals).iter().map(|(name, held)| (name.clone(), Arc::clone(&held.totals))).collect()
     }
 }
 

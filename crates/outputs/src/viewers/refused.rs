@@ -13,8 +13,8 @@ use tracing::warn;
 
 use super::{Limit, LimitReached, lock};
 
-/// The camera's name, and the name of the configuration setting whose limit was reached.
-type BurstKey = (String, &'static str);
+/// The camera's [id](Feed::id), and the name of the configuration setting whose limit was reached.
+type BurstKey = (u64, &'static str);
 
 /// The minimum time between two reports of refusals of the same kind. The second report contains the number of refusals
 /// in between.
@@ -63,9 +63,12 @@ impl RefusalCounts {
             Limit::Address(_) => (&self.address, "max_viewers_per_address"),
         };
         count.fetch_add(1, Ordering::Relaxed);
-        let key = (feed.name().to_owned(), limit);
+        let key = (feed.id(), limit);
         let mut bursts = lock(&self.bursts);
-        let burst = bursts.entry(key.clone()).or_default();
+        if feed.has_ended() {
+            return;
+        }
+        let burst = bursts.entry(key).or_default();
         burst.unreported += 1;
         if burst.has_scheduled_report {
             return;
@@ -90,6 +93,11 @@ impl RefusalCounts {
             });
             report(&feed, key.1, &limit_reached, times.unwrap_or_default());
         });
+    }
+
+    /// Forgets the unreported refusals of `feed`, which has ended.
+    pub(super) fn forget(&self, feed: &Feed) {
+        lock(&self.bursts).retain(|(camera_id, _), _| *camera_id != feed.id());
     }
 
     /// Returns the number of refusals by what the limit applies to: `server`, `camera` or `address`.

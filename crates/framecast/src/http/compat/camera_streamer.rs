@@ -136,7 +136,7 @@ pub(super) async fn option(State(compat): State<Compat>, request: Request) -> Re
         None => query.pairs().filter(|(name, _)| !matches!(*name, "camera" | "device")).collect(),
     };
     if asked.is_empty() {
-        let device = DeviceControls::of(camera)?;
+        let device = DeviceControls::of(&camera)?;
         // A list of the controls would open the device.
         let is_head = request.method() == Method::HEAD;
         let controls = if is_head { Vec::new() } else { device.controls().await? };
@@ -149,7 +149,7 @@ pub(super) async fn option(State(compat): State<Compat>, request: Request) -> Re
     let mut said = Vec::new();
     let mut status = StatusCode::OK;
     for (key, value) in asked {
-        match set(camera, key, value).await {
+        match set(&camera, key, value).await {
             Ok(()) => said.push(format!("The '{key}' was set to '{value}'.\r\n")),
             Err(refusal) => {
                 status = StatusCode::INTERNAL_SERVER_ERROR;

@@ -63,7 +63,7 @@ async fn set(compat: &Compat, query: &CompatQuery, id: &str) -> Result<(), HttpE
         Some(Err(_)) => return unknown("`plugin` is not a number"),
     };
     let value = query.get("value").unwrap_or("0");
-    set_control(camera, id, value).await
+    set_control(&camera, id, value).await
 }
 
 /// Sets the control of `camera` whose number or name is `id` to `value`.

@@ -82,8 +82,9 @@ pub(super) async fn streams(State(compat): State<Compat>, request: Request) -> R
             .map(|record| ConsumerInfo { format_name: "mjpeg", bytes_send: record.bytes() })
             .collect(),
     };
-    let cameras = compat.context.cameras.iter();
+    let cameras = compat.context.cameras.list();
     let mut all: BTreeMap<&str, StreamInfo> = cameras
+        .iter()
         .map(|camera| (camera.feed.name(), described(&camera.feed, camera.settings.source.scheme())))
         .collect();
     if query.get("src").is_some() {

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode};
+use axum::extract::{Path, Request, State};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::Response;
 use framecast_drivers::{Control, ControlKind, ControlValue};
 use framecast_hub::Feed;
@@ -21,6 +21,7 @@ use super::{Compat, EXPIRES, command, json, picture_answer, set_head, ustreamer}
 use crate::camera::Camera;
 use crate::http::api::without_length;
 use crate::http::controls::DeviceControls;
+use crate::http::nothing_at;
 
 const HEAD: [(&str, &str); 3] = [
     ("cache-control", "no-store, no-cache, must-revalidate, pre-check=0, post-check=0, max-age=0"),
@@ -94,13 +95,9 @@ pub(super) async fn stream(State(compat): State<Compat>, request: Request) -> Re
     parts(&compat, &compat.camera(&query)?.feed, &query, &request)
 }
 
-/// Returns the camera at position `number` of the configuration, counted from 0. If `number` is `None`, returns the
+/// Returns the camera at position `number`, counted from 0. If `number` is `None`, returns the
 /// camera that `?camera=` names. If there is no `?camera=` either, returns the default camera.
-fn input<'d>(
-    compat: &'d Compat,
-    number: Option<usize>,
-    query: &CompatQuery,
-) -> Result<&'d Arc<Camera>, HttpError> {
+fn input(compat: &Compat, number: Option<usize>, query: &CompatQuery) -> Result<Arc<Camera>, HttpError> {
     match number {
         Some(number) => compat.nth_camera(number),
         None => compat.camera(query),
@@ -164,17 +161,20 @@ struct FormatInfo {
 }
 
 pub(super) async fn first_input(state: State<Compat>, request: Request) -> Result<Response, HttpError> {
-    describe_input(state.camera(&CompatQuery::parse(request.uri().query()))?, request.method()).await
+    describe_input(&state.camera(&CompatQuery::parse(request.uri().query()))?, request.method()).await
 }
 
-/// Handles `/input_N.json`: describes the controls of the camera at position N of the configuration, and the current
-/// size of the camera's pictures.
+/// Handles `/input_N.json`: describes the controls of the camera at position N, and the current size of the camera's
+/// pictures. `file` is the path after `/input_`.
 pub(super) async fn input_json(
     state: State<Compat>,
-    n: usize,
+    Path(file): Path<String>,
     method: Method,
+    uri: Uri,
 ) -> Result<Response, HttpError> {
-    describe_input(state.nth_camera(n)?, &method).await
+    let number = file.strip_suffix(".json").ok_or_else(|| nothing_at(&uri))?;
+    let number = state.number(number, 0, &uri)?;
+    describe_input(&state.nth_camera(number)?, &method).await
 }
 
 async fn describe_input(camera: &Arc<Camera>, method: &Method) -> Result<Response, HttpError> {
@@ -226,7 +226,7 @@ pub(super) async fn program(State(compat): State<Compat>) -> Response {
         plugin: camera.settings.source.scheme().to_owned(),
         args: "",
     };
-    let inputs = compat.context.cameras.iter().enumerate().map(input).collect();
+    let inputs = compat.context.cameras.list().iter().enumerate().map(input).collect();
     let (name, plugin) = ("HTTP output plugin".to_owned(), "output_http.so".to_owned());
     json(
         JAVASCRIPT,

@@ -23,7 +23,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -64,7 +64,7 @@ pub(super) fn routes(compat: &Compat) -> Router {
         .route("/stream", get(ustreamer::stream).post(mjpg_streamer::stream).options(options))
         .route("/snapshot", get(ustreamer::snapshot).options(options))
         .route("/state", get(ustreamer::state).options(options))
-        // mjpg-streamer; the paths with a number are below.
+        // mjpg-streamer; the path with a number is below.
         .route("/program.json", get(mjpg_streamer::program).options(options))
         .route("/input.json", get(mjpg_streamer::first_input).options(options))
         .route("/output.json", get(mjpg_streamer::output).options(options))
@@ -80,22 +80,14 @@ pub(super) fn routes(compat: &Compat) -> Router {
     for path in camera_streamer::NO_VIDEO.iter().chain(go2rtc::NO_VIDEO) {
         router = router.route(path, get(camera_streamer::no_video).post(camera_streamer::no_video));
     }
-    for n in 0..compat.context.cameras.len() {
-        let input = move |state, method| mjpg_streamer::input_json(state, n, method);
-        router = router.route(&format!("/input_{n}.json"), get(input).options(options));
-    }
-    // Motion counts cameras from 1. In Motion, 0 means all cameras; here it means the default camera.
-    for n in 0..=compat.context.cameras.len() {
-        router = router.route(&format!("/{n}/mpegts/stream"), get(camera_streamer::no_video));
-        for kind in motion::Kind::ALL {
-            let stream = move |state, request| motion::stream(state, n, kind, request);
-            let picture = move |state, request| motion::picture(state, n, kind, request);
-            router = router
-                .route(&format!("/{n}/mjpg/{kind}"), get(stream).options(options))
-                .route(&format!("/{n}/static/{kind}"), get(picture).options(options));
-        }
-    }
-    router.with_state(compat.clone())
+    router
+        // Cameras come and go, so the handlers read the number. Here it is that of mjpg-streamer, with `.json`.
+        .route("/input_{file}", get(mjpg_streamer::input_json).options(options))
+        // Motion.
+        .route("/{number}/mjpg/{kind}", get(motion::stream).options(options))
+        .route("/{number}/static/{kind}", get(motion::picture).options(options))
+        .route("/{number}/mpegts/stream", get(motion::no_video))
+        .with_state(compat.clone())
 }
 
 /// Returns `page`, the router of our web pages, with `/?action=…` added, as in the camera server mjpg-streamer. A
@@ -138,23 +130,6 @@ fn action_parameter<'q>(query: &'q CompatQuery, request: &Request) -> Option<&'q
     query.get("action").filter(|action| !action.is_empty() && is_read && request.uri().path() == "/")
 }
 
-/// Returns an error if `path` contains the number of a camera that does not exist, and `None` for any other path.
-/// `count` is the number of cameras.
-pub(super) fn missing_camera(path: &str, count: usize) -> Option<HttpError> {
-    let (number, first) = match path.strip_prefix("/input_") {
-        Some(rest) => (rest.strip_suffix(".json")?, 0),
-        None => {
-            let (number, rest) = path.strip_prefix('/')?.split_once('/')?;
-            ["mjpg/", "static/", "mpegts/"]
-                .iter()
-                .any(|kind| rest.starts_with(kind))
-                .then_some((number, 1))?
-        }
-    };
-    let number: usize = number.parse().ok().filter(|number| *number >= count + first)?;
-    Some(no_camera(number, count, first))
-}
-
 /// Returns the error for a request that names the camera `number`, which does not exist. `count` is the number of
 /// cameras, and `first` is the number of the first camera, 0 or 1.
 fn no_camera(number: usize, count: usize, first: usize) -> HttpError {
@@ -176,21 +151,34 @@ impl Compat {
 
     /// Returns the camera that the parameter `camera` in `query` names. If there is no such parameter, returns the
     /// default camera.
-    fn camera(&self, query: &CompatQuery) -> Result<&Arc<Camera>, HttpError> {
+    fn camera(&self, query: &CompatQuery) -> Result<Arc<Camera>, HttpError> {
         match query.get("camera") {
             Some(name) => self.context.camera(name),
             None => self.nth_camera(0),
         }
     }
 
-    /// Returns the camera at position `n` of the configuration, counted from 0. Returns an error if there is no such
-    /// camera.
-    fn nth_camera(&self, n: usize) -> Result<&Arc<Camera>, HttpError> {
-        let cameras = &self.context.cameras;
-        cameras.get(n).ok_or_else(|| match cameras.len() {
+    /// Returns the camera at position `n`, counted from 0. Returns an error if there is no such camera.
+    fn nth_camera(&self, n: usize) -> Result<Arc<Camera>, HttpError> {
+        let cameras = self.context.cameras.list();
+        cameras.get(n).cloned().ok_or_else(|| match cameras.len() {
             0 => HttpError::no_camera(),
             count => no_camera(n, count, 0),
         })
+    }
+
+    /// Returns the number of a camera that `text`, a part of the path of `uri`, is. `first` is the number of the first
+    /// camera, 0 or 1. A number below that is accepted, too.
+    ///
+    /// # Errors
+    /// There is no such camera, or `text` is not a number.
+    fn number(&self, text: &str, first: usize, uri: &Uri) -> Result<usize, HttpError> {
+        let count = self.context.cameras.list().len();
+        match text.parse::<usize>() {
+            Ok(number) if number >= count + first => Err(no_camera(number, count, first)),
+            Ok(number) if number.to_string() == text => Ok(number),
+            _ => Err(super::nothing_at(uri)),
+        }
     }
 
     /// Returns a response whose body is an MJPEG stream of `feed` at `rendition`. `part_format` is the boundary and the

@@ -4,14 +4,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use framecast_hub::{Feed, Rendition};
 use framecast_outputs::mjpeg::{Boundary, Framing, PartFormat};
 use framecast_outputs::{HttpError, Peer, snapshot};
 
-use super::{Compat, picture_answer};
+use super::{Compat, camera_streamer, picture_answer};
+use crate::http::nothing_at;
 
 /// The width, in pixels, that the server assumes for a camera's half-size pictures if there is no current picture that
 /// shows the full size.
@@ -31,7 +32,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 6] =
+    const ALL: [Self; 6] =
         [Self::Stream, Self::Substream, Self::Main, Self::Source, Self::Motion, Self::Secondary];
 
     /// Returns the rendition of `feed` (the size of its pictures) for this kind of picture. Half the size is
@@ -77,19 +78,38 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Returns the camera whose number in Motion's paths is `n`. Motion counts cameras from 1. The number 0 stands for the
-/// default camera.
-fn feed(compat: &Compat, n: usize) -> Result<Arc<Feed>, HttpError> {
-    Ok(Arc::clone(&compat.nth_camera(n.saturating_sub(1))?.feed))
+/// The parameters of a path: the number of a camera, and the name of a kind of picture.
+type PathParameters = Path<(String, String)>;
+
+/// Returns the camera and the kind of picture that a path asks for. Motion counts cameras from 1. In Motion, the number 0
+/// means all cameras; here it means the default camera.
+///
+/// # Errors
+/// There is no such camera, or no such kind.
+fn find(compat: &Compat, path: &PathParameters, uri: &Uri) -> Result<(Arc<Feed>, Kind), HttpError> {
+    let Path((number, kind)) = path;
+    let number = compat.number(number, 1, uri)?;
+    let kind = Kind::ALL.into_iter().find(|known| known.to_string() == *kind);
+    let kind = kind.ok_or_else(|| nothing_at(uri))?;
+    Ok((Arc::clone(&compat.nth_camera(number.saturating_sub(1))?.feed), kind))
+}
+
+/// Handles `/N/mpegts/stream`, a path for video, which this server does not send.
+pub(super) async fn no_video(
+    State(compat): State<Compat>,
+    Path(number): Path<String>,
+    uri: Uri,
+) -> Result<Response, HttpError> {
+    compat.number(&number, 1, &uri)?;
+    Err(camera_streamer::no_video().await)
 }
 
 pub(super) async fn stream(
     State(compat): State<Compat>,
-    n: usize,
-    kind: Kind,
+    path: PathParameters,
     request: Request,
 ) -> Result<Response, HttpError> {
-    let feed = feed(&compat, n)?;
+    let (feed, kind) = find(&compat, &path, request.uri())?;
     let framing = Framing::by_client(request.headers());
     let part_format = PartFormat { boundary: Boundary::Frame, framing };
     let rendition = kind.rendition(&compat, &feed, request.method()).await?;
@@ -98,11 +118,10 @@ pub(super) async fn stream(
 
 pub(super) async fn picture(
     State(compat): State<Compat>,
-    n: usize,
-    kind: Kind,
+    path: PathParameters,
     request: Request,
 ) -> Result<Response, HttpError> {
-    let feed = feed(&compat, n)?;
+    let (feed, kind) = find(&compat, &path, request.uri())?;
     let rendition = kind.rendition(&compat, &feed, request.method()).await?;
     let snapshot_request = snapshot::SnapshotRequest {
         max_age: None,

@@ -171,7 +171,7 @@ pub(super) async fn state(State(compat): State<Compat>, request: Request) -> Res
     let stream =
         StreamState { queued_fps: fps, clients: viewers.len(), clients_stat: compat.clients.show(&viewers) };
     let result =
-        StateResult { instance_id: "", encoder: encoder(camera), source: source(camera, fps), stream };
+        StateResult { instance_id: "", encoder: encoder(&camera), source: source(&camera, fps), stream };
     Ok(json("application/json", &StateAnswer { ok: true, result }))
 }
 

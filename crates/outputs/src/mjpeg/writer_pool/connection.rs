@@ -143,7 +143,8 @@ impl ViewerConnection {
 
     /// Gives the bytes in `rest` to the kernel. Returns whether the kernel accepted all of them.
     fn write_rest(&mut self, now: Instant) -> Result<bool, Errno> {
-        let (mut control, flags) = (SendAncillaryBuffer::default(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        let (mut control, flags) =
+            (SendAncillaryBuffer::default(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
         match rustix::net::sendmsg(&self.socket, &self.rest.slices(), &mut control, flags) {
             Ok(len) => {
                 self.taken_at = now;

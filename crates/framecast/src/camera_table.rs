@@ -1,0 +1,321 @@
+//! The server's cameras, which come and go while it runs: adds, replaces and removes them, and finds them by name or
+//! position. Whatever serves requests asks this table each time.
+//!
+//! The table and the hub have the same cameras in the same order. A camera that is removed is first taken out of both;
+//! then its viewers get a last slate, and its tasks end. A camera that comes instead waits until that is done, because
+//! most devices can be open only once.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::time::{Duration, SystemTime};
+
+use framecast_drivers::Drivers;
+use framecast_hub::{Feed, Hub, ViewerLimits};
+use framecast_outputs::Viewers;
+use framecast_transcode::Pool;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::camera::{Camera, Removal};
+use crate::config::{CameraSettings, ConfigError, Settings};
+use crate::controls::{SavedControls, StateFile};
+use crate::encoding;
+use crate::supervisor::{self, SharedThreads, Supervisor};
+use crate::suspend::SuspendMonitor;
+
+/// What every camera needs from the server.
+#[derive(Debug, Clone)]
+pub(crate) struct CameraServices {
+    pub(crate) hub: Hub,
+    pub(crate) drivers: Drivers,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) viewers: Viewers,
+    pub(crate) suspend_monitor: SuspendMonitor,
+    /// The threads that the readers of cameras share.
+    pub(crate) threads: SharedThreads,
+    /// The file of saved controls; `None` if the server has no state directory.
+    pub(crate) state: Option<Arc<StateFile>>,
+    /// Ends all cameras when it is cancelled.
+    pub(crate) shutdown: CancellationToken,
+    /// All tasks of the server. The shutdown waits for them.
+    pub(crate) tasks: TaskTracker,
+}
+
+/// The server's cameras. Clones share the table.
+#[derive(Debug, Clone)]
+pub(crate) struct CameraTable {
+    services: CameraServices,
+    state: Arc<RwLock<TableState>>,
+}
+
+#[derive(Debug)]
+struct TableState {
+    cameras: Arc<[Arc<Camera>]>,
+    /// The latency budget of cameras that have none of their own.
+    latency_budget: Duration,
+}
+
+/// What [`Cameras::apply`](crate::Cameras::apply) changed: the names of cameras. Cameras that are in none of the lists
+/// went on as they were.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct CameraChanges {
+    /// The cameras that are new.
+    pub added: Vec<String>,
+    /// The cameras whose settings differ, and which were therefore closed and begun anew.
+    pub replaced: Vec<String>,
+    /// The cameras that are no longer there.
+    pub removed: Vec<String>,
+}
+
+/// Cameras that were put into the table and must be started, and those that were taken out and must be ended.
+#[derive(Debug, Default)]
+pub(crate) struct Exchange {
+    changes: CameraChanges,
+    come: Vec<Arc<Camera>>,
+    gone: Vec<(Arc<Camera>, Removal)>,
+}
+
+impl CameraTable {
+    pub(crate) fn new(services: CameraServices, latency_budget: Duration) -> Self {
+        let state = TableState { cameras: Arc::new([]), latency_budget };
+        Self { services, state: Arc::new(RwLock::new(state)) }
+    }
+
+    /// Returns the cameras of this moment, in their order. The first is the default camera.
+    pub(crate) fn list(&self) -> Arc<[Arc<Camera>]> {
+        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner).cameras)
+    }
+
+    /// Returns the camera called `name`; `None` if there is no such camera.
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Camera>> {
+        self.list().iter().find(|camera| camera.feed.name() == name).cloned()
+    }
+
+    /// Adds a camera behind the others.
+    ///
+    /// # Errors
+    /// A setting is not valid, or the name is taken. Nothing has changed then.
+    pub(crate) async fn add(&self, settings: CameraSettings) -> Result<Arc<Feed>, ConfigError> {
+        settings.check(&self.services.drivers)?;
+        let saved = self.saved().await;
+        let camera = {
+            let mut state = self.write();
+            let limits = viewer_limits(&settings, state.latency_budget);
+            let feed = self.services.hub.add_with_limits(&settings.name, limits, SystemTime::now());
+            let feed = feed.map_err(|error| ConfigError::new(error.to_string()))?;
+            let camera = self.camera(feed, settings, &saved);
+            state.cameras = state.cameras.iter().chain([&camera]).cloned().collect();
+            camera
+        };
+        self.start(&camera, Vec::new());
+        Ok(Arc::clone(&camera.feed))
+    }
+
+    /// Removes the camera called `name`, and returns when it is closed.
+    ///
+    /// # Errors
+    /// There is no such camera.
+    pub(crate) async fn remove(&self, name: &str) -> Result<(), ConfigError> {
+        let camera = {
+            let mut state = self.write();
+            let camera = find(&state.cameras, name)?;
+            state.cameras =
+                state.cameras.iter().filter(|known| !Arc::ptr_eq(known, &camera)).cloned().collect();
+            self.services.hub.remove(name);
+            camera
+        };
+        finished(self.retire(camera, Removal::Removed)).await;
+        Ok(())
+    }
+
+    /// Replaces the camera that has the name of `settings`, and returns when the old camera is closed.
+    ///
+    /// # Errors
+    /// A setting is not valid, or there is no such camera. Nothing has changed then.
+    pub(crate) async fn replace(&self, settings: CameraSettings) -> Result<Arc<Feed>, ConfigError> {
+        settings.check(&self.services.drivers)?;
+        let saved = self.saved().await;
+        let (old, new) = {
+            let mut state = self.write();
+            let old = find(&state.cameras, &settings.name)?;
+            let new = self.place(settings, state.latency_budget, &saved);
+            let exchanged =
+                |known: &Arc<Camera>| Arc::clone(if Arc::ptr_eq(known, &old) { &new } else { known });
+            state.cameras = state.cameras.iter().map(exchanged).collect();
+            (old, new)
+        };
+        let retiring = self.retire(Arc::clone(&old), Removal::Replaced);
+        self.start(&new, vec![old]);
+        finished(retiring).await;
+        Ok(Arc::clone(&new.feed))
+    }
+
+    /// Makes the cameras of `settings` the server's cameras, in their order. Touches only those that differ. Returns
+    /// what changed, when all cameras that had to end are closed.
+    ///
+    /// # Errors
+    /// A setting is not valid, two cameras have the same name, or a name is taken by a camera of the hub that is not in
+    /// this table. Nothing has changed then.
+    pub(crate) async fn apply(&self, settings: &Settings) -> Result<CameraChanges, ConfigError> {
+        settings.validate(&self.services.drivers)?;
+        let saved = self.saved().await;
+        let exchange = self.exchange(settings, &saved)?;
+        let (changes, retiring) = self.carry_out(exchange);
+        for retiring in retiring {
+            finished(retiring).await;
+        }
+        Ok(changes)
+    }
+
+    /// Puts the cameras of `settings` into the table and the hub, and takes out those that are not wanted. Starts and ends
+    /// none of them; see [`carry_out`](Self::carry_out).
+    ///
+    /// # Errors
+    /// Two cameras have the same name, or a name is taken by a camera of the hub that is not in this table. Nothing has
+    /// changed then.
+    pub(crate) fn exchange(
+        &self,
+        settings: &Settings,
+        saved: &SavedControls,
+    ) -> Result<Exchange, ConfigError> {
+        let hub = &self.services.hub;
+        let mut state = self.write();
+        let known = Arc::clone(&state.cameras);
+        for (n, camera) in settings.cameras.iter().enumerate() {
+            let is_twice = settings.cameras[..n].iter().any(|earlier| earlier.name == camera.name);
+            if is_twice || find(&known, &camera.name).is_err() && hub.get(&camera.name).is_some() {
+                return Err(ConfigError::new(format!("camera `{}` already exists", camera.name)));
+            }
+        }
+        let (mut exchange, mut cameras) = (Exchange::default(), Vec::new());
+        for wanted in &settings.cameras {
+            let old = find(&known, &wanted.name).ok();
+            let limits = viewer_limits(wanted, settings.latency_budget);
+            let is_same = |old: &&Arc<Camera>| old.settings == *wanted && old.feed.viewer_limits() == limits;
+            if let Some(same) = old.as_ref().filter(is_same) {
+                cameras.push(Arc::clone(same));
+                continue;
+            }
+            let new = self.place(wanted.clone(), settings.latency_budget, saved);
+            let changes = &mut exchange.changes;
+            if old.is_some() { &mut changes.replaced } else { &mut changes.added }.push(wanted.name.clone());
+            exchange.gone.extend(old.map(|old| (old, Removal::Replaced)));
+            exchange.come.push(Arc::clone(&new));
+            cameras.push(new);
+        }
+        let names: Vec<&str> = settings.cameras.iter().map(|camera| camera.name.as_str()).collect();
+        for unwanted in known.iter().filter(|camera| !names.contains(&camera.feed.name())) {
+            hub.remove(unwanted.feed.name());
+            exchange.changes.removed.push(unwanted.feed.name().to_owned());
+            exchange.gone.push((Arc::clone(unwanted), Removal::Removed));
+        }
+        hub.reorder(&names);
+        state.cameras = cameras.into();
+        state.latency_budget = settings.latency_budget;
+        Ok(exchange)
+    }
+
+    /// Ends the cameras that were taken out, and starts those that were put in. These wait until all that end are closed,
+    /// because a device might have gone from one to the other. Returns what changed, and the tasks that end cameras.
+    pub(crate) fn carry_out(&self, exchange: Exchange) -> (CameraChanges, Vec<JoinHandle<()>>) {
+        let Exchange { changes, come, gone } = exchange;
+        let predecessors: Vec<Arc<Camera>> = gone.iter().map(|(camera, _)| Arc::clone(camera)).collect();
+        let retiring = gone.into_iter().map(|(camera, removal)| self.retire(camera, removal)).collect();
+        for camera in come {
+            self.start(&camera, predecessors.clone());
+        }
+        (changes, retiring)
+    }
+
+    /// Registers a camera with the hub, in the place of the camera that has its name there, or behind all others.
+    fn place(
+        &self,
+        settings: CameraSettings,
+        latency_budget: Duration,
+        saved: &SavedControls,
+    ) -> Arc<Camera> {
+        let (hub, now) = (&self.services.hub, SystemTime::now());
+        let limits = viewer_limits(&settings, latency_budget);
+        let feed = loop {
+            if let Some(replacement) = hub.replace(&settings.name, limits, now) {
+                break replacement.new;
+            }
+            if let Ok(feed) = hub.add_with_limits(&settings.name, limits, now) {
+                break feed;
+            }
+        };
+        self.camera(feed, settings, saved)
+    }
+
+    fn camera(&self, feed: Arc<Feed>, settings: CameraSettings, saved: &SavedControls) -> Arc<Camera> {
+        let (drivers, stop) = (self.services.drivers.clone(), self.services.shutdown.child_token());
+        let saved = saved.of_camera(&settings.name);
+        Arc::new(Camera::new(feed, drivers, settings, &saved, stop))
+    }
+
+    /// Starts the supervisor and the encoders of `camera`. The supervisor waits until `predecessors` are closed.
+    fn start(&self, camera: &Arc<Camera>, predecessors: Vec<Arc<Camera>>) {
+        let CameraServices { pool, suspend_monitor, threads, tasks, .. } = &self.services;
+        let supervisor = Supervisor::new(Arc::clone(camera), suspend_monitor.clone(), threads.clone());
+        let supervised = async move {
+            for predecessor in predecessors {
+                predecessor.tasks.wait().await;
+            }
+            supervisor.run().await;
+        };
+        camera.tasks.spawn(tasks.track_future(supervised));
+        camera.tasks.spawn(tasks.track_future(encoding::run(Arc::clone(camera), Arc::clone(pool))));
+        camera.tasks.close();
+    }
+
+    /// Ends `camera`, which nobody finds any more, in a task of its own. The task ends when the camera is closed.
+    fn retire(&self, camera: Arc<Camera>, removal: Removal) -> JoinHandle<()> {
+        let viewers = self.services.viewers.clone();
+        self.services.tasks.spawn(async move {
+            info!(camera = camera.feed.name(), "{}", removal.as_str());
+            let slate = match camera.feed.viewer_count() {
+                0 => None,
+                _ => supervisor::draw_last_slate(&camera.feed, removal).await,
+            };
+            camera.end(removal, slate.as_ref());
+            camera.tasks.wait().await;
+            viewers.forget(&camera.feed);
+        })
+    }
+
+    /// Reads the saved controls of all cameras, off the threads that serve viewers.
+    async fn saved(&self) -> SavedControls {
+        let Some(state) = self.services.state.clone() else { return SavedControls::default() };
+        match tokio::task::spawn_blocking(move || state.saved()).await {
+            Ok(Ok(saved)) => saved,
+            Ok(Err(problem)) => {
+                warn!("cannot read the saved controls: {problem}; the server does not apply them");
+                SavedControls::default()
+            }
+            Err(_) => SavedControls::default(),
+        }
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, TableState> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns the camera called `name` among `cameras`.
+fn find(cameras: &[Arc<Camera>], name: &str) -> Result<Arc<Camera>, ConfigError> {
+    let camera = cameras.iter().find(|camera| camera.feed.name() == name).cloned();
+    camera.ok_or_else(|| ConfigError::new(format!("no camera is called `{name}`")))
+}
+
+/// Returns the limits of a camera's viewers. `latency_budget` applies if the camera has no budget of its own.
+fn viewer_limits(settings: &CameraSettings, latency_budget: Duration) -> ViewerLimits {
+    let latency_budget = settings.latency_budget.unwrap_or(latency_budget);
+    ViewerLimits { latency_budget, max_viewers: settings.max_viewers }
+}
+
+/// Waits for the task that ends a camera. If it panicked, the log has said so.
+async fn finished(retiring: JoinHandle<()>) {
+    retiring.await.ok();
+}

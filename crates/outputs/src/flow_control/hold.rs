@@ -1,67 +1,142 @@
 //! How long to hold back the next picture after the last one has left the server. For viewers whose socket is unknown.
 //!
-//! When a picture leaves a server whose link is too slow for all pictures, the buffers behind it are full: those of
-//! TLS, of the kernel and of the routers. A pause drains them and does not slow the stream, as long as it does not
-//! empty them. So the pause grows until fewer bytes a second leave, and then shrinks again.
+//! The server is given a picture in pieces. Linux takes pieces for a slow link in bursts: up to about 64 KiB, whatever
+//! `TCP_NOTSENT_LOWAT` says, and then nothing until it has sent nearly all of them. So when a piece leaves that had to
+//! wait, the buffers hold little: the *floor*. From one such time to the next, the link has carried the bytes that were
+//! given meanwhile, if it was never idle: this is its speed. From floor and speed follows what is still in the buffers
+//! when a picture has left, and the next picture is held back until the link has carried that.
+//!
+//! A floor that is assumed too high leaves the link idle, which shows the true floor. So the assumed floor rises until
+//! that happens. While the speed cannot be measured, because the link might have been idle or no piece had to wait,
+//! the pictures are held back less and less.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How much longer the pause becomes with each picture that it does not slow down.
-const STEP: Duration = Duration::from_millis(8);
+/// The minimum time that a piece needs to leave if it had to wait for room in the buffers.
+const MIN_WAIT: Duration = Duration::from_millis(2);
 
-/// The share of the best speed below which the pause was too long.
-const BUSY_SHARE: f64 = 0.93;
+/// The minimum duration of a measurement of the link's speed.
+const MIN_SPAN: Duration = Duration::from_millis(60);
 
-/// The number of pictures after which the best speed of the pictures before them no longer counts.
-const WINDOW_PICTURES: u32 = 16;
+/// The minimum time for which a picture is held back. A shorter time gains nothing.
+const MIN_HOLD: Duration = Duration::from_millis(8);
 
-/// The pause after each picture of one viewer.
+/// The weight of a measurement of the speed or of the floor, against all earlier ones.
+const WEIGHT: f64 = 0.5;
+
+/// The divisor of the last picture's size by which the assumed floor rises with each measurement of the speed.
+const FLOOR_STEP_DIVISOR: f64 = 64.0;
+
+/// The factor by which the hold becomes shorter with each of the first [`GENTLE_PICTURES`] whose speed is not measured.
+const GENTLE_SHARE: f64 = 0.96;
+const GENTLE_PICTURES: i32 = 4;
+/// The factor by which it becomes shorter with each picture after these. The link might be fast by now.
+const STEEP_SHARE: f64 = 0.7;
+
+/// What one viewer's buffers hold, and how fast its link empties them.
 #[derive(Debug, Default)]
 pub(super) struct Hold {
-    pause: Duration,
-    left_at: Option<Instant>,
-    /// Whether the last picture waited for room in full buffers.
-    had_waited: bool,
-    /// The highest speed, in bytes a second, among the last pictures, and among those before.
-    best: [f64; 2],
-    pictures: u32,
+    /// The estimated number of bytes in the buffers at `level_at`.
+    level: f64,
+    level_at: Option<Instant>,
+    /// The estimated number of bytes in the buffers when there is room again after a wait.
+    floor: f64,
+    bytes_per_second: Option<f64>,
+    /// Number of bytes that have left so far.
+    left: u64,
+    /// The end of the last wait, and how many bytes had left before it.
+    mark: Option<(u64, Instant)>,
+    /// Whether the link might have been idle since `mark`.
+    was_idle: bool,
+    /// The start of the current picture: when, and how many bytes had left before.
+    begun: Option<(u64, Instant)>,
+    /// Whether the buffers seemed empty when the current picture began.
+    began_empty: bool,
+    last_left_at: Option<Instant>,
+    /// The number of pictures that began since the speed was measured.
+    unmeasured: i32,
 }
 
 impl Hold {
-    /// Records that a picture of `bytes` bytes left at `now`. `has_waited` says whether the buffers were full, and
-    /// `is_late` whether the link might have been idle before the picture.
-    pub(super) fn left(&mut self, now: Instant, bytes: u64, has_waited: bool, is_late: bool) {
-        let since = self.left_at.replace(now).map(|left_at| now.saturating_duration_since(left_at));
-        let had_waited = std::mem::replace(&mut self.had_waited, has_waited);
-        if !has_waited {
-            self.pause /= 2;
-        } else if let Some(since) = since.filter(|_| had_waited && !is_late) {
-            self.adjust(bytes as f64 / since.as_secs_f64());
-        }
+    /// Records that the first piece of a picture is given to the server at `now`.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.drain(now);
+        (self.begun, self.last_left_at) = (Some((self.left, now)), Some(now));
+        self.began_empty = self.level <= 0.0;
+        self.unmeasured = self.unmeasured.saturating_add(1);
     }
 
-    /// Returns how long each picture is held back.
-    pub(super) fn pause(&self) -> Duration {
-        self.pause
+    /// Records that a piece of `bytes` bytes of a picture of `picture` bytes has left at `now`.
+    pub(super) fn piece_left(&mut self, bytes: u64, picture: u64, now: Instant) {
+        let last_left_at = self.last_left_at.replace(now).unwrap_or(now);
+        if now.saturating_duration_since(last_left_at) >= MIN_WAIT {
+            self.waited(picture, now);
+        }
+        self.left += bytes;
+        self.level += bytes as f64;
+    }
+
+    /// Returns the estimate of how many bytes per second the link transfers; `None` if nothing had to wait so far.
+    pub(super) fn bytes_per_second(&self) -> Option<f64> {
+        self.bytes_per_second
     }
 
     /// Returns until when the next picture is held back; `None` if it is not.
     pub(super) fn until(&self) -> Option<Instant> {
-        self.left_at.filter(|_| self.pause >= STEP).map(|left_at| left_at + self.pause)
+        let (level_at, bytes_per_second) = (self.level_at?, self.bytes_per_second?);
+        let steep = (self.unmeasured - GENTLE_PICTURES).max(0);
+        let share = GENTLE_SHARE.powi(self.unmeasured.min(GENTLE_PICTURES)) * STEEP_SHARE.powi(steep);
+        let hold = Duration::try_from_secs_f64(share * self.level / bytes_per_second).ok()?;
+        (hold >= MIN_HOLD).then(|| level_at + hold)
     }
 
-    /// Changes the pause after a picture left that began to wait as soon as the pause had ended. `bytes_per_second` is
-    /// the speed since the picture before it had left.
-    fn adjust(&mut self, bytes_per_second: f64) {
-        let [recent, before] = self.best;
-        let is_busy = bytes_per_second >= BUSY_SHARE * recent.max(before);
-        self.pause = if is_busy { self.pause + STEP } else { self.pause * 3 / 4 };
-        self.best[0] = recent.max(bytes_per_second);
-        self.pictures += 1;
-        if self.pictures >= WINDOW_PICTURES {
-            (self.best, self.pictures) = ([0.0, self.best[0]], 0);
+    /// Brings `level` up to `now`.
+    fn drain(&mut self, now: Instant) {
+        let since = now.saturating_duration_since(self.level_at.replace(now).unwrap_or(now));
+        self.level -= self.bytes_per_second.unwrap_or(0.0) * since.as_secs_f64();
+        if self.level <= 0.0 {
+            self.level = 0.0;
+            self.was_idle = true;
         }
+    }
+
+    /// Records that the buffers had no room for a piece until `now`.
+    fn waited(&mut self, picture: u64, now: Instant) {
+        let mark = *self.mark.get_or_insert((self.left, now));
+        let span = now.saturating_duration_since(mark.1);
+        if span >= MIN_SPAN {
+            let measured = (self.left - mark.0) as f64 / span.as_secs_f64();
+            self.measure(measured, picture, now);
+            self.mark = Some((self.left, now));
+        }
+        if span >= MIN_SPAN || span.is_zero() {
+            self.was_idle = false;
+        }
+        (self.level, self.level_at) = (self.floor, Some(now));
+    }
+
+    /// Corrects the estimates. The link has carried `measured` bytes a second since the last wait, idle time included.
+    fn measure(&mut self, measured: f64, picture: u64, now: Instant) {
+        let Some(known) = self.bytes_per_second else {
+            self.bytes_per_second = Some(measured);
+            return;
+        };
+        if !self.was_idle {
+            self.bytes_per_second = Some(known + (measured - known) * WEIGHT);
+            self.floor += picture as f64 / FLOOR_STEP_DIVISOR;
+            self.unmeasured = 0;
+            return;
+        }
+        self.bytes_per_second = Some(known.max(measured));
+        let Some((left, begun_at)) = self.begun.filter(|(left, _)| self.began_empty && *left < self.left)
+        else {
+            return;
+        };
+        // The buffers were empty, so what was given since and not carried is the floor.
+        let carried = known * now.saturating_duration_since(begun_at).as_secs_f64();
+        let floor = ((self.left - left) as f64 - carried).max(0.0);
+        self.floor += (floor - self.floor) * WEIGHT;
     }
 }

@@ -2,8 +2,7 @@
 //! that the link should need for the bytes in flight.
 //!
 //! A writer thread owns the viewer's socket and takes samples of it ([`FlowControl::observe`]). A response body knows
-//! only when its last picture has left the HTTP server ([`FlowControl::all_left`]): the socket takes a picture as fast
-//! as the link carries it, once the buffers are full.
+//! only when each piece of a picture has left the HTTP server ([`FlowControl::piece_left`], [`FlowControl::all_left`]).
 //!
 //! The kernels at both ends buffer more bytes than a link can transfer within the latency budget. Bytes in the receive
 //! buffer of the reader, the program at the other end, are already acknowledged; the sender sees them only as a smaller
@@ -56,6 +55,11 @@ const SMOOTH_PICTURES: u32 = 16;
 /// The interval of probes, in pictures. A probe is a picture that is sent only when the reader should have read all
 /// earlier ones. If bytes of earlier pictures then still seem unread, the reader's buffer has shrunk.
 const PROBE_EVERY: u32 = 8;
+
+/// The maximum number of pieces in which a response body gives a picture to the HTTP server, and the minimum size of a
+/// piece in bytes. More pieces show more exactly when the buffers were full, and cost more system calls.
+const PIECES: usize = 16;
+const MIN_PIECE_BYTES: usize = 4096;
 
 /// A sample of what the kernel reports about a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,8 +133,6 @@ pub(crate) struct FlowControl {
     sees_arrival: bool,
     /// How long the next picture is held back after the last one has left, where only that is known.
     hold: Hold,
-    /// Whether the last picture came so late after the one before it that the link might have been idle.
-    is_late: bool,
 }
 
 impl FlowControl {
@@ -162,7 +164,6 @@ impl FlowControl {
             smooth: 0,
             sees_arrival: true,
             hold: Hold::default(),
-            is_late: false,
         }
     }
 
@@ -208,23 +209,30 @@ impl FlowControl {
         self.measure_last(now);
     }
 
-    /// Records that all bytes of the last picture left the server at `now`, on a transport that tells nothing else. The
-    /// link is too slow for all pictures if a picture takes long to leave: it then waits for room in full buffers.
+    /// Returns the size of the pieces, in bytes, in which to give a picture of `bytes` bytes to the HTTP server. A
+    /// picture for a link that is fast enough is one piece.
+    pub(crate) fn piece_bytes(&self, bytes: usize) -> usize {
+        if self.is_constrained { (bytes / PIECES).max(MIN_PIECE_BYTES) } else { bytes }
+    }
+
+    /// Records that a piece of `bytes` bytes of the last picture left the server at `now`, on a transport that tells
+    /// nothing else.
+    pub(crate) fn piece_left(&mut self, bytes: usize, now: Instant) {
+        self.hold.piece_left(bytes as u64, self.last, now);
+    }
+
+    /// Records that the last piece of the last picture left the server at `now`. The link is too slow for all pictures
+    /// if a picture takes long to leave: it then waits for room in full buffers.
     pub(crate) fn all_left(&mut self, now: Instant) {
         self.sees_arrival = false;
         self.sampled_at = Some(now);
         (self.queued, self.unread) = (0, 0);
         (self.taken, self.taken_at) = (self.written, now);
-        let has_waited = now.saturating_duration_since(self.begun_at) > self.lead;
-        self.hold.left(now, self.last, has_waited, self.is_late);
-        if has_waited {
+        if now.saturating_duration_since(self.begun_at) > self.lead {
             self.set_constrained();
             self.is_behind = true;
-            self.measure(self.is_late);
-        } else {
-            // The buffers had room, so the time says nothing about the link.
-            self.mark = Some((self.taken, now));
         }
+        self.bytes_per_second = self.hold.bytes_per_second();
     }
 
     /// Returns whether the next picture can be sent, according to the samples so far.
@@ -281,9 +289,10 @@ impl FlowControl {
             self.is_behind &= self.is_constrained;
             self.since_probe = if self.is_probed { 0 } else { self.since_probe + 1 };
         }
-        // The buffers are full when a picture leaves, so the link is not idle at once.
-        self.is_late = !self.sees_arrival
-            && now.saturating_duration_since(self.taken_at) > self.hold.pause() + 2 * self.lead;
+        if !self.is_constrained {
+            self.hold = Hold::default();
+        }
+        self.hold.begin(now);
         self.begun_at = now;
         self.has_settled = false;
         self.last = 0;

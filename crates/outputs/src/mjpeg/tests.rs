@@ -216,7 +216,7 @@ async fn a_late_viewer_does_not_take_the_newest_part_from_the_others() {
 #[tokio::test(start_paused = true)]
 async fn a_part_in_pieces_holds_the_drivers_picture_and_has_the_same_bytes() {
     let rendition = framecast_hub::Rendition::default();
-    let packer = packer::Packers::default().get_or_create("door", rendition, Boundary::Frame);
+    let packer = packer::Packers::default().get_or_create(1, rendition, Boundary::Frame);
     let channel = framecast_hub::Channel::new();
     channel.publish(frame(1));
     let update = channel.newest_update().unwrap();

@@ -50,5 +50,5 @@ pub use futures_core::future::BoxFuture;
 pub use http::system_tls;
 pub use open_context::OpenContext;
 pub use source_url::{Options, SourceUrl};
-pub use suggest::video_file_source;
+pub use suggest::{nearest, video_file_source};
 pub use table::Drivers;

@@ -77,9 +77,9 @@ pub(crate) fn for_device(text: &str) -> Option<String> {
     })
 }
 
-/// Returns the entry of `known` that is closest to `word`, if they differ by at most one letter, or by two in words of
-/// more than four letters.
-pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+/// Returns the entry of `known` that `word` was probably meant to be: the closest one, if they differ by at most one
+/// letter, or by two in words of more than four letters.
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let slips = if word.len() > 4 { 2 } else { 1 };
     known
         .iter()

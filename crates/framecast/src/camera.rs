@@ -2,11 +2,11 @@
 //! the encoders and the API share. Whoever ends the camera needs nothing but the handle.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use framecast_drivers::{Capture, Drivers};
 use framecast_hub::Feed;
-use framecast_media::Frame;
+use framecast_media::{Frame, lock};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -93,11 +93,11 @@ impl Camera {
     /// Returns the format, picture size and frame rate that the device delivered when the camera was last opened, and
     /// those that the server requested from the device. Returns `None` before the first opening.
     pub(crate) fn capture(&self) -> Option<Capture> {
-        self.capture.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.capture).clone()
     }
 
     pub(crate) fn set_capture(&self, capture: Option<Capture>) {
-        *self.capture.lock().unwrap_or_else(PoisonError::into_inner) = capture;
+        *lock(&self.capture) = capture;
     }
 
     /// Returns why the camera ends; `None` while it is one of the server's cameras, and when the server shuts down.

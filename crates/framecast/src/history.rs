@@ -2,11 +2,12 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use framecast_history::{Config as StoreSettings, Error, History, Location, Tasks};
 use framecast_hub::Hub;
+use framecast_media::lock;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
@@ -157,7 +158,7 @@ impl HistoryHandle {
 
     /// Waits until the history has written all events, and closes it. Waits for [`CLOSE_TIMEOUT`] at most.
     pub(crate) async fn close(&self) {
-        let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let tasks = lock(&self.tasks).take();
         let Some(tasks) = tasks else { return };
         timeout(CLOSE_TIMEOUT, tasks.close()).await.ok();
         let waiting = self.history.stats().waiting;

@@ -1,9 +1,10 @@
 //! Returns freed memory to the operating system, soon after a camera has become idle or many connections have ended.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use framecast_media::lock;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
@@ -89,7 +90,7 @@ impl ConnectionTracker {
     }
 
     fn lock(&self) -> MutexGuard<'_, OpenConnections> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.counts)
     }
 }
 

@@ -6,9 +6,10 @@
 //! lost, it asks the monitor when the program was last suspended and continued. This module does not deal with cameras
 //! itself.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use framecast_media::lock;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -54,7 +55,7 @@ impl SuspendMonitor {
 
     /// Returns when the program last continued after a suspension; `None` if the program was never suspended.
     pub(crate) fn resumed_at(&self) -> Option<Instant> {
-        let mut heartbeat = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heartbeat = lock(&self.0);
         if let Some(stood_still) = heartbeat.note(clock(), Instant::now()) {
             // The supervisor that asks first logs the suspension for all cameras.
             info!(

@@ -15,6 +15,7 @@ mod escape;
 mod flag;
 mod format;
 mod frame;
+mod lock;
 mod timestamp;
 
 pub use anchor::Anchor;
@@ -25,4 +26,5 @@ pub use escape::{escape_hidden, escape_hidden_json, escape_hidden_multiline, is_
 pub use flag::{FLAG_VALUES, parse_flag};
 pub use format::{Codec, Format};
 pub use frame::{Dependency, Frame};
+pub use lock::lock;
 pub use timestamp::Timestamp;

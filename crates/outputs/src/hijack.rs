@@ -10,11 +10,12 @@ use std::any::Any;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use framecast_media::lock;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -40,18 +41,18 @@ impl Hijack {
     /// nothing after that head, the response must either have status 101, or be HTTP/1.0 with an empty body of unknown
     /// length.
     pub fn set_handler(&self, handler: impl FnOnce(HijackedConnection) + Send + 'static) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(handler));
+        *lock(&self.0) = Some(Box::new(handler));
     }
 
     /// Returns whether a handler has requested the socket.
     pub fn has_handler(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        lock(&self.0).is_some()
     }
 
     /// Takes the callback out of the [`Hijack`] and returns it; `None` if no handler left one. The server calls this
     /// method.
     pub fn take_handler(&self) -> Option<HijackHandler> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.0).take()
     }
 }
 

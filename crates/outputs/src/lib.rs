@@ -22,10 +22,12 @@ mod peer;
 mod publish;
 mod rate_limited_log;
 mod rendition;
+mod schedule;
 pub mod snapshot;
 mod tune;
 mod viewers;
 pub mod websocket;
+mod write_timeout;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -47,6 +49,7 @@ pub use tune::tune;
 pub use viewers::{
     CameraTotals, EndReason, Limit, LimitReached, Limits, Transport, ViewerGuard, ViewerStats, Viewers,
 };
+pub use write_timeout::WriteTimeout;
 
 /// The HTTP methods that are allowed on the paths of a camera's pictures and streams.
 const METHODS: &str = "GET, HEAD, OPTIONS";
@@ -57,9 +60,14 @@ const NO_STORE: &str = "no-store, no-cache, must-revalidate";
 /// How long a refused client should wait before it asks again, in seconds.
 const RETRY_AFTER_SECONDS: &str = "5";
 
-/// Responds to OPTIONS.
-async fn options() -> Response {
-    (StatusCode::NO_CONTENT, [(header::ALLOW, HeaderValue::from_static(METHODS))]).into_response()
+/// Responds to OPTIONS on a path that supports only GET and HEAD.
+pub async fn options() -> Response {
+    answer_options(METHODS)
+}
+
+/// Creates the response to OPTIONS on a path that supports the `methods`, as in `GET, HEAD, OPTIONS`: status 204.
+pub fn answer_options(methods: &'static str) -> Response {
+    (StatusCode::NO_CONTENT, [(header::ALLOW, HeaderValue::from_static(methods))]).into_response()
 }
 
 /// The bytes of ASCII that [`percent_encode`] encodes: all but those that RFC 3986 §2.3 calls unreserved.

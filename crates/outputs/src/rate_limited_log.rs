@@ -1,7 +1,9 @@
 //! Rate limits for warnings that can occur by the thousand: at most one a minute of each kind.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use framecast_media::lock;
 
 /// How long further warnings of the same kind are suppressed after one was logged.
 const MIN_INTERVAL: Duration = Duration::from_secs(60);
@@ -24,7 +26,7 @@ impl RateLimitedLog {
     }
 
     fn should_log_at(&self, now: Instant) -> Option<u64> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0);
         state.unreported += 1;
         if state.logged_at.is_some_and(|logged_at| now.saturating_duration_since(logged_at) < MIN_INTERVAL) {
             return None;

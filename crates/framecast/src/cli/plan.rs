@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use framecast::{Account, ConfigError, DriverError, Drivers, HistoryStorage, Secret, Settings, SourceUrl};
+use framecast_drivers::nearest;
 
 use super::{PlanArgs, camera_env};
 
@@ -224,7 +225,7 @@ fn check_command(word: &str, drivers: &Drivers) -> anyhow::Result<()> {
     if COMMANDS.contains(&word) {
         bail!("write the command first, without the server's options: `framecast {word}`");
     }
-    match COMMANDS.iter().find(|command| strsim::damerau_levenshtein(word, command) <= 2) {
+    match nearest(word, &COMMANDS) {
         Some(command) => bail!("`{word}` is neither a command nor a source; did you mean `{command}`?"),
         None => Ok(()),
     }

@@ -11,8 +11,8 @@ use toml::de::DeValue;
 
 use super::check::{check_camera_name, check_control_id};
 use super::key::settings;
-use super::kind::{Kind, Number, OrNever, Size, Text, Time};
-use super::reader::Reader;
+use super::kind::{Number, OrNever, Size, Text, Time, ValueKind};
+use super::reader::FileReader;
 
 /// The range of `max_fps`. The limits keep the time between two pictures above zero and finite.
 const MAX_FPS: RangeInclusive<f64> = 0.01..=10_000.0;
@@ -56,6 +56,10 @@ settings! {
             quality: u8 = 80,
                 Number::between(&QUALITY_RANGE), Applies,
                 "the quality of the JPEG pictures that Framecast encodes †";
+            /// How long a request waits for the device to list or set its controls.
+            controls_timeout: Duration = Duration::from_secs(5),
+                Time::positive(), Applies,
+                "how long a request waits for the device to list or set its controls";
             /// The maximum number of the camera's viewers at once; `None` for no limit.
             max_viewers: Option<usize> = None,
                 Number::at_least(1_usize), Applies,
@@ -88,10 +92,10 @@ impl CameraSettings {
 /// A table of controls by name, each with its value.
 struct ControlValues;
 
-impl Kind for ControlValues {
+impl ValueKind for ControlValues {
     type Value = Vec<(String, ControlValue)>;
 
-    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self::Value> {
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut FileReader<'_>) -> Option<Self::Value> {
         let controls: BTreeMap<Spanned<String>, ControlValue> = reader.read(value)?;
         // The map is sorted by name. This restores the order of the file, because one control can depend on an earlier
         // control.

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use framecast_drivers::nearest;
+
 /// A kind of table in the file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum ConfigTable {
@@ -30,10 +32,6 @@ pub(super) struct KnownKeys {
     /// them.
     pub(super) old: Vec<(&'static str, &'static str)>,
 }
-
-/// The minimum Jaro–Winkler similarity between an unknown key and a known key at which a message suggests the known
-/// key.
-const MIN_SIMILARITY: f64 = 0.7;
 
 /// Returns `text` with hidden characters escaped, so that it can be part of a message; returns `***` if the text might
 /// be a URL or contain a login.
@@ -130,9 +128,9 @@ impl KnownKeys {
         if other.contains(&unknown) {
             return format!("`{unknown}` belongs {place}");
         }
-        match nearest_key(unknown, known).or_else(|| nearest_key(unknown, other)) {
-            Some(nearest_key) => {
-                format!("unknown key `{}`; did you mean `{nearest_key}`?", redacted(unknown))
+        match nearest(unknown, known).or_else(|| nearest(unknown, other)) {
+            Some(nearest) => {
+                format!("unknown key `{}`; did you mean `{nearest}`?", redacted(unknown))
             }
             None => format!("unknown key `{}`; known keys: {}", redacted(unknown), known.join(", ")),
         }
@@ -194,15 +192,6 @@ fn without_url(found: &str) -> String {
         Some(format!("{before}string \"{}\", expected{behind}", redacted(text)))
     });
     quoted.unwrap_or_else(|| found.to_owned())
-}
-
-fn nearest_key<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
-    known
-        .iter()
-        .map(|name| (strsim::jaro_winkler(unknown, name), *name))
-        .filter(|(similarity, _)| *similarity >= MIN_SIMILARITY)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
 }
 
 #[cfg(test)]

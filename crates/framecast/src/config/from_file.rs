@@ -4,7 +4,6 @@
 //! knows which tables there are, and what is said of a key that a table does not have.
 
 use std::collections::BTreeMap;
-use std::mem;
 
 use framecast_drivers::{Drivers, SourceUrl};
 use serde::de::IgnoredAny;
@@ -14,7 +13,7 @@ use url::Url;
 
 use super::config_messages::{self, ConfigTable, KnownKeys};
 use super::key::{KeyInfo, Keyed, read_keys};
-use super::reader::{ReadContext, Reader};
+use super::reader::{FileReader, ReadContext};
 use super::{CameraSettings, ConfigError, HistorySettings, Settings, WebhookSettings};
 
 /// Returns what is to be known about each key of the file, in the order of `docs/config.md`.
@@ -68,7 +67,7 @@ impl Settings {
         let mut table = parse(text).map_err(|error| vec![error])?;
         let cameras = table.remove("camera");
         let context = ReadContext { drivers, password, cameras: names(cameras.as_ref()) };
-        let mut reader = Reader::new(text, context);
+        let mut reader = FileReader::new(text, context);
         let mut settings = Self::default();
         let rest = read_keys(table, &mut settings, &mut reader);
         let mut rest = read_keys(rest, &mut settings.history, &mut reader);
@@ -113,8 +112,8 @@ fn names(cameras: Option<&Spanned<DeValue<'_>>>) -> Vec<String> {
 fn tables<'de, S>(
     value: Option<Spanned<DeValue<'de>>>,
     key: &str,
-    reader: &mut Reader<'_>,
-    read: impl Fn(Vec<Spanned<DeTable<'de>>>, &mut Reader<'_>) -> Vec<S>,
+    reader: &mut FileReader<'_>,
+    read: impl Fn(Vec<Spanned<DeTable<'de>>>, &mut FileReader<'_>) -> Vec<S>,
 ) -> Vec<S> {
     let Some(value) = value else { return Vec::new() };
     let span = value.span();
@@ -145,7 +144,7 @@ fn tables<'de, S>(
 }
 
 /// Reads the cameras of the file. Two cameras of the same name are an error.
-fn camera(tables: Vec<Spanned<DeTable<'_>>>, reader: &mut Reader<'_>) -> Vec<CameraSettings> {
+fn camera(tables: Vec<Spanned<DeTable<'_>>>, reader: &mut FileReader<'_>) -> Vec<CameraSettings> {
     let mut cameras = Vec::new();
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for table in tables {
@@ -168,7 +167,7 @@ fn camera(tables: Vec<Spanned<DeTable<'_>>>, reader: &mut Reader<'_>) -> Vec<Cam
 }
 
 /// Reads the webhooks of the file.
-fn webhook(tables: Vec<Spanned<DeTable<'_>>>, reader: &mut Reader<'_>) -> Vec<WebhookSettings> {
+fn webhook(tables: Vec<Spanned<DeTable<'_>>>, reader: &mut FileReader<'_>) -> Vec<WebhookSettings> {
     let read = |table| {
         // A webhook without a URL is an error, so this is never used.
         let nowhere = Url::parse("http://localhost/").expect("this is a URL");
@@ -182,25 +181,23 @@ fn read_table<S: Keyed>(
     table: Spanned<DeTable<'_>>,
     mut settings: S,
     kind: ConfigTable,
-    reader: &mut Reader<'_>,
+    reader: &mut FileReader<'_>,
 ) -> S {
     let span = table.span();
-    let mut table = table.into_inner();
+    let table = table.into_inner();
     for key in S::KEYS.iter().filter(|key| key.is_required && !table.contains_key(key.name)) {
         reader.wrong_type(span.clone(), format!("this {} has no `{}`", kind.name(), key.name));
     }
-    table = read_keys(mem::take(&mut table), &mut settings, reader);
-    refuse(table, kind, reader);
+    let rest = read_keys(table, &mut settings, reader);
+    refuse(rest, kind, reader);
     settings
 }
 
 /// Adds an error for each key of `rest`, which the table of the kind `kind` does not have.
-fn refuse(rest: DeTable<'_>, kind: ConfigTable, reader: &mut Reader<'_>) {
+fn refuse(rest: DeTable<'_>, kind: ConfigTable, reader: &mut FileReader<'_>) {
+    let of_server = names_of::<Settings>().chain(names_of::<HistorySettings>());
     let known = KnownKeys {
-        top: names_of::<Settings>()
-            .chain(names_of::<HistorySettings>())
-            .chain(["camera", "webhook"])
-            .collect(),
+        top: of_server.chain(["camera", "webhook"]).collect(),
         camera: names_of::<CameraSettings>().collect(),
         webhook: names_of::<WebhookSettings>().collect(),
         old: old_names::<Settings>().chain(old_names::<CameraSettings>()).collect(),

@@ -7,8 +7,8 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::kind::Kind;
-use super::reader::Reader;
+use super::kind::ValueKind;
+use super::reader::FileReader;
 
 /// Whether a changed value needs a restart of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(super) struct Key<S: 'static> {
     /// The name of the key in the release before.
     pub(super) formerly: Option<&'static str>,
     pub(super) is_required: bool,
-    pub(super) read: fn(&mut S, Spanned<DeValue<'_>>, &mut Reader<'_>),
+    pub(super) read: fn(&mut S, Spanned<DeValue<'_>>, &mut FileReader<'_>),
     pub(super) check: fn(&S) -> Result<(), String>,
     pub(super) info: fn() -> KeyInfo,
 }
@@ -66,7 +66,7 @@ pub(super) trait Keyed: Sized + 'static {
 pub(super) fn read_keys<'de, S: Keyed>(
     mut table: DeTable<'de>,
     settings: &mut S,
-    reader: &mut Reader<'_>,
+    reader: &mut FileReader<'_>,
 ) -> DeTable<'de> {
     for key in S::KEYS {
         let (now, old) = (table.remove_entry(key.name), key.formerly.and_then(|old| table.remove_entry(old)));
@@ -92,11 +92,11 @@ pub(super) fn read_keys<'de, S: Keyed>(
 }
 
 /// Reads a value of the key `key`. Returns `None` if it is wrong, and tells `reader` why.
-pub(super) fn read_value<K: Kind>(
+pub(super) fn read_value<K: ValueKind>(
     kind: &K,
     key: &str,
     value: Spanned<DeValue<'_>>,
-    reader: &mut Reader<'_>,
+    reader: &mut FileReader<'_>,
 ) -> Option<K::Value> {
     let span = value.span();
     let value = kind.read(value, reader)?;
@@ -105,12 +105,16 @@ pub(super) fn read_value<K: Kind>(
 }
 
 /// Checks the value of the field `field`, which the key `key` sets.
-pub(super) fn check_field<K: Kind>(kind: &K, key: &str, field: &impl Field<K::Value>) -> Result<(), String> {
+pub(super) fn check_field<K: ValueKind>(
+    kind: &K,
+    key: &str,
+    field: &impl Field<K::Value>,
+) -> Result<(), String> {
     field.value().map_or(Ok(()), |value| kind.check(key, value))
 }
 
 /// Returns the value of the field `field` as it is written in the file; `None` if the field has no value.
-pub(super) fn write_field<K: Kind>(kind: &K, field: &impl Field<K::Value>) -> Option<String> {
+pub(super) fn write_field<K: ValueKind>(kind: &K, field: &impl Field<K::Value>) -> Option<String> {
     kind.write(field.value()?)
 }
 
@@ -146,7 +150,8 @@ macro_rules! settings {
         pub struct $settings:ident {
             $( required $required_section:literal { $(
                 $(#[$required_attribute:meta])*
-                $required:ident: $required_type:ty, $required_kind:expr, $required_reload:ident, $required_text:literal;
+                $required:ident: $required_type:ty,
+                $required_kind:expr, $required_reload:ident, $required_text:literal;
             )* } )?
             $( section $section:literal { $(
                 $(#[$field_attribute:meta])*
@@ -199,7 +204,7 @@ macro_rules! settings {
                         name: stringify!($required),
                         section: $required_section,
                         default: None,
-                        range: $crate::config::kind::Kind::range(&$required_kind),
+                        range: $crate::config::kind::ValueKind::range(&$required_kind),
                         text: $required_text,
                         reload: $crate::config::key::Reload::$required_reload,
                     },
@@ -227,7 +232,7 @@ macro_rules! settings {
                             name: [$(stringify!($key),)? stringify!($field)][0],
                             section: $section,
                             default: Some(default.unwrap_or_else(|| "none".to_owned())),
-                            range: $crate::config::kind::Kind::range(&$kind),
+                            range: $crate::config::kind::ValueKind::range(&$kind),
                             text: $text,
                             reload: $crate::config::key::Reload::$reload,
                         }

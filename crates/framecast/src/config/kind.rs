@@ -8,16 +8,16 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::reader::{ReadContext, Reader};
+use super::reader::{FileReader, ReadContext};
 
 /// A kind of values.
-pub(super) trait Kind {
+pub(super) trait ValueKind {
     /// The value in the settings. A setting of this type, or an `Option` of it, can have this kind.
     type Value;
 
     /// Reads a value of the file. Returns `None` if it is wrong, and then tells `reader` why. Need not do what
     /// [`check`](Self::check) does.
-    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self::Value>;
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut FileReader<'_>) -> Option<Self::Value>;
 
     /// Checks a value of the key `key`, which the file or code has set.
     fn check(&self, _key: &str, _value: &Self::Value) -> Result<(), String> {
@@ -39,10 +39,10 @@ pub(super) trait Kind {
 /// `true` or `false`.
 pub(super) struct Switch;
 
-impl Kind for Switch {
+impl ValueKind for Switch {
     type Value = bool;
 
-    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<bool> {
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut FileReader<'_>) -> Option<bool> {
         reader.read(value)
     }
 
@@ -68,10 +68,10 @@ impl<T: Copy> Number<T> {
     }
 }
 
-impl<T: Copy + Display + PartialOrd + DeserializeOwned> Kind for Number<T> {
+impl<T: Copy + Display + PartialOrd + DeserializeOwned> ValueKind for Number<T> {
     type Value = T;
 
-    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<T> {
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut FileReader<'_>) -> Option<T> {
         let range = self.range().map(|(low, high)| format!(" from {low} to {high}"));
         reader.read_number(value, &range.unwrap_or_default())
     }
@@ -147,10 +147,10 @@ impl Time {
     }
 }
 
-impl Kind for Time {
+impl ValueKind for Time {
     type Value = Duration;
 
-    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Duration> {
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut FileReader<'_>) -> Option<Duration> {
         reader.read_text(value, self.expected, |text| self.parse(text))
     }
 
@@ -179,10 +179,10 @@ impl Kind for Time {
 /// A duration, or `"never"`.
 pub(super) struct OrNever(pub(super) Time);
 
-impl Kind for OrNever {
+impl ValueKind for OrNever {
     type Value = Option<Duration>;
 
-    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Option<Duration>> {
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut FileReader<'_>) -> Option<Option<Duration>> {
         let Self(time) = self;
         let parse = |text: &str| if text == "never" { Some(None) } else { time.parse(text).map(Some) };
         reader.read_text(value, &format!("{}, or \"never\"", time.expected), parse)
@@ -200,10 +200,10 @@ impl Kind for OrNever {
 /// A size in bytes, such as `"16MiB"` or `"500kB"`, in this range.
 pub(super) struct Size(pub(super) RangeInclusive<usize>);
 
-impl Kind for Size {
+impl ValueKind for Size {
     type Value = usize;
 
-    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<usize> {
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut FileReader<'_>) -> Option<usize> {
         let parse = |text: &str| {
             let size = text.parse::<bytesize::ByteSize>().ok()?;
             usize::try_from(size.as_u64()).ok()
@@ -242,10 +242,10 @@ impl<T> Text<T> {
     }
 }
 
-impl<T> Kind for Text<T> {
+impl<T> ValueKind for Text<T> {
     type Value = T;
 
-    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<T> {
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut FileReader<'_>) -> Option<T> {
         let text: Spanned<String> = reader.read(value)?;
         let parsed = (self.parse)(text.get_ref(), &reader.context);
         reader.keep(text.span(), parsed)
@@ -259,10 +259,10 @@ impl<T> Kind for Text<T> {
 /// A list of texts, each with a meaning.
 pub(super) struct Texts<T>(pub(super) fn(&str, &ReadContext<'_>) -> Result<T, String>);
 
-impl<T> Kind for Texts<T> {
+impl<T> ValueKind for Texts<T> {
     type Value = Vec<T>;
 
-    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Vec<T>> {
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut FileReader<'_>) -> Option<Vec<T>> {
         reader.read_texts(value, self.0)
     }
 }
@@ -274,13 +274,12 @@ fn quoted(text: impl Display) -> String {
 /// Writes a duration in the largest unit in which it is a whole number, from days to milliseconds.
 fn time(duration: Duration) -> String {
     let (millis, seconds) = (duration.as_millis(), duration.as_secs());
-    match () {
-        () if millis % 1000 != 0 => format!("{millis}ms"),
-        () if seconds == 0 || seconds % 60 != 0 => format!("{seconds}s"),
-        () if seconds % 3600 != 0 => format!("{}min", seconds / 60),
-        () if seconds % 86_400 != 0 => format!("{}h", seconds / 3600),
-        () => format!("{}d", seconds / 86_400),
+    if millis % 1000 != 0 {
+        return format!("{millis}ms");
     }
+    let units = [(86_400, "d"), (3600, "h"), (60, "min")];
+    let unit = units.into_iter().find(|(unit, _)| seconds >= *unit && seconds % unit == 0);
+    unit.map_or_else(|| format!("{seconds}s"), |(unit, name)| format!("{}{name}", seconds / unit))
 }
 
 /// Writes a size in the largest unit in which it is a whole number.

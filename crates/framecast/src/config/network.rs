@@ -8,8 +8,8 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::check::is_origin;
-use super::kind::Kind;
-use super::reader::Reader;
+use super::kind::ValueKind;
+use super::reader::FileReader;
 
 /// The reverse proxies that the server trusts to report a client's address in a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,10 +75,10 @@ fn loopback() -> [IpNet; 2] {
 /// A list of the proxies to trust.
 pub(super) struct Proxies;
 
-impl Kind for Proxies {
+impl ValueKind for Proxies {
     type Value = TrustedProxies;
 
-    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<TrustedProxies> {
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut FileReader<'_>) -> Option<TrustedProxies> {
         let mut trusted = TrustedProxies::none();
         reader.read_texts(value, |proxy, _| trusted.add(proxy))?;
         Some(trusted)
@@ -88,10 +88,10 @@ impl Kind for Proxies {
 /// A list of the sites that can embed the server's pages.
 pub(super) struct FrameAncestors;
 
-impl Kind for FrameAncestors {
+impl ValueKind for FrameAncestors {
     type Value = Vec<String>;
 
-    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Vec<String>> {
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut FileReader<'_>) -> Option<Vec<String>> {
         let is_alone = value.get_ref().as_array().is_some_and(|ancestors| ancestors.len() == 1);
         reader.read_texts(value, |ancestor, _| parse_frame_ancestor(ancestor, is_alone))
     }

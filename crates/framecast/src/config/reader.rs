@@ -25,7 +25,7 @@ pub(super) struct ReadContext<'a> {
 }
 
 /// Reads values of one file, and collects errors and warnings.
-pub(super) struct Reader<'a> {
+pub(super) struct FileReader<'a> {
     /// The whole file.
     text: &'a str,
     pub(super) context: ReadContext<'a>,
@@ -34,7 +34,7 @@ pub(super) struct Reader<'a> {
     warnings: Vec<ConfigError>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> FileReader<'a> {
     pub(super) fn new(text: &'a str, context: ReadContext<'a>) -> Self {
         Self { text, context, wrong_types: Vec::new(), wrong_values: Vec::new(), warnings: Vec::new() }
     }
@@ -66,7 +66,7 @@ impl<'a> Reader<'a> {
 
     /// Reads a value of a type that Serde knows.
     pub(super) fn read<'de, T: Deserialize<'de>>(&mut self, value: Spanned<DeValue<'de>>) -> Option<T> {
-        self.read_with(value, |value| T::deserialize(value), explain)
+        self.read_with(value, T::deserialize, explain)
     }
 
     /// Reads a whole number or a number. `range` says which numbers are allowed, as in `from 1 to 100`.
@@ -77,7 +77,7 @@ impl<'a> Reader<'a> {
     ) -> Option<T> {
         let explain =
             |message: &str| explain(message).replace("a whole number", &format!("a whole number{range}"));
-        self.read_with(value, |value| T::deserialize(value), explain)
+        self.read_with(value, T::deserialize, explain)
     }
 
     /// Reads a value that is written as text, such as a duration. `expected` names what the text should be.

@@ -38,7 +38,8 @@ settings! {
                 "address and port to listen on †", default "\"127.0.0.1:5000\"";
             /// The account with which clients must log in; `None` if the server has no account.
             account as user: Option<Account> = None,
-                Text::new(|user, file| Account::new(user, file.password.unwrap_or_default())).checked(Account::check),
+                Text::new(|user, file| Account::new(user, file.password.unwrap_or_default()))
+                    .checked(Account::check),
                 NeedsRestart, "the account; its password is in `FRAMECAST_PASSWORD`";
             /// Host names under which browsers can reach the server, in addition to its own addresses and names; in
             /// lower case.

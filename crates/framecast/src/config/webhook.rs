@@ -9,8 +9,8 @@ use url::Url;
 
 use super::config_messages::redacted;
 use super::key::settings;
-use super::kind::{Kind, Text, Texts};
-use super::reader::Reader;
+use super::kind::{Text, Texts, ValueKind};
+use super::reader::FileReader;
 
 /// The key with which the server signs the requests of webhooks. No log and no output contains it.
 #[derive(Clone, PartialEq, Eq)]
@@ -81,10 +81,10 @@ impl WebhookSettings {
 /// A list of the events to send, which is not empty.
 struct Selected<T>(Texts<T>);
 
-impl<T> Kind for Selected<T> {
+impl<T> ValueKind for Selected<T> {
     type Value = Vec<T>;
 
-    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Vec<T>> {
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut FileReader<'_>) -> Option<Vec<T>> {
         let span = value.span();
         let read = self.0.read(value, reader)?;
         if read.is_empty() {

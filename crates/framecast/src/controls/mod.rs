@@ -7,10 +7,11 @@ mod changes;
 mod state_file;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use framecast_drivers::{Control, ControlValue, Driver, Error, SourceUrl};
+use framecast_media::lock;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
 use tracing::{debug, warn};
@@ -51,11 +52,11 @@ impl Controls {
 
     /// Keeps the values of `changes` in memory, so that the server sets them each time it opens the camera from now on.
     pub(crate) fn remember(&self, changes: &Changes) {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).merge(changes);
+        lock(&self.wanted).merge(changes);
     }
 
     fn wanted(&self) -> Changes {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.wanted).clone()
     }
 
     /// Sets the controls of a device that was just opened to the values that this object keeps. Tries each failed value
@@ -103,7 +104,7 @@ impl Controls {
     fn log_failures(&self, failed: &[(&Change, Error)]) {
         let now: BTreeMap<String, String> =
             failed.iter().map(|((id, _), error)| (id.clone(), error.to_string())).collect();
-        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reported = lock(&self.reported);
         for (control, error) in &now {
             if reported.get(control) == Some(error) {
                 debug!(%control, %error, "the control still cannot be set");

@@ -11,8 +11,9 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
+use framecast_media::lock;
 use serde::{Deserialize, Serialize};
 use tracing::error;
 
@@ -117,7 +118,7 @@ impl StateFile {
         if let Some(refusal) = &self.read_only_reason {
             return Err(StateError::Refused(refusal.clone()));
         }
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _writing = lock(&self.writing);
         // Read the file again, because a user might have edited it.
         let mut saved = read(&self.path)?;
         if !change(&mut saved) {

@@ -1,12 +1,12 @@
 //! Handles pictures that cannot be encoded. Viewers must not wait forever, and must not mistake the last good picture
 //! for a live picture. So after a while they get a slate: a picture with a text that says what is wrong.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use framecast_hub::Rendition;
 use framecast_media::codec::jpeg;
-use framecast_media::{Codec, Format, Frame, Timestamp, draw};
+use framecast_media::{Codec, Format, Frame, Timestamp, draw, lock};
 use framecast_transcode::Error;
 use tracing::warn;
 
@@ -37,7 +37,7 @@ struct FailureStreak {
 impl Failures {
     /// Ends the streak of failures, because a picture was encoded.
     pub(super) fn clear(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *lock(&self.0) = None;
     }
 
     /// Records one more failure. Logs the first failure of a streak. When a streak has lasted for half the camera's
@@ -52,7 +52,7 @@ impl Failures {
     ) -> Option<Frame> {
         let now = Instant::now();
         {
-            let mut streak = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut streak = lock(&self.0);
             let streak = streak.get_or_insert_with(|| {
                 let (camera, rendition) = (camera.feed.name(), rendition.to_string());
                 warn!(

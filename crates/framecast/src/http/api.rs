@@ -33,9 +33,9 @@ pub(super) const JSON: &str = "application/json";
 /// Returns the routes `/api/cameras`, `/api/cameras/{name}` and `/api/devices`.
 pub(crate) fn routes(context: Context) -> Router {
     Router::new()
-        .route("/api/cameras", get(cameras).options(super::options))
-        .route("/api/cameras/{name}", get(camera).options(super::options))
-        .route("/api/devices", get(devices).options(super::options))
+        .route("/api/cameras", get(cameras).options(framecast_outputs::options))
+        .route("/api/cameras/{name}", get(camera).options(framecast_outputs::options))
+        .route("/api/devices", get(devices).options(framecast_outputs::options))
         .with_state(context)
 }
 

@@ -1,15 +1,14 @@
 //! A client's connection, in which few bytes queue for sending. The connection fails if the client does not read for
 //! too long.
 
-use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use framecast_outputs::WriteTimeout;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::traffic::Traffic;
 
@@ -18,36 +17,18 @@ use super::traffic::Traffic;
 #[derive(Debug)]
 pub(crate) struct Connection<S> {
     stream: S,
-    write_timeout: Duration,
+    write_timeout: WriteTimeout,
     traffic: Arc<Traffic>,
-    /// The timer after which the pending write fails; `None` if no write is pending.
-    deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Connection<S> {
     pub(crate) fn new(stream: S, write_timeout: Duration, traffic: Arc<Traffic>) -> Self {
-        Self { stream, write_timeout, traffic, deadline: None }
+        Self { stream, write_timeout: WriteTimeout::new(write_timeout), traffic }
     }
 
     /// Returns the underlying stream, without the limits of this type.
     pub(crate) fn into_inner(self) -> S {
         self.stream
-    }
-
-    /// Returns `poll`, the result of a write. If writes have made no progress for `write_timeout`, returns an error
-    /// instead.
-    fn with_deadline<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if poll.is_ready() {
-            self.deadline = None;
-            return poll;
-        }
-        let write_timeout = self.write_timeout;
-        let deadline =
-            self.deadline.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + write_timeout)));
-        match deadline.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
-        }
     }
 }
 
@@ -72,7 +53,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         if let Poll::Ready(Ok(written)) = poll {
             self.traffic.record_written(&[IoSlice::new(buf)], written);
         }
-        self.with_deadline(cx, poll)
+        self.write_timeout.limit(cx, poll)
     }
 
     fn poll_write_vectored(
@@ -84,7 +65,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         if let Poll::Ready(Ok(written)) = poll {
             self.traffic.record_written(bufs, written);
         }
-        self.with_deadline(cx, poll)
+        self.write_timeout.limit(cx, poll)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -93,7 +74,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.stream).poll_flush(cx);
-        self.with_deadline(cx, poll)
+        self.write_timeout.limit(cx, poll)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -107,6 +88,7 @@ mod tests {
 
     use framecast_testkit::pause;
     use tokio::io::AsyncWriteExt;
+    use tokio::time::Instant;
 
     use super::*;
 

@@ -17,13 +17,13 @@ use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use framecast_media::lock;
 use framecast_outputs::{Hijack, HttpError, Peer, RateLimitedLog, client_key};
 use hyper::body::{Frame, SizeHint};
 use tracing::{debug, warn};
 
 use super::connection_counts::{ConnectionCounts, ConnectionOutcome};
 use super::forwarded::ForwardedBy;
-use super::lock;
 use crate::config::Settings;
 
 /// The server's maximum number of connections divided by the default maximum for one address: one address can have a

@@ -11,12 +11,12 @@ use std::time::{Duration, SystemTime};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
 use axum::routing::{delete, get};
 use framecast_drivers::{Control, ControlKind, ControlValue, Driver, Error};
 use framecast_hub::{Event, EventKind};
-use framecast_outputs::{HttpError, query_flag};
+use framecast_outputs::{HttpError, answer_options, query_flag};
 use serde::Serialize;
 use tokio::time::timeout;
 use tracing::debug;
@@ -25,9 +25,6 @@ use super::Context;
 use super::api::{JSON, json, without_length};
 use crate::camera::Camera;
 use crate::controls::{self, Changes, StateError, StateFile};
-
-/// How long a request waits for a device to list or set the device's controls.
-const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The time limit for a client to send the body of a request, which contains the changes to the controls.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,12 +40,12 @@ pub(super) fn routes(context: Context) -> Router {
         .with_state(context)
 }
 
-async fn options() -> impl IntoResponse {
-    (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, PATCH, OPTIONS")])
+async fn options() -> Response {
+    answer_options("GET, HEAD, PATCH, OPTIONS")
 }
 
-async fn options_of_kept() -> impl IntoResponse {
-    (StatusCode::NO_CONTENT, [(header::ALLOW, "DELETE, OPTIONS")])
+async fn options_of_kept() -> Response {
+    answer_options("DELETE, OPTIONS")
 }
 
 #[derive(Serialize)]
@@ -203,6 +200,7 @@ impl DeviceControls {
         F: Future<Output = Result<T, HttpError>> + Send + 'static,
     {
         let camera = Arc::clone(&self.camera);
+        let limit = camera.settings.controls_timeout;
         let work = work(self);
         let done = async {
             let lock = camera.controls.lock_device().await;
@@ -213,14 +211,14 @@ impl DeviceControls {
             task.await
         };
         let refusal = |status, message: String| Err(HttpError { status, message });
-        match timeout(CALL_TIMEOUT, done).await {
+        match timeout(limit, done).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => refusal(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the driver panicked while it read or set its controls".to_owned(),
             ),
             Err(_) => {
-                let message = format!("the device did not answer within {CALL_TIMEOUT:?}");
+                let message = format!("the device did not answer within {limit:?}");
                 refusal(StatusCode::GATEWAY_TIMEOUT, message)
             }
         }

@@ -15,12 +15,12 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, heade
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use framecast_media::lock;
 use framecast_outputs::{HttpError, error_picture};
 use tracing::warn;
 
 use super::cors::Origins;
 use super::host::{AllowedHosts, is_at_host, is_name, without_port};
-use super::lock;
 use crate::config::Settings;
 
 /// The checks of a request's host name and origin: which host names clients can use for this server, and which other

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use framecast_hub::{Event, EventKind, Events};
+use framecast_media::lock;
 use framecast_outputs::{RateLimitedLog, client_network};
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -22,7 +23,6 @@ use tracing::field::display;
 use tracing::warn;
 
 use super::clients::{Client, Clients, Rate, SlidingWindow, TokenBucket};
-use super::lock;
 
 /// The maximum number of wrong passwords from one address that the server compares in a second.
 const MAX_PER_ADDRESS: usize = 5;

@@ -39,7 +39,7 @@ const SKIPPED_SHARE_BOUNDS: [f64; 7] = [0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.9];
 
 /// Returns the route `/metrics`.
 pub(crate) fn routes(context: Context) -> Router {
-    Router::new().route("/metrics", get(metrics).options(super::options)).with_state(context)
+    Router::new().route("/metrics", get(metrics).options(framecast_outputs::options)).with_state(context)
 }
 
 async fn metrics(State(context): State<Context>) -> Response {

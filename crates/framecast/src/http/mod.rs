@@ -28,17 +28,16 @@ mod traffic;
 mod viewers;
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use axum::Router;
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{StatusCode, Uri};
 use axum::middleware;
-use axum::response::IntoResponse;
 use axum::routing::get;
 use framecast_drivers::Drivers;
 use framecast_hub::Hub;
-use framecast_outputs::{HttpError, Viewers, live, mjpeg, snapshot};
+use framecast_outputs::{HttpError, Viewers, live, mjpeg, options, snapshot};
 use framecast_transcode::Backend;
 use tokio_util::sync::CancellationToken;
 
@@ -131,17 +130,6 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
         .layer(middleware::from_fn(path_encoding::check))
         .layer(middleware::from_fn_with_state(policy, embed_policy::set_headers))
         .layer(middleware::from_fn(error_page::show))
-}
-
-/// Locks `mutex`, even if another thread panicked while it held the lock. This is safe because no panic in this module
-/// can leave the data under a lock half changed.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Responds to OPTIONS on a path that supports only GET and HEAD.
-async fn options() -> impl IntoResponse {
-    (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, OPTIONS")])
 }
 
 /// Responds to an unknown path.

@@ -72,10 +72,10 @@ const ASSETS: &[Asset] = assets! {
 /// and `/favicon.ico`.
 pub(crate) fn routes(hub: Hub) -> Router {
     Router::new()
-        .route("/", get(index).options(super::options))
-        .route("/cameras/{name}", get(camera).options(super::options))
-        .route("/static/{file}", get(file).options(super::options))
-        .route("/favicon.ico", get(icon).options(super::options))
+        .route("/", get(index).options(framecast_outputs::options))
+        .route("/cameras/{name}", get(camera).options(framecast_outputs::options))
+        .route("/static/{file}", get(file).options(framecast_outputs::options))
+        .route("/favicon.ico", get(icon).options(framecast_outputs::options))
         .with_state(hub)
 }
 

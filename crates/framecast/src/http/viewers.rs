@@ -16,7 +16,7 @@ use super::{forwarded, guard, host};
 
 /// Returns the route `/api/viewers`.
 pub(crate) fn routes(context: Context) -> Router {
-    Router::new().route("/api/viewers", get(viewers).options(super::options)).with_state(context)
+    Router::new().route("/api/viewers", get(viewers).options(framecast_outputs::options)).with_state(context)
 }
 
 #[derive(Serialize)]

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{anyhow, bail};
 use clap::ValueEnum;
 use framecast::LostLines;
+use framecast_drivers::nearest;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -53,10 +54,9 @@ fn is_level(word: &str) -> bool {
 /// other names, because they might be modules of other crates.
 fn check_crate(filter: &str, part: &str) -> anyhow::Result<()> {
     let name = part.split([':', '[']).next().unwrap_or_default();
-    let nearest = CRATES.iter().min_by_key(|known| strsim::damerau_levenshtein(name, known));
-    match nearest.map(|known| (strsim::damerau_levenshtein(name, known), known)) {
-        Some((1..=2, known)) => bail!("--log {filter}: unknown part `{name}`; did you mean `{known}`?"),
-        _ => Ok(()),
+    match nearest(name, &CRATES).filter(|known| *known != name) {
+        Some(known) => bail!("--log {filter}: unknown part `{name}`; did you mean `{known}`?"),
+        None => Ok(()),
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use framecast::LostLines;
+use framecast_media::lock;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::stdio::stderr;
 use tracing::warn;
@@ -64,7 +65,7 @@ struct Backlog {
 
 impl Shared {
     fn waiting(&self) -> MutexGuard<'_, Backlog> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 }
 

@@ -9,8 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use framecast_hub::{QUALITY_RANGE, Rendition, SIDE_RANGE_PX};
 use framecast_media::escape_hidden_json;
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::rendition::FPS;
 use crate::websocket::wire::HEAD_BYTES;
@@ -60,15 +61,53 @@ pub struct Subscribe {
 }
 
 /// A client's acknowledgement of a picture that it has painted or skipped.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 pub struct Ack {
     /// The picture's tile.
+    #[serde(deserialize_with = "tile")]
     pub tile: u16,
     /// The picture's sequence number in its tile.
+    #[serde(deserialize_with = "sequence")]
     pub sequence: u32,
     /// How long the client needed to paint the picture after it had received the picture; `None` if the client did not
     /// say.
+    #[serde(default, rename = "paint_ms", deserialize_with = "paint")]
     pub paint: Option<Duration>,
+}
+
+/// The field by which the kinds of messages differ.
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(rename = "type", deserialize_with = "text")]
+    name: String,
+}
+
+/// The fields of a request to show a camera in a tile.
+#[derive(Deserialize)]
+struct SubscribeFields {
+    #[serde(deserialize_with = "tile")]
+    tile: u16,
+    #[serde(deserialize_with = "text")]
+    camera: String,
+    #[serde(default, deserialize_with = "side")]
+    width: Option<u32>,
+    #[serde(default, deserialize_with = "side")]
+    height: Option<u32>,
+    #[serde(default, deserialize_with = "quality")]
+    quality: Option<u8>,
+    #[serde(default, deserialize_with = "fps")]
+    fps: Option<f64>,
+    #[serde(default, deserialize_with = "priority")]
+    priority: Option<u8>,
+    #[serde(default, deserialize_with = "flag")]
+    adapt: Option<bool>,
+}
+
+/// The fields of a request to stop showing a camera in a tile.
+#[derive(Deserialize)]
+struct UnsubscribeFields {
+    #[serde(deserialize_with = "tile")]
+    tile: u16,
 }
 
 /// The error for a message that the protocol does not allow. The text says what is wrong.
@@ -131,12 +170,16 @@ pub fn picture_head(tile: u16, sequence: u32, captured_at: SystemTime, is_slate:
 pub fn parse(text: &str) -> Result<ClientMessage, BadMessage> {
     let value: Value =
         serde_json::from_str(text).map_err(|error| bad(format!("the message is not JSON: {error}")))?;
-    let Value::Object(fields) = value else { return Err(bad("the message is not a JSON object")) };
-    let fields = Fields(fields);
-    match fields.text("type")? {
-        "subscribe" => Ok(ClientMessage::Subscribe(fields.subscribe()?)),
-        "unsubscribe" => Ok(ClientMessage::Unsubscribe { tile: fields.tile()? }),
-        "ack" => Ok(ClientMessage::Ack(fields.ack()?)),
+    if !value.is_object() {
+        return Err(bad("the message is not a JSON object"));
+    }
+    match read::<Kind>(&value)?.name.as_str() {
+        "subscribe" => Ok(ClientMessage::Subscribe(read::<SubscribeFields>(&value)?.into())),
+        "unsubscribe" => {
+            let UnsubscribeFields { tile } = read(&value)?;
+            Ok(ClientMessage::Unsubscribe { tile })
+        }
+        "ack" => Ok(ClientMessage::Ack(read(&value)?)),
         other => {
             let shown: String = other.chars().take(20).collect();
             Err(bad(format!("unknown type `{shown}`; known types: subscribe, unsubscribe, ack")))
@@ -148,82 +191,109 @@ fn bad(message: impl Into<String>) -> BadMessage {
     BadMessage(message.into())
 }
 
-/// The fields of a client's JSON message.
-struct Fields(Map<String, Value>);
+/// Reads the fields of a message. The error names the field.
+fn read<'v, T: Deserialize<'v>>(message: &'v Value) -> Result<T, BadMessage> {
+    serde_path_to_error::deserialize(message).map_err(|error| {
+        let problem = error.inner().to_string();
+        match problem.strip_prefix("missing field ") {
+            Some(name) => bad(format!("{name} is missing")),
+            None => bad(format!("`{}` {problem}", error.path())),
+        }
+    })
+}
 
-impl Fields {
-    fn subscribe(&self) -> Result<Subscribe, BadMessage> {
+impl From<SubscribeFields> for Subscribe {
+    fn from(fields: SubscribeFields) -> Self {
+        let SubscribeFields { tile, camera, width, height, quality, fps, priority, adapt } = fields;
         let mut rendition = Rendition::default();
-        if let Some(width) = self.whole("width", SIDE_RANGE_PX)? {
+        if let Some(width) = width {
             rendition = rendition.with_width(width);
         }
-        if let Some(height) = self.whole("height", SIDE_RANGE_PX)? {
+        if let Some(height) = height {
             rendition = rendition.with_height(height);
         }
-        if let Some(quality) = self.whole("quality", QUALITY_RANGE)? {
+        if let Some(quality) = quality {
             rendition = rendition.with_quality(quality);
         }
-        Ok(Subscribe {
-            tile: self.tile()?,
-            camera: self.text("camera")?.to_owned(),
-            rendition,
-            fps: self.number("fps", FPS)?,
-            priority: self.whole("priority", PRIORITY)?.unwrap_or(1),
-            adapt: self.flag("adapt")?.unwrap_or_default(),
-        })
+        let (priority, adapt) = (priority.unwrap_or(1), adapt.unwrap_or_default());
+        Self { tile, camera, rendition, fps, priority, adapt }
     }
+}
 
-    fn ack(&self) -> Result<Ack, BadMessage> {
-        let sequence = self.whole("sequence", 0..=u32::MAX)?.ok_or_else(|| bad("`sequence` is missing"))?;
-        let paint = self.number("paint_ms", PAINT_MS)?.map(|millis| Duration::from_secs_f64(millis / 1000.0));
-        Ok(Ack { tile: self.tile()?, sequence, paint })
-    }
+fn tile<'de, D: Deserializer<'de>>(value: D) -> Result<u16, D::Error> {
+    required(whole(value, 0..=u16::MAX)?)
+}
 
-    fn tile(&self) -> Result<u16, BadMessage> {
-        self.whole("tile", 0..=u16::MAX)?.ok_or_else(|| bad("`tile` is missing"))
-    }
+fn sequence<'de, D: Deserializer<'de>>(value: D) -> Result<u32, D::Error> {
+    required(whole(value, 0..=u32::MAX)?)
+}
 
-    /// Returns the value of the field `name`; `None` if the message lacks this field, or if its value is `null`.
-    fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name).filter(|value| !value.is_null())
-    }
+fn side<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u32>, D::Error> {
+    whole(value, SIDE_RANGE_PX)
+}
 
-    fn text(&self, name: &'static str) -> Result<&str, BadMessage> {
-        let value = self.get(name).ok_or_else(|| bad(format!("`{name}` is missing")))?;
-        value.as_str().ok_or_else(|| bad(format!("`{name}` must be text")))
-    }
+fn quality<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u8>, D::Error> {
+    whole(value, QUALITY_RANGE)
+}
 
-    fn flag(&self, name: &'static str) -> Result<Option<bool>, BadMessage> {
-        let Some(value) = self.get(name) else { return Ok(None) };
-        value.as_bool().map(Some).ok_or_else(|| bad(format!("`{name}` must be true or false")))
-    }
+fn priority<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u8>, D::Error> {
+    whole(value, PRIORITY)
+}
 
-    fn number(&self, name: &'static str, range: RangeInclusive<f64>) -> Result<Option<f64>, BadMessage> {
-        let Some(value) = self.get(name) else { return Ok(None) };
-        let number = value.as_f64().filter(|number| range.contains(number));
-        number.map(Some).ok_or_else(|| out_of("a number", name, &range))
-    }
+fn fps<'de, D: Deserializer<'de>>(value: D) -> Result<Option<f64>, D::Error> {
+    number(value, FPS)
+}
 
-    /// Returns the value of the field `name`, or `None` if the message lacks this field. The value must be a whole
-    /// number in `range`. It can be written with a fraction of zero, as in `2.0`.
-    fn whole<T>(&self, name: &'static str, range: RangeInclusive<T>) -> Result<Option<T>, BadMessage>
-    where
-        T: TryFrom<u64> + PartialOrd + Display,
-    {
-        let Some(value) = self.get(name) else { return Ok(None) };
+fn paint<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {
+    Ok(number(value, PAINT_MS)?.map(|millis| Duration::from_secs_f64(millis / 1000.0)))
+}
+
+fn text<'de, D: Deserializer<'de>>(value: D) -> Result<String, D::Error> {
+    required(given(value, "must be text", |value| value.as_str().map(str::to_owned))?)
+}
+
+fn flag<'de, D: Deserializer<'de>>(value: D) -> Result<Option<bool>, D::Error> {
+    given(value, "must be true or false", Value::as_bool)
+}
+
+fn number<'de, D: Deserializer<'de>>(value: D, range: RangeInclusive<f64>) -> Result<Option<f64>, D::Error> {
+    let expected = format!("must be a number from {} to {}", range.start(), range.end());
+    given(value, &expected, |value| value.as_f64().filter(|number| range.contains(number)))
+}
+
+/// Reads a whole number in `range`. It can be written with a fraction of zero, as in `2.0`.
+fn whole<'de, D, T>(value: D, range: RangeInclusive<T>) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64> + PartialOrd + Display,
+{
+    let expected = format!("must be a whole number from {} to {}", range.start(), range.end());
+    given(value, &expected, |value| {
         let as_written = value.as_u64();
         let number = as_written.or_else(|| value.as_f64().filter(|n| is_small_whole(*n)).map(|n| n as u64));
-        let number = number.and_then(|number| T::try_from(number).ok()).filter(|n| range.contains(n));
-        number.map(Some).ok_or_else(|| out_of("a whole number", name, &range))
+        number.and_then(|number| T::try_from(number).ok()).filter(|number| range.contains(number))
+    })
+}
+
+/// Reads a value with `read`; `None` if the value is `null`. If `read` returns `None`, the error says what was
+/// expected.
+fn given<'de, D: Deserializer<'de>, T>(
+    value: D,
+    expected: &str,
+    read: impl FnOnce(&Value) -> Option<T>,
+) -> Result<Option<T>, D::Error> {
+    match Value::deserialize(value)? {
+        Value::Null => Ok(None),
+        value => read(&value).map(Some).ok_or_else(|| D::Error::custom(expected)),
     }
+}
+
+fn required<T, E: Error>(value: Option<T>) -> Result<T, E> {
+    value.ok_or_else(|| E::custom("is missing"))
 }
 
 fn is_small_whole(number: f64) -> bool {
     number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number)
-}
-
-fn out_of<T: Display>(what: &str, name: &str, range: &RangeInclusive<T>) -> BadMessage {
-    bad(format!("`{name}` must be {what} from {} to {}", range.start(), range.end()))
 }
 
 #[cfg(test)]

@@ -407,7 +407,7 @@ mod tests {
     const MILLIS_100: Duration = Duration::from_millis(100);
 
     /// A connection with one tile, number 1.
-    struct Connection {
+    struct OneTile {
         feed: Arc<Feed>,
         tiles: Tiles,
         now: Instant,
@@ -416,7 +416,7 @@ mod tests {
         published: u64,
     }
 
-    impl Connection {
+    impl OneTile {
         fn new() -> Self {
             let hub = Hub::new();
             let feed = hub.add("door", SystemTime::UNIX_EPOCH).unwrap();
@@ -480,7 +480,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_tile_that_grows_may_shrink_again_although_its_last_small_picture_was_sent_later() {
-        let mut tile = Connection::new();
+        let mut tile = OneTile::new();
         tile.subscribe(width(320), None);
         let (small, own) = (tile.channel(width(320)), tile.channel(Rendition::default()));
         tile.send(&small, 320, 1).await;
@@ -492,7 +492,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_tile_that_shrinks_is_never_sent_more_than_it_asked_for() {
-        let mut tile = Connection::new();
+        let mut tile = OneTile::new();
         tile.subscribe(Rendition::default(), None);
         let own = tile.channel(Rendition::default());
         tile.fall_behind(&own, 1920, 2).await;
@@ -506,7 +506,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_tile_that_was_slow_is_behind_until_all_pictures_arrive_whatever_it_asks_for() {
-        let mut tile = Connection::new();
+        let mut tile = OneTile::new();
         let own = tile.channel(Rendition::default());
         tile.subscribe(width(320), None);
         let small = tile.channel(width(320));
@@ -525,7 +525,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_link_that_carries_the_rate_of_the_rendition_is_fast_enough() {
-        let mut tile = Connection::new();
+        let mut tile = OneTile::new();
         // Three pictures a second arrive, and two are made.
         assert_eq!(tile.subscribe(width(640), Some(2.0)).interval, Duration::ZERO);
         let made = width(640).with_fps(2.0);
@@ -536,7 +536,7 @@ mod tests {
 
     #[tokio::test]
     async fn smaller_pictures_are_made_at_the_rate_asked_for_and_then_not_held_back() {
-        let mut tile = Connection::new();
+        let mut tile = OneTile::new();
         let own = tile.channel(Rendition::default());
         let interval = Duration::from_millis(100);
         assert_eq!(tile.subscribe(Rendition::default(), Some(10.0)).interval, interval);

@@ -2,11 +2,12 @@
 //! want pictures.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
+use framecast_media::lock;
 
 use crate::{HttpError, LimitReached, RETRY_AFTER_SECONDS, error_picture};
 
@@ -41,7 +42,7 @@ impl LimitResponses {
 
     fn picture(&self, limit_reached: &LimitReached, camera: &str) -> Option<Bytes> {
         let key = (camera.to_owned(), limit_reached.to_string());
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.0);
         if let Some(picture) = known.get(&key) {
             return Some(picture.clone());
         }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::schedule::Schedule;
+
 /// The schedule of one stream's pictures. Reads no clock: the caller passes the time.
 #[derive(Debug)]
 pub(crate) struct Pacer {
@@ -12,15 +14,14 @@ pub(crate) struct Pacer {
     interval: Duration,
     resend_after: Duration,
     sent_at: Option<Instant>,
-    /// When the next picture is due; `None` if a picture is due as soon as there is one. A picture that is sent late
-    /// does not delay the later ones.
-    due_at: Option<Instant>,
+    schedule: Schedule,
 }
 
 impl Pacer {
     pub(crate) fn new(interval: Duration, resend_after: Duration) -> Self {
         // A resend must not come sooner than the requested rate allows.
-        Self { interval, resend_after: resend_after.max(interval), sent_at: None, due_at: None }
+        let resend_after = resend_after.max(interval);
+        Self { interval, resend_after, sent_at: None, schedule: Schedule::default() }
     }
 
     /// Returns the minimum time between two pictures; zero if the client requested no frame rate.
@@ -30,7 +31,7 @@ impl Pacer {
 
     /// Returns when the next picture is due; `None` if it is due at `now` or was due before.
     pub(crate) fn due_after(&self, now: Instant) -> Option<Instant> {
-        self.due_at.filter(|due_at| now < *due_at)
+        self.schedule.due_at(self.interval).filter(|due_at| now < *due_at)
     }
 
     /// Returns when to send the last picture again if no new one comes; `None` before the first picture.
@@ -41,10 +42,6 @@ impl Pacer {
     /// Records that a picture is sent at `now`.
     pub(crate) fn sent(&mut self, now: Instant) {
         self.sent_at = Some(now);
-        if !self.interval.is_zero() {
-            let scheduled = self.due_at.map_or(now, |due_at| due_at) + self.interval;
-            // A pause must not be followed by a burst.
-            self.due_at = Some(scheduled.max(now));
-        }
+        self.schedule.sent(self.interval, now);
     }
 }

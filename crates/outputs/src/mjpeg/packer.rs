@@ -1,13 +1,14 @@
 //! Makes the parts of a multipart stream from frames, once for all viewers.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::SystemTime;
 
 use axum::http::HeaderValue;
 use bytes::{Bytes, BytesMut};
 use framecast_hub::{Rendition, Update};
 use framecast_media::container::multipart::{WriteError, Writer};
+use framecast_media::lock;
 
 use super::part::Part;
 use super::{Boundary, Framing};
@@ -215,8 +216,4 @@ fn with_headers(update: &Update, write: impl FnOnce(&[(&str, &str)]) -> Bytes) -
 
 fn written(bytes: Result<Bytes, WriteError>) -> Bytes {
     bytes.expect("headers made of numbers and constants are well formed")
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

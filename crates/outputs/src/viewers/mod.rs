@@ -15,10 +15,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use framecast_hub::Feed;
+use framecast_media::lock;
 use tokio::time::Instant;
 use tracing::field::display;
 use tracing::{debug, info};
@@ -312,10 +313,6 @@ impl Drop for ViewerGuard {
             end_reason => debug!(camera, address, ending = end_reason.name(), "a stream ended"),
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use framecast_hub::{Feed, Rendition};
+use framecast_media::lock;
 
 use super::{CameraTotals, EndReason};
 
@@ -146,7 +147,7 @@ impl ViewerStats {
 
     /// Sets the rendition (size, quality and frame rate) that the viewer receives from now on.
     pub fn set_rendition(&self, rendition: Rendition) {
-        *self.rendition.lock().unwrap_or_else(PoisonError::into_inner) = rendition;
+        *lock(&self.rendition) = rendition;
     }
 
     /// Sets the number of the writer thread that serves the viewer.
@@ -156,7 +157,7 @@ impl ViewerStats {
 
     /// Returns the rendition (size, quality and frame rate) that the viewer receives.
     pub fn rendition(&self) -> Rendition {
-        *self.rendition.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.rendition)
     }
 
     /// Returns the number of the writer thread that serves the viewer; `None` if the viewer has a task of its own

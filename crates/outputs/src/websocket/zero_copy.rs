@@ -3,7 +3,6 @@
 //! While a picture is being sent, all other writes wait, so that WebSocket frames are not mixed. Writes fail if the
 //! client takes nothing for too long. What the bytes mean does not belong here.
 
-use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,9 +10,10 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::client_activity::{MAX_MESSAGE_BYTES, MAX_MESSAGES_PER_SECOND};
+use crate::WriteTimeout;
 
 /// The first byte of an unfragmented binary message: FIN and the opcode (RFC 6455 §5.2).
 const WHOLE_BINARY: u8 = 0x82;
@@ -35,9 +35,7 @@ pub(super) struct ZeroCopyStream<S> {
     head: Bytes,
     /// The bytes that are left to send of the picture.
     body: Bytes,
-    write_timeout: Duration,
-    /// The timer of the write timeout; `None` while no write is pending.
-    deadline: Option<Pin<Box<Sleep>>>,
+    write_timeout: WriteTimeout,
     /// The number of bytes that the client sent since `counting_since`.
     read: u64,
     counting_since: Instant,
@@ -46,7 +44,8 @@ pub(super) struct ZeroCopyStream<S> {
 impl<S> ZeroCopyStream<S> {
     pub(super) fn new(stream: S, write_timeout: Duration) -> Self {
         let (head, body) = (Bytes::new(), Bytes::new());
-        Self { stream, head, body, write_timeout, deadline: None, read: 0, counting_since: Instant::now() }
+        let write_timeout = WriteTimeout::new(write_timeout);
+        Self { stream, head, body, write_timeout, read: 0, counting_since: Instant::now() }
     }
 
     /// Queues a binary message of `head` and `body` as the next bytes to send. Flushing sends the message. The caller
@@ -82,20 +81,6 @@ impl<S> ZeroCopyStream<S> {
         self.read += bytes;
         if self.read > MAX_READ_BYTES { Err(io::ErrorKind::QuotaExceeded.into()) } else { Ok(()) }
     }
-
-    /// Applies the write timeout to the result of a write. Fails once writes have been pending for `write_timeout`
-    /// without a break.
-    fn with_timeout<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if poll.is_ready() {
-            self.deadline = None;
-            return poll;
-        }
-        let write_timeout = self.write_timeout;
-        let deadline =
-            self.deadline.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + write_timeout)));
-        ready!(deadline.as_mut().poll(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
 }
 
 impl<S: AsyncWrite + Unpin> ZeroCopyStream<S> {
@@ -105,7 +90,7 @@ impl<S: AsyncWrite + Unpin> ZeroCopyStream<S> {
             let slices = [IoSlice::new(&self.head), IoSlice::new(&self.body)];
             let slices = if self.head.is_empty() { &slices[1..] } else { &slices };
             let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-            let written = ready!(self.with_timeout(cx, poll))?;
+            let written = ready!(self.write_timeout.limit(cx, poll))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -135,19 +120,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ZeroCopyStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_picture(cx))?;
         let poll = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.with_timeout(cx, poll)
+        self.write_timeout.limit(cx, poll)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_picture(cx))?;
         let poll = Pin::new(&mut self.stream).poll_flush(cx);
-        self.with_timeout(cx, poll)
+        self.write_timeout.limit(cx, poll)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_picture(cx))?;
         let poll = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.with_timeout(cx, poll)
+        self.write_timeout.limit(cx, poll)
     }
 }
 

@@ -139,7 +139,7 @@ fn no_camera(number: usize, count: usize, first: usize) -> HttpError {
 
 /// Responds to OPTIONS as the camera server uStreamer does, with status 200 and without a body.
 async fn options() -> impl IntoResponse {
-    (StatusCode::OK, [(header::ALLOW, "GET, HEAD, OPTIONS")])
+    (StatusCode::OK, framecast_outputs::options().await)
 }
 
 impl Compat {

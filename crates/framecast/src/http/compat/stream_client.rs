@@ -2,9 +2,10 @@
 //! requested. The response to `/state` lists these viewers.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
+use framecast_media::lock;
 use framecast_outputs::{ViewerStats, percent_encode};
 use serde::Serialize;
 
@@ -75,7 +76,7 @@ impl StreamClients {
     pub(super) fn add(&self, stats: &Arc<ViewerStats>, options: StreamOptions) {
         let rate = ViewerRate { seen_at: Instant::now(), seen_frames: 0, fps: 0 };
         let client = StreamClient { stats: Arc::downgrade(stats), options, rate };
-        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = lock(&self.0);
         clients.retain(|_, client| client.stats.strong_count() > 0);
         clients.insert(stats.id(), client);
     }
@@ -83,7 +84,7 @@ impl StreamClients {
     /// Returns a description of each viewer in `viewers`, by the viewer's id. Viewers on other paths than `/stream`
     /// have the default options.
     pub(super) fn show(&self, viewers: &[Arc<ViewerStats>]) -> BTreeMap<String, StreamClientStat> {
-        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = lock(&self.0);
         let now = Instant::now();
         let shown = |stats: &Arc<ViewerStats>| {
             let shown = match clients.get_mut(&stats.id()) {

@@ -47,7 +47,7 @@ pub(super) fn routes(context: Context, shutdown: CancellationToken) -> Router {
     let origins = std::sync::Arc::new(cors::Origins::new(&context.settings.cors_origins));
     let live = LiveEvents { context, shutdown };
     Router::new()
-        .route("/api/events/live", get(open).options(crate::http::options))
+        .route("/api/events/live", get(open).options(framecast_outputs::options))
         .layer(middleware::from_fn_with_state(origins, guard::check_websocket))
         .with_state(live)
 }

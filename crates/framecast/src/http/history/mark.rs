@@ -6,19 +6,20 @@ use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use framecast_history::{Entry, RecordError, TEXT_CHARS};
 use framecast_hub::{Event, EventKind};
-use framecast_outputs::{HttpError, Peer};
+use framecast_media::lock;
+use framecast_outputs::{HttpError, Peer, answer_options};
 use serde::Deserialize;
 use tokio::time::timeout;
 
+use crate::http::Context;
 use crate::http::api::json;
 use crate::http::clients::{Client, Clients, Rate, TokenBucket};
 use crate::http::forwarded::{self, ForwardedBy};
-use crate::http::{Context, lock};
 
 /// The maximum size of a request body, in bytes. The longest label that is allowed fits, even if each of its characters
 /// is escaped in JSON.
@@ -83,8 +84,8 @@ impl MarkLimiter {
     }
 }
 
-pub(super) async fn options() -> impl IntoResponse {
-    (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, POST, OPTIONS")])
+pub(super) async fn options() -> Response {
+    answer_options("GET, HEAD, POST, OPTIONS")
 }
 
 /// Handles a request that sets a mark, and adds the mark to the history. The response has one of these statuses:

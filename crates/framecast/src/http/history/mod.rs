@@ -44,7 +44,7 @@ pub(crate) fn routes(context: Context, shutdown: &CancellationToken) -> Router {
         .route("/api/events.csv", table::route(TableFormat::Csv))
         .route("/api/events.ndjson", table::route(TableFormat::Ndjson))
         .route("/api/events.json", table::route(TableFormat::Json))
-        .route("/history", get(table::history).options(super::options))
+        .route("/history", get(table::history).options(framecast_outputs::options))
         .with_state(context)
         .merge(live)
 }

@@ -20,7 +20,7 @@ pub(super) fn route(format: TableFormat) -> MethodRouter<Context> {
     get(async move |State(context): State<Context>, RawQuery(query): RawQuery, headers: HeaderMap| {
         answer(&context, &query.unwrap_or_default(), format, &headers).await
     })
-    .options(crate::http::options)
+    .options(framecast_outputs::options)
 }
 
 /// Handles `/history`: responds with the HTML page, or with a table of the same events if the client asks for a table.

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{TilePace, WINDOW};
 use crate::live::throughput::SendMark;
+use crate::schedule::Schedule;
 
 /// The virtual time that a turn of a tile with priority 1 costs. A tile with priority n pays 1/n of it. The cost is
 /// divisible by each number from 1 to 10.
@@ -17,8 +18,7 @@ const TURN_COST: u64 = 2520;
 #[derive(Debug)]
 pub(super) struct TileSchedule {
     pub(super) pace: TilePace,
-    /// When the last picture was due, or a later time if the tile had been idle; `None` before the first picture.
-    scheduled_at: Option<Instant>,
+    schedule: Schedule,
     /// Whether the tile has a picture that has not been sent yet.
     pub(super) is_ready: bool,
     /// The start of the tile's next turn in virtual time, as in start-time fair queueing. The tile with the earliest
@@ -48,7 +48,7 @@ impl TileSchedule {
     pub(super) fn new(pace: TilePace, virtual_time: u64) -> Self {
         Self {
             pace,
-            scheduled_at: None,
+            schedule: Schedule::default(),
             is_ready: false,
             start: virtual_time,
             finish: virtual_time,
@@ -74,17 +74,14 @@ impl TileSchedule {
     /// Returns when the next picture is due; `None` before the first picture. A picture that is sent late does not
     /// delay the later ones.
     pub(super) fn due_at(&self) -> Option<Instant> {
-        self.scheduled_at.map(|scheduled_at| scheduled_at + self.pace.interval)
+        self.schedule.due_at(self.pace.interval)
     }
 
     pub(super) fn send(&mut self, sent: SentPicture, now: Instant, turn: u64) {
         self.is_ready = false;
         self.finish = self.start + TURN_COST / u64::from(self.pace.priority.max(1));
         self.last_turn = turn;
-        let due_at = self.due_at().unwrap_or(now);
-        // A pause must not be followed by a burst.
-        self.scheduled_at =
-            Some(now.checked_sub(self.pace.interval).map_or(due_at, |least| least.max(due_at)));
+        self.schedule.sent(self.pace.interval, now);
         self.last_bytes = sent.bytes;
         self.outstanding.push_back(sent);
     }

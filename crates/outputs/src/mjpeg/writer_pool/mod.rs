@@ -14,10 +14,11 @@ mod writer;
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use framecast_media::lock;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -77,7 +78,7 @@ impl WriterPool {
     pub(super) fn join(&self, mut stream: PartStream, hijacked: HijackedConnection) -> io::Result<()> {
         // Until a writer has the stream, the stream cannot end because of the client.
         stream.set_end_reason(EndReason::Failed);
-        let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writers = lock(&self.writers);
         // A writer whose thread has ended serves nobody any more.
         writers.retain(|writer| !writer.joins.is_closed());
         while writers.len() < self.thread_count.get() {

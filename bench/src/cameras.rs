@@ -76,8 +76,8 @@ struct Run {
     /// measurement.
     waited_share: f64,
     rss_kib: u64,
-    /// Growth of the server's resident memory for each camera, in KiB: from before the cameras have viewers to the end of
-    /// the measurement. `None` if the cameras are open without viewers.
+    /// Growth of the server's resident memory for each camera, in KiB: from before the cameras have viewers to the end
+    /// of the measurement. `None` if the cameras are open without viewers.
     kib_per_camera: Option<f64>,
     threads: usize,
     /// Frames per second of the viewer that received the fewest; `None` without viewers.
@@ -94,7 +94,8 @@ impl Run {
         self.fps.first().copied().unwrap_or_default()
     }
 
-    /// Returns whether enough frames arrived from the slowest camera, and at the slowest viewer. `fps` is the rate at which the cameras send.
+    /// Returns whether enough frames arrived from the slowest camera, and at the slowest viewer. `fps` is the rate at
+    /// which the cameras send.
     fn is_at_pace(&self, fps: f64) -> bool {
         let slowest = self.viewer_fps_min.unwrap_or(f64::INFINITY).min(self.fps_min());
         slowest * self.seconds + 1.0 >= MIN_SHARE * fps * self.seconds

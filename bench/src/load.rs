@@ -280,8 +280,8 @@ impl Load {
         })
     }
 
-    /// Returns the number of frames that the viewer with the fewest frames has received since the counts were last set to
-    /// zero, of those that read at full speed.
+    /// Returns the number of frames that the viewer with the fewest frames has received since the counts were last set
+    /// to zero, of those that read at full speed.
     pub(crate) fn min_frames(&self) -> u64 {
         self.full.viewers.iter().map(|viewer| viewer.seen.frames).min().unwrap_or(0)
     }

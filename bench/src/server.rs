@@ -38,8 +38,8 @@ pub(crate) struct Candidate {
     settings: String,
     /// The password of the only account on Framecast; `None` if everyone may watch.
     password: Option<String>,
-    /// URLs of streams. Each is the source of one of Framecast's cameras. If empty, Framecast has one camera, which shows
-    /// the pictures of the measurement.
+    /// URLs of streams. Each is the source of one of Framecast's cameras. If empty, Framecast has one camera, which
+    /// shows the pictures of the measurement.
     streams: Vec<String>,
     /// How long Framecast keeps a camera of `streams` open without a viewer, as in the configuration file.
     idle_timeout: &'static str,

@@ -2,6 +2,7 @@
 //!
 //! ```sh
 //! cargo run -p framecast --example embed [ADDRESS:PORT]
+//! curl -X DELETE http://127.0.0.1:5000/door      # removes a camera while the program runs
 //! ```
 #![expect(clippy::print_stdout, reason = "says where to look")]
 
@@ -9,7 +10,7 @@ use std::error::Error;
 
 use axum::Router;
 use axum::response::Html;
-use axum::routing::get;
+use axum::routing::{delete, get};
 use axum::serve::ListenerExt;
 use framecast::{Cameras, Drivers, Settings, shutdown_signal};
 use tokio::net::TcpListener;
@@ -21,11 +22,19 @@ const PAGE: &str = "<!doctype html><title>Workshop</title><h1>The workshop</h1>
 async fn main() -> Result<(), Box<dyn Error>> {
     let settings = Settings::with_cameras([("bench", "emulated"), ("door", "test:?size=320x180&fps=10")])?;
     let cameras = Cameras::start(settings, Drivers::builtin()).await?;
-    // Other code can use the frames too, through the hub.
-    let bench = cameras.hub().get("bench").ok_or("no camera is called `bench`")?;
+    // Other code can use the frames too, through the hub. Cameras come and go, so it asks the hub each time.
+    let hub = cameras.hub().clone();
+    let count_viewers = async move || hub.get("bench").map_or(0, |bench| bench.viewer_count()).to_string();
+    // The door's viewers get a last picture that says what happened.
+    let removing = cameras.clone();
+    let remove_door = async move || match removing.remove("door").await {
+        Ok(()) => "the door's camera is removed\n".to_owned(),
+        Err(error) => format!("{error}\n"),
+    };
     let router = Router::new()
         .route("/", get(|| async { Html(PAGE) }))
-        .route("/viewers", get(async move || bench.main_channel().subscriber_count().to_string()))
+        .route("/viewers", get(count_viewers))
+        .route("/door", delete(remove_door))
         // This program is responsible for accounts and the check of host names: it can add layers around this service.
         .nest_service("/cams", cameras.router());
 

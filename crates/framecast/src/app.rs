@@ -22,8 +22,6 @@ use crate::controls::StateFile;
 use crate::history;
 use crate::http::{self, ConnectionListener, Context, Server};
 use crate::lost_lines::LostLines;
-use crate::supervisor::SharedThreads;
-use crate::suspend::SuspendMonitor;
 use crate::webhook;
 
 /// The program's name and version: the text of the event that says that the server has started.
@@ -137,8 +135,8 @@ impl Cameras {
         settings.validate(&drivers)?;
         let hub = Hub::new();
         let history = Arc::new(history::open(&settings, &hub).await?);
-        let shutdown = CancellationToken::new();
-        let tasks = TaskTracker::new();
+        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let close_on_drop = Arc::new(shutdown.clone().drop_guard());
         let now = SystemTime::now();
         let (state, saved) = settings.state_dir.as_deref().map(StateFile::open).unzip();
         let state = state.map(Arc::new);
@@ -151,20 +149,15 @@ impl Cameras {
             drivers: drivers.clone(),
             pool,
             viewers: viewers.clone(),
-            suspend_monitor: SuspendMonitor::new(),
-            threads: SharedThreads::default(),
             state: state.clone(),
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
         };
-        let (suspend_monitor, threads) = (services.suspend_monitor.clone(), services.threads.clone());
         let cameras = CameraTable::new(services, settings.latency_budget);
         let exchange = cameras.exchange(&settings, &saved.unwrap_or_default())?;
         let secret = settings.webhook_secret.as_ref().map(Secret::expose);
         webhook::start(&settings.webhooks, secret, &history.history, &tasks, &shutdown)?;
         hub.events().send(Event::new(EventKind::Started, SystemTime::now()).with_text(VERSION));
-        tasks.spawn(suspend_monitor.run(shutdown.clone()));
-        tasks.spawn(threads.watch(shutdown.clone()));
         cameras.carry_out(exchange);
         let settings = Arc::new(settings);
         tasks.spawn(warn_of_missing(Arc::clone(&settings), drivers.clone(), shutdown.clone()));
@@ -185,8 +178,7 @@ impl Cameras {
             lost_lines: Arc::default(),
             started_at: now,
         };
-        let guard = Arc::new(shutdown.clone().drop_guard());
-        Ok(Self { context, shutdown, tasks, _close_on_drop: guard })
+        Ok(Self { context, shutdown, tasks, _close_on_drop: close_on_drop })
     }
 
     /// Adds a camera while the server runs, behind the others. The camera opens when its first viewer connects.
@@ -197,9 +189,9 @@ impl Cameras {
         self.context.cameras.add(settings).await
     }
 
-    /// Removes the camera called `name` while the server runs. Nobody finds the camera from the first poll on. Its viewers
-    /// get a last picture that says so, and their streams end. Returns when the camera is closed, after two seconds at
-    /// the latest. If the future is dropped after the first poll, the camera is closed all the same.
+    /// Removes the camera called `name` while the server runs. Nobody finds the camera from the first poll on. Its
+    /// viewers get a last picture that says so, and their streams end. Returns when the camera is closed, after two
+    /// seconds at the latest. If the future is dropped after the first poll, the camera is closed all the same.
     ///
     /// # Errors
     /// There is no such camera.
@@ -207,10 +199,11 @@ impl Cameras {
         self.context.cameras.remove(name).await
     }
 
-    /// Puts a new camera in the place of the camera that has the name of `settings`. Viewers of the old camera get a last
-    /// picture that says so, and their streams end; who connects now gets the new camera. It opens when the old camera is
-    /// closed, because both might use the same device. Its counts begin at zero, and its controls have the values of
-    /// `settings` and those that were saved. Returns when the old camera is closed, after two seconds at the latest.
+    /// Puts a new camera in the place of the camera that has the name of `settings`. Viewers of the old camera get a
+    /// last picture that says so, and their streams end; who connects now gets the new camera. It opens when the old
+    /// camera is closed, because both might use the same device. Its counts begin at zero, and its controls have the
+    /// values of `settings` and those that were saved. Returns when the old camera is closed, after two seconds at the
+    /// latest.
     ///
     /// # Errors
     /// A setting is not valid, or there is no such camera. Nothing has changed then.
@@ -218,10 +211,10 @@ impl Cameras {
         self.context.cameras.replace(settings).await
     }
 
-    /// Makes the cameras of `settings` the server's cameras, in this order: adds those that are new, [removes](Self::remove)
-    /// those that are missing, and [replaces](Self::replace) those whose settings or latency budget differ. All others go
-    /// on untouched. The rest of `settings` is checked, but has no effect. Returns the names of the cameras that changed,
-    /// when all that had to end are closed.
+    /// Makes the cameras of `settings` the server's cameras, in this order: adds those that are new,
+    /// [removes](Self::remove) those that are missing, and [replaces](Self::replace) those whose settings or latency
+    /// budget differ. All others go on untouched. The rest of `settings` is checked, but has no effect. Returns the
+    /// names of the cameras that changed, when all that had to end are closed.
     ///
     /// # Errors
     /// A setting is not valid, or two cameras have the same name. Nothing has changed then.
@@ -308,8 +301,8 @@ impl App {
         self.cameras.hub()
     }
 
-    /// Returns the cameras, with which a program adds and removes cameras while the server runs. A clone can be used after
-    /// the call of [`run`](Self::run).
+    /// Returns the cameras, with which a program adds and removes cameras while the server runs. A clone can be used
+    /// after the call of [`run`](Self::run).
     pub fn cameras(&self) -> &Cameras {
         &self.cameras
     }

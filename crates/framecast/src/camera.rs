@@ -1,5 +1,5 @@
-//! One handle for each camera: its channels and figures (in its feed), its controls, and its tasks, which the supervisor,
-//! the encoders and the API share. Whoever ends the camera needs nothing but the handle.
+//! One handle for each camera: its channels and figures (in its feed), its controls, and its tasks, which the
+//! supervisor, the encoders and the API share. Whoever ends the camera needs nothing but the handle.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};

@@ -31,9 +31,6 @@ pub(crate) struct CameraServices {
     pub(crate) drivers: Drivers,
     pub(crate) pool: Arc<Pool>,
     pub(crate) viewers: Viewers,
-    pub(crate) suspend_monitor: SuspendMonitor,
-    /// The threads that the readers of cameras share.
-    pub(crate) threads: SharedThreads,
     /// The file of saved controls; `None` if the server has no state directory.
     pub(crate) state: Option<Arc<StateFile>>,
     /// Ends all cameras when it is cancelled.
@@ -46,6 +43,9 @@ pub(crate) struct CameraServices {
 #[derive(Debug, Clone)]
 pub(crate) struct CameraTable {
     services: CameraServices,
+    suspend_monitor: SuspendMonitor,
+    /// The threads that the readers of cameras share.
+    threads: SharedThreads,
     state: Arc<RwLock<TableState>>,
 }
 
@@ -78,9 +78,15 @@ pub(crate) struct Exchange {
 }
 
 impl CameraTable {
+    /// Creates a table without cameras. Starts two tasks for all cameras: one detects that the program was suspended,
+    /// and one watches the threads that cameras share.
     pub(crate) fn new(services: CameraServices, latency_budget: Duration) -> Self {
+        let suspend_monitor = SuspendMonitor::new();
+        services.tasks.spawn(suspend_monitor.clone().run(services.shutdown.clone()));
+        let threads = SharedThreads::default();
+        services.tasks.spawn(threads.clone().watch(services.shutdown.clone()));
         let state = TableState { cameras: Arc::new([]), latency_budget };
-        Self { services, state: Arc::new(RwLock::new(state)) }
+        Self { services, suspend_monitor, threads, state: Arc::new(RwLock::new(state)) }
     }
 
     /// Returns the cameras of this moment, in their order. The first is the default camera.
@@ -169,8 +175,8 @@ impl CameraTable {
         Ok(changes)
     }
 
-    /// Puts the cameras of `settings` into the table and the hub, and takes out those that are not wanted. Starts and ends
-    /// none of them; see [`carry_out`](Self::carry_out).
+    /// Puts the cameras of `settings` into the table and the hub, and takes out those that are not wanted. Starts and
+    /// ends none of them; see [`carry_out`](Self::carry_out).
     ///
     /// # Errors
     /// Two cameras have the same name, or a name is taken by a camera of the hub that is not in this table. Nothing has
@@ -217,8 +223,9 @@ impl CameraTable {
         Ok(exchange)
     }
 
-    /// Ends the cameras that were taken out, and starts those that were put in. These wait until all that end are closed,
-    /// because a device might have gone from one to the other. Returns what changed, and the tasks that end cameras.
+    /// Ends the cameras that were taken out, and starts those that were put in. These wait until all that end are
+    /// closed, because a device might have gone from one to the other. Returns what changed, and the tasks that end
+    /// cameras.
     pub(crate) fn carry_out(&self, exchange: Exchange) -> (CameraChanges, Vec<JoinHandle<()>>) {
         let Exchange { changes, come, gone } = exchange;
         let predecessors: Vec<Arc<Camera>> = gone.iter().map(|(camera, _)| Arc::clone(camera)).collect();
@@ -257,8 +264,9 @@ impl CameraTable {
 
     /// Starts the supervisor and the encoders of `camera`. The supervisor waits until `predecessors` are closed.
     fn start(&self, camera: &Arc<Camera>, predecessors: Vec<Arc<Camera>>) {
-        let CameraServices { pool, suspend_monitor, threads, tasks, .. } = &self.services;
-        let supervisor = Supervisor::new(Arc::clone(camera), suspend_monitor.clone(), threads.clone());
+        let CameraServices { pool, tasks, .. } = &self.services;
+        let (suspend_monitor, threads) = (self.suspend_monitor.clone(), self.threads.clone());
+        let supervisor = Supervisor::new(Arc::clone(camera), suspend_monitor, threads);
         let supervised = async move {
             for predecessor in predecessors {
                 predecessor.tasks.wait().await;

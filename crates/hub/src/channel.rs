@@ -139,8 +139,8 @@ impl Channel {
         self.state.end();
     }
 
-    /// Ends the channel with `slate`, a picture that says why it ends. Subscribers with [`Delivery::Latest`] receive the
-    /// slate and then `None`. Does nothing if the channel has already ended.
+    /// Ends the channel with `slate`, a picture that says why it ends. Subscribers with [`Delivery::Latest`] receive
+    /// the slate and then `None`. Does nothing if the channel has already ended.
     pub(crate) fn end_with(&self, slate: Frame) {
         {
             let mut ring = self.state.ring();

@@ -160,8 +160,8 @@ impl Feed {
         }
     }
 
-    /// Returns the camera's number, which no other camera of the hub ever has. A camera that replaces another has the same
-    /// name and a higher number.
+    /// Returns the camera's number, which no other camera of the hub ever has. A camera that replaces another has the
+    /// same name and a higher number.
     pub fn id(&self) -> u64 {
         self.id
     }
@@ -384,8 +384,8 @@ impl Feed {
         self.channels.end(None);
     }
 
-    /// Ends all channels of the camera like [`end`](Self::end), with `slate` as the last picture: a drawn JPEG that says
-    /// why the camera ends. Does nothing in channels that have ended before.
+    /// Ends all channels of the camera like [`end`](Self::end), with `slate` as the last picture: a drawn JPEG that
+    /// says why the camera ends. Does nothing in channels that have ended before.
     pub fn end_with(&self, slate: &Frame) {
         self.channels.end(Some(slate));
     }

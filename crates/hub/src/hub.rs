@@ -99,8 +99,8 @@ impl Hub {
         Some(Replacement { old, new })
     }
 
-    /// Puts the cameras called `names` first, in this order. The others follow in the order that they had. Names that no
-    /// camera has are ignored.
+    /// Puts the cameras called `names` first, in this order. The others follow in the order that they had. Names that
+    /// no camera has are ignored.
     pub fn reorder(&self, names: &[&str]) {
         let place = |feed: &Arc<Feed>| names.iter().position(|name| *name == feed.name());
         // Stable, so that the others keep their order.

@@ -93,8 +93,8 @@ impl Ring {
         Self { limits, ..Self::default() }
     }
 
-    /// Gives the right to publish to the epoch number `number`, and takes it from all others. Does nothing if the channel
-    /// has ended.
+    /// Gives the right to publish to the epoch number `number`, and takes it from all others. Does nothing if the
+    /// channel has ended.
     pub(crate) fn begin_epoch(&mut self, number: u64) {
         self.open_epoch = Some(number).filter(|_| !self.has_ended);
     }

@@ -13,9 +13,9 @@ const UNSENT_BYTES: u32 = 16 * 1024;
 /// this function; a program that serves the routes with another HTTP server calls it for each connection.
 ///
 /// By default, the kernel accepts up to some megabytes for a slow link. A picture then waits behind seconds of older
-/// ones. With these options the kernel accepts more only while less than 16 KiB are not sent yet, and then at most 64 KiB
-/// at once. So a slow link holds back the HTTP server, and the server sends the newest picture next. The send buffer
-/// keeps its size: a small one would also limit fast links with a long round trip.
+/// ones. With these options the kernel accepts more only while less than 16 KiB are not sent yet, and then at most 64
+/// KiB at once. So a slow link holds back the HTTP server, and the server sends the newest picture next. The send
+/// buffer keeps its size: a small one would also limit fast links with a long round trip.
 ///
 /// If the system refuses an option, the connection still works, only less well. Systems other than Linux have only
 /// `TCP_NODELAY`.

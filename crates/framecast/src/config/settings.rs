@@ -229,8 +229,8 @@ impl Settings {
 }
 
 impl CameraSettings {
-    /// Checks all values, and that a driver accepts the source, as [`Settings::validate`] does for each camera. Opens no
-    /// source.
+    /// Checks all values, and that a driver accepts the source, as [`Settings::validate`] does for each camera. Opens
+    /// no source.
     ///
     /// # Errors
     /// A value is not valid, or the source has no driver. The error names the camera.

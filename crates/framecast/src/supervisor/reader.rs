@@ -44,8 +44,9 @@ pub(crate) enum Report {
     /// The format, picture size and frame rate that the device delivers from now on, and those that the server
     /// requested.
     Capture(Capture),
-    /// A frame that the supervisor awaits. The supervisor publishes it with `publisher`, so that it can set the camera's
-    /// status in the same moment, and then gives the publisher back. Until then, the task reads no further frame.
+    /// A frame that the supervisor awaits. The supervisor publishes it with `publisher`, so that it can set the
+    /// camera's status in the same moment, and then gives the publisher back. Until then, the task reads no further
+    /// frame.
     Frame { frame: Frame, publisher: Publisher, give_back: oneshot::Sender<Publisher> },
     /// The source has ended or failed. The reader sends no further report.
     Ended(Result<(), Error>),
@@ -66,10 +67,10 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Starts to open and read the source of `camera`, and publishes the frames with `publisher` until `publisher` is out
-    /// of date. Runs on one of `threads` if the camera's driver may share a thread. `intervals` are the intervals between
-    /// the camera's pictures so far.
-    /// `has_logged_broken` says whether the log already reports that the camera's pictures are broken.
+    /// Starts to open and read the source of `camera`, and publishes the frames with `publisher` until `publisher` is
+    /// out of date. Runs on one of `threads` if the camera's driver may share a thread. `intervals` are the intervals
+    /// between the camera's pictures so far. `has_logged_broken` says whether the log already reports that the camera's
+    /// pictures are broken.
     ///
     /// `reopened_since` is `None` for the first source of the supervisor's attempt to open and read the camera. For
     /// each later source, it is the time at which the attempt began. The frames' timestamps then count from that time,

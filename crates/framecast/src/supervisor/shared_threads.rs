@@ -1,9 +1,9 @@
 //! The threads that the readers of many cameras share. Only sources of drivers that promise never to block run here.
 //!
-//! A driver that breaks its promise would stop its neighbours. So a watchdog asks each thread for a sign of life, once a
-//! second. If none comes, the pool gives the thread up and displaces its readers; their supervisors open their sources
-//! again on other threads. The reader that blocks is not displaced: its supervisor finds that it has stalled, and gives
-//! it a thread of its own the next time.
+//! A driver that breaks its promise would stop its neighbours. So a watchdog asks each thread for a sign of life, once
+//! a second. If none comes, the pool gives the thread up and displaces its readers; their supervisors open their
+//! sources again on other threads. The reader that blocks is not displaced: its supervisor finds that it has stalled,
+//! and gives it a thread of its own the next time.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -56,13 +56,13 @@ struct PoolState {
 struct SharedThread {
     runtime: Handle,
     running: Arc<Running>,
-    readers: Mutex<Vec<Weak<Reader>>>,
+    readers: Mutex<Vec<Weak<PlaceState>>>,
     _end: DropGuard,
 }
 
-/// A reader, as its thread knows it.
+/// A reader's place, as its thread and the watchdog know it.
 #[derive(Debug)]
-struct Reader {
+struct PlaceState {
     id: u64,
     thread: Arc<SharedThread>,
     /// Cancelled when another reader blocks the thread.
@@ -73,7 +73,7 @@ struct Reader {
 
 /// A reader's place on a shared thread.
 #[derive(Debug)]
-pub(super) struct Place(Arc<Reader>);
+pub(super) struct Place(Arc<PlaceState>);
 
 impl Place {
     /// Runs `task` on the thread.
@@ -103,8 +103,8 @@ impl Place {
 }
 
 impl SharedThreads {
-    /// Returns a place on the thread that has the fewest readers. The watchdog sets `has_blocked` if the reader blocks the
-    /// thread.
+    /// Returns a place on the thread that has the fewest readers. The watchdog sets `has_blocked` if the reader blocks
+    /// the thread.
     ///
     /// # Errors
     /// Why no thread could be started, if there is none.
@@ -112,7 +112,7 @@ impl SharedThreads {
         let mut state = lock(&self.0.state);
         let thread = state.thread()?;
         state.last_id += 1;
-        let reader = Arc::new(Reader {
+        let reader = Arc::new(PlaceState {
             id: state.last_id,
             thread: Arc::clone(&thread),
             displaced: CancellationToken::new(),

@@ -14,8 +14,8 @@ use crate::codec::jpeg::{EndFinder, Header, PICTURE_START, Problem};
 /// Splits a stream of concatenated JPEG images, whose bytes arrive in pieces, into pictures.
 ///
 /// After each [`push`](Self::push), or write into the [`room`](Self::room), call [`next_picture`](Self::next_picture)
-/// until it yields `None`; the splitter then holds at most one incomplete picture. The result does not depend on how the
-/// stream is divided into pushes and writes.
+/// until it yields `None`; the splitter then holds at most one incomplete picture. The result does not depend on how
+/// the stream is divided into pushes and writes.
 #[derive(Debug)]
 pub struct Splitter {
     max_picture_bytes: usize,

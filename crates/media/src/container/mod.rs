@@ -1,7 +1,7 @@
 //! Containers: how pictures follow each other in a byte stream.
 //!
-//! Callers push bytes as they arrive, or write them into the room of a reader, and pull out whole pictures. Where the bytes come from and whether a picture is
-//! worth showing do not belong here.
+//! Callers push bytes as they arrive, or write them into the room of a reader, and pull out whole pictures. Where the
+//! bytes come from and whether a picture is worth showing do not belong here.
 
 pub mod jpeg_stream;
 pub mod multipart;

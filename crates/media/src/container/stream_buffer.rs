@@ -1,8 +1,8 @@
 //! The buffer in which the bytes of a stream become pictures.
 //!
-//! The buffer reserves room for a whole picture before the picture arrives. So the bytes of a picture can be read from a
-//! socket to the place where they stay, and the picture takes the memory over. Only a picture that would keep much more
-//! memory than it needs is copied.
+//! The buffer reserves room for a whole picture before the picture arrives. So the bytes of a picture can be read from
+//! a socket to the place where they stay, and the picture takes the memory over. Only a picture that would keep much
+//! more memory than it needs is copied.
 
 use std::ops::Deref;
 

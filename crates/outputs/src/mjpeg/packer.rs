@@ -51,8 +51,8 @@ pub(crate) enum Packing {
     OneBuffer,
 }
 
-/// Makes the multipart parts of one channel (one camera in one size and quality) from its frames. Each part is made once
-/// for each framing and packing. All viewers share it.
+/// Makes the multipart parts of one channel (one camera in one size and quality) from its frames. Each part is made
+/// once for each framing and packing. All viewers share it.
 #[derive(Debug)]
 pub(crate) struct Packer {
     boundary: Boundary,
@@ -123,8 +123,8 @@ impl Packer {
         }
     }
 
-    /// Returns the part that contains the picture of `update`. The call for the first viewer makes the part; later calls
-    /// return the same bytes.
+    /// Returns the part that contains the picture of `update`. The call for the first viewer makes the part; later
+    /// calls return the same bytes.
     pub(crate) fn part(&self, framing: Framing, packing: Packing, update: &Update) -> Part {
         let cache = match framing {
             Framing::Standard => &self.standard,

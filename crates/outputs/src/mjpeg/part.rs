@@ -4,8 +4,8 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-/// The bytes of a multipart part, or what is left of them: up to three pieces, which are sent one after the other in one
-/// system call. The picture in the middle is the one that the driver made, so a part copies no picture.
+/// The bytes of a multipart part, or what is left of them: up to three pieces, which are sent one after the other in
+/// one system call. The picture in the middle is the one that the driver made, so a part copies no picture.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Part([Bytes; 3]);
 
@@ -68,10 +68,10 @@ mod tests {
         let whole = part.clone().into_bytes();
         for first in 0..=whole.len() {
             for second in 0..=whole.len() - first {
-                let mut rest = part.clone();
+                let (mut rest, len) = (part.clone(), whole.len() - first - second);
                 rest.advance(first);
                 rest.advance(second);
-                assert_eq!((rest.len(), rest.is_empty()), (whole.len() - first - second, rest.len() == 0));
+                assert_eq!((rest.len(), rest.is_empty()), (len, len == 0));
                 let sent: Vec<u8> = rest.slices().iter().flat_map(|slice| slice.to_vec()).collect();
                 assert_eq!(sent, whole[first + second..]);
                 assert_eq!(rest.into_bytes(), whole[first + second..]);

@@ -136,12 +136,13 @@ impl Viewers {
         })
     }
 
-    /// Returns the totals of `feed`, which begin with its first viewer. A camera that has ended is not listed; what its
-    /// last viewers get is not counted.
+    /// Returns the totals of `feed`, which begin with its first viewer. For a camera that has ended or has a successor,
+    /// these are totals that nobody asks for.
     fn totals_of(&self, feed: &Feed) -> Arc<CameraTotals> {
         let mut all = lock(&self.0.totals);
         match all.get(feed.name()) {
             Some(held) if held.camera_id == feed.id() => Arc::clone(&held.totals),
+            Some(held) if held.camera_id > feed.id() => Arc::default(),
             _ if feed.has_ended() => Arc::default(),
             _ => {
                 let totals = Arc::<CameraTotals>::default();
@@ -434,5 +435,28 @@ mod tests {
         let (name, totals) = &viewers.camera_totals()[0];
         drop(viewer);
         assert_eq!((name.as_str(), totals.frames(), totals.bytes()), ("door", 2, 3000));
+    }
+    #[test]
+    fn a_camera_that_goes_takes_its_totals_with_it_and_its_successor_begins_at_zero() {
+        let (hub, viewers) = (Hub::new(), Viewers::default());
+        let sees = |feed: &Arc<Feed>, bytes| {
+            viewers.admit(feed, None, Transport::Mjpeg).unwrap().sent(bytes, Duration::ZERO);
+        };
+        let totals = || {
+            let all = viewers.camera_totals();
+            all.iter().map(|(name, totals)| (name.clone(), totals.bytes())).collect::<Vec<_>>()
+        };
+        let old = hub.add("door", SystemTime::UNIX_EPOCH).unwrap();
+        sees(&old, 1000);
+        let new = hub.replace("door", ViewerLimits::default(), SystemTime::UNIX_EPOCH).unwrap().new;
+        sees(&new, 10);
+        sees(&old, 1000);
+        old.end();
+        viewers.forget(&old);
+        assert_eq!(totals(), [("door".to_owned(), 10)]);
+        hub.remove("door").unwrap().end();
+        viewers.forget(&new);
+        sees(&new, 10);
+        assert_eq!(totals(), []);
     }
 }

@@ -81,8 +81,8 @@ impl fmt::Display for Kind {
 /// The parameters of a path: the number of a camera, and the name of a kind of picture.
 type PathParameters = Path<(String, String)>;
 
-/// Returns the camera and the kind of picture that a path asks for. Motion counts cameras from 1. In Motion, the number 0
-/// means all cameras; here it means the default camera.
+/// Returns the camera and the kind of picture that a path asks for. Motion counts cameras from 1. In Motion, the number
+/// 0 means all cameras; here it means the default camera.
 ///
 /// # Errors
 /// There is no such camera, or no such kind.

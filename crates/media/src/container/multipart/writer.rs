@@ -1,8 +1,8 @@
 //! Writes multipart streams.
 //!
-//! Each call returns one contiguous buffer for one write to a connection, or a piece for a vectored write. All receivers
-//! of the same stream can share it. The boundary follows the body in the same buffer, so that a reader knows at once that the part is
-//! complete.
+//! Each call returns one contiguous buffer for one write to a connection, or a piece for a vectored write. All
+//! receivers of the same stream can share it. The boundary follows the body in the same buffer, so that a reader knows
+//! at once that the part is complete.
 
 use bytes::{BufMut, Bytes, BytesMut};
 

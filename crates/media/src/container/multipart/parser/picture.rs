@@ -1,9 +1,9 @@
 //! Finds the end of a part that should be a picture.
 //!
 //! The picture's own end overrides the length that its part declares. The parser walks the picture marker by marker as
-//! it arrives, and returns what the markers say with the part, so that nobody has to walk the picture again. If the walk
-//! fails in a body that begins with a picture and has a declared length, the parser searches for the two bytes of EOI up
-//! to that length. If they end there, so does the part.
+//! it arrives, and returns what the markers say with the part, so that nobody has to walk the picture again. If the
+//! walk fails in a body that begins with a picture and has a declared length, the parser searches for the two bytes of
+//! EOI up to that length. If they end there, so does the part.
 
 use memchr::memmem;
 

@@ -112,7 +112,7 @@ impl Supervisor {
             attempt.reopened_since(),
             &attempt.has_logged_broken,
         );
-        reader.map_err(|error| format!("cannot start a thread: {error}"))
+        reader.map_err(|error| format!("cannot start a thread for the driver: {}", one_line(&error)))
     }
 
     fn mark_failed(&mut self, next: &NextStep) {

@@ -34,7 +34,8 @@ const WATCHDOG_INTERVAL: Duration = Duration::from_secs(1);
 /// The number of no reader.
 const NOBODY: u64 = 0;
 
-/// The threads that the readers of a server share. A thread starts when it is needed. All clones share the threads.
+/// The threads that the readers of a server share. A thread starts when it is needed, and ends with its last reader.
+/// All clones share the threads.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SharedThreads(Arc<Pool>);
 
@@ -47,7 +48,8 @@ struct Pool {
 
 #[derive(Debug, Default)]
 struct PoolState {
-    threads: Vec<Arc<SharedThread>>,
+    /// The threads that have readers. The readers keep their threads running.
+    threads: Vec<Weak<SharedThread>>,
     last_id: u64,
 }
 
@@ -146,13 +148,12 @@ impl SharedThreads {
     }
 
     fn busy_threads(&self) -> Vec<Arc<SharedThread>> {
-        let state = lock(&self.0.state);
-        state.threads.iter().filter(|thread| thread.reader_count() > 0).cloned().collect()
+        lock(&self.0.state).threads.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Takes `thread` out of the pool, because the reader with number `blocking` blocks it. Displaces the others.
     fn give_up(&self, thread: &Arc<SharedThread>, blocking: u64) {
-        lock(&self.0.state).threads.retain(|known| !Arc::ptr_eq(known, thread));
+        lock(&self.0.state).threads.retain(|known| known.as_ptr() != Arc::as_ptr(thread));
         let readers = std::mem::take(&mut *lock(&thread.readers));
         let readers: Vec<_> = readers.iter().filter_map(Weak::upgrade).collect();
         warn!(
@@ -170,19 +171,18 @@ impl SharedThreads {
 }
 
 impl PoolState {
-    /// Returns the thread with the fewest readers. If each thread has a reader and there is room for another thread,
-    /// starts one.
+    /// Starts a thread, or returns the one with the fewest readers if there is no room for another.
     fn thread(&mut self) -> io::Result<Arc<SharedThread>> {
-        let idlest = self.threads.iter().min_by_key(|thread| thread.reader_count()).cloned();
-        if let Some(idlest) = &idlest
-            && (idlest.reader_count() == 0 || self.threads.len() >= max_threads())
-        {
+        self.threads.retain(|thread| thread.strong_count() > 0);
+        let threads = self.threads.iter().filter_map(Weak::upgrade);
+        let idlest = threads.min_by_key(|thread| thread.reader_count());
+        if let Some(idlest) = idlest.as_ref().filter(|_| self.threads.len() >= max_threads()) {
             return Ok(Arc::clone(idlest));
         }
         match SharedThread::start() {
             Ok(thread) => {
                 let thread = Arc::new(thread);
-                self.threads.push(Arc::clone(&thread));
+                self.threads.push(Arc::downgrade(&thread));
                 Ok(thread)
             }
             Err(error) => idlest.ok_or(error),

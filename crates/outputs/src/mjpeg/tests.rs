@@ -178,12 +178,13 @@ async fn a_stream_that_adapts_is_sent_smaller_pictures_when_its_pictures_leave_t
     let mut stream = server.watch("?adapt").await;
     stream.chunk().await.unwrap();
     let (mut number, mut made) = (0, None);
-    while made.is_none() && number < 100 {
-        (0..10).for_each(|n| server.feed.publish(large(number + n)));
-        number += 10;
-        let picture = stream.chunk().await.unwrap();
-        pause(Duration::from_millis(300)).await;
-        drop(picture);
+    while made.is_none() && number < 1000 {
+        number += 1;
+        server.feed.publish(large(number));
+        // A picture, or a piece of one, leaves at 253 KB a second.
+        let chunk = stream.chunk().await.unwrap();
+        pause(Duration::from_secs_f64(chunk.len() as f64 / 253e3)).await;
+        drop(chunk);
         made = server.feed.renditions().borrow().first().cloned();
     }
     let (rendition, smaller) = made.expect("a smaller size is asked for");

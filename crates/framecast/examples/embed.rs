@@ -36,6 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route("/viewers", get(count_viewers))
         .route("/door", delete(remove_door))
         // This program is responsible for accounts and the check of host names: it can add layers around this service.
+        // No layer may keep a part of a stream until the next one comes.
         .nest_service("/cams", cameras.router());
 
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:5000".to_owned());

@@ -1,5 +1,5 @@
-//! One handle for each camera: its channels and figures (in its feed), its controls, and its tasks, which the
-//! supervisor, the encoders and the API share. Whoever ends the camera needs nothing but the handle.
+//! The handle of one camera. It holds the camera's channels and figures (in its feed), its controls, and its tasks. The
+//! supervisor, the encoders and the API share it. The handle is enough to end the camera.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};

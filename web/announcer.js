@@ -11,6 +11,8 @@ export class Announcer {
   #known = new Map();
   #pending = new Map();
   #timer = 0;
+  // Ends the time for which the sentence that `announce` shows stays; 0 while there is none.
+  #reading = 0;
 
   /** `element` is the page's status region. */
   constructor(element) {
@@ -26,18 +28,24 @@ export class Announcer {
     this.#pending.delete(subject);
     this.#pending.set(subject, `${subject}: ${text}.`);
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      this.#element.textContent = visible([...this.#pending.values()].join(" "));
-      this.#pending.clear();
-    }, GATHER_MS);
+    this.#timer = setTimeout(() => this.#tell(), GATHER_MS);
   }
 
   /** Announces `text` now, in response to a person's action; the same text may be announced again later. */
   announce(text) {
-    const shown = visible(text);
-    this.#element.textContent = shown;
-    setTimeout(() => {
-      if (this.#element.textContent === shown) this.#element.textContent = "";
+    this.#element.textContent = visible(text);
+    clearTimeout(this.#reading);
+    this.#reading = setTimeout(() => {
+      this.#reading = 0;
+      this.#element.textContent = "";
+      this.#tell();
     }, READING_MS);
+  }
+
+  /** Announces what has changed, but not over the answer to a person's action: that one is heard first. */
+  #tell() {
+    if (this.#reading !== 0 || this.#pending.size === 0) return;
+    this.#element.textContent = visible([...this.#pending.values()].join(" "));
+    this.#pending.clear();
   }
 }

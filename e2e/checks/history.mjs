@@ -14,8 +14,14 @@ async function marks(stage, name) {
   const framecast = await stage.framecast([`front=${MOVING}`]);
   const page = await open(await stage.browser(name), framecast.url);
   const isOpen = () => page.$eval("dialog.mark", (dialog) => dialog.open);
-  const news = () => page.$eval("#news", ({ textContent }) => textContent);
+  // The page may announce a camera's state between two questions.
+  const listen = () => page.evaluate(() => {
+    const region = document.getElementById("news");
+    globalThis.news = [];
+    new MutationObserver(() => globalThis.news.push(region.textContent)).observe(region, { childList: true });
+  });
   const mark = async (label) => {
+    await listen();
     await page.keyboard.press("m");
     await until("the dialog is open", isOpen);
     // Chromium drops keys until it has painted the dialog.
@@ -25,7 +31,7 @@ async function marks(stage, name) {
       return (await page.$eval("#mark-label", (input) => input.value)) === label;
     });
     await page.keyboard.press("Enter");
-    await until("the page announces the mark", async () => (await news()) === "Marked");
+    await until("the page announces the mark", () => page.evaluate(() => globalThis.news.includes("Marked")));
     await until("the dialog is closed", async () => !(await isOpen()));
   };
   await moves(page, ".picture");

@@ -8,11 +8,11 @@
 
 use std::io::{self, IsTerminal, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-use framecast_media::Frame;
 use framecast_media::container::PictureReader;
+use framecast_media::{Frame, lock};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -244,10 +244,6 @@ fn discard_pictures(reader: &mut PictureReader) {
             Ok(Some(_)) | Err(_) => {}
         }
     }
-}
-
-fn lock(state: &Mutex<InputState>) -> MutexGuard<'_, InputState> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sends all pictures that `stream` holds to `sink`. Returns false if the source was dropped.

@@ -5,11 +5,12 @@
 //! then its viewers get a last slate, and its tasks end. A camera that comes instead waits until that is done, because
 //! most devices can be open only once.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, RwLock, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
 
 use framecast_drivers::Drivers;
 use framecast_hub::{Feed, Hub, ViewerLimits};
+use framecast_media::unpoisoned;
 use framecast_outputs::Viewers;
 use framecast_transcode::Pool;
 use tokio::task::JoinHandle;
@@ -91,7 +92,7 @@ impl CameraTable {
 
     /// Returns the cameras of this moment, in their order. The first is the default camera.
     pub(crate) fn list(&self) -> Arc<[Arc<Camera>]> {
-        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner).cameras)
+        Arc::clone(&unpoisoned(self.state.read()).cameras)
     }
 
     /// Returns the camera called `name`; `None` if there is no such camera.
@@ -307,7 +308,7 @@ impl CameraTable {
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, TableState> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(self.state.write())
     }
 }
 

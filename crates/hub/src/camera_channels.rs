@@ -10,13 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use framecast_media::{Anchor, Frame, Timestamp};
+use framecast_media::{Anchor, Frame, Timestamp, lock};
 use tokio::sync::watch;
 
 use crate::channel::Channel;
 use crate::epoch::Epoch;
 use crate::frame_rate::FrameRate;
-use crate::lock::lock;
 use crate::rendition::Rendition;
 
 /// How far a frame's wall-clock time can be from the time that the epoch's anchor gives it. Beyond this, the wall clock

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
+use framecast_media::lock;
 use tokio::sync::watch;
 
-use crate::lock::lock;
 use crate::notifier::Notifier;
 use crate::ready_set::WakeHandles;
 use crate::ring::{Ring, RingLimits};

@@ -9,14 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use framecast_media::{Anchor, Frame};
+use framecast_media::{Anchor, Frame, lock};
 use tokio::sync::watch;
 
 use crate::camera_channels::{CameraChannels, Publisher, SlatePublisher};
 use crate::channel::Channel;
 use crate::demand::{Demand, DemandCounts, DemandKind};
 use crate::event::{Event, Events};
-use crate::lock::lock;
 use crate::rendition::Rendition;
 use crate::rendition_limiter::RenditionLimiter;
 use crate::source_subscriber::SourceSubscriber;

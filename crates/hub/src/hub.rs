@@ -4,6 +4,8 @@
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::SystemTime;
 
+use framecast_media::unpoisoned;
+
 use crate::{Events, Feed, ViewerLimits};
 
 /// All cameras of a server, in the order in which they were added or [put](Self::reorder). Clones share the cameras.
@@ -129,11 +131,11 @@ impl Hub {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, HubState> {
-        self.state.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+        unpoisoned(self.state.read())
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, HubState> {
-        self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+        unpoisoned(self.state.write())
     }
 }
 

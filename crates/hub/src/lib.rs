@@ -17,7 +17,6 @@ mod event;
 mod feed;
 mod frame_rate;
 mod hub;
-mod lock;
 mod notifier;
 mod ready_set;
 mod rendition;

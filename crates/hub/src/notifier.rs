@@ -4,12 +4,11 @@
 //! This module only wakes subscribers. A woken subscriber reads the channel's frames itself.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
+use framecast_media::{lock, unpoisoned};
 use tokio::sync::watch;
-
-use crate::lock::lock;
 
 /// The maximum number of subscribers that are woken together as a group. Waking a full group takes a few tens of
 /// microseconds. Only channels with more than one group start a thread.
@@ -112,7 +111,7 @@ impl OverflowGroups {
     fn next_round(&self, groups: &mut Vec<Arc<watch::Sender<()>>>) -> bool {
         let mut state = lock(&self.state);
         while !state.is_due && !state.has_ended {
-            state = self.due.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = unpoisoned(self.due.wait(state));
         }
         state.is_due = false;
         // `listen` adds receivers under this lock, so an empty group stays empty.

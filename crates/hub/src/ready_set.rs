@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 
-use crate::lock::lock;
+use framecast_media::lock;
 
 /// The queue of a task that serves the subscribers of many channels. The queue holds the tokens of the channels that
 /// published something. A token is a number by which the task knows a channel.

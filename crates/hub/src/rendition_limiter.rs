@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
+use framecast_media::lock;
+
 use crate::Rendition;
-use crate::lock::lock;
 
 /// The number of viewers that each client address has on each rendition of one camera. Clones share the counts.
 #[derive(Debug, Clone, Default)]

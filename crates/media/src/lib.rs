@@ -26,5 +26,5 @@ pub use escape::{escape_hidden, escape_hidden_json, escape_hidden_multiline, is_
 pub use flag::{FLAG_VALUES, parse_flag};
 pub use format::{Codec, Format};
 pub use frame::{Dependency, Frame};
-pub use lock::lock;
+pub use lock::{lock, unpoisoned};
 pub use timestamp::Timestamp;

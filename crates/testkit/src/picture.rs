@@ -2,12 +2,12 @@
 //! numbers differ only in this segment, so each size is encoded only once.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use framecast_media::codec::{RgbImage, jpeg as coder};
-use framecast_media::{Codec, Dependency, Format, Frame, Timestamp};
+use framecast_media::{Codec, Dependency, Format, Frame, Timestamp, lock};
 
 /// The text before the number in the JPEG comment segment.
 const TAG: &[u8] = b"picture number ";
@@ -72,7 +72,7 @@ pub fn keyframe(number: u64, interval: u64, len_bytes: usize) -> Frame {
 }
 
 fn encoded_jpeg(width_px: u32, height_px: u32) -> Bytes {
-    let mut encoded = JPEG_CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut encoded = lock(&JPEG_CACHE);
     let picture = encoded.entry((width_px, height_px)).or_insert_with(|| {
         let mut picture = RgbImage::new(width_px, height_px);
         for (at, byte) in picture.data_mut().iter_mut().enumerate() {

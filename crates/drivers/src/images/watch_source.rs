@@ -11,11 +11,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use framecast_media::codec::jpeg;
-use framecast_media::{Bytes, Frame};
+use framecast_media::{Bytes, Frame, lock};
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
@@ -255,10 +255,6 @@ impl Source for WatchSource {
     fn waiting_for(&self) -> Option<String> {
         self.awaited.clone()
     }
-}
-
-fn lock(folders: &Mutex<FolderWatcher>) -> MutexGuard<'_, FolderWatcher> {
-    folders.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Watches `folder` and the folders below it, and returns the newest file in them.

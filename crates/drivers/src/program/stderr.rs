@@ -3,10 +3,10 @@
 //! second, only the number is logged.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use framecast_media::is_hidden;
+use framecast_media::{is_hidden, lock};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -65,7 +65,7 @@ impl StderrLog {
         if !self.task.is_finished() {
             timeout(STDERR_FLUSH_TIMEOUT, &mut self.task).await.ok();
         }
-        self.last_lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        lock(&self.last_lines).iter().cloned().collect()
     }
 
     /// Stops reading and logging.
@@ -99,7 +99,7 @@ async fn run(
             if limiter.allow() {
                 say(format!("{program}: {}", shown(&text, &redactor)));
             }
-            let mut last_lines = last_lines.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut last_lines = lock(&last_lines);
             if last_lines.len() == MAX_LAST_LINES {
                 last_lines.pop_front();
             }

@@ -2,7 +2,9 @@
 //! camera again.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use framecast_media::lock;
 
 use super::target::{RtspTarget, Transport};
 
@@ -20,7 +22,7 @@ pub(super) struct ProbeCache(Arc<Mutex<HashMap<String, ProbeResult>>>);
 
 impl ProbeCache {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, ProbeResult>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// Returns the last probe result of the camera. Returns `None` if there is none, or if the URL's options do not

@@ -7,11 +7,11 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::mem::ManuallyDrop;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use framecast::LostLines;
-use framecast_media::lock;
+use framecast_media::{lock, unpoisoned};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::stdio::stderr;
 use tracing::warn;
@@ -137,7 +137,7 @@ impl QueueFlush {
                 break;
             }
             let woken = self.shared.written.wait_timeout(waiting, patience);
-            waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
+            waiting = unpoisoned(woken).0;
             if waiting.lines < left {
                 (left, gives_up_at) = (waiting.lines, Instant::now() + STALL_TIMEOUT);
             }

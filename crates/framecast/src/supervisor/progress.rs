@@ -4,8 +4,9 @@
 //! The thread hands over only a frame that the supervisor awaits: the first one, and the first one after a silence. The
 //! supervisor looks up the time of the last frame only before it would treat the camera as stalled.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
+use framecast_media::lock;
 use tokio::time::Instant;
 
 use super::frame_intervals::FrameIntervals;
@@ -51,7 +52,7 @@ impl Progress {
     }
 
     fn lock(&self) -> MutexGuard<'_, ProgressState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

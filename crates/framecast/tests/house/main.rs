@@ -8,6 +8,7 @@ mod document;
 mod import;
 mod module;
 mod name;
+mod once;
 mod reference;
 mod text;
 mod token;

@@ -18,10 +18,11 @@ mod timeline;
 mod writer;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use framecast_hub::{Event, EventKind, EventReader, Received};
+use framecast_media::{lock, unpoisoned};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -402,7 +403,7 @@ impl Drop for Tasks {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Does the work of [`History::record`].
@@ -437,7 +438,7 @@ impl Shared {
     }
 
     fn index(&self) -> Index {
-        self.index.read().unwrap_or_else(PoisonError::into_inner).clone()
+        unpoisoned(self.index.read()).clone()
     }
 
     /// Makes the database of `destination` the history's database. That database already has all events that were in
@@ -454,7 +455,7 @@ impl Shared {
             state.cameras.extend(index_state.cameras);
             state.pruned = state.pruned.max(index_state.pruned);
             (state.is_in_memory, state.in_memory_count) = (false, 0);
-            *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
+            *unpoisoned(self.index.write()) = index;
             // Done under the lock, because a caller that sees the events in the index might close the history.
             let dropped_id = state.record_dropped(now);
             (state.next_id - 1, dropped_id)

@@ -11,7 +11,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -226,7 +226,7 @@ impl Worker {
                     rustix::process::setpriority_process(None, niceness).ok();
                 }
                 loop {
-                    let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let job = framecast_media::lock(&jobs).recv();
                     let Ok(job) = job else { break };
                     // If a job panics, its caller gets an error, and the thread continues with the next job.
                     if catch_unwind(AssertUnwindSafe(|| job(&mut connection))).is_err() {

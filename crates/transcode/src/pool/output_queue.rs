@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use framecast_media::{Format, Frame};
+use framecast_media::{Format, Frame, lock, unpoisoned};
 
 use super::work_queue::WorkQueue;
 use crate::error::Error;
@@ -81,7 +81,7 @@ impl Drop for OutputQueue {
         state.is_closed = true;
         let forgotten = (state.waiting.take(), std::mem::take(&mut state.done));
         while state.delivering.is_some_and(|thread| thread != own) {
-            state = self.shared.delivered.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = unpoisoned(self.shared.delivered.wait(state));
         }
         drop(state);
         drop(forgotten);
@@ -188,7 +188,7 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, OutputState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

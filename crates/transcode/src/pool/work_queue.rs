@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use framecast_media::{lock, unpoisoned};
 
 /// The ready queue: the output queues `T` that have a waiting frame, from which idle threads take work. Each output
 /// queue adds itself at most once, so that all output queues take turns.
@@ -50,7 +52,7 @@ impl<T> WorkQueue<T> {
             if let Some(output) = state.ready.pop_front() {
                 return Some(output);
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = unpoisoned(self.changed.wait(state));
         }
     }
 
@@ -66,6 +68,6 @@ impl<T> WorkQueue<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, ReadyOutputs<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }

@@ -11,9 +11,10 @@ mod retain;
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use framecast_media::lock;
 use futures_util::TryStreamExt;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
@@ -375,7 +376,7 @@ impl PostgresShared {
         sink: &mut S,
     ) -> Result<PageEnd, Error> {
         loop {
-            let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let kept = lock(&self.readers).pop();
             let (mut reader, is_kept) = match kept.filter(|reader| !reader.client.is_closed()) {
                 Some(reader) => (reader, true),
                 None => (Reader { client: self.connect().await?, statements: HashMap::new() }, false),
@@ -383,7 +384,7 @@ impl PostgresShared {
             let mut progress = Progress::new(limit);
             match self.in_time(reader.fill(select, &mut progress, sink)).await {
                 Ok(()) => {
-                    self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+                    lock(&self.readers).push(reader);
                     return Ok(progress.page_end());
                 }
                 // A pooled connection might have ended because the server was restarted. Try a new connection.

@@ -3,6 +3,7 @@
 // and the page polls at its usual rate.
 
 import { address } from "./api.js";
+import { retryMs } from "./backoff.js";
 
 const OPEN_LIMIT_MS = 4000;
 const RETRY_FIRST_MS = 300;
@@ -110,8 +111,7 @@ export class Events {
     this.#drop();
     this.#failures += 1;
     if (document.hidden) return;
-    const wait = Math.min(RETRY_FIRST_MS * 2 ** (this.#failures - 1), RETRY_LAST_MS);
-    this.#retry = setTimeout(() => this.#open(), wait * (0.75 + Math.random() / 2));
+    this.#retry = setTimeout(() => this.#open(), retryMs(this.#failures, RETRY_FIRST_MS, RETRY_LAST_MS));
   }
 
   #onMessage(message) {

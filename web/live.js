@@ -4,6 +4,7 @@
 // and `streams.js` shows the tiles in another way.
 
 import { address } from "./api.js";
+import { retryMs } from "./backoff.js";
 
 const VERSION = 1;
 const HEADER_BYTES = 16;
@@ -136,8 +137,7 @@ export class Live {
       this.#hasWarned = true;
       console.warn(`No WebSocket to ${LIVE}: ${reason}. The page shows streams and snapshots instead, and tries again later.`);
     }
-    const wait = Math.min(RETRY_FIRST_MS * 2 ** (this.#failures - 1), RETRY_LAST_MS);
-    this.#timer = setTimeout(() => this.#open(), wait * (0.75 + Math.random() / 2));
+    this.#timer = setTimeout(() => this.#open(), retryMs(this.#failures, RETRY_FIRST_MS, RETRY_LAST_MS));
     this.onChange();
   }
 

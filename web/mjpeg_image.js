@@ -4,6 +4,8 @@
 // full answers with a picture that says so, which an image shows like any other; only the timing of the request reveals
 // the refusal. `streams.js` decides which streams run.
 
+import { jittered, retryMs } from "./backoff.js";
+
 // Showing this image closes the connection; removing `src` does not in every browser.
 const BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==";
 const RETRY_FIRST_MS = 1000;
@@ -42,7 +44,7 @@ export class MjpegImage {
   #refusal = "";
   #address = "";
   #timer = 0;
-  #retryMs = RETRY_FIRST_MS;
+  #failures = 0;
   #watch = null;
   #stillMs = STILL_FIRST_MS;
 
@@ -69,7 +71,7 @@ export class MjpegImage {
     this.#close();
     this.#dropPrevious();
     this.#tell("");
-    this.#retryMs = RETRY_FIRST_MS;
+    this.#failures = 0;
     this.#stillMs = STILL_FIRST_MS;
   }
 
@@ -94,7 +96,7 @@ export class MjpegImage {
     watch.lookedAt = now;
     if (now - watch.loadedAt > LOOK_MS) this.#tell("");
     if (viewers === 0 && now - watch.loadedAt > COUNTED_MS) {
-      this.#retry(REFUSED_PAUSE_MS);
+      this.#retry(jittered(REFUSED_PAUSE_MS));
       return;
     }
     const fingerprint = watch.loads > 1 ? `load ${watch.loads}` : sample(image);
@@ -120,7 +122,7 @@ export class MjpegImage {
       // The refusal may be known already.
       if (image === this.#previous) return;
       this.#dropPrevious();
-      this.#retryMs = RETRY_FIRST_MS;
+      this.#failures = 0;
       const now = performance.now();
       this.#watch ??= { loads: 0, fingerprint: null, loadedAt: now, changedAt: now, lookedAt: 0, frames: 0 };
       this.#watch.loads += 1;
@@ -130,9 +132,8 @@ export class MjpegImage {
         this.#dropPrevious();
         return;
       }
-      const waitMs = this.#retryMs;
-      this.#retryMs = Math.min(this.#retryMs * 2, RETRY_LAST_MS);
-      this.#retry(waitMs);
+      this.#failures += 1;
+      this.#retry(retryMs(this.#failures, RETRY_FIRST_MS, RETRY_LAST_MS));
     };
     // A unique number keeps browsers from reusing a cached image.
     opened += 1;
@@ -143,7 +144,7 @@ export class MjpegImage {
       this.#dropPrevious();
       this.#previous = image;
       this.#image = null;
-      this.#retry(REFUSED_PAUSE_MS);
+      this.#retry(jittered(REFUSED_PAUSE_MS));
     });
     this.#image = image;
     this.#address = image.src;
@@ -164,13 +165,13 @@ export class MjpegImage {
     this.#previous = null;
   }
 
-  /** Reopens the stream after about `waitMs`; until then the page shows the server's reason, if it gives one. */
+  /** Reopens the stream after `waitMs`; until then the page shows the server's reason, if it gives one. */
   async #retry(waitMs) {
     this.#close();
     const timer = setTimeout(() => {
       this.#timer = 0;
       this.#open();
-    }, waitMs * (0.75 + Math.random() / 2));
+    }, waitMs);
     this.#timer = timer;
     const refusal = await fetchRefusal(this.#url);
     if (timer === this.#timer && refusal) this.#tell(refusal);

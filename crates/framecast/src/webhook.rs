@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use framecast_drivers::system_tls;
 use framecast_history::{Filter, History, Listener, Notification, StoredEvent};
+use framecast_media::Backoff;
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::{Client, StatusCode, redirect};
 use sha2::Sha256;
@@ -115,7 +116,8 @@ impl Webhook {
 
     /// Sends one event repeatedly until the receiver accepts or refuses it, or until [`GIVE_UP_AFTER`] has passed.
     async fn send(&self, stored: &StoredEvent) {
-        let (begun, mut pause, mut has_warned) = (Instant::now(), RETRY_DELAYS.0, false);
+        let (begun, mut has_warned) = (Instant::now(), false);
+        let mut backoff = Backoff::new(RETRY_DELAYS.0, RETRY_DELAYS.1);
         let (host, id) = (self.host(), stored.entry.id);
         loop {
             let problem = match self.send_once(stored).await {
@@ -143,9 +145,7 @@ impl Webhook {
                 );
                 has_warned = true;
             }
-            // Random jitter, so that not all clients of a host retry at the same moment.
-            sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
-            pause = (pause * 2).min(RETRY_DELAYS.1);
+            sleep(backoff.next_delay(fastrand::f64())).await;
         }
     }
 

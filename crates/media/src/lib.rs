@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod anchor;
+mod backoff;
 pub mod codec;
 pub mod container;
 pub mod draw;
@@ -19,6 +20,7 @@ mod lock;
 mod timestamp;
 
 pub use anchor::Anchor;
+pub use backoff::Backoff;
 pub use bytes::Bytes;
 pub use codec::raw::{ColorRange, PixelFormat};
 pub use error::Error;

@@ -43,6 +43,7 @@ const EMBED: &str = include_str!("../../../../web/embed.html");
 const ASSETS: &[Asset] = assets! {
     "announcer.js": "text/javascript; charset=utf-8",
     "api.js": "text/javascript; charset=utf-8",
+    "backoff.js": "text/javascript; charset=utf-8",
     "app.js": "text/javascript; charset=utf-8",
     "camera.js": "text/javascript; charset=utf-8",
     "canvas.js": "text/javascript; charset=utf-8",

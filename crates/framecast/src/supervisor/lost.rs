@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use framecast_hub::{CameraState, CameraStatus, EventKind};
+use framecast_media::Backoff;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
 use super::attempt::update_unwatched_since;
-use super::backoff::Backoff;
 use super::{Supervisor, sleep_until_or_forever};
 use crate::camera::Camera;
 
@@ -62,7 +62,7 @@ impl Supervisor {
                 }
                 () = &mut wait_for_device => {
                     info!("the lost camera's device is back");
-                    *backoff = Backoff::default();
+                    backoff.reset();
                     self.feed.set_status(CameraStatus { retry_at: None, ..status });
                     // Without a viewer, the camera is no longer lost but idle.
                     return viewers > 0 || self.settings.idle_timeout.is_none();

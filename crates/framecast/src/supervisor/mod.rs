@@ -6,7 +6,6 @@
 //! driver that blocks or panics affects no other camera.
 
 mod attempt;
-mod backoff;
 mod frame_intervals;
 mod lost;
 mod progress;
@@ -22,6 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use framecast_hub::{CameraState, CameraStatus, DemandCounts, Event, EventKind, Feed};
+use framecast_media::Backoff;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -33,7 +33,6 @@ use crate::config::CameraSettings;
 use crate::memory;
 use crate::suspend::SuspendMonitor;
 use attempt::Attempt;
-use backoff::Backoff;
 use reader::Reader;
 pub(crate) use shared_threads::SharedThreads;
 use slate::SlateRenderer;
@@ -42,6 +41,13 @@ pub(crate) use stall_policy::DEFAULT_STALL_TIMEOUT;
 
 /// How long the supervisor waits for a driver to close its device before it continues without waiting.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// The first and the longest delay before the supervisor opens a lost camera again.
+const RETRY_DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// How long a camera must be live before its next failure is treated like a first failure, with the shortest retry
+/// delay.
+const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(10);
 
 /// The maximum number of one camera's threads that hang in a driver. While a camera has this many, the supervisor
 /// starts no further thread for the camera.
@@ -72,6 +78,16 @@ enum AttemptOutcome {
     Failed { reason: String, live_for: Duration, is_transient: bool },
 }
 
+impl AttemptOutcome {
+    /// Returns how long the camera had been live.
+    fn live_for(&self) -> Duration {
+        match self {
+            Self::Unwatched { live_for } | Self::Failed { live_for, .. } => *live_for,
+            Self::Stopped => Duration::ZERO,
+        }
+    }
+}
+
 impl Supervisor {
     pub(crate) fn new(camera: Arc<Camera>, suspend_monitor: SuspendMonitor, threads: SharedThreads) -> Self {
         let (feed, settings, stop) = (Arc::clone(&camera.feed), camera.settings.clone(), camera.stop.clone());
@@ -84,20 +100,20 @@ impl Supervisor {
     pub(crate) async fn run(mut self) {
         let span = info_span!("camera", id = self.feed.name());
         async {
-            let mut backoff = Backoff::default();
+            let mut backoff = Backoff::new(RETRY_DELAYS.0, RETRY_DELAYS.1);
             while self.wait_for_viewer().await {
-                match self.run_once().await {
+                let outcome = self.run_once().await;
+                if outcome.live_for() >= BACKOFF_RESET_AFTER {
+                    backoff.reset();
+                }
+                match outcome {
                     AttemptOutcome::Stopped => break,
-                    AttemptOutcome::Unwatched { live_for } => {
-                        backoff.succeeded_for(live_for);
-                        self.become_idle();
-                    }
-                    AttemptOutcome::Failed { reason, live_for, is_transient } => {
-                        backoff.succeeded_for(live_for);
-                        let delay = if is_transient {
-                            backoff.next_delay(fastrand::f64())
-                        } else {
-                            Backoff::max_delay()
+                    AttemptOutcome::Unwatched { .. } => self.become_idle(),
+                    AttemptOutcome::Failed { reason, is_transient, .. } => {
+                        let delay = match is_transient {
+                            true => backoff.next_delay(fastrand::f64()),
+                            // Only a change of the configuration can mend this.
+                            false => backoff.longest(),
                         };
                         if !self.wait_for_retry(reason, delay, &mut backoff).await {
                             self.become_idle();

@@ -4,7 +4,9 @@
 //! that case, all events in memory, and all events in the queue, get higher ids in the same order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use framecast_media::Backoff;
 use tracing::{debug, info};
 
 use super::maintenance::Maintenance;
@@ -14,8 +16,8 @@ use crate::clock::ClockReading;
 use crate::entry::Entry;
 use crate::index::{IdClaim, Index, IndexState, Location, TimeCorrection};
 
-/// The first and the longest delay between two attempts to open the database, in milliseconds.
-const RETRY_DELAYS_MS: (i64, i64) = (1_000, 30_000);
+/// The first and the longest delay between two attempts to open the database.
+const RETRY_DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// The maximum number of events to move to the database in one step.
 const ROWS: usize = 1_000;
@@ -26,7 +28,7 @@ pub(super) struct Relocation {
     location: Location,
     /// When to try next to open the database, in milliseconds on the boot clock (since the machine started).
     pub(super) at_ms: i64,
-    pause_ms: i64,
+    backoff: Backoff,
     destination: Option<Destination>,
 }
 
@@ -44,12 +46,15 @@ pub(super) struct Destination {
 
 impl Relocation {
     pub(super) fn new(location: Location, now: ClockReading) -> Self {
-        Self {
-            location,
-            at_ms: now.boot_ms + RETRY_DELAYS_MS.0,
-            pause_ms: RETRY_DELAYS_MS.0,
-            destination: None,
-        }
+        let backoff = Backoff::new(RETRY_DELAYS.0, RETRY_DELAYS.1);
+        let mut relocation = Self { location, at_ms: 0, backoff, destination: None };
+        relocation.try_later(now);
+        relocation
+    }
+
+    /// Plans the next attempt, after one more delay from `now`.
+    fn try_later(&mut self, now: ClockReading) {
+        self.at_ms = now.boot_ms + self.backoff.next_delay(0.0).as_millis() as i64;
     }
 
     /// Returns whether the move has begun: some of the events in memory have been copied to the database.
@@ -67,8 +72,7 @@ impl Relocation {
             }
             Err(error) => {
                 debug!("cannot move the events in memory to the database, will try again: {error}");
-                self.pause_ms = (self.pause_ms * 2).min(RETRY_DELAYS_MS.1);
-                self.at_ms = shared.clock.now().boot_ms + self.pause_ms;
+                self.try_later(shared.clock.now());
                 false
             }
         }

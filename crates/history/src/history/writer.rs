@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use framecast_media::Backoff;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Shared;
@@ -81,7 +82,7 @@ pub(super) async fn run(
 
 /// Writes queued events to the database, in at most `MAX_BATCHES` batches.
 async fn write(shared: &Shared, maintenance: &mut Maintenance) -> WriteOutcome {
-    let (mut pause, mut batches) = (RETRY_DELAYS.0, 0);
+    let (mut backoff, mut batches) = (Backoff::new(RETRY_DELAYS.0, RETRY_DELAYS.1), 0);
     while batches < MAX_BATCHES {
         let (batch, reserved, relocated_up_to) = {
             let state = shared.lock();
@@ -95,7 +96,8 @@ async fn write(shared: &Shared, maintenance: &mut Maintenance) -> WriteOutcome {
         match shared.index().write(batch, reserved, relocated_up_to).await {
             Ok(evicted) => {
                 recovered(shared);
-                (pause, batches) = (RETRY_DELAYS.0, batches + 1);
+                backoff.reset();
+                batches += 1;
                 shared.written(count, evicted);
                 shared.report_dropped();
             }
@@ -105,8 +107,7 @@ async fn write(shared: &Shared, maintenance: &mut Maintenance) -> WriteOutcome {
                 if shared.lock().is_closed {
                     return WriteOutcome::Never;
                 }
-                wait(shared, pause).await;
-                pause = (pause * 2).min(RETRY_DELAYS.1);
+                wait(shared, backoff.next_delay(0.0)).await;
             }
         }
     }

@@ -3,6 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use framecast_media::Secret;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
@@ -39,7 +40,7 @@ const COMMON_WORDS: [&str; 12] = [
 #[derive(Clone, Default)]
 pub(crate) struct Redactor {
     /// The words to mask, longest first, so that no secret is masked only in part.
-    secrets: Vec<String>,
+    secrets: Vec<Secret>,
 }
 
 impl Redactor {
@@ -78,12 +79,16 @@ impl Redactor {
     /// longest secret has, because they may be the beginning of a secret.
     pub(crate) fn redact_beginning(&self, text: &str) -> String {
         let shown = self.redact(text);
-        let longest = self.secrets.iter().map(|secret| secret.chars().count()).max().unwrap_or_default();
+        let longest =
+            self.secrets.iter().map(|secret| secret.expose().chars().count()).max().unwrap_or_default();
         shown.chars().take(shown.chars().count().saturating_sub(longest)).collect()
     }
 
     fn sorted(mut self) -> Self {
-        self.secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        self.secrets.sort_by(|a, b| {
+            let (a, b) = (a.expose(), b.expose());
+            b.len().cmp(&a.len()).then_with(|| a.cmp(b))
+        });
         self.secrets.dedup();
         self
     }
@@ -93,7 +98,8 @@ impl Redactor {
         let mut rest = text;
         while let Some(first) = rest.chars().next() {
             let before = text[..text.len() - rest.len()].chars().next_back();
-            let found = self.secrets.iter().find(|secret| starts_with_secret(rest, secret, before));
+            let mut secrets = self.secrets.iter().map(Secret::expose);
+            let found = secrets.find(|secret| starts_with_secret(rest, secret, before));
             let len = match found {
                 Some(secret) => {
                     shown.push_str(MASK);
@@ -181,7 +187,7 @@ impl Redactor {
     fn add_login(&mut self, part: &str) {
         for part in [part.to_owned(), part.replace('\'', "%27"), percent_decoded(part)] {
             if !part.is_empty() {
-                self.secrets.push(part);
+                self.secrets.push(Secret::new(part));
             }
         }
     }

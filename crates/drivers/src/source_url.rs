@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use framecast_media::{FLAG_VALUES, parse_flag};
+use framecast_media::{FLAG_VALUES, Secret, parse_flag};
 
 use crate::{Error, masking, suggest};
 
@@ -12,7 +12,7 @@ use crate::{Error, masking, suggest};
 #[derive(Clone, PartialEq, Eq)]
 pub struct SourceUrl {
     scheme: String,
-    rest: String,
+    rest: Secret,
 }
 
 impl SourceUrl {
@@ -24,7 +24,7 @@ impl SourceUrl {
     pub fn parse(text: &str) -> Result<Self, Error> {
         let text = text.trim();
         let (scheme, rest) = split_scheme(text).ok_or_else(|| no_source(text))?;
-        Ok(Self { scheme, rest: rest.to_owned() })
+        Ok(Self { scheme, rest: Secret::new(rest) })
     }
 
     /// Returns the scheme in lower case, without the colon.
@@ -35,23 +35,23 @@ impl SourceUrl {
     /// Returns everything after the scheme's colon, without masking secrets. Use this to open the source, never to show
     /// it.
     pub fn rest(&self) -> &str {
-        &self.rest
+        self.rest.expose()
     }
 
     /// Returns the whole URL without masking secrets. Use this to open the source, never to show it.
     pub fn expose(&self) -> String {
-        format!("{}:{}", self.scheme, self.rest)
+        format!("{}:{}", self.scheme, self.rest())
     }
 
     /// Returns the URL in the form for the log: the text of `Display`, and the port of a server.
     pub fn for_log(&self) -> String {
-        masking::for_log(&self.scheme, &self.rest)
+        masking::for_log(&self.scheme, self.rest())
     }
 
     /// Returns the URL in the form for the log at level debug, which also contains paths and the names of parameters.
     /// Each value, and each part of a path that may be a token (such as an access key), appears as `***`.
     pub fn for_debug(&self) -> String {
-        masking::for_debug(&self.scheme, &self.rest)
+        masking::for_debug(&self.scheme, self.rest())
     }
 
     /// Returns the options of a URL that can contain nothing but options, such as `test:?fps=30`. `known` lists the
@@ -75,7 +75,7 @@ impl SourceUrl {
     /// # Errors
     /// [`Error::UnknownOption`] for an option that is not in `known`; [`Error::BadUrl`] for an option after a `#`.
     pub fn path_and_options(&self, known: &[&'static str]) -> Result<(&str, Options<'_>), Error> {
-        let (path, query) = self.rest.split_once('?').unwrap_or((&self.rest, ""));
+        let (path, query) = self.rest().split_once('?').unwrap_or((self.rest(), ""));
         // Paths and names may contain a `#`, but hardly ever one with an option after it.
         if let Some((_, fragment)) = path.split_once('#')
             && let Some(name) = fragment.split(['=', '&']).next().filter(|name| known.contains(name))
@@ -93,7 +93,7 @@ impl SourceUrl {
     /// [`Error::UnknownOption`] for an option that is not in `known`; [`Error::BadUrl`] if a `#` within a password has
     /// cut the password in two.
     pub fn fragment_options(&self, known: &[&'static str]) -> Result<Options<'_>, Error> {
-        let fragment = self.rest.split_once('#').map_or("", |(_, fragment)| fragment);
+        let fragment = self.rest().split_once('#').map_or("", |(_, fragment)| fragment);
         Options::parse(&self.scheme, fragment, known).map_err(|error| match error {
             // The supposed option is the rest of a password and must not be shown.
             Error::UnknownOption { .. } if fragment.contains('@') => Error::BadUrl {
@@ -197,7 +197,7 @@ impl<'a> Options<'a> {
 
 impl fmt::Display for SourceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&masking::public(&self.scheme, &self.rest))
+        f.write_str(&masking::public(&self.scheme, self.rest()))
     }
 }
 

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::camera_table::{CameraChanges, CameraServices, CameraTable};
-use crate::config::{CameraSettings, ConfigError, Listen, Secret, Settings};
+use crate::config::{CameraSettings, ConfigError, Listen, Settings};
 use crate::controls::StateFile;
 use crate::history;
 use crate::http::{self, ConnectionListener, Context, Server};
@@ -155,7 +155,7 @@ impl Cameras {
         };
         let cameras = CameraTable::new(services, settings.latency_budget);
         let exchange = cameras.exchange(&settings, &saved.unwrap_or_default())?;
-        let secret = settings.webhook_secret.as_ref().map(Secret::expose);
+        let secret = settings.webhook_secret.as_ref();
         webhook::start(&settings.webhooks, secret, &history.history, &tasks, &shutdown)?;
         hub.events().send(Event::new(EventKind::Started, SystemTime::now()).with_text(VERSION));
         cameras.carry_out(exchange);

@@ -93,8 +93,8 @@ pub use app::{App, Cameras, StartError};
 pub use camera_table::CameraChanges;
 #[doc(inline)]
 pub use config::{
-    Account, CameraSettings, ConfigError, HistorySettings, HistoryStorage, Listen, Secret, Settings,
-    TrustedProxies, WebhookSettings,
+    Account, CameraSettings, ConfigError, HistorySettings, HistoryStorage, Listen, Settings, TrustedProxies,
+    WebhookSettings,
 };
 pub use framecast_drivers::{
     BoxFuture, Capture, CaptureTime, Clock, ClockReading, Control, ControlKind, ControlValue, Controls,
@@ -107,6 +107,7 @@ pub use framecast_hub::{
     CameraState, CameraStatus, Channel, Delivery, Demand, DemandCounts, DemandKind, Epoch, Event, EventKind,
     EventReader, Events, Feed, Hub, Received, Rendition, Stats, Subscriber, TooManyRenditions, Update,
 };
+pub use framecast_media::Secret;
 pub use framecast_media::container::multipart;
 pub use framecast_media::{
     Anchor, Bytes, Codec, ColorRange, Dependency, Error as MediaError, Format, Frame, PixelFormat, Timestamp,

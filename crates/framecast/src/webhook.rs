@@ -5,12 +5,11 @@
 //! receiver was unreachable and is back, the webhook sends the missed events from the history, in order. The bodies of
 //! the requests are the JSON objects of `/api/events/live`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use framecast_drivers::system_tls;
 use framecast_history::{Filter, History, Listener, Notification, StoredEvent};
-use framecast_media::Backoff;
+use framecast_media::{Backoff, Secret};
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::{Client, StatusCode, redirect};
 use sha2::Sha256;
@@ -41,7 +40,7 @@ struct Webhook {
     number: usize,
     url: Url,
     client: Client,
-    secret: Option<Arc<str>>,
+    secret: Option<Secret>,
 }
 
 /// The result of one attempt to send an event.
@@ -58,7 +57,7 @@ enum DeliveryOutcome {
 /// The HTTP client cannot be set up.
 pub(crate) fn start(
     webhooks: &[WebhookSettings],
-    secret: Option<&str>,
+    secret: Option<&Secret>,
     history: &History,
     tasks: &TaskTracker,
     shutdown: &CancellationToken,
@@ -68,11 +67,10 @@ pub(crate) fn start(
     }
     let client = client()
         .map_err(|error| ConfigError::new(format!("cannot set up the HTTP client for webhooks: {error}")))?;
-    let secret: Option<Arc<str>> = secret.map(Arc::from);
     for (number, webhook) in (1..).zip(webhooks) {
         let WebhookSettings { url, kinds, cameras } = webhook;
         let filter = Filter { kinds: kinds.clone(), cameras: cameras.clone(), ..Filter::default() };
-        let webhook = Webhook { number, url: url.clone(), client: client.clone(), secret: secret.clone() };
+        let webhook = Webhook { number, url: url.clone(), client: client.clone(), secret: secret.cloned() };
         let (listener, shutdown) = (history.listen(filter, None), shutdown.clone());
         tasks.spawn(async move {
             tokio::select! {
@@ -198,8 +196,9 @@ fn classify(status: StatusCode) -> DeliveryOutcome {
 }
 
 /// Returns the value of the header `X-Framecast-Signature`: `sha256=` and the HMAC-SHA256 of `body` in hexadecimal.
-fn signature(secret: &str, body: &[u8]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length is taken");
+fn signature(secret: &Secret, body: &[u8]) -> String {
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).expect("a key of any length is taken");
     mac.update(body);
     let digest = mac.finalize().into_bytes();
     let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -215,7 +214,7 @@ mod tests {
     #[test]
     fn a_body_is_signed_as_the_standard_has_it() {
         // RFC 4231, test case 2.
-        let signed = signature("Jefe", b"what do ya want for nothing?");
+        let signed = signature(&Secret::new("Jefe"), b"what do ya want for nothing?");
         assert_eq!(signed, "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     }
 

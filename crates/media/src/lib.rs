@@ -17,6 +17,7 @@ mod flag;
 mod format;
 mod frame;
 mod lock;
+mod secret;
 mod timestamp;
 
 pub use anchor::Anchor;
@@ -29,4 +30,5 @@ pub use flag::{FLAG_VALUES, parse_flag};
 pub use format::{Codec, Format};
 pub use frame::{Dependency, Frame};
 pub use lock::{lock, unpoisoned};
+pub use secret::Secret;
 pub use timestamp::Timestamp;

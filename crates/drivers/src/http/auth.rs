@@ -8,16 +8,17 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use digest_auth::{AuthContext, Charset, Qop, WwwAuthenticateHeader};
+use framecast_media::Secret;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::http1::{Challenge, Head, parse_challenges};
 
 /// A user and a password, percent-decoded.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Credentials {
-    pub(super) user: String,
-    pub(super) password: String,
+    pub(super) user: Secret,
+    pub(super) password: Secret,
 }
 
 impl Credentials {
@@ -29,13 +30,8 @@ impl Credentials {
         // These calls fail only for URLs without a host, which have neither user nor password.
         url.set_username("").ok();
         url.set_password(None).ok();
-        (!user.is_empty() || !password.is_empty()).then_some(Self { user, password })
-    }
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Credentials(***)")
+        let is_there = !user.is_empty() || !password.is_empty();
+        is_there.then(|| Self { user: Secret::new(user), password: Secret::new(password) })
     }
 }
 
@@ -96,7 +92,7 @@ impl Login {
         if self.is_tls && url.scheme() != "https" {
             return None;
         }
-        let Credentials { user, password } = &self.credentials;
+        let (user, password) = (self.credentials.user.expose(), self.credentials.password.expose());
         match self.method.as_mut()? {
             Method::Basic => Some(format!("Basic {}", BASE64.encode(format!("{user}:{password}")))),
             Method::Digest(digest_challenge) => {
@@ -187,7 +183,7 @@ mod tests {
     use crate::http1::HeadReader;
 
     fn login() -> Login {
-        Login::new(Credentials { user: "me".into(), password: "p@ß".into() })
+        Login::new(Credentials { user: Secret::new("me"), password: Secret::new("p@ß") })
     }
 
     fn head(challenges: &[&str]) -> Head {
@@ -266,6 +262,6 @@ mod tests {
     fn percent_signs_that_encode_nothing_stay() {
         let mut url = Url::parse("http://a%40b%C3%9F%zz%4:%@cam/").unwrap();
         let credentials = Credentials::take_from(&mut url).unwrap();
-        assert_eq!((&*credentials.user, &*credentials.password), ("a@bß%zz%4", "%"));
+        assert_eq!((credentials.user.expose(), credentials.password.expose()), ("a@bß%zz%4", "%"));
     }
 }

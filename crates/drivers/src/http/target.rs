@@ -134,6 +134,8 @@ impl HttpTarget {
 
 #[cfg(test)]
 mod tests {
+    use framecast_media::Secret;
+
     use super::*;
 
     fn target(text: &str) -> HttpTarget {
@@ -147,7 +149,10 @@ mod tests {
         assert_eq!(target.connect_timeout(), Duration::from_secs(3));
         assert_eq!(target.redirects, RedirectPolicy::Any);
         assert!(target.is_insecure);
-        assert_eq!(target.credentials.unwrap(), Credentials { user: "me".into(), password: "s@crét".into() });
+        assert_eq!(
+            target.credentials.unwrap(),
+            Credentials { user: Secret::new("me"), password: Secret::new("s@crét") }
+        );
     }
 
     #[test]

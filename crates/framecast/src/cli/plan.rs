@@ -35,11 +35,11 @@ pub(super) struct Plan {
 pub(super) struct Environment {
     camera: Option<String>,
     opencv_source: Option<String>,
-    password: Option<String>,
+    password: Option<Secret>,
     /// The password of the PostgreSQL database that stores the history.
-    history_password: Option<String>,
+    history_password: Option<Secret>,
     /// The key that signs webhooks.
-    webhook_secret: Option<String>,
+    webhook_secret: Option<Secret>,
     /// The default folder for data that must survive a restart, such as saved control values.
     state_dir: Option<PathBuf>,
 }
@@ -49,9 +49,9 @@ impl Environment {
         Ok(Self {
             camera: variable("CAMERA")?,
             opencv_source: variable("OPENCV_CAMERA_SOURCE")?,
-            password: variable("FRAMECAST_PASSWORD")?,
-            history_password: variable("FRAMECAST_HISTORY_PASSWORD")?,
-            webhook_secret: variable("FRAMECAST_WEBHOOK_SECRET")?,
+            password: secret("FRAMECAST_PASSWORD")?,
+            history_password: secret("FRAMECAST_HISTORY_PASSWORD")?,
+            webhook_secret: secret("FRAMECAST_WEBHOOK_SECRET")?,
             state_dir: state_dir(|name| env::var_os(name).filter(|value| !value.is_empty())),
         })
     }
@@ -71,6 +71,10 @@ fn state_dir(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
         folder.map(|folder| folder.join("framecast"))
     };
     of_service.or_else(of_user)
+}
+
+fn secret(name: &str) -> anyhow::Result<Option<Secret>> {
+    Ok(variable(name)?.map(Secret::new))
 }
 
 fn variable(name: &str) -> anyhow::Result<Option<String>> {
@@ -103,9 +107,9 @@ impl Plan {
         if settings.state_dir.is_none() {
             settings.state_dir.clone_from(&environment.state_dir);
         }
-        settings.webhook_secret = environment.webhook_secret.clone().map(Secret::new);
+        settings.webhook_secret = environment.webhook_secret.clone();
         if let (HistoryStorage::Postgres(address), Some(password)) =
-            (&mut settings.history.storage, &environment.history_password)
+            (&mut settings.history.storage, environment.history_password.clone())
         {
             address.set_password(password);
         }
@@ -115,7 +119,7 @@ impl Plan {
         for host in &args.allowed_hosts {
             settings.allow_host(host).context("--allowed-host")?;
         }
-        let password = environment.password.as_deref();
+        let password = environment.password.as_ref().map(Secret::expose);
         match (&args.user, password) {
             (Some(user), _) => {
                 let account = Account::new(user, password.unwrap_or_default());
@@ -164,7 +168,7 @@ fn read_file(path: &Path, environment: &Environment, drivers: &Drivers) -> anyho
             bail!("{shown}:{line}: this is not UTF-8 text (byte {valid})");
         }
     };
-    let password = environment.password.as_deref();
+    let password = environment.password.as_ref().map(Secret::expose);
     Settings::check_toml(&text, drivers, password).map_err(|errors| {
         let errors = errors.into_iter().map(|error| error.in_file(&shown)).collect();
         anyhow!(FileErrors(errors))

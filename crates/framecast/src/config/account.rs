@@ -1,19 +1,19 @@
 //! The account with which clients log in.
 
-use std::fmt;
+use framecast_media::Secret;
 
 /// The minimum length, in characters, of a password that causes no warning. An attacker can try all shorter passwords
 /// in a short time.
 const SHORTEST_PASSWORD: usize = 8;
 
 /// The one account with which clients can log in.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Account {
     /// The user name.
     pub user: String,
     /// The password. No log and no output contains it.
-    pub password: String,
+    pub password: Secret,
 }
 
 impl Account {
@@ -34,17 +34,17 @@ impl Account {
         if password.is_empty() {
             return Err(format!("user `{user}` needs a password: set FRAMECAST_PASSWORD in the environment"));
         }
-        Ok(Self { user: user.to_owned(), password: password.to_owned() })
+        Ok(Self { user: user.to_owned(), password: Secret::new(password) })
     }
 
     /// Checks the name and the password, which code can have changed.
     pub(super) fn check(&self) -> Result<(), String> {
-        Self::new(&self.user, &self.password).map(drop)
+        Self::new(&self.user, self.password.expose()).map(drop)
     }
 
     /// Returns a warning if the password is short.
     pub(super) fn warning(&self) -> Option<String> {
-        (self.password.chars().count() < SHORTEST_PASSWORD).then(|| {
+        (self.password.expose().chars().count() < SHORTEST_PASSWORD).then(|| {
             format!(
                 "the password of user `{}` has fewer than {SHORTEST_PASSWORD} characters and is easy to guess: set a \
                  longer FRAMECAST_PASSWORD",
@@ -54,15 +54,9 @@ impl Account {
     }
 }
 
-impl fmt::Debug for Account {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Account").field("user", &self.user).field("password", &"***").finish()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::config::{Secret, Settings, WebhookSettings};
+    use crate::config::{Settings, WebhookSettings};
 
     use super::*;
 

@@ -32,4 +32,4 @@ pub use key::{KeyInfo, Reload};
 pub use listen::Listen;
 pub use network::TrustedProxies;
 pub use settings::Settings;
-pub use webhook::{Secret, WebhookSettings};
+pub use webhook::WebhookSettings;

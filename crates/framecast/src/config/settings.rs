@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use framecast_drivers::{Drivers, SourceUrl};
 use framecast_hub::ViewerLimits;
+use framecast_media::Secret;
 
 use super::check::{check_camera_name, parse_host, parse_origin};
 use super::config_messages::redacted;
@@ -16,8 +17,7 @@ use super::key::{Keyed, settings};
 use super::kind::{Number, Switch, Text, Texts, Time};
 use super::network::{FrameAncestors, Proxies};
 use super::{
-    Account, CameraSettings, ConfigError, HistorySettings, Listen, Secret, TrustedProxies, WebhookSettings,
-    state_dir,
+    Account, CameraSettings, ConfigError, HistorySettings, Listen, TrustedProxies, WebhookSettings, state_dir,
 };
 
 /// The default address: only this machine can connect.
@@ -298,7 +298,7 @@ mod tests {
             (
                 |s| {
                     s.account = Account::new("me", "pw").ok();
-                    s.account.as_mut().unwrap().password.clear();
+                    s.account.as_mut().unwrap().password = Secret::default();
                 },
                 "user `me` needs a password",
             ),

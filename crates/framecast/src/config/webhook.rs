@@ -12,27 +12,6 @@ use super::key::settings;
 use super::kind::{Text, Texts, ValueKind};
 use super::reader::FileReader;
 
-/// The key with which the server signs the requests of webhooks. No log and no output contains it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Creates a secret from `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
 settings! {
     /// The settings of one webhook: a URL that receives events by HTTP POST, and which events it receives.
     #[derive(Clone, PartialEq, Eq)]

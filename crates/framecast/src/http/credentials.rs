@@ -4,25 +4,22 @@
 //! requests and aiohttp use Latin-1, as in RFC 2617. Some keyboards send `ü` as two characters, others as one. All of
 //! these forms of a password are accepted. The module `login_throttle` limits guesses.
 
+use framecast_media::Secret;
 use subtle::ConstantTimeEq;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::config::Account;
 
-/// The account's user name and password, in each encoding in which a client can send them.
+/// The account's user name and password, to be compared with those that a client sends in any encoding.
 pub(super) struct Credentials {
-    /// The account's `user:password` in UTF-8, in composed Unicode form (NFC).
-    composed: Vec<u8>,
-    /// The account's `user:password` in Latin-1 (ISO 8859-1). `None` if all characters are ASCII, because the Latin-1
-    /// form is then the same as the UTF-8 form. Also `None` if Latin-1 lacks one of the characters.
-    latin_1: Option<Vec<u8>>,
+    /// The account's `user:password` in composed Unicode form (NFC).
+    composed: Secret,
 }
 
 impl Credentials {
     pub(super) fn new(account: &Account) -> Self {
-        let composed: String = format!("{}:{}", account.user, account.password).nfc().collect();
-        let latin_1 = composed.chars().map(|c| u8::try_from(u32::from(c))).collect::<Result<_, _>>().ok();
-        Self { latin_1: latin_1.filter(|_| !composed.is_ascii()), composed: composed.into_bytes() }
+        let (user, password) = (account.user.chars(), account.password.expose().chars());
+        Self { composed: Secret::new(user.chain([':']).chain(password).nfc().collect::<String>()) }
     }
 
     /// Returns whether `given`, the `user:password` of a client, equals the account's in one of the encodings. The time
@@ -30,10 +27,11 @@ impl Credentials {
     pub(super) fn matches(&self, given: &[u8]) -> bool {
         // Bytes that are not UTF-8 are compared unchanged, because they cannot be composed.
         let composed = std::str::from_utf8(given).map(|given| given.nfc().collect::<String>().into_bytes());
-        let is_composed = composed.as_deref().unwrap_or(given).ct_eq(&self.composed);
-        // Latin-1 bytes can be valid UTF-8 by chance.
-        let is_latin_1 = given.ct_eq(self.latin_1.as_deref().unwrap_or(&self.composed));
-        (is_composed | is_latin_1).into()
+        let expected = self.composed.expose().as_bytes();
+        let is_composed = composed.as_deref().unwrap_or(given).ct_eq(expected);
+        // Latin-1 bytes can be valid UTF-8 by chance. In Latin-1, each byte is the number of a character.
+        let of_latin_1: String = given.iter().copied().map(char::from).collect();
+        (is_composed | of_latin_1.as_bytes().ct_eq(expected)).into()
     }
 }
 

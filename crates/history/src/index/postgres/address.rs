@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use framecast_media::Secret;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
@@ -14,7 +15,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The address of a PostgreSQL database. `Display` shows only the scheme, host and port.
 #[derive(Clone, PartialEq)]
 pub struct Address {
+    /// The address without a password.
     config: Box<Config>,
+    password: Option<Secret>,
     shown: String,
 }
 
@@ -23,7 +26,7 @@ impl Address {
     ///
     /// # Errors
     /// [`Error::Address`], which says what is wrong, and what a valid address looks like.
-    pub fn parse(url: &str, password: Option<&str>) -> Result<Self, Error> {
+    pub fn parse(url: &str, password: Option<Secret>) -> Result<Self, Error> {
         let wrong = |problem: String| Error::Address { problem };
         let mut config: Config = url.parse().map_err(|_| {
             let problem = "this is not the address of a database; write it like this: \
@@ -48,9 +51,6 @@ impl Address {
                            or a UNIX socket";
             return Err(wrong(problem.to_owned()));
         }
-        if let Some(password) = password {
-            config.password(password);
-        }
         if config.get_application_name().is_none() {
             config.application_name("framecast");
         }
@@ -59,16 +59,21 @@ impl Address {
         }
         config.keepalives_idle(Duration::from_secs(30)).tcp_user_timeout(Duration::from_secs(20));
         let shown = shown(&config);
-        Ok(Self { config: Box::new(config), shown })
+        Ok(Self { config: Box::new(config), password, shown })
     }
 
     /// Sets the password of the user that the address names.
-    pub fn set_password(&mut self, password: &str) {
-        self.config.password(password);
+    pub fn set_password(&mut self, password: Secret) {
+        self.password = Some(password);
     }
 
-    pub(super) fn config(&self) -> &Config {
-        &self.config
+    /// Returns what a client needs to connect, with the password. Not to be kept.
+    pub(super) fn config(&self) -> Config {
+        let mut config = Config::clone(&self.config);
+        if let Some(password) = &self.password {
+            config.password(password.expose());
+        }
+        config
     }
 }
 
@@ -102,7 +107,8 @@ mod tests {
     #[test]
     fn an_address_is_shown_as_its_host_and_port() {
         let address =
-            Address::parse("postgres://cam@db.lan:5433/site?sslmode=disable", Some("hunter2")).unwrap();
+            Address::parse("postgres://cam@db.lan:5433/site?sslmode=disable", Some(Secret::new("hunter2")))
+                .unwrap();
         assert_eq!(address.to_string(), "postgres://db.lan:5433");
         assert!(!format!("{address:?}").contains("hunter2"));
         let socket = Address::parse("postgres://cam@/site?host=/run/postgresql", None).unwrap();

@@ -15,6 +15,16 @@ use super::attempt::update_unwatched_since;
 use super::{Supervisor, sleep_until_or_forever};
 use crate::camera::Camera;
 
+/// What the supervisor does next with a lost camera.
+pub(super) enum AfterLoss {
+    /// Makes the next attempt to open the camera.
+    Retry,
+    /// Makes the camera idle, because nobody needs it.
+    BecomeIdle,
+    /// Ends, because it was told to stop.
+    Stop,
+}
+
 impl Supervisor {
     /// Reports to viewers, the log and the history that the camera is lost: it failed, for `reason`.
     pub(super) fn mark_lost(&mut self, reason: &str) {
@@ -33,14 +43,14 @@ impl Supervisor {
     }
 
     /// Waits for `delay`, or until the device is plugged in again. Sends slates (pictures with `reason` as their text)
-    /// to viewers meanwhile. Returns true to make the next attempt to open the camera, and false to make the camera
-    /// idle instead, because it has no viewer. If the camera is told to stop, returns true at once.
+    /// to viewers meanwhile. If the delay ends while the camera has no viewer, goes on waiting: the next client, even
+    /// one that only takes a snapshot and gets the slate at once, causes the next attempt.
     pub(super) async fn wait_for_retry(
         &mut self,
         reason: String,
         delay: Duration,
         backoff: &mut Backoff,
-    ) -> bool {
+    ) -> AfterLoss {
         debug!(retry_in = ?delay, "waiting until the next attempt to open the lost camera");
         let retry_at = Some(SystemTime::now() + delay);
         let status = CameraStatus { reason: Some(reason), retry_at, ..self.feed.status() };
@@ -51,23 +61,24 @@ impl Supervisor {
         loop {
             let (viewers, had_viewer) = self.viewers();
             unwatched_since = update_unwatched_since(unwatched_since, viewers, had_viewer, Instant::now());
+            let is_due = Instant::now() >= retry_at;
+            let is_needed = viewers > 0 || self.settings.idle_timeout.is_none() || (is_due && had_viewer);
             let idle_at =
                 self.settings.idle_timeout.zip(unwatched_since).map(|(timeout, since)| since + timeout);
             tokio::select! {
-                () = self.stop.cancelled() => return true,
-                // Without a viewer, the supervisor does not retry; the camera becomes idle.
-                () = sleep_until(retry_at), if viewers > 0 || self.settings.idle_timeout.is_none() => {
+                () = self.stop.cancelled() => return AfterLoss::Stop,
+                () = sleep_until(retry_at), if is_needed => {
                     self.feed.set_status(CameraStatus { retry_at: None, ..status });
-                    return true;
+                    return AfterLoss::Retry;
                 }
                 () = &mut wait_for_device => {
                     info!("the lost camera's device is back");
                     backoff.reset();
                     self.feed.set_status(CameraStatus { retry_at: None, ..status });
                     // Without a viewer, the camera is no longer lost but idle.
-                    return viewers > 0 || self.settings.idle_timeout.is_none();
+                    return if is_needed { AfterLoss::Retry } else { AfterLoss::BecomeIdle };
                 }
-                () = sleep_until_or_forever(idle_at) => return false,
+                () = sleep_until_or_forever(idle_at) => return AfterLoss::BecomeIdle,
                 // Marks the viewer count as changed again, for the check at the top of the loop.
                 _ = self.demand.changed() => self.demand.mark_changed(),
                 () = self.slates.show(&status), if viewers > 0 => {}

@@ -33,6 +33,7 @@ use crate::config::CameraSettings;
 use crate::memory;
 use crate::suspend::SuspendMonitor;
 use attempt::Attempt;
+use lost::AfterLoss;
 use reader::Reader;
 pub(crate) use shared_threads::SharedThreads;
 use slate::SlateRenderer;
@@ -101,7 +102,9 @@ impl Supervisor {
         let span = info_span!("camera", id = self.feed.name());
         async {
             let mut backoff = Backoff::new(RETRY_DELAYS.0, RETRY_DELAYS.1);
-            while self.wait_for_viewer().await {
+            let mut is_retry = false;
+            while is_retry || self.wait_for_viewer().await {
+                is_retry = false;
                 let outcome = self.run_once().await;
                 if outcome.live_for() >= BACKOFF_RESET_AFTER {
                     backoff.reset();
@@ -115,8 +118,10 @@ impl Supervisor {
                             // Only a change of the configuration can mend this.
                             false => backoff.longest(),
                         };
-                        if !self.wait_for_retry(reason, delay, &mut backoff).await {
-                            self.become_idle();
+                        match self.wait_for_retry(reason, delay, &mut backoff).await {
+                            AfterLoss::Retry => is_retry = true,
+                            AfterLoss::BecomeIdle => self.become_idle(),
+                            AfterLoss::Stop => break,
                         }
                     }
                 }
@@ -133,11 +138,6 @@ impl Supervisor {
     async fn wait_for_viewer(&mut self) -> bool {
         if self.settings.idle_timeout.is_none() {
             return !self.stop.is_cancelled();
-        }
-        let is_unwatched = self.demand.borrow().total() == 0 && !self.stop.is_cancelled();
-        if is_unwatched && self.feed.status().state != CameraState::Idle {
-            // The last viewer left just when the retry of a lost camera was due.
-            self.become_idle();
         }
         tokio::select! {
             biased;

@@ -6,9 +6,11 @@ use framecast::{
     BoxFuture, CameraState, Delivery, DemandKind, Driver, DriverError, Drivers, OpenContext, Settings,
     Source, SourceUrl,
 };
-use framecast_testkit::{TestViewer, number_of, soon};
+use framecast_testkit::{TestViewer, get, number_of, soon};
 use framecast_testkit_server::camera::{Act, Camera, PLAY};
 use framecast_testkit_server::server::{AN_HOUR, SOON_STALLED, Server, settings};
+
+use crate::frozen_clock::FrozenClock;
 
 /// Runs `fault` on one of two cameras with viewers: the other goes on, and the faulty one recovers.
 async fn survives(fault: Act, reason: &str) {
@@ -166,6 +168,27 @@ async fn a_lost_camera_becomes_idle_also_when_the_next_try_comes_before_the_idle
     server.wait_state("door", CameraState::Lost).await;
     drop(viewer);
     server.wait_state("door", CameraState::Idle).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_snapshot_of_a_lost_camera_causes_the_attempt_that_was_due_without_a_viewer() {
+    let camera = Camera::new("door", Act::Fail("the cable is out"));
+    let mut settings = settings(&[&camera]);
+    settings.cameras[0].idle_timeout = Some(AN_HOUR);
+    let server = Server::start(settings, &[&camera]).await;
+    let snapshot = async || get(server.address, "/snapshot.jpg").await.unwrap().status;
+    assert_eq!(snapshot().await, 503);
+    server.wait_state("door", CameraState::Lost).await;
+    camera.act(PLAY);
+    let clock = FrozenClock::stop();
+    // Longer than the longest delay between two attempts.
+    clock.advance(Duration::from_secs(31)).await;
+    // The client gets the slate at once, and is gone before the supervisor looks.
+    assert_eq!(snapshot().await, 503);
+    drop(clock);
+    server.wait_state("door", CameraState::Live).await;
+    assert_eq!(snapshot().await, 200);
     server.stop().await;
 }
 

@@ -11,7 +11,7 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use framecast_drivers::{Capture, Device};
-use framecast_hub::{CameraState, Channel, Feed, Rendition};
+use framecast_hub::{CameraState, Channel, DemandCounts, Feed, Rendition};
 use framecast_media::escape_hidden_json;
 use framecast_outputs::{HttpError, percent_encode};
 use futures_util::stream;
@@ -117,7 +117,7 @@ struct SingleCamera {
     camera: CameraView,
 }
 
-/// Why the camera is open: how many clients need its pictures, by their reason.
+/// How many clients need the camera's pictures, by their reason.
 #[derive(Serialize)]
 struct DemandView {
     viewers: usize,
@@ -141,6 +141,8 @@ struct CameraView {
     age_ms: Option<u64>,
     viewers: usize,
     demand: DemandView,
+    /// Why the camera is open: `viewers`, `snapshots`, `idle_timeout` or `always`; `None` if it is idle.
+    open_for: Option<&'static str>,
     frames: u64,
     broken: u64,
     last_broken: Option<String>,
@@ -209,6 +211,7 @@ fn describe(camera: &crate::camera::Camera, is_default: bool, now: SystemTime) -
     let age = captured_at.map(|captured_at| now.duration_since(captured_at).unwrap_or_default());
     let format = newest.as_ref().map(|frame| &frame.format);
     let segment = percent_encode(name);
+    let open_for = open_for(status.state, demand, camera.settings.idle_timeout);
     CameraView {
         name: name.to_owned(),
         default: is_default,
@@ -226,6 +229,7 @@ fn describe(camera: &crate::camera::Camera, is_default: bool, now: SystemTime) -
         age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
         viewers: demand.total(),
         demand: DemandView { viewers: demand.viewers, snapshots: demand.snapshots },
+        open_for,
         frames: stats.frames,
         broken: stats.broken,
         last_broken: stats.last_broken,
@@ -242,6 +246,21 @@ fn describe(camera: &crate::camera::Camera, is_default: bool, now: SystemTime) -
         stream: format!("/cameras/{segment}/stream.mjpg"),
         snapshot: format!("/cameras/{segment}/snapshot.jpg"),
         page: format!("/cameras/{segment}"),
+    }
+}
+
+/// Returns why a camera in the state `state` is open, or would be if it had not failed; `None` if it is idle.
+fn open_for(
+    state: CameraState,
+    demand: DemandCounts,
+    idle_timeout: Option<Duration>,
+) -> Option<&'static str> {
+    match demand {
+        _ if state == CameraState::Idle => None,
+        demand if demand.viewers > 0 => Some("viewers"),
+        demand if demand.snapshots > 0 => Some("snapshots"),
+        // Nobody needs it now.
+        _ => Some(if idle_timeout.is_some() { "idle_timeout" } else { "always" }),
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) fn keys(value: &Value) -> Vec<&str> {
     keys
 }
 
-const CAMERA_KEYS: [&str; 29] = [
+const CAMERA_KEYS: [&str; 30] = [
     "age_ms",
     "broken",
     "capture",
@@ -32,6 +32,7 @@ const CAMERA_KEYS: [&str; 29] = [
     "lost",
     "name",
     "next_try",
+    "open_for",
     "opened",
     "over_rate",
     "page",
@@ -68,7 +69,9 @@ fn a_camera_is_idle_and_unknown_until_someone_watches() {
     let server = Server::with(|_| {});
     let camera = server.json("/api/cameras/front");
     assert_eq!(camera["state"], "idle");
-    for key in ["reason", "next_try", "fps", "width", "height", "age_ms", "last_broken", "capture"] {
+    for key in
+        ["reason", "next_try", "open_for", "fps", "width", "height", "age_ms", "last_broken", "capture"]
+    {
         assert_eq!(camera[key], Value::Null, "{key}");
     }
     for key in [
@@ -91,6 +94,26 @@ fn a_camera_is_idle_and_unknown_until_someone_watches() {
     assert_eq!((&camera["state"], &camera["viewers"]), (&"live".into(), &1.into()));
     assert_eq!((&camera["width"], &camera["height"]), (&64.into(), &64.into()));
     assert_eq!((&camera["opened"], &camera["closed"]), (&1.into(), &0.into()));
+}
+
+#[test]
+fn a_camera_tells_why_it_is_open() {
+    let server = Server::with(|settings| {
+        settings.add_camera("back", QUICK).unwrap();
+        settings.cameras[0].idle_timeout = Some(Duration::from_secs(3600));
+        settings.cameras[1].idle_timeout = None;
+    });
+    server.wait_for("back", "state", "live");
+    assert_eq!(server.json("/api/cameras/back")["open_for"], "always");
+    assert_eq!(server.json("/api/cameras/front")["open_for"], Value::Null);
+    let mut stream = MultipartStream::open(server.address, "/video_feed", &[]);
+    stream.next();
+    assert_eq!(server.json("/api/cameras/front")["open_for"], "viewers");
+    drop(stream);
+    server.wait_for("front", "open_for", "idle_timeout");
+    let camera = server.json("/api/cameras/front");
+    assert_eq!(camera["demand"], serde_json::json!({"viewers": 0, "snapshots": 0}));
+    assert_eq!(camera["state"], "live");
 }
 
 #[test]

@@ -42,7 +42,8 @@ impl PatternOptions {
     fn parse(options: &Options<'_>) -> Result<Self, Error> {
         let interval = options.frame_interval(DEFAULT_FPS)?;
         if interval < Duration::from_secs_f64(1.0 / MAX_FPS) {
-            return Err(options.refuse("fps", &format!("must be at most {MAX_FPS}")));
+            return Err(options
+                .refuse("fps", &format!("must be a number of frames per second from 0.001 to {MAX_FPS}")));
         }
         let raw = match options.get("format") {
             None => None,

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use framecast_drivers::{Drivers, SourceUrl};
+use framecast_drivers::{Drivers, SourceUrl, nearest};
 use serde::de::IgnoredAny;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -185,7 +185,14 @@ fn read_table<S: Keyed>(
 ) -> S {
     let span = table.span();
     let table = table.into_inner();
-    for key in S::KEYS.iter().filter(|key| key.is_required && !table.contains_key(key.name)) {
+    let names: Vec<&str> = names_of::<S>().collect();
+    let is_mistyped = |name: &str| {
+        let mut unknown = table.keys().map(|key| key.get_ref().as_ref()).filter(|key| !names.contains(key));
+        unknown.any(|key| nearest(key, &names) == Some(name))
+    };
+    let missing = S::KEYS.iter().filter(|key| key.is_required && !table.contains_key(key.name));
+    // For a mistyped key, the message about the unknown key says more.
+    for key in missing.filter(|key| !is_mistyped(key.name)) {
         reader.wrong_type(span.clone(), format!("this {} has no `{}`", kind.name(), key.name));
     }
     let rest = read_keys(table, &mut settings, reader);

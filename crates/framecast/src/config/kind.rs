@@ -72,8 +72,11 @@ impl<T: Copy + Display + PartialOrd + DeserializeOwned> ValueKind for Number<T> 
     type Value = T;
 
     fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut FileReader<'_>) -> Option<T> {
-        let range = self.range().map(|(low, high)| format!(" from {low} to {high}"));
-        reader.read_number(value, &range.unwrap_or_default())
+        let range = match self.high {
+            Some(high) => format!(" from {} to {high}", self.low),
+            None => format!(" of at least {}", self.low),
+        };
+        reader.read_number(value, &range)
     }
 
     fn check(&self, key: &str, value: &T) -> Result<(), String> {
@@ -102,48 +105,49 @@ const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
 /// The maximum age of stored events: a hundred years.
 const MAX_AGE: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
-/// The range of a latency budget. A writer thread sends to its viewers in turns, so it cannot keep a budget that is
-/// shorter than one turn. A budget above the range would not limit anything in practice.
-const LATENCY_BUDGET: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
+/// The shortest and the longest latency budget. A writer thread sends to its viewers in turns, so it cannot keep a budget that is
+/// shorter than one turn. A longer budget would not limit anything in practice.
+const LATENCY_BUDGET: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
 
 /// A duration, such as `"10s"`, `"200ms"` or `"1min 30s"`.
 pub(super) struct Time {
     expected: &'static str,
+    shortest: Shortest,
     longest: Duration,
-    can_be_zero: bool,
-    range: Option<RangeInclusive<Duration>>,
+}
+
+/// The lower limit of a duration.
+enum Shortest {
+    Exactly(Duration),
+    AboveZero,
 }
 
 impl Time {
     /// A duration of up to 366 days, which may be zero.
     pub(super) fn any() -> Self {
         let expected = "a duration like \"10s\", \"200ms\" or \"5min\"";
-        Self { expected, longest: MAX_DURATION, can_be_zero: true, range: None }
+        Self { expected, shortest: Shortest::Exactly(Duration::ZERO), longest: MAX_DURATION }
     }
 
     /// A duration of up to 366 days, but longer than zero.
     pub(super) fn positive() -> Self {
-        Self { can_be_zero: false, ..Self::any() }
-    }
-
-    /// A duration in this range.
-    fn between(range: RangeInclusive<Duration>) -> Self {
-        Self { range: Some(range), ..Self::any() }
+        Self { shortest: Shortest::AboveZero, ..Self::any() }
     }
 
     /// A latency budget.
     pub(super) fn latency_budget() -> Self {
-        Self::between(LATENCY_BUDGET)
+        let (shortest, longest) = LATENCY_BUDGET;
+        Self { shortest: Shortest::Exactly(shortest), longest, ..Self::any() }
     }
 
     /// An age of up to a hundred years, but longer than zero.
     pub(super) fn age() -> Self {
         let expected = "an age like \"90d\" or \"2y\"";
-        Self { expected, longest: MAX_AGE, can_be_zero: false, range: None }
+        Self { expected, shortest: Shortest::AboveZero, longest: MAX_AGE }
     }
 
-    fn parse(&self, text: &str) -> Option<Duration> {
-        humantime::parse_duration(text).ok().filter(|duration| *duration <= self.longest)
+    fn parse(text: &str) -> Option<Duration> {
+        humantime::parse_duration(text).ok()
     }
 }
 
@@ -151,20 +155,24 @@ impl ValueKind for Time {
     type Value = Duration;
 
     fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut FileReader<'_>) -> Option<Duration> {
-        reader.read_text(value, self.expected, |text| self.parse(text))
+        reader.read_text(value, self.expected, Self::parse)
     }
 
     fn check(&self, key: &str, value: &Duration) -> Result<(), String> {
-        if let Some(range) = self.range.as_ref().filter(|range| !range.contains(value)) {
-            return Err(format!("{key} must be from {} to {}", time(*range.start()), time(*range.end())));
+        let Self { shortest, longest, .. } = self;
+        let is_long_enough = match shortest {
+            Shortest::Exactly(shortest) => value >= shortest,
+            Shortest::AboveZero => !value.is_zero(),
+        };
+        if is_long_enough && value <= longest {
+            return Ok(());
         }
-        if value.is_zero() && !self.can_be_zero {
-            return Err(format!("{key} must be longer than 0 s"));
-        }
-        if *value > self.longest {
-            return Err(format!("{key} must be at most {} days", self.longest.as_secs() / 86_400));
-        }
-        Ok(())
+        Err(match shortest {
+            Shortest::Exactly(shortest) => {
+                format!("{key} must be from {} to {}", time(*shortest), time(*longest))
+            }
+            Shortest::AboveZero => format!("{key} must be longer than 0s, and at most {}", time(*longest)),
+        })
     }
 
     fn write(&self, value: &Duration) -> Option<String> {
@@ -172,7 +180,12 @@ impl ValueKind for Time {
     }
 
     fn range(&self) -> Option<(String, String)> {
-        self.range.as_ref().map(|range| (quoted(time(*range.start())), quoted(time(*range.end()))))
+        match self.shortest {
+            Shortest::Exactly(shortest) if !shortest.is_zero() => {
+                Some((quoted(time(shortest)), quoted(time(self.longest))))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -184,7 +197,7 @@ impl ValueKind for OrNever {
 
     fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut FileReader<'_>) -> Option<Option<Duration>> {
         let Self(time) = self;
-        let parse = |text: &str| if text == "never" { Some(None) } else { time.parse(text).map(Some) };
+        let parse = |text: &str| if text == "never" { Some(None) } else { Time::parse(text).map(Some) };
         reader.read_text(value, &format!("{}, or \"never\"", time.expected), parse)
     }
 

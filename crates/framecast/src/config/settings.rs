@@ -278,19 +278,19 @@ mod tests {
             (|s| s.cameras[0].quality = 0, "camera `front`: quality must be from 1 to 100"),
             (
                 |s| s.cameras[0].stall_timeout = Some(Duration::ZERO),
-                "camera `front`: stall_timeout must be longer",
+                "camera `front`: stall_timeout must be longer than 0s, and at most 366d",
             ),
             (
                 |s| s.cameras[0].idle_timeout = Some(Duration::MAX),
-                "camera `front`: idle_timeout must be at most",
+                "camera `front`: idle_timeout must be from 0s to 366d",
             ),
             (|s| s.cameras[0].name = "a/b".to_owned(), "camera `a/b`: `a/b` is not a name"),
             (
                 |s| s.cameras[0].source = SourceUrl::parse("nope:").unwrap(),
                 "camera `front`: no driver for `nope:`",
             ),
-            (|s| s.write_timeout = Duration::ZERO, "write_timeout must be longer than 0 s"),
-            (|s| s.header_timeout = Duration::MAX, "header_timeout must be at most 366 days"),
+            (|s| s.write_timeout = Duration::ZERO, "write_timeout must be longer than 0s, and at most 366d"),
+            (|s| s.header_timeout = Duration::MAX, "header_timeout must be longer than 0s, and at most 366d"),
             (|s| s.max_connections = 0, "max_connections must be at least 1"),
             (|s| s.cameras[0].max_viewers = Some(0), "camera `front`: max_viewers must be at least 1"),
             (|s| s.latency_budget = Duration::from_millis(9), "latency_budget must be from 10ms to 1min"),

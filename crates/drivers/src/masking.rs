@@ -145,11 +145,10 @@ pub(crate) fn program(word: &str) -> String {
     if is_name { name.to_owned() } else { MASK.to_owned() }
 }
 
-/// Returns the name of an unknown option if it looks like a typing error; otherwise `***`, because the name may be part
-/// of a secret.
+/// Returns the name of an unknown option; `***` if it has the characters or the length of a secret.
 pub(crate) fn option(name: &str) -> &str {
-    let is_word = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'-');
-    if is_word { name } else { MASK }
+    let is_word = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if is_word && !may_be_token(name) { name } else { MASK }
 }
 
 /// Returns whether `text` may be a token: it has eight or more characters, with at least one digit and one letter.

@@ -73,7 +73,8 @@ impl SourceUrl {
     /// options that the driver has.
     ///
     /// # Errors
-    /// [`Error::UnknownOption`] for an option that is not in `known`; [`Error::BadUrl`] for an option after a `#`.
+    /// [`Error::UnknownOption`] for an option that is not in `known`; [`Error::BadOption`] for one that is there twice;
+    /// [`Error::BadUrl`] for an option after a `#`.
     pub fn path_and_options(&self, known: &[&'static str]) -> Result<(&str, Options<'_>), Error> {
         let (path, query) = self.rest().split_once('?').unwrap_or((self.rest(), ""));
         // Paths and names may contain a `#`, but hardly ever one with an option after it.
@@ -90,8 +91,8 @@ impl SourceUrl {
     /// lists the names of the options that the driver has.
     ///
     /// # Errors
-    /// [`Error::UnknownOption`] for an option that is not in `known`; [`Error::BadUrl`] if a `#` within a password has
-    /// cut the password in two.
+    /// [`Error::UnknownOption`] for an option that is not in `known`; [`Error::BadOption`] for one that is there twice;
+    /// [`Error::BadUrl`] if a `#` within a password has cut the password in two.
     pub fn fragment_options(&self, known: &[&'static str]) -> Result<Options<'_>, Error> {
         let fragment = self.rest().split_once('#').map_or("", |(_, fragment)| fragment);
         Options::parse(&self.scheme, fragment, known).map_err(|error| match error {
@@ -113,27 +114,29 @@ pub struct Options<'a> {
 
 impl<'a> Options<'a> {
     fn parse(scheme: &'a str, text: &'a str, known: &[&'static str]) -> Result<Self, Error> {
-        let mut pairs = Vec::new();
+        let mut options = Self { scheme, pairs: Vec::new() };
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            // A word without `=` that does not resemble an option may be part of a secret.
-            let is_name = pair.contains('=') || suggest::nearest(name, known).is_some();
-            if !known.contains(&name) {
+            let Some(option) = known.iter().find(|known| **known == name) else {
+                // A word without a value that does not resemble an option may be part of a secret.
+                let is_name = !value.is_empty() || suggest::resembles(name, known);
                 return Err(Error::UnknownOption {
                     scheme: scheme.to_owned(),
                     option: if is_name { masking::option(name) } else { masking::MASK }.to_owned(),
                     known: known.to_vec(),
                 });
+            };
+            if options.get(option).is_some() {
+                return Err(options.refuse(option, "is there twice; remove one"));
             }
-            pairs.push((name, value));
+            options.pairs.push((name, value));
         }
-        Ok(Self { scheme, pairs })
+        Ok(options)
     }
 
-    /// Returns the value of the option `name` as written; `None` if the option is missing, empty if it has no `=`. If
-    /// the option is repeated, returns the last value.
+    /// Returns the value of the option `name` as written; `None` if the option is missing, empty if it has no `=`.
     pub fn get(&self, name: &str) -> Option<&'a str> {
-        self.pairs.iter().rev().find(|(n, _)| *n == name).map(|(_, value)| *value)
+        self.pairs.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
     }
 
     /// Returns whether the option is set: `name`, `name=1`, `name=true`, `name=yes` or `name=on`.

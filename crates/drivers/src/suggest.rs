@@ -89,6 +89,12 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, name)| name)
 }
 
+/// Returns whether `word` could be a mistyped entry of `known`, however short: they differ by at most half of the
+/// entry's letters.
+pub(crate) fn resembles(word: &str, known: &[&str]) -> bool {
+    known.iter().any(|name| strsim::damerau_levenshtein(word, name) <= name.len() / 2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -347,6 +347,39 @@ fn bad_arguments_are_refused_by_their_name() {
 }
 
 #[test]
+fn an_option_of_a_source_that_is_wrong_or_there_twice_is_told_by_its_name() {
+    for (source, expected) in [
+        ("test:?FPS=3", "test: unknown option `FPS`; known options: "),
+        ("test:?siz", "test: unknown option `siz`; known options: "),
+        ("test:?sz", "test: unknown option `sz`; known options: "),
+        ("test:?size2=64x64", "test: unknown option `size2`; known options: "),
+        ("http://cam/#tmo=3s", "http: unknown option `tmo`; known options: "),
+        ("http://cam/#s3cret", "http: unknown option `***`; known options: "),
+        ("http://cam/#tmout", "http: unknown option `tmout`; known options: "),
+        ("http://cam/#hush", "http: unknown option `***`; known options: "),
+        ("test:?a1b2c3d4=1", "test: unknown option `***`; known options: "),
+        ("test:?fps=3&fps=5", "test: option `fps`: is there twice; remove one"),
+        ("http://cam/#timeout=3s&silence=5s&timeout=", "http: option `timeout`: is there twice; remove one"),
+    ] {
+        let (code, _, errors) = run(&mut framecast(&["check", source]));
+        assert_eq!(code, 2, "{errors}");
+        assert!(errors.starts_with(&format!("error: camera `camera`: {expected}")), "{errors}");
+    }
+}
+
+#[test]
+fn controls_of_a_camera_that_can_have_none_are_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let content = "[[camera]]\nname = \"a\"\nsource = \"emulated\"\ncontrols = { zoom = 3 }\n\
+                   [[camera]]\nname = \"b\"\nsource = \"emulated\"\n";
+    fs::write(folder.path().join("framecast.toml"), content).unwrap();
+    let (code, _, errors) = run(framecast(&["check"]).current_dir(folder.path()));
+    let expected = "warning: camera `a`: `emulated:` cameras have no controls, so the server cannot set `zoom`; \
+                    remove the camera's controls from the file\n";
+    assert_eq!((code, errors.as_str()), (0, expected));
+}
+
+#[test]
 fn a_bad_filter_of_the_log_is_refused() {
     let expected = "must be error, warn, info, debug or trace, or PART=LEVEL,…";
     let of_part = "unknown part `framecst`; did you mean `framecast`?";

@@ -17,7 +17,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::log::{self, Log, LogFormat};
 use help::{AFTER_CHECK_HELP, AFTER_DEVICES_HELP, AFTER_HELP};
-use plan::{Environment, FileErrors, Plan};
+use plan::{Environment, Plan, PlanErrors};
 
 /// Exit code: a signal ended the server normally. For commands other than `serve`: the command found no error.
 const OK: u8 = 0;
@@ -135,11 +135,10 @@ impl Command {
 
 fn check(args: &ServeArgs) -> u8 {
     let drivers = Drivers::builtin();
-    let plan = log::filter(&args.log)
-        .and_then(|_| Environment::read())
-        .and_then(|env| Plan::new(&args.plan, &env, &drivers));
-    match plan {
-        Ok(plan) => {
+    let plan = Environment::read().and_then(|env| Plan::new(&args.plan, &env, &drivers));
+    let filter = log::filter(&args.log);
+    match (plan, filter) {
+        (Ok(plan), Ok(_)) => {
             print_visible(&format!("nothing wrong in {}", plan.origin));
             for camera in &plan.settings.cameras {
                 print_visible(&format!("  {}  {}", camera.name, camera.source.for_log()));
@@ -149,17 +148,18 @@ fn check(args: &ServeArgs) -> u8 {
             }
             OK
         }
-        Err(error) => {
-            messages(&error).iter().for_each(|message| print_error(message));
+        (plan, filter) => {
+            let errors = [plan.err(), filter.err()].into_iter().flatten();
+            errors.flat_map(|error| messages(&error)).for_each(|message| print_error(&message));
             BAD_USAGE
         }
     }
 }
 
-/// Returns the messages of an error, one for each error in the configuration file.
+/// Returns the messages of an error, one for each error in the configuration file and on the command line.
 fn messages(error: &anyhow::Error) -> Vec<String> {
-    match error.downcast_ref::<FileErrors>() {
-        Some(FileErrors(errors)) => errors.iter().map(ToString::to_string).collect(),
+    match error.downcast_ref::<PlanErrors>() {
+        Some(PlanErrors(errors)) => errors.clone(),
         None => vec![format!("{error:#}")],
     }
 }

@@ -8,7 +8,7 @@ use std::mem;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use framecast::{Account, ConfigError, DriverError, Drivers, HistoryStorage, Secret, Settings, SourceUrl};
+use framecast::{Account, DriverError, Drivers, HistoryStorage, Secret, Settings, SourceUrl};
 use framecast_drivers::nearest;
 
 use super::{PlanArgs, camera_env};
@@ -89,49 +89,40 @@ impl Plan {
     /// Creates the settings from the configuration file. The arguments override the file. If neither the arguments nor
     /// the file name a camera, the environment variable `CAMERA` does. If `CAMERA` is not set either, the server shows
     /// the emulated camera.
+    ///
+    /// # Errors
+    /// [`PlanErrors`]: all that is wrong in the file and on the command line.
     pub(super) fn new(args: &PlanArgs, environment: &Environment, drivers: &Drivers) -> anyhow::Result<Self> {
+        let mut errors = Vec::new();
         let file = configuration(args, environment);
-        let (mut settings, mut origin) = match file {
-            Some(path) => (read_file(path, environment, drivers)?, vec![path.display().to_string()]),
+        let (mut settings, mut origin) = match file.map(|path| (path, read_file(path, environment, drivers)))
+        {
+            Some((path, Ok(settings))) => (settings, vec![path.display().to_string()]),
+            Some((_, Err(of_file))) => {
+                errors.extend(of_file);
+                (Settings::default(), Vec::new())
+            }
             None => (Settings::default(), Vec::new()),
         };
+        let has_file = errors.is_empty();
         let file_warnings = file.map(|path| file_warnings(path, &mut settings)).unwrap_or_default();
-        add_sources(&mut settings, &args.sources, drivers)?;
+        errors.extend(add_sources(&mut settings, &args.sources, drivers));
         if !args.sources.is_empty() {
             origin.push("the command line".to_owned());
         }
-        if settings.cameras.is_empty() {
-            add_default(&mut settings, environment, &mut origin, drivers)?;
+        if settings.cameras.is_empty() && errors.is_empty() {
+            let added = add_default(&mut settings, environment, &mut origin, drivers);
+            errors.extend(added.err().map(|error| format!("{error:#}")));
         }
-        settings.check_sources(drivers)?;
-        if settings.state_dir.is_none() {
-            settings.state_dir.clone_from(&environment.state_dir);
-        }
-        settings.webhook_secret = environment.webhook_secret.clone();
-        if let (HistoryStorage::Postgres(address), Some(password)) =
-            (&mut settings.history.storage, environment.history_password.clone())
-        {
-            address.set_password(password);
-        }
-        if let Some(listen) = &args.listen {
-            settings.set_listen(listen).context("--listen")?;
-        }
-        for host in &args.allowed_hosts {
-            settings.allow_host(host).context("--allowed-host")?;
-        }
-        let password = environment.password.as_ref().map(Secret::expose);
-        match (&args.user, password) {
-            (Some(user), _) => {
-                let account = Account::new(user, password.unwrap_or_default());
-                settings.account = Some(account.map_err(|problem| anyhow!("--user: {problem}"))?);
-            }
+        errors.extend(add_options(&mut settings, args, environment));
+        add_environment(&mut settings, environment);
+        if has_file && args.user.is_none() && environment.password.is_some() && settings.account.is_none() {
             // A user who sets a password wants the server to ask for it.
-            (None, Some(_)) if settings.account.is_none() => {
-                bail!(
-                    "FRAMECAST_PASSWORD is set, but there is no user: add --user NAME, or user = \"NAME\" in the file"
-                )
-            }
-            (None, _) => {}
+            let message = "FRAMECAST_PASSWORD is set, but there is no user: add --user NAME, or user = \"NAME\" in the file";
+            errors.push(message.to_owned());
+        }
+        if !errors.is_empty() {
+            bail!(PlanErrors(errors));
         }
         Ok(Self { settings, origin: origin.join(", "), file_warnings })
     }
@@ -152,7 +143,19 @@ fn configuration<'a>(args: &'a PlanArgs, environment: &Environment) -> Option<&'
     }
 }
 
-fn read_file(path: &Path, environment: &Environment, drivers: &Drivers) -> anyhow::Result<Settings> {
+/// Reads the configuration file at `path`.
+///
+/// # Errors
+/// All that is wrong in the file, or why it cannot be read.
+fn read_file(path: &Path, environment: &Environment, drivers: &Drivers) -> Result<Settings, Vec<String>> {
+    let text = read_text(path).map_err(|error| vec![format!("{error:#}")])?;
+    let password = environment.password.as_ref().map(Secret::expose);
+    let shown = path.display().to_string();
+    Settings::check_toml(&text, drivers, password)
+        .map_err(|errors| errors.into_iter().map(|error| error.in_file(&shown).to_string()).collect())
+}
+
+fn read_text(path: &Path) -> anyhow::Result<String> {
     let shown = path.display().to_string();
     if shown.contains("://") {
         bail!(
@@ -160,32 +163,23 @@ fn read_file(path: &Path, environment: &Environment, drivers: &Drivers) -> anyho
         );
     }
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {shown}"))?;
-    let text = match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let valid = error.utf8_error().valid_up_to();
-            let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
-            bail!("{shown}:{line}: this is not UTF-8 text (byte {valid})");
-        }
-    };
-    let password = environment.password.as_ref().map(Secret::expose);
-    Settings::check_toml(&text, drivers, password).map_err(|errors| {
-        let errors = errors.into_iter().map(|error| error.in_file(&shown)).collect();
-        anyhow!(FileErrors(errors))
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
+        anyhow!("{shown}:{line}: this is not UTF-8 text (byte {valid})")
     })
 }
 
-/// What is wrong in the configuration file, in the order of the file.
+/// What is wrong in the configuration file, in the order of the file, and then on the command line.
 #[derive(Debug)]
-pub(super) struct FileErrors(pub(super) Vec<ConfigError>);
+pub(super) struct PlanErrors(pub(super) Vec<String>);
 
-impl std::error::Error for FileErrors {}
+impl std::error::Error for PlanErrors {}
 
 /// Formats one error a line.
-impl fmt::Display for FileErrors {
+impl fmt::Display for PlanErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let errors: Vec<String> = self.0.iter().map(ToString::to_string).collect();
-        f.write_str(&errors.join("\n"))
+        f.write_str(&self.0.join("\n"))
     }
 }
 
@@ -199,24 +193,56 @@ fn file_warnings(path: &Path, settings: &mut Settings) -> Vec<String> {
     old_keys.chain(settings.permissions_warning(path)).collect()
 }
 
-/// Adds the cameras of the command line to `settings`.
-fn add_sources(settings: &mut Settings, sources: &[String], drivers: &Drivers) -> anyhow::Result<()> {
-    if let Some(first) = sources.first() {
-        check_command(first, drivers)?;
-    }
+/// Adds the cameras of the command line to `settings`. Returns what is wrong with them.
+fn add_sources(settings: &mut Settings, sources: &[String], drivers: &Drivers) -> Vec<String> {
     let named: BTreeSet<&str> = sources.iter().filter_map(|source| split_name(source).0).collect();
-    for argument in sources {
+    let mut add = |number: usize, argument: &str| {
+        if number == 0 {
+            check_command(argument, drivers)?;
+        }
         let (name, source) = split_name(argument);
         check_configuration(source)?;
-        let name = match name {
-            Some(name) => name.to_owned(),
-            None => free_name(|name| {
-                named.contains(name) || settings.cameras.iter().any(|camera| camera.name == name)
-            }),
-        };
+        let is_taken =
+            |name: &str| named.contains(name) || settings.cameras.iter().any(|camera| camera.name == name);
+        let name = name.map_or_else(|| free_name(is_taken), str::to_owned);
         settings.add_camera(&name, source)?;
+        let added = settings.cameras.last().expect("it was added");
+        drivers.find(&added.source).map(drop).map_err(|error| anyhow!("camera `{name}`: {error}"))
+    };
+    let results = sources.iter().enumerate().map(|(number, argument)| add(number, argument));
+    results.filter_map(Result::err).map(|error| format!("{error:#}")).collect()
+}
+
+/// Overrides `settings` with the options of the command line. Returns what is wrong with them.
+fn add_options(settings: &mut Settings, args: &PlanArgs, environment: &Environment) -> Vec<String> {
+    let mut errors = Vec::new();
+    if let Some(listen) = &args.listen {
+        errors.extend(settings.set_listen(listen).err().map(|error| format!("--listen: {error}")));
     }
-    Ok(())
+    for host in &args.allowed_hosts {
+        errors.extend(settings.allow_host(host).err().map(|error| format!("--allowed-host: {error}")));
+    }
+    if let Some(user) = &args.user {
+        let password = environment.password.as_ref().map(Secret::expose);
+        match Account::new(user, password.unwrap_or_default()) {
+            Ok(account) => settings.account = Some(account),
+            Err(problem) => errors.push(format!("--user: {problem}")),
+        }
+    }
+    errors
+}
+
+/// Adds what the environment says and the file does not.
+fn add_environment(settings: &mut Settings, environment: &Environment) {
+    if settings.state_dir.is_none() {
+        settings.state_dir.clone_from(&environment.state_dir);
+    }
+    settings.webhook_secret = environment.webhook_secret.clone();
+    if let (HistoryStorage::Postgres(address), Some(password)) =
+        (&mut settings.history.storage, environment.history_password.clone())
+    {
+        address.set_password(password);
+    }
 }
 
 /// Returns an error if `word`, an argument in the place of a source, is a misspelt command. Also returns an error if

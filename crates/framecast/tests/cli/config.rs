@@ -347,6 +347,43 @@ fn bad_arguments_are_refused_by_their_name() {
 }
 
 #[test]
+fn all_that_is_wrong_on_the_command_line_is_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("site.toml"), "max_viewers = 0\nwriter_threads = 0\n").unwrap();
+    let arguments = [
+        "--config=site.toml",
+        "a=nope:",
+        "wall.toml",
+        "b=test:?fps=x",
+        "a=emulated",
+        "--listen=foo",
+        "--allowed-host=http://x/",
+        "--allowed-host=y",
+        "--user=a:b",
+        "--log=debgu",
+    ];
+    let expected = [
+        "site.toml:1:15: max_viewers must be at least 1",
+        "site.toml:2:18: writer_threads must be from 1 to 256",
+        "camera `a`: no driver for `nope:`",
+        "`wall.toml` is not a source",
+        "camera `b`: test: option `fps`: must be a number",
+        "two cameras are called `a`",
+        "--listen: `foo` is not an address",
+        "--allowed-host: `http://x/` is not a host name",
+        "--user: `***` is not a user name",
+    ];
+    let (code, stdout, errors) =
+        run(framecast(&["check"]).args(arguments).current_dir(folder.path() as &Path));
+    assert_eq!((code, stdout.as_str()), (2, ""));
+    let errors: Vec<&str> = errors.lines().collect();
+    for (told, expected) in errors.iter().zip(expected.iter().chain(&["--log debgu: must be "])) {
+        assert!(told.starts_with(&format!("error: {expected}")), "{errors:#?}");
+    }
+    assert_eq!(errors.len(), expected.len() + 1, "{errors:#?}");
+}
+
+#[test]
 fn an_option_of_a_source_that_is_wrong_or_there_twice_is_told_by_its_name() {
     for (source, expected) in [
         ("test:?FPS=3", "test: unknown option `FPS`; known options: "),

@@ -3,10 +3,9 @@
 //! A subscriber with a [`Demand`] keeps the camera open. Encoders read the device's own frames without a demand, with a
 //! [`SourceSubscriber`].
 
-use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use framecast_media::{Anchor, Frame, lock};
@@ -17,8 +16,9 @@ use crate::channel::Channel;
 use crate::demand::{Demand, DemandCounts, DemandKind};
 use crate::event::{Event, Events};
 use crate::rendition::Rendition;
-use crate::rendition_limiter::RenditionLimiter;
+use crate::rendition_limiter::{RenditionLimiter, TooManyRenditions};
 use crate::source_subscriber::SourceSubscriber;
+use crate::stats::{Counters, Stats};
 use crate::status::{CameraState, CameraStatus};
 use crate::subscriber::{Delivery, Subscriber};
 
@@ -47,36 +47,6 @@ impl Default for ViewerLimits {
     }
 }
 
-/// The error when a camera already has the maximum number of renditions (versions with a different size, quality or
-/// rate), or a client address already watches as many of them as one address can.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct TooManyRenditions {
-    /// The renditions that exist already: those that `address` watches or, if `address` is `None`, all of the camera.
-    /// The client can still watch any of these.
-    pub watched: Vec<Rendition>,
-    /// The client address whose limit is reached; `None` if the camera's limit is reached.
-    pub address: Option<IpAddr>,
-}
-
-impl fmt::Display for TooManyRenditions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list: Vec<String> = self.watched.iter().map(|rendition| format!("?{rendition}")).collect();
-        let (count, list) = (list.len(), list.join(", "));
-        match self.address {
-            None => write!(
-                f,
-                "rendition limit reached ({count} for this camera); request one that is already watched: \
-                 {list}"
-            ),
-            Some(_) => write!(
-                f,
-                "rendition limit reached ({count} of this camera for this address); request one that it \
-                 already watches: {list}"
-            ),
-        }
-    }
-}
-
 /// A camera as its viewers see it: its channels, its status and its statistics.
 #[derive(Debug)]
 pub struct Feed {
@@ -89,52 +59,6 @@ pub struct Feed {
     demand: Arc<watch::Sender<DemandCounts>>,
     status: watch::Sender<CameraStatus>,
     counters: Counters,
-    last_broken: Mutex<Option<String>>,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    broken: AtomicU64,
-    repaired: AtomicU64,
-    over_rate: AtomicU64,
-    dropped_by_device: AtomicU64,
-    encoded: AtomicU64,
-    encode_skipped: AtomicU64,
-    encode_nanos: AtomicU64,
-    opened: AtomicU64,
-    closed: AtomicU64,
-}
-
-/// The statistics of a camera since the start of the server.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// The number of frames that arrived from the camera.
-    pub frames: u64,
-    /// The number of broken pictures. These are dropped, so viewers do not get them.
-    pub broken: u64,
-    /// A description of what was wrong with the last broken picture, with the byte offset; `None` if no picture was
-    /// broken.
-    pub last_broken: Option<String>,
-    /// The number of pictures that the server repaired, because stray bytes surrounded them or their end was missing.
-    /// Viewers get the repaired pictures.
-    pub repaired: u64,
-    /// The number of pictures that the server dropped because they arrived faster than the camera's `max_fps`.
-    pub over_rate: u64,
-    /// The number of frames that the device itself lost, as the gaps in the sequence numbers of its frames show.
-    pub dropped_by_device: u64,
-    /// The number of pictures that the server encoded, for the main channel and all renditions together.
-    pub encoded: u64,
-    /// The number of frames that an encoder skipped because a newer frame had arrived.
-    pub encode_skipped: u64,
-    /// The total time that the server spent on encoding, summed over all threads.
-    pub encode_time: Duration,
-    /// How often the camera was opened.
-    pub opened: u64,
-    /// How often the camera was closed after it had been opened.
-    pub closed: u64,
-    /// The camera's current frame rate; `None` if the camera is not live or has delivered fewer than three frames.
-    pub frames_per_second: Option<f64>,
 }
 
 impl Feed {
@@ -155,7 +79,6 @@ impl Feed {
             demand: Arc::default(),
             status: watch::Sender::new(CameraStatus::new(CameraState::Idle, now)),
             counters: Counters::default(),
-            last_broken: Mutex::default(),
         }
     }
 
@@ -396,8 +319,7 @@ impl Feed {
 
     /// Adds one to the number of broken pictures. `problem` describes what is wrong with the picture.
     pub fn count_broken(&self, problem: String) {
-        self.counters.broken.fetch_add(1, Ordering::Relaxed);
-        *lock(&self.last_broken) = Some(problem);
+        self.counters.count_broken(problem);
     }
 
     /// Adds `pictures` to the number of pictures that the server repaired.
@@ -451,20 +373,8 @@ impl Feed {
 
     /// Returns the camera's statistics since the start of the server.
     pub fn stats(&self) -> Stats {
-        Stats {
-            frames: self.channels.frame_count.load(Ordering::Relaxed),
-            broken: self.counters.broken.load(Ordering::Relaxed),
-            last_broken: lock(&self.last_broken).clone(),
-            repaired: self.counters.repaired.load(Ordering::Relaxed),
-            over_rate: self.counters.over_rate.load(Ordering::Relaxed),
-            dropped_by_device: self.counters.dropped_by_device.load(Ordering::Relaxed),
-            encoded: self.counters.encoded.load(Ordering::Relaxed),
-            encode_skipped: self.counters.encode_skipped.load(Ordering::Relaxed),
-            encode_time: Duration::from_nanos(self.counters.encode_nanos.load(Ordering::Relaxed)),
-            opened: self.counters.opened.load(Ordering::Relaxed),
-            closed: self.counters.closed.load(Ordering::Relaxed),
-            frames_per_second: self.frames_per_second(),
-        }
+        let frames = self.channels.frame_count.load(Ordering::Relaxed);
+        self.counters.stats(frames, self.frames_per_second())
     }
 }
 
@@ -473,6 +383,7 @@ mod tests {
     #![warn(clippy::disallowed_methods)]
 
     use std::sync::Arc;
+    use std::sync::atomic::AtomicU64;
 
     use framecast_media::{Codec, ColorRange, Format, Frame, PixelFormat, Timestamp};
     use framecast_testkit::{frame, number_of, soon};

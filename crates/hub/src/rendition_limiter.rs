@@ -2,6 +2,7 @@
 //! watches, so that one address cannot use up the camera's limited number of renditions.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
@@ -19,6 +20,36 @@ pub(crate) struct RenditionLimiter(Arc<Mutex<BTreeMap<(IpAddr, Rendition), usize
 pub(crate) struct RenditionPermit {
     limiter: RenditionLimiter,
     key: (IpAddr, Rendition),
+}
+
+/// The error when a camera already has the maximum number of renditions (versions with a different size, quality or
+/// rate), or a client address already watches as many of them as one address can.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct TooManyRenditions {
+    /// The renditions that exist already: those that `address` watches or, if `address` is `None`, all of the camera.
+    /// The client can still watch any of these.
+    pub watched: Vec<Rendition>,
+    /// The client address whose limit is reached; `None` if the camera's limit is reached.
+    pub address: Option<IpAddr>,
+}
+
+impl fmt::Display for TooManyRenditions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list: Vec<String> = self.watched.iter().map(|rendition| format!("?{rendition}")).collect();
+        let (count, list) = (list.len(), list.join(", "));
+        match self.address {
+            None => write!(
+                f,
+                "rendition limit reached ({count} for this camera); request one that is already watched: \
+                 {list}"
+            ),
+            Some(_) => write!(
+                f,
+                "rendition limit reached ({count} of this camera for this address); request one that it \
+                 already watches: {list}"
+            ),
+        }
+    }
 }
 
 impl RenditionLimiter {

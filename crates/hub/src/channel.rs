@@ -62,7 +62,7 @@ impl Channel {
     /// Publishes `frame` of `epoch` as the newest frame, if the publisher of that epoch still may publish. Calls
     /// `before` first, with the channel locked. Returns whether the frame was published.
     ///
-    /// Never waits for a subscriber. The caller's thread wakes the first few hundred subscribers that wait for a frame.
+    /// Never waits for a subscriber. The caller's thread wakes the first few dozen subscribers that wait for a frame.
     /// A separate thread wakes all further subscribers, so they add no cost for the caller.
     pub(crate) fn publish_in(&self, epoch: Epoch, frame: Frame, before: impl FnOnce()) -> bool {
         let has_in_order = self.state.has_in_order_subscribers();

@@ -12,7 +12,7 @@ use crate::demand::Demand;
 use crate::epoch::Epoch;
 use crate::ready_set::{ReadySet, WakeHandle};
 use crate::rendition_limiter::RenditionPermit;
-use crate::ring::{Cursor, Next};
+use crate::ring::{Cursor, Next, Ring};
 
 /// Which frames a subscriber receives: only the newest, or every frame in order. Whatever the rule, no subscriber
 /// receives a frame that needs another frame which the subscriber has not received.
@@ -64,6 +64,9 @@ pub struct Subscriber {
     /// The receiver of wake-ups; `None` until the subscriber first waits. A subscriber that never waits costs the
     /// publisher no wake-up.
     changed: Option<watch::Receiver<()>>,
+    /// Whether the subscriber has read everything that was there when `changed` was last marked as seen. Then it need
+    /// not look at the ring again before the next wake-up.
+    has_read_all: bool,
     cursor: Cursor,
     delivery: Delivery,
     is_counted: bool,
@@ -94,6 +97,7 @@ impl Subscriber {
         Self {
             state,
             changed: None,
+            has_read_all: false,
             cursor,
             delivery,
             is_counted,
@@ -126,25 +130,29 @@ impl Subscriber {
     /// when the channel has ended. Cancel safe.
     pub async fn next_update(&mut self) -> Option<Update> {
         loop {
-            // Register and mark earlier updates as seen before reading the ring. An update after the read then wakes
-            // the wait below.
             let state = &self.state;
-            self.changed.get_or_insert_with(|| state.notifier.listen()).mark_unchanged();
-            let ended = self.state.ring().has_ended();
-            if let Some(update) = self.try_next() {
-                return Some(update);
-            }
-            if ended {
-                return None;
-            }
-            if let Some(changed) = &mut self.changed {
+            let changed = self.changed.get_or_insert_with(|| state.notifier.listen());
+            // An update is marked as seen before the ring is read. An update after the read then wakes the next wait.
+            if std::mem::take(&mut self.has_read_all) {
                 changed.changed().await.expect("who subscribes keeps the notifier");
+            } else {
+                changed.mark_unchanged();
+            }
+            let (next, has_ended) = {
+                let ring = self.state.ring();
+                (self.look(&ring), ring.has_ended())
+            };
+            self.has_read_all = !has_ended && (next.is_none() || self.delivery == Delivery::Latest);
+            if let Some(next) = next {
+                return Some(self.receive(next));
+            }
+            if has_ended {
+                return None;
             }
         }
     }
 
-    fn look(&self) -> Option<Next> {
-        let ring = self.state.ring();
+    fn look(&self, ring: &Ring) -> Option<Next> {
         match self.delivery {
             Delivery::Latest => ring.latest_after(self.cursor),
             Delivery::InOrder => ring.next_after(self.cursor),
@@ -154,7 +162,7 @@ impl Subscriber {
     /// Returns the next frame or slate without waiting; `None` if the subscriber has read everything that it can get so
     /// far.
     pub fn try_next(&mut self) -> Option<Update> {
-        let next = self.look()?;
+        let next = self.look(&self.state.ring())?;
         Some(self.receive(next))
     }
 
@@ -178,7 +186,7 @@ impl Subscriber {
 
     /// Returns whether [`try_next`](Self::try_next) would return a frame or slate.
     pub fn has_next(&self) -> bool {
-        self.look().is_some()
+        self.look(&self.state.ring()).is_some()
     }
 
     /// Returns this subscriber, which replaces `previous`, a subscriber to another channel of the same camera: it takes

@@ -131,8 +131,9 @@ pub(crate) struct FlowControl {
     smooth: u32,
     /// Whether the caller knows what has arrived at the other end, and not only what has left the server.
     sees_arrival: bool,
-    /// How long the next picture is held back after the last one has left, where only that is known.
-    hold: Hold,
+    /// How long the next picture is held back after the last one has left, where only that is known. Most viewers have
+    /// a socket that tells more, so they must not pay for its memory.
+    hold: Option<Box<Hold>>,
 }
 
 impl FlowControl {
@@ -163,7 +164,7 @@ impl FlowControl {
             is_behind: false,
             smooth: 0,
             sees_arrival: true,
-            hold: Hold::default(),
+            hold: None,
         }
     }
 
@@ -218,7 +219,13 @@ impl FlowControl {
     /// Records that a piece of `bytes` bytes of the last picture left the server at `now`, on a transport that tells
     /// nothing else.
     pub(crate) fn piece_left(&mut self, bytes: usize, now: Instant) {
-        self.hold.piece_left(bytes as u64, self.last, now);
+        let begun_at = self.begun_at;
+        let hold = self.hold.get_or_insert_with(|| {
+            let mut hold = Box::<Hold>::default();
+            hold.begin(begun_at);
+            hold
+        });
+        hold.piece_left(bytes as u64, self.last, now);
     }
 
     /// Records that the last piece of the last picture left the server at `now`. The link is too slow for all pictures
@@ -232,12 +239,13 @@ impl FlowControl {
             self.set_constrained();
             self.is_behind = true;
         }
-        self.bytes_per_second = self.hold.bytes_per_second();
+        self.bytes_per_second = self.hold.as_ref().and_then(|hold| hold.bytes_per_second());
     }
 
     /// Returns whether the next picture can be sent, according to the samples so far.
     pub(crate) fn gate(&mut self, now: Instant) -> Gate {
-        if let Some(until) = self.hold.until().filter(|until| now < *until) {
+        let held_until = self.hold.as_ref().and_then(|hold| hold.until());
+        if let Some(until) = held_until.filter(|until| now < *until) {
             self.held_since.get_or_insert(now);
             return Gate::Until(until);
         }
@@ -289,10 +297,12 @@ impl FlowControl {
             self.is_behind &= self.is_constrained;
             self.since_probe = if self.is_probed { 0 } else { self.since_probe + 1 };
         }
-        if !self.is_constrained {
-            self.hold = Hold::default();
+        if let Some(hold) = &mut self.hold {
+            if !self.is_constrained {
+                **hold = Hold::default();
+            }
+            hold.begin(now);
         }
-        self.hold.begin(now);
         self.begun_at = now;
         self.has_settled = false;
         self.last = 0;

@@ -1,54 +1,67 @@
 //! A multipart part on its way to a socket.
 
 use std::io::IoSlice;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
 /// The bytes of a multipart part, or what is left of them: up to three pieces, which are sent one after the other in
-/// one system call. The picture in the middle is the one that the driver made, so a part copies no picture.
+/// one system call. The picture in the middle is the one that the driver made, so a part copies no picture. All viewers
+/// share the pieces.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Part([Bytes; 3]);
+pub(crate) struct Part {
+    /// The pieces; `None` if nothing is left to send. So a part that was sent no longer holds the picture.
+    pieces: Option<Arc<[Bytes; 3]>>,
+    /// The number of bytes that were sent already.
+    sent: usize,
+}
 
 impl Part {
     /// Creates a part of what precedes the picture, the picture, and what follows it.
     pub(crate) fn new(head: Bytes, picture: Bytes, tail: Bytes) -> Self {
-        Self([head, picture, tail])
+        let pieces = [head, picture, tail];
+        let is_empty = pieces.iter().all(Bytes::is_empty);
+        Self { pieces: (!is_empty).then(|| Arc::new(pieces)), sent: 0 }
     }
 
     /// Returns the number of bytes.
     pub(crate) fn len(&self) -> usize {
-        self.0.iter().map(Bytes::len).sum()
+        self.pieces.iter().flat_map(|pieces| pieces.iter()).map(Bytes::len).sum::<usize>() - self.sent
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.iter().all(Bytes::is_empty)
+        self.pieces.is_none()
     }
 
     /// Returns the bytes in the order in which to send them.
     pub(crate) fn slices(&self) -> [IoSlice<'_>; 3] {
-        self.0.each_ref().map(|piece| IoSlice::new(piece))
+        let Some(pieces) = &self.pieces else { return [IoSlice::new(&[]); 3] };
+        let mut sent = self.sent;
+        pieces.each_ref().map(|piece| {
+            let (_, rest) = piece.split_at(sent.min(piece.len()));
+            sent -= piece.len() - rest.len();
+            IoSlice::new(rest)
+        })
     }
 
     /// Drops the first `len` bytes, which were sent.
-    pub(crate) fn advance(&mut self, mut len: usize) {
-        for piece in &mut self.0 {
-            let sent = len.min(piece.len());
-            // An empty piece no longer holds the picture.
-            if sent == piece.len() {
-                *piece = Bytes::new()
-            } else {
-                piece.advance(sent)
-            }
-            len -= sent;
+    pub(crate) fn advance(&mut self, len: usize) {
+        if len < self.len() {
+            self.sent += len;
+        } else {
+            *self = Self::default();
         }
     }
 
     /// Returns the bytes in one buffer. This copies them, unless they are in one buffer already.
     pub(crate) fn into_bytes(self) -> Bytes {
-        match self.0 {
+        let Some(pieces) = self.pieces else { return Bytes::new() };
+        let mut bytes = match Arc::unwrap_or_clone(pieces) {
             [head, only, tail] if head.is_empty() && tail.is_empty() => only,
             pieces => pieces.concat().into(),
-        }
+        };
+        bytes.advance(self.sent);
+        bytes
     }
 }
 

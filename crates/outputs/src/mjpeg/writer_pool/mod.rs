@@ -1,4 +1,4 @@
-//! The writers: one thread per core, each with one task that owns the sockets of its viewers.
+//! The writers: one thread per core, each of which owns the sockets of its viewers.
 //!
 //! A viewer comes to a writer when the HTTP server has sent the response head and hands over the socket
 //! ([`Hijack`](crate::Hijack)). A writer wakes up once for each frame of a channel and goes through the viewers of that
@@ -10,6 +10,7 @@ mod deadlines;
 mod group;
 #[cfg(test)]
 mod tests;
+mod wake_fd;
 mod writer;
 
 use std::io;
@@ -19,7 +20,6 @@ use std::thread;
 use std::time::Duration;
 
 use framecast_media::lock;
-use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -101,28 +101,8 @@ impl WriterPool {
 impl WriterHandle {
     fn start(number: usize, config: WriterConfig) -> io::Result<Self> {
         let (joins, joining) = mpsc::unbounded_channel();
-        let (ready_sender, ready_receiver) = std::sync::mpsc::sync_channel(1);
-        // The thread creates and drops the runtime itself: a runtime must not be dropped where tasks run.
-        thread::Builder::new().name(format!("writer-{number}")).spawn(move || {
-            match build_writer(config) {
-                Ok((runtime, writer)) => {
-                    ready_sender.send(Ok(())).ok();
-                    runtime.block_on(writer.run(joining));
-                }
-                Err(error) => drop(ready_sender.send(Err(error))),
-            }
-        })?;
-        let started = ready_receiver.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()));
-        started.map(|()| Self { joins, load: Arc::default() })
+        let writer = writer::Writer::new(config)?;
+        thread::Builder::new().name(format!("writer-{number}")).spawn(move || writer.run(joining))?;
+        Ok(Self { joins, load: Arc::default() })
     }
-}
-
-/// Creates a writer and the Tokio runtime for its thread.
-fn build_writer(config: WriterConfig) -> io::Result<(Runtime, writer::Writer)> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let writer = {
-        let _within = runtime.enter();
-        writer::Writer::new(config)?
-    };
-    Ok((runtime, writer))
 }

@@ -102,3 +102,12 @@ async fn a_viewer_that_takes_a_little_now_and_then_is_too_slow_in_the_end() {
     assert!((12..16).contains(&turns), "{turns}");
     assert_eq!(setup.ending(), EndReason::Slow);
 }
+
+/// The sizes hold on 64-bit systems. What many viewers have in common belongs behind a shared pointer, and what few
+/// viewers need in a box.
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn a_viewer_costs_a_writer_three_quarters_of_a_kilobyte_at_most() {
+    let bytes = size_of::<ViewerConnection>();
+    assert!(bytes <= 768, "{bytes}");
+}

@@ -1,24 +1,27 @@
-//! A writer: the task that owns the sockets of its viewers and writes to them.
+//! A writer: the thread that owns the sockets of its viewers and writes to them.
+//!
+//! The thread waits in one system call for its sockets and for its [`WakeFd`]. An async runtime would wait for the same
+//! with a second epoll instance and a timer wheel, which a picture for a few viewers would feel.
 
-use std::future::{Future as _, poll_fn};
+use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::connection::{Progress, ViewerConnection};
 use super::deadlines::Deadlines;
 use super::group::Groups;
+use super::wake_fd::WakeFd;
 use super::{Join, WriterConfig};
 use crate::EndReason;
 
@@ -29,14 +32,16 @@ const ENDING_TIMEOUT: Duration = Duration::from_millis(1700);
 /// The maximum number of events taken from the kernel at once.
 const MAX_EVENTS: usize = 256;
 
-/// How far ahead the timer is set when there is no deadline.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+/// The number of the [`WakeFd`] in the kernel's events, which otherwise have the numbers of viewers.
+const WAKE: u64 = u64::MAX;
 
 pub(super) struct Writer {
     config: WriterConfig,
     /// The epoll instance that watches the viewers' sockets, edge-triggered. The kernel reports a socket when data
     /// arrives, or when a full socket has room again. So sending a frame needs no change of the registration.
-    epoll: AsyncFd<OwnedFd>,
+    epoll: OwnedFd,
+    /// Wakes the writer for all work that no socket reports.
+    wake_fd: Arc<WakeFd>,
     connections: Vec<Option<ViewerConnection>>,
     free: Vec<usize>,
     count: usize,
@@ -49,13 +54,11 @@ pub(super) struct Writer {
     order: Vec<usize>,
 }
 
-/// The work that is ready when a writer wakes up: at most one item of each kind.
+/// The work besides the sockets that is ready when a writer wakes up: at most one item of each kind.
 struct ReadyWork {
     is_ending: bool,
     /// The number of a group (viewers of the same channel) in whose channel a frame was published.
     group: Option<usize>,
-    has_events: bool,
-    is_time: bool,
     /// A new viewer; the outer `None` means that none has come since the last time, the inner `None` that none will
     /// come any more.
     join: Option<Option<Join>>,
@@ -63,17 +66,19 @@ struct ReadyWork {
 
 impl ReadyWork {
     fn is_any(&self) -> bool {
-        self.is_ending || self.group.is_some() || self.has_events || self.is_time || self.join.is_some()
+        self.is_ending || self.group.is_some() || self.join.is_some()
     }
 }
 
 impl Writer {
-    /// Creates a writer without viewers. Must be called within the writer's runtime.
+    /// Creates a writer without viewers.
     pub(super) fn new(config: WriterConfig) -> io::Result<Self> {
-        let epoll = async_epoll(epoll::create(CreateFlags::CLOEXEC)?)?;
+        let (epoll, wake_fd) = (epoll::create(CreateFlags::CLOEXEC)?, Arc::new(WakeFd::new()?));
+        epoll::add(&epoll, &*wake_fd, EventData::new_u64(WAKE), EventFlags::IN | EventFlags::ET)?;
         Ok(Self {
             config,
             epoll,
+            wake_fd,
             connections: Vec::new(),
             free: Vec::new(),
             count: 0,
@@ -85,47 +90,36 @@ impl Writer {
     }
 
     /// Runs the writer until the server shuts down, or until no viewers are left and no more can come.
-    pub(super) async fn run(mut self, mut joins: mpsc::UnboundedReceiver<Join>) {
+    pub(super) fn run(mut self, mut joins: mpsc::UnboundedReceiver<Join>) {
+        let waker = Waker::from(Arc::clone(&self.wake_fd));
+        let mut cx = Context::from_waker(&waker);
         let shutdown = self.config.shutdown.clone();
         let mut ending = pin!(shutdown.cancelled());
-        let mut sleep = pin!(sleep_until(Instant::now() + IDLE_TIMEOUT));
-        let mut is_open = true;
+        let mut joining = Some(&mut joins);
         let mut events = Vec::with_capacity(MAX_EVENTS);
-        while is_open || self.count > 0 {
-            let wake_at = self.end_deadline.into_iter().chain(self.deadlines.next()).min();
-            // The time rarely changes: resetting the timer for each frame would be a wasted step.
-            if let Some(wake_at) = wake_at.filter(|wake_at| *wake_at != sleep.deadline()) {
-                sleep.as_mut().reset(wake_at);
+        let mut has_waited = false;
+        while joining.is_some() || self.count > 0 {
+            let due = self.poll_work(&mut cx, ending.as_mut(), joining.as_deref_mut());
+            // Everything that is due gets its turn before anything gets a second one. So the sockets get theirs at
+            // least every second time, even if there is always other work.
+            has_waited = !(due.is_any() && has_waited);
+            if has_waited {
+                self.wait(&mut events, due.is_any());
+                self.handle_events(&mut events);
+                self.run_deadlines();
             }
-            let due = poll_fn(|cx| {
-                let due = ReadyWork {
-                    is_ending: self.end_deadline.is_none() && ending.as_mut().poll(cx).is_ready(),
-                    group: ready(self.groups.poll_changed(cx)),
-                    has_events: self.poll_events(cx, &mut events).is_ready(),
-                    is_time: wake_at.is_some() && sleep.as_mut().poll(cx).is_ready(),
-                    join: if is_open { ready(joins.poll_recv(cx)) } else { None },
-                };
-                if due.is_any() { Poll::Ready(due) } else { Poll::Pending }
-            });
-            // Everything that is due gets its turn before anything gets a second one.
-            let due = due.await;
             if let Some(number) = due.group {
                 self.serve_group(number);
             }
-            if due.has_events {
-                self.handle_events(&mut events);
-            }
-            if due.is_time {
-                self.run_deadlines();
-            }
             match due.join {
                 Some(Some(join)) => self.add_viewer(join),
-                Some(None) => is_open = false,
+                Some(None) => joining = None,
                 None => {}
             }
             if due.is_ending {
-                is_open = false;
-                joins.close();
+                if let Some(joins) = joining.take() {
+                    joins.close();
+                }
                 self.end();
             }
             if self.end_deadline.is_some_and(|end_deadline| end_deadline <= Instant::now()) {
@@ -134,17 +128,33 @@ impl Writer {
         }
     }
 
-    /// Polls the kernel's events for the viewers' sockets and puts them into `events`.
-    fn poll_events(&self, cx: &mut Context<'_>, events: &mut Vec<Event>) -> Poll<()> {
-        while let Poll::Ready(Ok(mut ready)) = self.epoll.poll_read_ready(cx) {
-            if take_events(&self.epoll, events) < events.capacity() {
-                ready.clear_ready();
-            }
-            if !events.is_empty() {
-                return Poll::Ready(());
-            }
+    /// Returns the work besides the sockets that is ready now. Work of each kind that comes later wakes the
+    /// thread through `cx`.
+    fn poll_work(
+        &self,
+        cx: &mut Context<'_>,
+        ending: Pin<&mut impl Future<Output = ()>>,
+        joining: Option<&mut mpsc::UnboundedReceiver<Join>>,
+    ) -> ReadyWork {
+        ReadyWork {
+            is_ending: self.end_deadline.is_none() && ending.poll(cx).is_ready(),
+            group: ready(self.groups.poll_changed(cx)),
+            join: joining.and_then(|joins| ready(joins.poll_recv(cx))),
         }
-        Poll::Pending
+    }
+
+    /// Waits until the kernel has something to report, or a deadline has come, and puts the kernel's events into
+    /// `events`. Does not wait if there `is_other_work`.
+    fn wait(&self, events: &mut Vec<Event>, is_other_work: bool) {
+        let wake_at = self.end_deadline.into_iter().chain(self.deadlines.next()).min();
+        let timeout = if is_other_work {
+            Some(Duration::ZERO)
+        } else {
+            wake_at.map(|wake_at| wake_at.saturating_duration_since(Instant::now()))
+        };
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        // On failure, for instance by a signal, there are no events; the kernel reports them again.
+        epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref()).ok();
     }
 
     /// Adds a viewer and sends it the newest picture at once.
@@ -156,7 +166,7 @@ impl Writer {
             self.connections.len() - 1
         });
         let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::OUT | EventFlags::ET;
-        if epoll::add(self.epoll.get_ref(), &connection, EventData::new_u64(slot as u64), flags).is_err() {
+        if epoll::add(&self.epoll, &connection, EventData::new_u64(slot as u64), flags).is_err() {
             // Without epoll events the writer could neither serve the client nor notice that it left.
             self.free.push(slot);
             return;
@@ -270,20 +280,4 @@ fn ready<T>(poll: Poll<T>) -> Option<T> {
         Poll::Ready(value) => Some(value),
         Poll::Pending => None,
     }
-}
-
-/// Wraps the file descriptor of `epoll` so that a task can await it.
-#[allow(
-    deprecated,
-    reason = "what is asked of the caller now holds: it owns its file, and never another one"
-)]
-fn async_epoll(epoll: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(epoll, Interest::READABLE)
-}
-
-/// Takes the pending events from the kernel without waiting, and returns their number.
-fn take_events(epoll: &AsyncFd<OwnedFd>, events: &mut Vec<Event>) -> usize {
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    // On failure there are no events; the kernel reports them again.
-    epoll::wait(epoll.get_ref(), spare_capacity(events), Some(&at_once)).unwrap_or(0)
 }

@@ -22,7 +22,7 @@ use crate::camera::{Camera, Removal};
 use crate::config::{CameraSettings, ConfigError, Settings};
 use crate::controls::{SavedControls, StateFile};
 use crate::encoding;
-use crate::supervisor::{self, SharedThreads, Supervisor};
+use crate::supervisor::{self, SharedThreads, SharedWithCameras, StuckReaders, Supervisor};
 use crate::suspend::SuspendMonitor;
 
 /// What every camera needs from the server.
@@ -44,9 +44,7 @@ pub(crate) struct CameraServices {
 #[derive(Debug, Clone)]
 pub(crate) struct CameraTable {
     services: CameraServices,
-    suspend_monitor: SuspendMonitor,
-    /// The threads that the readers of cameras share.
-    threads: SharedThreads,
+    shared: SharedWithCameras,
     state: Arc<RwLock<TableState>>,
 }
 
@@ -87,7 +85,8 @@ impl CameraTable {
         let threads = SharedThreads::default();
         services.tasks.spawn(threads.clone().watch(services.shutdown.clone()));
         let state = TableState { cameras: Arc::new([]), latency_budget };
-        Self { services, suspend_monitor, threads, state: Arc::new(RwLock::new(state)) }
+        let shared = SharedWithCameras { suspend_monitor, threads, stuck: StuckReaders::default() };
+        Self { services, shared, state: Arc::new(RwLock::new(state)) }
     }
 
     /// Returns the cameras of this moment, in their order. The first is the default camera.
@@ -266,8 +265,7 @@ impl CameraTable {
     /// Starts the supervisor and the encoders of `camera`. The supervisor waits until `predecessors` are closed.
     fn start(&self, camera: &Arc<Camera>, predecessors: Vec<Arc<Camera>>) {
         let CameraServices { pool, tasks, .. } = &self.services;
-        let (suspend_monitor, threads) = (self.suspend_monitor.clone(), self.threads.clone());
-        let supervisor = Supervisor::new(Arc::clone(camera), suspend_monitor, threads);
+        let supervisor = Supervisor::new(Arc::clone(camera), self.shared.clone());
         let supervised = async move {
             for predecessor in predecessors {
                 predecessor.tasks.wait().await;

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::lock::lock;
+use framecast_media::lock;
 
 /// The statistics of a camera since the start of the server.
 #[derive(Debug, Clone, PartialEq)]

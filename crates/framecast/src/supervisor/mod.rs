@@ -14,6 +14,7 @@ mod reader;
 mod shared_threads;
 mod slate;
 mod stall_policy;
+mod stuck_readers;
 mod throttle;
 
 use std::ops::ControlFlow;
@@ -34,11 +35,11 @@ use crate::memory;
 use crate::suspend::SuspendMonitor;
 use attempt::Attempt;
 use lost::AfterLoss;
-use reader::Reader;
 pub(crate) use shared_threads::SharedThreads;
 use slate::SlateRenderer;
 pub(crate) use slate::draw_last_slate;
 pub(crate) use stall_policy::DEFAULT_STALL_TIMEOUT;
+pub(crate) use stuck_readers::StuckReaders;
 
 /// How long the supervisor waits for a driver to close its device before it continues without waiting.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -50,9 +51,15 @@ const RETRY_DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::fr
 /// delay.
 const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(10);
 
-/// The maximum number of one camera's threads that hang in a driver. While a camera has this many, the supervisor
-/// starts no further thread for the camera.
-const MAX_STUCK_READERS: usize = 4;
+/// What the supervisors of all cameras of a server share.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedWithCameras {
+    pub(crate) suspend_monitor: SuspendMonitor,
+    /// The threads that the readers of cameras share.
+    pub(crate) threads: SharedThreads,
+    /// The readers whose driver did not close its device in time.
+    pub(crate) stuck: StuckReaders,
+}
 
 /// The task that keeps one camera open while it has viewers.
 pub(crate) struct Supervisor {
@@ -62,8 +69,8 @@ pub(crate) struct Supervisor {
     stop: CancellationToken,
     demand: watch::Receiver<DemandCounts>,
     slates: SlateRenderer,
-    /// The readers whose driver did not close its device within [`CLOSE_TIMEOUT`].
-    stuck: Vec<Reader>,
+    /// The readers of all cameras whose driver did not close its device within [`CLOSE_TIMEOUT`].
+    stuck: StuckReaders,
     suspend_monitor: SuspendMonitor,
     threads: SharedThreads,
 }
@@ -90,11 +97,12 @@ impl AttemptOutcome {
 }
 
 impl Supervisor {
-    pub(crate) fn new(camera: Arc<Camera>, suspend_monitor: SuspendMonitor, threads: SharedThreads) -> Self {
+    pub(crate) fn new(camera: Arc<Camera>, shared: SharedWithCameras) -> Self {
+        let SharedWithCameras { suspend_monitor, threads, stuck } = shared;
         let (feed, settings, stop) = (Arc::clone(&camera.feed), camera.settings.clone(), camera.stop.clone());
         let demand = feed.watch_demand();
         let slates = SlateRenderer::new(Arc::clone(&feed));
-        Self { camera, feed, settings, stop, demand, slates, stuck: Vec::new(), suspend_monitor, threads }
+        Self { camera, feed, settings, stop, demand, slates, stuck, suspend_monitor, threads }
     }
 
     /// Keeps the camera open while it has viewers, and retries after failures, until it is told to stop.

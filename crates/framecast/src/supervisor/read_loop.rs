@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 use super::attempt::Attempt;
 use super::frame_intervals::FrameIntervals;
 use super::reader::{Reader, Report};
-use super::{AttemptOutcome, CLOSE_TIMEOUT, MAX_STUCK_READERS, Supervisor, sleep_until_or_forever};
+use super::{AttemptOutcome, CLOSE_TIMEOUT, Supervisor, sleep_until_or_forever};
 use crate::error_chain::one_line;
 
 /// What the supervisor of an open camera waits for: the reports of the task that reads the source or, between two
@@ -95,12 +95,8 @@ impl Supervisor {
 
     /// Starts to open and read the camera's source. If no thread can be started, the error says why.
     fn spawn_reader(&mut self, attempt: &mut Attempt) -> Result<Reader, String> {
-        self.stuck.retain_mut(|reader| !reader.has_ended());
-        let hangs = self.stuck.len();
-        if hangs >= MAX_STUCK_READERS {
-            return Err(format!(
-                "{hangs} driver threads hang; the source stays closed until one of them returns"
-            ));
+        if let Some(refusal) = self.stuck.refusal(self.feed.name()) {
+            return Err(refusal);
         }
         let intervals = attempt.begin_source();
         let publisher = self.feed.begin_epoch(Anchor::new(SystemTime::now()));
@@ -331,9 +327,9 @@ impl Supervisor {
         let was_opened = reader.was_opened();
         reader.cancel();
         // A displaced reader cannot run until its thread does, and has no device that another reader needs.
-        if !reader.is_displaced() && timeout(CLOSE_TIMEOUT, reader.ended()).await.is_err() {
+        if !reader.is_displaced() && timeout(CLOSE_TIMEOUT, reader.end().wait()).await.is_err() {
             warn!("the driver did not close its device in time; the server stopped waiting");
-            self.stuck.push(reader);
+            self.stuck.add(self.feed.name(), reader.into_end());
         }
         if was_opened {
             self.feed.count_closed();

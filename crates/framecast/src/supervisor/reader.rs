@@ -62,7 +62,7 @@ pub(crate) struct Reader {
     place: Option<Place>,
     cancel: CancellationToken,
     progress: Arc<Progress>,
-    ended: oneshot::Receiver<()>,
+    end: ReaderEnd,
     was_opened: bool,
 }
 
@@ -99,14 +99,13 @@ impl Reader {
             work.run(publisher).await;
             // The receiver may already be gone.
             end.send(()).ok();
-        }
-        .instrument(Span::current());
+        };
         let place = if camera.shares_thread() { Some(threads.place(&camera.has_blocked)?) } else { None };
         match &place {
-            Some(place) => place.run(task),
+            Some(place) => place.run(task.instrument(Span::current())),
             None => run_on_own_thread(camera.feed.name(), task)?,
         }
-        Ok(Self { reports, place, cancel, progress, ended, was_opened: false })
+        Ok(Self { reports, place, cancel, progress, end: ReaderEnd::new(ended), was_opened: false })
     }
 
     /// Waits for the next report. Returns `None` when the reader has ended. Cancel safe.
@@ -143,13 +142,34 @@ impl Reader {
         self.reports.close();
     }
 
-    /// Waits until the task has ended and its source is closed.
-    pub(crate) async fn ended(&mut self) {
-        (&mut self.ended).await.ok();
+    /// Returns the end of the task, when its source is closed.
+    pub(crate) fn end(&mut self) -> &mut ReaderEnd {
+        &mut self.end
     }
 
-    pub(crate) fn has_ended(&mut self) -> bool {
-        !matches!(self.ended.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+    /// Returns the end of the task, and nothing else of it.
+    pub(crate) fn into_end(self) -> ReaderEnd {
+        self.end
+    }
+}
+
+/// The end of a task that reads a source.
+#[derive(Debug)]
+pub(crate) struct ReaderEnd(oneshot::Receiver<()>);
+
+impl ReaderEnd {
+    /// Creates the end that has come once `ended` has a value, or once its sender is gone.
+    pub(super) fn new(ended: oneshot::Receiver<()>) -> Self {
+        Self(ended)
+    }
+
+    /// Waits until the task has ended and its source is closed.
+    pub(crate) async fn wait(&mut self) {
+        (&mut self.0).await.ok();
+    }
+
+    pub(crate) fn has_come(&mut self) -> bool {
+        !matches!(self.0.try_recv(), Err(oneshot::error::TryRecvError::Empty))
     }
 }
 
@@ -266,12 +286,15 @@ impl ReaderTask {
     }
 }
 
-/// Runs `task` to its end on a new thread, for the camera with this `name`.
+/// Runs `task` to its end on a new thread, for the camera with this `name`. The whole thread is within the caller's
+/// tracing span, because to enter the span for each picture would cost as much as to publish the picture.
 fn run_on_own_thread(name: &str, task: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     // Linux shows fifteen characters of a thread's name.
     let name: String = format!("cam-{name}").chars().take(15).collect();
+    let span = Span::current();
     thread::Builder::new().name(name).spawn(move || {
+        let _within = span.enter();
         runtime.block_on(task);
         // Waits for blocking calls that the driver left running, for instance in a file system that hangs.
         drop(runtime);

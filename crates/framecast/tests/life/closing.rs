@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use framecast::{
-    BoxFuture, CameraState, CaptureTime, Driver, DriverError, Drivers, Frame, FrameBuilder, OpenContext,
-    Settings, Source, SourceUrl,
+    BoxFuture, CameraState, Cameras, CaptureTime, Delivery, DemandKind, Driver, DriverError, Drivers, Frame,
+    FrameBuilder, OpenContext, Settings, Source, SourceUrl,
 };
 use framecast_testkit::{TestViewer, blocking, jpeg_of_len, pause, soon};
 use framecast_testkit_server::camera::{Camera, PLAY};
@@ -180,4 +180,27 @@ async fn a_driver_that_hangs_or_panics_while_it_closes_hurts_no_camera() {
         assert_eq!(*driver.0.said.borrow(), 0);
         server.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_camera_that_replaces_one_whose_threads_hang_starts_no_more_of_them_than_that_one() {
+    let driver = Polite::new(Goodbye::Blocks);
+    let settings = Settings::with_cameras([("polite", "polite:")]).unwrap();
+    let again = settings.cameras[0].clone();
+    let cameras = Cameras::start(settings, Drivers::builtin().with(driver.clone())).await.unwrap();
+    let mut feed = cameras.hub().get("polite").unwrap();
+    for opened in 1..=4 {
+        let _viewer = feed.subscribe(Delivery::Latest, feed.demand(DemandKind::Viewer));
+        let mut openings = driver.0.opened.subscribe();
+        soon("the source opens", openings.wait_for(|count| *count == opened)).await.unwrap();
+        feed = soon("the camera is replaced", cameras.replace(again.clone())).await.unwrap();
+    }
+    let mut viewer = feed.subscribe(Delivery::InOrder, feed.demand(DemandKind::Viewer));
+    let mut status = feed.watch_status();
+    let named = status.wait_for(|status| status.reason.as_ref().is_some_and(|text| text.contains("hang")));
+    soon("the status says why the source stays closed", named).await.unwrap();
+    assert_eq!(driver.opened(), 4);
+    driver.0.is_released.store(true, Ordering::Relaxed);
+    soon("a picture", viewer.next()).await.unwrap();
+    cameras.close().await;
 }

@@ -382,11 +382,13 @@ mod tests {
             ("hflip=yes", true),
             ("hflip=0", false),
             ("hflip=false", false),
-            ("hflip=1&hflip=off", false),
         ] {
             let url = SourceUrl::parse(&format!("pi:?{text}")).unwrap();
             assert_eq!(url.options(&["hflip"]).unwrap().is_set("hflip").unwrap(), is_on, "{text}");
         }
+        let url = SourceUrl::parse("pi:?hflip=1&hflip=off").unwrap();
+        let error = url.options(&["hflip"]).err().unwrap().to_string();
+        assert_eq!(error, "pi: option `hflip`: is there twice; remove one");
         let url = SourceUrl::parse("pi:?hflip=banana").unwrap();
         let error = url.options(&["hflip"]).unwrap().is_set("hflip").unwrap_err().to_string();
         assert!(error.starts_with("pi: option `hflip`: must have no value, or one of 1, "), "{error}");

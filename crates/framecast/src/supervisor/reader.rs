@@ -287,7 +287,7 @@ impl ReaderTask {
 }
 
 /// Runs `task` to its end on a new thread, for the camera with this `name`. The whole thread is within the caller's
-/// tracing span, because to enter the span for each picture would cost as much as to publish the picture.
+/// tracing span, so that the task need not enter the span for each picture.
 fn run_on_own_thread(name: &str, task: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     // Linux shows fifteen characters of a thread's name.

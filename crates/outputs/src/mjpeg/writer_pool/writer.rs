@@ -1,7 +1,7 @@
 //! A writer: the thread that owns the sockets of its viewers and writes to them.
 //!
-//! The thread waits in one system call for its sockets and for its [`WakeFd`]. An async runtime would wait for the same
-//! with a second epoll instance and a timer wheel, which a picture for a few viewers would feel.
+//! The thread waits in one system call for its sockets and for its [`WakeFd`]. It needs no async runtime, which would
+//! wait for the same with a second epoll instance and timers of its own.
 
 use std::future::Future;
 use std::io;

@@ -5,7 +5,7 @@
 use std::{fmt::Write as _, path::PathBuf, time::Instant};
 
 use anyhow::Result;
-use framecast_history::table::{CellWriter, ContentEncoding, PlainPage, Record, TableFormat, Writer};
+use framecast_history::table::{CellWriter, Compression, PlainPage, Record, TableFormat, Writer};
 use serde::Serialize;
 
 use crate::{
@@ -15,8 +15,7 @@ use crate::{
     stats::Spread,
 };
 
-const CONTENT_ENCODINGS: [ContentEncoding; 3] =
-    [ContentEncoding::Identity, ContentEncoding::Gzip, ContentEncoding::Zstd];
+const COMPRESSIONS: [Compression; 3] = [Compression::None, Compression::Gzip, Compression::Zstd];
 
 /// The number of tables, each rendered in part, whose memory is measured together.
 const HALF_RENDERED_TABLES: usize = 50;
@@ -107,10 +106,10 @@ fn event(id: i64) -> EventRow<'static> {
 pub(crate) fn run(options: &Options) -> Result<()> {
     pin_to_cpu(LOAD_CPU)?;
     let when = setup::RunTime::now(options.note.clone());
-    let held = CONTENT_ENCODINGS.map(hold).into_iter().collect::<Result<_>>()?;
+    let held = COMPRESSIONS.map(hold).into_iter().collect::<Result<_>>()?;
     let mut runs = Vec::new();
     for pass in 0..options.runs {
-        for coding in CONTENT_ENCODINGS {
+        for coding in COMPRESSIONS {
             runs.extend(TableFormat::ALL.map(|format| measure(pass, options.rows, format, coding)));
         }
     }
@@ -132,7 +131,7 @@ fn render(writer: &mut Writer<PlainPage>, rows: i64) -> usize {
     bytes
 }
 
-fn measure(pass: u32, rows: i64, format: TableFormat, coding: ContentEncoding) -> Run {
+fn measure(pass: u32, rows: i64, format: TableFormat, coding: Compression) -> Run {
     let begun = Instant::now();
     let mut writer = Writer::new(format, coding, PlainPage::new("Events"));
     let bytes = render(&mut writer, rows) + writer.end::<EventRow<'_>>().len();
@@ -140,13 +139,17 @@ fn measure(pass: u32, rows: i64, format: TableFormat, coding: ContentEncoding) -
     Run { pass, format: format.extension(), coding: name(coding), million_rows_per_second, bytes }
 }
 
-fn name(coding: ContentEncoding) -> &'static str {
-    coding.header_value().unwrap_or("none")
+fn name(coding: Compression) -> &'static str {
+    match coding {
+        Compression::None => "none",
+        Compression::Gzip => "gzip",
+        Compression::Zstd => "zstd",
+    }
 }
 
 /// Measures how much memory a table holds when only some of its rows have been rendered with the content coding
 /// `coding`. The result is the mean over several tables, in KiB.
-fn hold(coding: ContentEncoding) -> Result<Held> {
+fn hold(coding: Compression) -> Result<Held> {
     let pid = std::process::id();
     let before = Sample::of(pid)?.rss_kib;
     let writers: Vec<_> = (0..HALF_RENDERED_TABLES)
@@ -164,7 +167,7 @@ fn markdown(outcome: &Outcome) -> String {
     let method = format!("- Rendered: {} rows of six short cells, on CPU {LOAD_CPU} alone.\n", outcome.rows);
     let mut out = outcome.when.head("Rendering tables", &method);
     out.push_str("| coding | format | million rows a second | MB | a table that waits, as CSV, KiB |\n|---|---|---|---|---|\n");
-    for coding in CONTENT_ENCODINGS.map(name) {
+    for coding in COMPRESSIONS.map(name) {
         let held = outcome.held.iter().find(|held| held.coding == coding).map_or(0.0, |held| held.kib);
         for format in TableFormat::ALL.map(TableFormat::extension) {
             let of = || outcome.runs.iter().filter(move |run| run.coding == coding && run.format == format);

@@ -1,7 +1,8 @@
 //! Any query of the history: it is parsed, or rejected with a short sentence, and a cursor made for it is accepted.
 #![no_main]
 
-use framecast_history::{Key, EventRequest};
+use framecast::EventRequest;
+use framecast_history::Key;
 use libfuzzer_sys::fuzz_target;
 
 const KNOWN: [&str; 11] =

@@ -19,13 +19,13 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use framecast::table::{
-    CellWriter, Chunk, ContentEncoding, HtmlPage, Record, Table, TableEnd, TableFormat, Writer,
+    CellWriter, Chunk, HtmlPage, Record, Table, TableEnd, TableFormat, Writer, choose_compression,
+    choose_format, respond,
 };
 use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use rusqlite::{Connection, OpenFlags, Row, params};
@@ -255,13 +255,13 @@ fn answer(
 ) -> Response {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let parameter = query.get("format").map(String::as_str);
-    let format =
-        match TableFormat::choose(extension.map(TableFormat::extension), parameter, text(header::ACCEPT)) {
-            Ok(format) => format,
-            Err(unknown) => return (StatusCode::NOT_ACCEPTABLE, format!("{unknown}\n")).into_response(),
-        };
-    let content_encoding = ContentEncoding::choose(text(header::ACCEPT_ENCODING));
-    Table::new(stocks(file), Writer::new(format, content_encoding, StockPage)).respond().map(Body::new)
+    let extension = extension.map(TableFormat::extension);
+    let format = match choose_format(extension, parameter, text(header::ACCEPT)) {
+        Ok(format) => format,
+        Err(unknown) => return (StatusCode::NOT_ACCEPTABLE, format!("{unknown}\n")).into_response(),
+    };
+    let compression = choose_compression(text(header::ACCEPT_ENCODING));
+    respond(Table::new(stocks(file), Writer::new(format, compression, StockPage)))
 }
 
 #[tokio::main]

@@ -102,7 +102,7 @@ pub use framecast_drivers::{
     Failure as DriverFailure, FrameBuilder, IntoPicture, MenuEntry, Mode, OpenContext,
     Options as SourceOptions, Source, SourceUrl, blocking, video_file_source,
 };
-pub use framecast_history::{History, table};
+pub use framecast_history::History;
 pub use framecast_hub::{
     CameraState, CameraStatus, Channel, Delivery, Demand, DemandCounts, DemandKind, Epoch, Event, EventKind,
     EventReader, Events, Feed, Hub, Received, Rendition, Stats, Subscriber, TooManyRenditions, Update,
@@ -114,6 +114,9 @@ pub use framecast_media::{
     codec, draw, escape_hidden, escape_hidden_json, escape_hidden_multiline, is_hidden,
 };
 pub use framecast_outputs::tune;
+#[doc(hidden)] // Public only for the fuzz targets.
+pub use http::EventRequest;
+pub use http::table;
 pub use lost_lines::LostLines;
 pub use signal::shutdown_signal;
 pub use tokio_util::sync::CancellationToken;

@@ -96,7 +96,7 @@ pub enum Error {
         /// The error of the operating system.
         source: io::Error,
     },
-    /// A table of events could not be written into the response to a client.
+    /// A table of events could not be written.
     #[error("history: {reason}")]
     Table {
         /// What failed, as a text.

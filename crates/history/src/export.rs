@@ -1,4 +1,4 @@
-//! All events that a query selects, as pieces of a response body. The export reads a page (some rows) from the
+//! All events that a query selects, as pieces of a table. The export reads a page (some rows) from the
 //! database, writes the page into pieces, and reads the next page while the client takes the last piece.
 //!
 //! Between two pages, the export holds neither a connection nor a transaction of the database. It sizes pages for about
@@ -16,7 +16,7 @@ use futures_core::Stream;
 use crate::entry::{EntryRef, Key};
 use crate::index::{EntrySink, Index, PageEnd};
 use crate::revision::{Revision, Revisions};
-use crate::table::{CellWriter, DrainWait, HtmlPage, Record, Writer};
+use crate::table::{CellWriter, HtmlPage, Record, Writer};
 use crate::timestamp::TimestampWriter;
 use crate::{Error, Query};
 
@@ -60,7 +60,7 @@ impl Record for Row<'_> {
     }
 }
 
-/// Writes the rows of a page into pieces of the response body as they are read from the database.
+/// Writes the rows of a page into pieces of the table as they are read from the database.
 struct PieceSink<P> {
     writer: Writer<P>,
     timestamp_writer: TimestampWriter,
@@ -95,15 +95,15 @@ type PageRead<P> = (Revision, Option<PieceSink<P>>, Result<PageEnd, Error>);
 
 type PageReading<P> = Pin<Box<dyn Future<Output = PageRead<P>> + Send>>;
 
-/// All events that a query selects, as a stream of pieces of a response body. If not all events could be written, the
+/// All events that a query selects, as a stream of pieces of a table. If not all events could be written, the
 /// stream ends with an error.
 pub struct Export<P> {
     index: Index,
     query: Query,
     ready: VecDeque<Bytes>,
     reading: Option<PageReading<P>>,
-    /// The error to return once the client has taken the last piece of the response body; `None` if nothing has failed.
-    failed: Option<(Error, DrainWait)>,
+    /// The error to return after the last piece; `None` if nothing has failed.
+    failed: Option<Error>,
     rows: usize,
 }
 
@@ -181,9 +181,8 @@ where
 
     /// Ends the stream: the client gets the piece `last`, then the stream fails with `error`.
     fn fail(&mut self, last: Bytes, error: Error) {
-        let (last, drain_wait) = DrainWait::track(last);
         self.ready.push_back(last);
-        self.failed = Some((error, drain_wait));
+        self.failed = Some(error);
     }
 
     /// Sets the number of rows to read as the next page, from the size in bytes of the previous page.
@@ -220,12 +219,7 @@ where
                     this.reading = None;
                     this.take(read);
                 }
-                None => {
-                    if let Some((_, drain_wait)) = &mut this.failed {
-                        ready!(drain_wait.poll(cx));
-                    }
-                    return Poll::Ready(this.failed.take().map(|(error, _)| Err(error)));
-                }
+                None => return Poll::Ready(this.failed.take().map(Err)),
             }
         }
     }

@@ -26,5 +26,5 @@ pub use history::{
     Config, History, HistoryStats, Listener, Notification, RecordError, RecordedEvent, StoredEvent, Tasks,
 };
 pub use index::{Address, Location};
-pub use query::{BadParameter, EventRequest, Filter, Order, Query};
+pub use query::{Filter, Order, Query};
 pub use timestamp::TimestampWriter;

@@ -24,6 +24,7 @@ mod metrics;
 mod page;
 mod path_encoding;
 mod serve;
+pub mod table;
 mod traffic;
 mod viewers;
 
@@ -49,6 +50,7 @@ use crate::history::HistoryHandle;
 use crate::lost_lines::LostLines;
 
 pub(crate) use connection_counts::ConnectionCounts;
+pub use history::EventRequest;
 pub(crate) use listener::ConnectionListener;
 pub(crate) use login_throttle::LoginThrottle;
 pub(crate) use serve::Server;

@@ -51,7 +51,7 @@ const TABLE: [(&str, &[&str]); 13] = [
 const TESTKITS: [&str; 2] = ["framecast-testkit", "framecast-testkit-server"];
 
 /// Modules that crates must not use: they get bytes and time as arguments.
-const NEVER: [(&str, &[&str]); 5] = [
+const NEVER: [(&str, &[&str]); 6] = [
     (
         "framecast-media",
         &["tokio", "futures-util", "axum", "hyper", "reqwest", "rustix", "socket2", "tracing"],
@@ -59,6 +59,25 @@ const NEVER: [(&str, &[&str]); 5] = [
     ("framecast-hub", &["axum", "hyper", "reqwest", "rustix", "socket2"]),
     ("framecast-drivers", &["axum", "clap", "toml"]),
     ("framecast-outputs", &["clap", "toml", "reqwest"]),
+    (
+        "framecast-history",
+        &[
+            "axum",
+            "base64",
+            "clap",
+            "form_urlencoded",
+            "http",
+            "http-body",
+            "http-body-util",
+            "hyper",
+            "hyper-util",
+            "percent-encoding",
+            "reqwest",
+            "socket2",
+            "toml",
+            "tower",
+        ],
+    ),
     ("framecast-transcode", &["tokio", "axum", "clap", "toml", "reqwest", "rustix", "tracing"]),
 ];
 

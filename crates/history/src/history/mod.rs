@@ -264,7 +264,7 @@ impl History {
         self.0.record(event)
     }
 
-    /// Returns all events that `query` selects, written by `writer`, as a stream of pieces of a response body. Each
+    /// Returns all events that `query` selects, written by `writer`, as a stream of pieces of a table. Each
     /// piece is created only when the client takes it.
     pub fn export<P>(&self, query: Query, writer: crate::table::Writer<P>) -> Export<P>
     where

@@ -5,12 +5,12 @@ use std::io::{self, Write as _};
 use std::mem;
 
 use bytes::Bytes;
-use flate2::{Compress, Compression, FlushCompress, Status};
+use flate2::{Compress, FlushCompress, Status};
 use zstd::stream::raw::CParameter;
 use zstd::stream::write::Encoder as ZstdEncoder;
 
 use super::chunk::Chunk;
-use super::content_encoding::ContentEncoding;
+use super::compression::Compression;
 
 /// gzip's compression level: the lowest that still computes Huffman codes for the text.
 const GZIP_LEVEL: u32 = 2;
@@ -30,7 +30,7 @@ const ZSTD_HASH_LOG: u32 = 13;
 
 /// The compressor of one table. Allocates its memory when it gets the first text.
 pub(super) struct Encoder {
-    content_encoding: ContentEncoding,
+    compression: Compression,
     compressor: Compressor,
 }
 
@@ -48,12 +48,12 @@ enum FlushMode {
 }
 
 impl Encoder {
-    pub(super) fn new(content_encoding: ContentEncoding) -> Self {
-        Self { content_encoding, compressor: Compressor::None }
+    pub(super) fn new(compression: Compression) -> Self {
+        Self { compression, compressor: Compressor::None }
     }
 
-    pub(super) fn content_encoding(&self) -> ContentEncoding {
-        self.content_encoding
+    pub(super) fn compression(&self) -> Compression {
+        self.compression
     }
 
     /// Compresses `text` and flushes the compressor, so that a client can decode all text so far. Returns the
@@ -77,7 +77,7 @@ impl Encoder {
 
     fn encode(&mut self, text: &mut Chunk, mode: FlushMode) -> io::Result<Bytes> {
         if matches!(self.compressor, Compressor::None) {
-            self.compressor = Compressor::new(self.content_encoding)?;
+            self.compressor = Compressor::new(self.compression)?;
         }
         let bytes = match &mut self.compressor {
             Compressor::None => return Ok(text.take()),
@@ -90,14 +90,14 @@ impl Encoder {
 }
 
 impl Compressor {
-    fn new(content_encoding: ContentEncoding) -> io::Result<Self> {
-        match content_encoding {
-            ContentEncoding::Identity => Ok(Self::None),
-            ContentEncoding::Gzip => {
-                let level = Compression::new(GZIP_LEVEL);
+    fn new(compression: Compression) -> io::Result<Self> {
+        match compression {
+            Compression::None => Ok(Self::None),
+            Compression::Gzip => {
+                let level = flate2::Compression::new(GZIP_LEVEL);
                 Ok(Self::Gzip(Compress::new_gzip(level, GZIP_WINDOW_BITS)))
             }
-            ContentEncoding::Zstd => {
+            Compression::Zstd => {
                 let mut encoder = ZstdEncoder::new(Vec::new(), ZSTD_LEVEL)?;
                 encoder.set_parameter(CParameter::WindowLog(ZSTD_WINDOW_LOG))?;
                 encoder.set_parameter(CParameter::HashLog(ZSTD_HASH_LOG))?;

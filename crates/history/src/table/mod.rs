@@ -1,12 +1,11 @@
 //! Tables that stream: a header, rows and a footer, written straight into the next chunk to send.
 //!
-//! A [`Record`] writes its cells. A [`Writer`] renders the cells in a [`TableFormat`] and compresses them with a
-//! [`ContentEncoding`]. A [`Table`] does both for each record of a stream, as the body of an HTTP response. An
-//! [`HtmlPage`] decides how HTML looks. [`CHUNK_BYTES`] limits the memory for any number of rows, because the stream
-//! waits for a slow reader.
+//! A [`Record`] writes its cells. A [`Writer`] renders the cells in a [`TableFormat`] and applies a [`Compression`]. A
+//! [`Table`] does both for each record of a stream. An [`HtmlPage`] decides how HTML looks. [`CHUNK_BYTES`] limits the
+//! memory for any number of rows, because the stream waits for a slow reader.
 //!
 //! ```
-//! use framecast_history::table::{CellWriter, ContentEncoding, TableFormat, PlainPage, Record, Writer};
+//! use framecast_history::table::{CellWriter, Compression, PlainPage, Record, TableFormat, Writer};
 //!
 //! struct Reading<'a> {
 //!     sensor: &'a str,
@@ -22,33 +21,30 @@
 //!     }
 //! }
 //!
-//! let mut writer = Writer::new(TableFormat::Csv, ContentEncoding::Identity, PlainPage::new("Readings"));
+//! let mut writer = Writer::new(TableFormat::Csv, Compression::None, PlainPage::new("Readings"));
 //! writer.begin::<Reading<'_>>();
 //! writer.row(&Reading { sensor: "=door", celsius: -4.5 });
 //! assert_eq!(writer.end::<Reading<'_>>(), "sensor,celsius\r\n'=door,-4.5\r\n");
 //! ```
 //!
-//! What the rows contain, and where they are read from, does not belong here.
+//! What the rows contain, where they are read from, and how a table reaches a client, does not belong here.
 
-mod body;
 mod chunk;
-mod content_encoding;
+mod compression;
 mod csv;
-mod drain_wait;
 mod encoder;
 mod format;
 mod html;
 mod json;
 mod page;
-mod qvalue;
 mod record;
+mod stream;
 mod writer;
 
-pub use body::{FLUSH_AFTER, Table, TruncatedTable};
 pub use chunk::{CHUNK_BYTES, Chunk};
-pub use content_encoding::ContentEncoding;
-pub(crate) use drain_wait::DrainWait;
-pub use format::{TableFormat, UnknownFormat};
+pub use compression::Compression;
+pub use format::TableFormat;
 pub use page::{HtmlPage, PlainPage, TableEnd};
 pub use record::{CellWriter, Record};
+pub use stream::{FLUSH_AFTER, Table, TruncatedTable};
 pub use writer::Writer;

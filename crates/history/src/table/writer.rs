@@ -3,10 +3,9 @@
 use std::{fmt, io};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::chunk::{CHUNK_BYTES, Chunk};
-use super::content_encoding::ContentEncoding;
+use super::compression::Compression;
 use super::encoder::Encoder;
 use super::format::TableFormat;
 use super::json::JsonKeys;
@@ -40,13 +39,13 @@ enum WriterStage {
 
 impl<P> Writer<P> {
     /// Creates a writer for a new table. Only the HTML format uses `page`.
-    pub fn new(format: TableFormat, content_encoding: ContentEncoding, page: P) -> Self {
+    pub fn new(format: TableFormat, compression: Compression, page: P) -> Self {
         Self {
             format,
             page,
             has_byte_order_mark: false,
             chunk: Chunk::default(),
-            encoder: Encoder::new(content_encoding),
+            encoder: Encoder::new(compression),
             keys: JsonKeys::default(),
             rows: 0,
             stage: WriterStage::New,
@@ -66,23 +65,8 @@ impl<P> Writer<P> {
     }
 
     /// Returns how the table is compressed.
-    pub fn content_encoding(&self) -> ContentEncoding {
-        self.encoder.content_encoding()
-    }
-
-    /// Returns the headers of an HTTP response whose body is this table.
-    pub fn head(&self) -> HeaderMap {
-        let mut head = HeaderMap::new();
-        head.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.format.content_type()));
-        if let Some(content_encoding) = self.content_encoding().header_value() {
-            head.insert(header::CONTENT_ENCODING, HeaderValue::from_static(content_encoding));
-        }
-        head.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
-        head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        head.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        // Without this header nginx buffers the rows.
-        head.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-        head
+    pub fn compression(&self) -> Compression {
+        self.encoder.compression()
     }
 
     /// Writes everything before the table's first row, if it has not been written yet.
@@ -251,7 +235,7 @@ impl<P: fmt::Debug> fmt::Debug for Writer<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writer")
             .field("format", &self.format)
-            .field("coding", &self.content_encoding())
+            .field("compression", &self.compression())
             .field("page", &self.page)
             .field("rows", &self.rows)
             .finish_non_exhaustive()

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use framecast_history::table::{ContentEncoding, PlainPage, TableFormat, Writer};
+use framecast_history::table::{Compression, PlainPage, TableFormat, Writer};
 use framecast_history::{
     Config, Entry, Error, Export, Filter, History, Key, Listener, Location, Notification, Order, Query,
     StoredEvent, Tasks,
@@ -72,7 +72,7 @@ pub(crate) async fn fill(history: &History, count: u64) {
 }
 
 pub(crate) fn export(history: &History) -> Export<PlainPage> {
-    let writer = Writer::new(TableFormat::Csv, ContentEncoding::Identity, PlainPage::new("Events"));
+    let writer = Writer::new(TableFormat::Csv, Compression::None, PlainPage::new("Events"));
     history.export(Query::default(), writer)
 }
 

@@ -2,14 +2,12 @@
 #![allow(clippy::unwrap_used)]
 #![warn(clippy::disallowed_methods)]
 
-mod body;
-mod choice;
-mod content_encoding;
-mod http;
+mod compression;
 mod page;
+mod stream;
 mod text;
 
-use framecast_history::table::{CellWriter, ContentEncoding, PlainPage, Record, TableFormat, Writer};
+use framecast_history::table::{CellWriter, Compression, PlainPage, Record, TableFormat, Writer};
 
 /// A row with a cell of each kind, which borrows its text.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,16 +35,15 @@ impl Record for Note<'_> {
     }
 }
 
-const CONTENT_ENCODINGS: [ContentEncoding; 3] =
-    [ContentEncoding::Identity, ContentEncoding::Gzip, ContentEncoding::Zstd];
+const COMPRESSIONS: [Compression; 3] = [Compression::None, Compression::Gzip, Compression::Zstd];
 
-fn writer(format: TableFormat, content_encoding: ContentEncoding) -> Writer<PlainPage> {
-    Writer::new(format, content_encoding, PlainPage::new("Notes"))
+fn writer(format: TableFormat, compression: Compression) -> Writer<PlainPage> {
+    Writer::new(format, compression, PlainPage::new("Notes"))
 }
 
 /// A whole table of `records` as text.
 fn render<R: Record>(format: TableFormat, records: &[R]) -> String {
-    let mut writer = writer(format, ContentEncoding::Identity);
+    let mut writer = writer(format, Compression::None);
     writer.begin::<R>();
     for record in records {
         writer.row(record);

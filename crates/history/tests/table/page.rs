@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use framecast_history::table::{Chunk, ContentEncoding, HtmlPage, TableEnd, TableFormat, Writer};
+use framecast_history::table::{Chunk, Compression, HtmlPage, TableEnd, TableFormat, Writer};
 
 use crate::{Note, render};
 
@@ -48,7 +48,7 @@ impl<'a> HtmlPage<Note<'a>> for List {
 
 #[test]
 fn a_page_of_ones_own_writes_records_that_borrow() {
-    let mut writer = Writer::new(TableFormat::Html, ContentEncoding::Identity, List);
+    let mut writer = Writer::new(TableFormat::Html, Compression::None, List);
     for id in 0..3 {
         let text = format!("{id}\0");
         writer.row(&Note::new(id, &text));
@@ -59,7 +59,7 @@ fn a_page_of_ones_own_writes_records_that_borrow() {
 
 #[test]
 fn a_row_that_cannot_be_rendered_breaks_the_table_off_before_it() {
-    let mut writer = Writer::new(TableFormat::Html, ContentEncoding::Identity, List);
+    let mut writer = Writer::new(TableFormat::Html, Compression::None, List);
     for id in [1, -1, 2] {
         writer.row(&Note::new(id, "x"));
     }

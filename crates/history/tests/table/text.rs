@@ -1,6 +1,6 @@
 //! Any text survives unchanged.
 
-use framecast_history::table::{CellWriter, ContentEncoding, Record, TableFormat};
+use framecast_history::table::{CellWriter, Compression, Record, TableFormat};
 use framecast_media::{escape_hidden_multiline, is_hidden};
 use serde_json::{Value, json};
 
@@ -206,7 +206,7 @@ fn a_byte_order_mark_stands_before_csv_alone_and_only_where_it_is_asked_for() {
         (TableFormat::Json, "["),
         (TableFormat::Html, "<!doctype html>"),
     ] {
-        let mut writer = writer(format, ContentEncoding::Identity).with_byte_order_mark();
+        let mut writer = writer(format, Compression::None).with_byte_order_mark();
         writer.row(&Word("ä"));
         let text = String::from_utf8(writer.end::<Word<'_>>().to_vec()).unwrap();
         assert!(text.starts_with(begin), "{text}");

@@ -7,8 +7,10 @@
 mod live;
 mod mark;
 mod page;
+mod request;
 mod socket;
 mod table;
+mod time_parameter;
 
 use std::time::SystemTime;
 
@@ -17,17 +19,18 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use axum::routing::get;
-use framecast_history::table::TableFormat;
-use framecast_history::{Entry, Error, EventRequest};
+use framecast_history::{Entry, Error};
 use framecast_outputs::HttpError;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use mark::MarkLimiter;
+pub use request::EventRequest;
 
 use super::Context;
 use super::api::{json, rfc3339};
+use super::table::{TableFormat, choose_format};
 
 /// The maximum number of events on one page of `/api/events` if the client does not set the parameter `limit`.
 const DEFAULT_LIMIT: usize = 100;
@@ -87,14 +90,14 @@ fn table_format(request: &EventRequest, headers: &HeaderMap) -> Result<Option<Ta
         return choose(request.format.as_deref(), headers).map(Some);
     }
     // A client that accepts any type, HTML, or only unsupported types gets JSON.
-    let format = TableFormat::choose(None, None, text(headers, &header::ACCEPT)).ok();
+    let format = choose_format(None, None, text(headers, &header::ACCEPT)).ok();
     Ok(format.filter(|format| matches!(format, TableFormat::Csv | TableFormat::Ndjson)))
 }
 
 /// Returns the table format that `parameter`, the value of the query parameter `format`, names. If `parameter` is
 /// `None`, returns the format that the client's `Accept` header prefers.
 fn choose(parameter: Option<&str>, headers: &HeaderMap) -> Result<TableFormat, HttpError> {
-    let format = TableFormat::choose(None, parameter, text(headers, &header::ACCEPT));
+    let format = choose_format(None, parameter, text(headers, &header::ACCEPT));
     format.map_err(|error| HttpError { status: StatusCode::BAD_REQUEST, message: error.to_string() })
 }
 

@@ -4,15 +4,16 @@
 use std::fmt;
 
 use askama::Template;
-use framecast_history::table::{Chunk, HtmlPage, TableEnd};
-use framecast_history::{EntryRef, EventRequest, Row, TimestampWriter};
+use framecast_history::{EntryRef, Row, TimestampWriter};
 use framecast_hub::EventKind;
 use framecast_media::{escape_hidden, escape_hidden_multiline};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use url::form_urlencoded;
 
+use super::request::EventRequest;
 use crate::http::Context;
+use crate::http::table::{Chunk, HtmlPage, TableEnd};
 
 /// The links next to the form, which limit the events to a recent period. Each has the value of the query parameter
 /// `since`, and the text of the link.

@@ -1,19 +1,19 @@
 //! Tables of all events that match a query, in a format for programs such as CSV, or as the HTML page `/history`. The
 //! server sends the rows while it reads the events.
 
-use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
 use framecast_history::Row;
-use framecast_history::table::{ContentEncoding, HtmlPage, PlainPage, TableFormat, Writer};
 use framecast_outputs::HttpError;
 
 use super::page::HistoryPage;
+use super::request::EventRequest;
 use super::{FILTERS, choose, read, text};
 use crate::http::Context;
 use crate::http::page::set_head;
+use crate::http::table::{self, HtmlPage, PlainPage, TableFormat, Writer, choose_compression};
 
 /// Returns a route that responds with a table of the events that match the request's query, in `format`.
 pub(super) fn route(format: TableFormat) -> MethodRouter<Context> {
@@ -64,7 +64,7 @@ pub(super) async fn answer(
 
 fn stream<P>(
     context: &Context,
-    request: framecast_history::EventRequest,
+    request: EventRequest,
     format: TableFormat,
     headers: &HeaderMap,
     page: P,
@@ -72,13 +72,11 @@ fn stream<P>(
 where
     P: for<'a> HtmlPage<Row<'a>> + Send + 'static,
 {
-    let content_encoding = ContentEncoding::choose(text(headers, &header::ACCEPT_ENCODING));
-    let writer = Writer::new(format, content_encoding, page);
+    let compression = choose_compression(text(headers, &header::ACCEPT_ENCODING));
+    let writer = Writer::new(format, compression, page);
     let writer = if request.has_byte_order_mark { writer.with_byte_order_mark() } else { writer };
-    let head = writer.head();
     let export = context.history.history.export(request.query, writer);
-    let mut response = Response::new(Body::from_stream(export));
-    *response.headers_mut() = head;
+    let mut response = table::response(format, compression, export);
     if matches!(format, TableFormat::Csv) {
         let name = "attachment; filename=\"framecast-events.csv\"";
         response.headers_mut().insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(name));

@@ -6,24 +6,24 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use framecast_history::table::{ContentEncoding, PlainPage, Table, TableFormat};
+use framecast::table::{Compression, Table, TableFormat, respond};
 use framecast_testkit::pause;
 use futures_util::{Stream, StreamExt, stream};
 use http_body_util::{BodyExt, Empty};
+use hyper::Request;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 
-use crate::{CONTENT_ENCODINGS, Note, writer};
+use crate::{COMPRESSIONS, Note, writer};
 
 /// Serves one connection; the answer is a table of the rows that `rows` makes.
-async fn serve<S>(format: TableFormat, content_encoding: ContentEncoding, rows: S) -> SocketAddr
+async fn serve<S>(format: TableFormat, compression: Compression, rows: S) -> SocketAddr
 where
-    S: Stream<Item = io::Result<Note<'static>>> + Send + 'static,
+    S: Stream<Item = io::Result<Note>> + Send + 'static,
 {
     let socket = TcpSocket::new_v4().unwrap();
     // Data must wait in the program, and not in the socket.
@@ -33,9 +33,9 @@ where
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         let (socket, _) = listener.accept().await.unwrap();
-        let table = Mutex::new(Some(Table::new(rows, writer(format, content_encoding)).respond()));
+        let table = Mutex::new(Some(respond(Table::new(rows, writer(format, compression)))));
         let service = service_fn(move |_: Request<Incoming>| {
-            let answer: Response<Table<S, PlainPage>> = table.lock().unwrap().take().unwrap();
+            let answer = table.lock().unwrap().take().unwrap();
             async move { Ok::<_, io::Error>(answer) }
         });
         let server = hyper::server::conn::http1::Builder::new();
@@ -60,25 +60,27 @@ async fn read(address: SocketAddr) -> (Vec<u8>, Option<hyper::Error>) {
     (bytes, None)
 }
 
-fn many(rows: i64) -> impl Stream<Item = io::Result<Note<'static>>> + Send {
-    stream::iter(0..rows).map(|id| Ok(Note::new(id, "some text")))
+fn many(rows: i64) -> impl Stream<Item = io::Result<Note>> + Send {
+    stream::iter(0..rows).map(|id| Ok(Note { id, text: "some text" }))
 }
 
 #[tokio::test]
 async fn a_table_arrives_whole() {
-    for content_encoding in CONTENT_ENCODINGS {
-        let (bytes, error) = read(serve(TableFormat::Csv, content_encoding, many(20_000)).await).await;
+    for compression in COMPRESSIONS {
+        let (bytes, error) = read(serve(TableFormat::Csv, compression, many(20_000)).await).await;
         assert!(error.is_none(), "{error:?}");
-        let text = match content_encoding {
-            ContentEncoding::Identity => bytes,
-            ContentEncoding::Gzip => {
+        let text = match compression {
+            Compression::None => bytes,
+            Compression::Gzip => {
                 let mut text = Vec::new();
                 io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&*bytes), &mut text).unwrap();
                 text
             }
-            ContentEncoding::Zstd => zstd::decode_all(&*bytes).unwrap(),
+            Compression::Zstd => zstd::decode_all(&*bytes).unwrap(),
         };
-        assert_eq!(csv::Reader::from_reader(&*text).records().map(Result::unwrap).count(), 20_000);
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(text.lines().filter(|line| line.ends_with(",some text,0.5,true")).count(), 20_000);
+        assert_eq!(text.lines().count(), 20_001, "and the header");
     }
 }
 
@@ -86,7 +88,7 @@ async fn a_table_arrives_whole() {
 async fn a_table_that_breaks_off_is_an_incomplete_body_with_all_rows_so_far() {
     for format in TableFormat::ALL {
         let rows = many(20_000).chain(stream::iter([Err(io::Error::other("the disk is gone"))]));
-        let (bytes, error) = read(serve(format, ContentEncoding::Identity, rows).await).await;
+        let (bytes, error) = read(serve(format, Compression::None, rows).await).await;
         let error = error.expect("the body has no end");
         let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
         assert_eq!(cause.map(io::Error::kind), Some(io::ErrorKind::UnexpectedEof), "{error:?}");
@@ -99,7 +101,7 @@ async fn a_table_that_breaks_off_is_an_incomplete_body_with_all_rows_so_far() {
 #[tokio::test]
 async fn who_reads_slowly_is_told_that_a_table_broke_off() {
     let rows = many(2_000).chain(stream::iter([Err(io::Error::other("the disk is gone"))]));
-    let address = serve(TableFormat::Html, ContentEncoding::Identity, rows).await;
+    let address = serve(TableFormat::Html, Compression::None, rows).await;
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut socket = socket.connect(address).await.unwrap();
@@ -120,9 +122,10 @@ async fn who_reads_slowly_is_told_that_a_table_broke_off() {
 
 #[tokio::test]
 async fn a_table_that_breaks_off_closes_the_connection_without_the_last_chunk() {
-    let rows = stream::iter([Ok(Note::new(1, "some text")), Err(io::Error::other("the disk is gone"))]);
+    let rows =
+        stream::iter([Ok(Note { id: 1, text: "some text" }), Err(io::Error::other("the disk is gone"))]);
     let mut socket =
-        TcpStream::connect(serve(TableFormat::Csv, ContentEncoding::Identity, rows).await).await.unwrap();
+        TcpStream::connect(serve(TableFormat::Csv, Compression::None, rows).await).await.unwrap();
     socket.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.unwrap();
@@ -139,16 +142,30 @@ async fn a_client_that_leaves_drops_the_rows() {
         let rows = stream::poll_fn(move |_| {
             assert!(!dropped.is_closed());
             if is_endless {
-                std::task::Poll::Ready(Some(Ok(Note::new(1, "row"))))
+                std::task::Poll::Ready(Some(Ok(Note { id: 1, text: "row" })))
             } else {
                 std::task::Poll::Pending
             }
         });
         let mut socket =
-            TcpStream::connect(serve(TableFormat::Csv, ContentEncoding::Identity, rows).await).await.unwrap();
+            TcpStream::connect(serve(TableFormat::Csv, Compression::None, rows).await).await.unwrap();
         socket.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         socket.read_exact(&mut [0; 100]).await.unwrap();
         drop(socket);
         is_dropped.await.expect_err("the stream is dropped");
     }
+}
+
+#[test]
+fn the_answer_says_what_it_is() {
+    let table = |format, compression| respond(Table::new(many(1), writer(format, compression)));
+    let response = table(TableFormat::Csv, Compression::None);
+    let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap());
+    assert_eq!(header("content-type"), Some("text/csv; charset=utf-8"));
+    assert_eq!(header("content-encoding"), None);
+    assert_eq!(header("vary"), Some("accept, accept-encoding"));
+    assert_eq!(header("cache-control"), Some("no-store"));
+    assert_eq!(header("x-content-type-options"), Some("nosniff"));
+    let response = table(TableFormat::Html, Compression::Zstd);
+    assert_eq!(response.headers()["content-encoding"], "zstd");
 }

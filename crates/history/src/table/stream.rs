@@ -1,4 +1,4 @@
-//! Sends a table, made from a stream of records, as the body of an HTTP response.
+//! A table, made from a stream of records, as a stream of pieces to send.
 
 use std::error::Error;
 use std::mem;
@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::Response;
-use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::drain_wait::DrainWait;
+use super::compression::Compression;
+use super::format::TableFormat;
 use super::page::HtmlPage;
 use super::record::Record;
 use super::writer::Writer;
@@ -20,8 +19,8 @@ use super::writer::Writer;
 /// The longest time that a written row waits for more rows, to be sent together with them.
 pub const FLUSH_AFTER: Duration = Duration::from_millis(100);
 
-/// The error of a table that ended early, because its records could not be read or written. The server then closes the
-/// connection without the end of the body, so that no client considers the table complete.
+/// The error of a table that ended early, because its records could not be read or written. Whoever passes the table on
+/// must break it off too, so that no reader considers the table complete.
 #[derive(Debug, thiserror::Error)]
 #[error("the table broke off after {rows} rows")]
 pub struct TruncatedTable {
@@ -32,45 +31,47 @@ pub struct TruncatedTable {
     pub source: Box<dyn Error + Send + Sync>,
 }
 
-/// A table, made from a stream of records, as the body of an HTTP response.
+/// A table, made from a stream of records, as a stream of pieces to send.
 ///
-/// The body sends everything before the first row at once, then rows in chunks. It sends a chunk when the chunk is
-/// full, or when one of the chunk's rows has waited for [`FLUSH_AFTER`]. The body asks the stream for records only when
-/// the connection to the client can take more bytes, and dropping the body drops the stream. If the stream fails, the
-/// body sends the rows that it already has, and then fails with [`TruncatedTable`]. The body yields to other tasks
-/// after each chunk. It needs a Tokio runtime for its timer.
+/// The first piece has everything before the first row, and is there at once. The next pieces have rows. A piece is
+/// complete when it has [`CHUNK_BYTES`](super::CHUNK_BYTES) of text, or when one of its rows has waited for
+/// [`FLUSH_AFTER`]. The table asks for records only when it is asked for a piece, and dropping the table drops the
+/// stream of records. If that stream fails, the table returns the rows that it already has, and then fails with
+/// [`TruncatedTable`]. The table yields to other tasks after each piece. It needs a Tokio runtime for its timer.
 pub struct Table<S, P> {
     writer: Writer<P>,
     stage: TableStage<S>,
     /// When the rows that were written but not sent must be sent; `None` if no row has ever had to wait.
     deadline: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
-    /// Whether the next poll yields to other tasks first, because a chunk was just sent.
+    /// Whether the next poll yields to other tasks first, because it follows a piece.
     is_others_turn: bool,
 }
 
 enum TableStage<S> {
     New(Pin<Box<S>>),
     Rows(Pin<Box<S>>),
-    /// The table broke off. The error is returned once the client has taken the last bytes.
-    Broken(TruncatedTable, DrainWait),
+    /// The table broke off. The error comes after the last piece.
+    Broken(TruncatedTable),
     Ended,
 }
 
 impl<S, P> Table<S, P> {
-    /// Creates a table with one row for each record of the stream `rows`. The stream is not polled before the body is
-    /// polled.
+    /// Creates a table with one row for each record of the stream `rows`. The stream is not polled before the
+    /// table is polled.
     pub fn new(rows: S, writer: Writer<P>) -> Self {
         let stage = TableStage::New(Box::pin(rows));
         Self { writer, stage, deadline: None, is_waiting: false, is_others_turn: false }
     }
 
-    /// Returns an HTTP response with this table as its body, and with the headers for the table's format and encoding.
-    pub fn respond(self) -> Response<Self> {
-        let head = self.writer.head();
-        let mut response = Response::new(self);
-        *response.headers_mut() = head;
-        response
+    /// Returns the format in which the table is written.
+    pub fn format(&self) -> TableFormat {
+        self.writer.format()
+    }
+
+    /// Returns how the table is compressed.
+    pub fn compression(&self) -> Compression {
+        self.writer.compression()
     }
 }
 
@@ -81,7 +82,7 @@ where
     R: Record,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    /// Returns the next bytes of the body, which can be empty. Returns `None` at the end of the body.
+    /// Returns the next piece, which can be empty. Returns `None` at the end of the table.
     fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, TruncatedTable>>> {
         match mem::replace(&mut self.stage, TableStage::Ended) {
             TableStage::New(rows) => {
@@ -96,13 +97,7 @@ where
                 }
                 polled.map(|(bytes, _)| Some(Ok(bytes)))
             }
-            TableStage::Broken(broken, mut drain_wait) => match drain_wait.poll(context) {
-                Poll::Ready(()) => Poll::Ready(Some(Err(broken))),
-                Poll::Pending => {
-                    self.stage = TableStage::Broken(broken, drain_wait);
-                    Poll::Pending
-                }
-            },
+            TableStage::Broken(broken) => Poll::Ready(Some(Err(broken))),
             TableStage::Ended => Poll::Ready(None),
         }
     }
@@ -159,30 +154,25 @@ where
         self.fail(bytes, source)
     }
 
-    /// Makes the body fail with the error `source` once the client has taken the bytes `last`. Returns these bytes.
+    /// Makes the table fail with the error `source` after the piece `last`. Returns this piece.
     fn fail(&mut self, last: Bytes, source: Box<dyn Error + Send + Sync>) -> Bytes {
-        let (last, drain_wait) = DrainWait::track(last);
-        self.stage = TableStage::Broken(TruncatedTable { rows: self.writer.rows(), source }, drain_wait);
+        self.stage = TableStage::Broken(TruncatedTable { rows: self.writer.rows(), source });
         last
     }
 }
 
-impl<S, P, R, E> Body for Table<S, P>
+impl<S, P, R, E> Stream for Table<S, P>
 where
     S: Stream<Item = Result<R, E>>,
     P: HtmlPage<R> + Unpin,
     R: Record,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    type Data = Bytes;
-    type Error = TruncatedTable;
+    type Item = Result<Bytes, TruncatedTable>;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, TruncatedTable>>> {
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let table = self.get_mut();
-        // The pause also lets the server send its buffer before the next chunk is made or the connection is closed.
+        // The pause also lets a server send its buffer before the next piece is made or the connection is closed.
         if mem::take(&mut table.is_others_turn) {
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -191,16 +181,11 @@ where
             match ready!(table.poll_bytes(context)) {
                 Some(Ok(bytes)) if bytes.is_empty() => {}
                 Some(Ok(bytes)) => {
-                    table.is_others_turn = !table.is_end_stream();
-                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                    table.is_others_turn = !matches!(table.stage, TableStage::Ended);
+                    return Poll::Ready(Some(Ok(bytes)));
                 }
-                Some(Err(broken)) => return Poll::Ready(Some(Err(broken))),
-                None => return Poll::Ready(None),
+                end => return Poll::Ready(end),
             }
         }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(self.stage, TableStage::Ended)
     }
 }

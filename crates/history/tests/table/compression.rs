@@ -4,9 +4,9 @@ use std::io::{Read, Write};
 
 use flate2::read::GzDecoder;
 use flate2::write::GzDecoder as GzWriter;
-use framecast_history::table::{CHUNK_BYTES, ContentEncoding, TableFormat};
+use framecast_history::table::{CHUNK_BYTES, Compression, TableFormat};
 
-use crate::{CONTENT_ENCODINGS, Note, render, writer};
+use crate::{COMPRESSIONS, Note, render, writer};
 
 /// Decodes its input at once, as far as that goes.
 enum Decoder {
@@ -16,11 +16,11 @@ enum Decoder {
 }
 
 impl Decoder {
-    fn new(content_encoding: ContentEncoding) -> Self {
-        match content_encoding {
-            ContentEncoding::Identity => Self::Identity(Vec::new()),
-            ContentEncoding::Gzip => Self::Gzip(Box::new(GzWriter::new(Vec::new()))),
-            ContentEncoding::Zstd => Self::Zstd(zstd::stream::write::Decoder::new(Vec::new()).unwrap()),
+    fn new(compression: Compression) -> Self {
+        match compression {
+            Compression::None => Self::Identity(Vec::new()),
+            Compression::Gzip => Self::Gzip(Box::new(GzWriter::new(Vec::new()))),
+            Compression::Zstd => Self::Zstd(zstd::stream::write::Decoder::new(Vec::new()).unwrap()),
         }
     }
 
@@ -47,28 +47,28 @@ impl Decoder {
 }
 
 /// All of `bytes` decoded, or the error of a decoder that expects the end of the stream.
-fn decode(content_encoding: ContentEncoding, bytes: &[u8]) -> std::io::Result<String> {
+fn decode(compression: Compression, bytes: &[u8]) -> std::io::Result<String> {
     let mut text = String::new();
-    match content_encoding {
-        ContentEncoding::Identity => text.push_str(std::str::from_utf8(bytes).unwrap()),
-        ContentEncoding::Gzip => _ = GzDecoder::new(bytes).read_to_string(&mut text)?,
-        ContentEncoding::Zstd => _ = zstd::stream::read::Decoder::new(bytes)?.read_to_string(&mut text)?,
+    match compression {
+        Compression::None => text.push_str(std::str::from_utf8(bytes).unwrap()),
+        Compression::Gzip => _ = GzDecoder::new(bytes).read_to_string(&mut text)?,
+        Compression::Zstd => _ = zstd::stream::read::Decoder::new(bytes)?.read_to_string(&mut text)?,
     }
     Ok(text)
 }
 
 #[test]
 fn each_chunk_can_be_decoded_when_it_comes() {
-    for content_encoding in CONTENT_ENCODINGS {
+    for compression in COMPRESSIONS {
         for format in TableFormat::ALL {
-            let mut writer = writer(format, content_encoding);
-            let mut decoder = Decoder::new(content_encoding);
+            let mut writer = writer(format, compression);
+            let mut decoder = Decoder::new(compression);
             writer.begin::<Note<'_>>();
             decoder.push(&writer.take());
             for id in 0..50 {
                 let text = format!("text of row {id}");
                 writer.row(&Note::new(id, &text));
-                assert!(decoder.push(&writer.take()).contains(&text), "{content_encoding:?} {format:?} {id}");
+                assert!(decoder.push(&writer.take()).contains(&text), "{compression:?} {format:?} {id}");
             }
             assert_eq!(writer.rows(), 50);
             decoder.push(&writer.end::<Note<'_>>());
@@ -84,8 +84,8 @@ fn all_chunks_together_are_the_table_whatever_the_coding() {
     let notes: Vec<Note<'_>> = (0..).zip(&texts).map(|(id, text)| Note::new(id, text)).collect();
     for format in TableFormat::ALL {
         let whole = render(format, &notes);
-        for content_encoding in CONTENT_ENCODINGS {
-            let mut writer = writer(format, content_encoding);
+        for compression in COMPRESSIONS {
+            let mut writer = writer(format, compression);
             let mut bytes = Vec::new();
             let mut chunks = 0;
             for note in &notes {
@@ -98,7 +98,7 @@ fn all_chunks_together_are_the_table_whatever_the_coding() {
             }
             bytes.extend_from_slice(&writer.end::<Note<'_>>());
             assert_eq!(chunks, whole.len() / CHUNK_BYTES, "{format:?}");
-            assert_eq!(decode(content_encoding, &bytes).unwrap(), whole, "{format:?} {content_encoding:?}");
+            assert_eq!(decode(compression, &bytes).unwrap(), whole, "{format:?} {compression:?}");
         }
     }
 }
@@ -106,12 +106,12 @@ fn all_chunks_together_are_the_table_whatever_the_coding() {
 #[test]
 fn an_empty_table_is_whole_in_every_coding() {
     for format in TableFormat::ALL {
-        for content_encoding in CONTENT_ENCODINGS {
-            let bytes = writer(format, content_encoding).end::<Note<'_>>();
+        for compression in COMPRESSIONS {
+            let bytes = writer(format, compression).end::<Note<'_>>();
             assert_eq!(
-                decode(content_encoding, &bytes).unwrap(),
+                decode(compression, &bytes).unwrap(),
                 render::<Note<'_>>(format, &[]),
-                "{format:?} {content_encoding:?}"
+                "{format:?} {compression:?}"
             );
         }
     }
@@ -120,10 +120,10 @@ fn an_empty_table_is_whole_in_every_coding() {
 
 #[test]
 fn a_table_that_breaks_off_has_its_rows_and_no_end() {
-    for content_encoding in CONTENT_ENCODINGS {
+    for compression in COMPRESSIONS {
         for format in TableFormat::ALL {
-            let mut writer = writer(format, content_encoding);
-            let mut decoder = Decoder::new(content_encoding);
+            let mut writer = writer(format, compression);
+            let mut decoder = Decoder::new(compression);
             writer.row(&Note::new(1, "the only row"));
             let mut bytes = writer.take().to_vec();
             bytes.extend_from_slice(&writer.break_off::<Note<'_>>("no <disk>"));
@@ -135,8 +135,8 @@ fn a_table_that_breaks_off_has_its_rows_and_no_end() {
             );
             assert!(!text.contains("</table>") && !text.contains("\n]"));
             assert!(
-                content_encoding == ContentEncoding::Identity || decode(content_encoding, &bytes).is_err(),
-                "{content_encoding:?} has an end"
+                compression == Compression::None || decode(compression, &bytes).is_err(),
+                "{compression:?} has an end"
             );
             // Later rows are ignored.
             writer.row(&Note::new(2, "late"));

@@ -1,4 +1,4 @@
-//! A stream of records as a body: what is sent when.
+//! A stream of records as a stream of pieces: what comes when.
 
 use std::convert::Infallible;
 use std::io;
@@ -9,12 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use framecast_history::table::{
-    CHUNK_BYTES, ContentEncoding, FLUSH_AFTER, PlainPage, Table, TableFormat, TruncatedTable,
+    CHUNK_BYTES, Compression, FLUSH_AFTER, PlainPage, Table, TableFormat, TruncatedTable,
 };
 use framecast_testkit::{cut_short, pause};
 use futures_util::{Stream, StreamExt, stream};
-use http_body_util::BodyExt;
-use hyper::body::Body;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -26,14 +24,13 @@ type Rows = mpsc::UnboundedSender<io::Result<Note<'static>>>;
 fn fed(format: TableFormat) -> (Rows, Table<impl Stream<Item = io::Result<Note<'static>>>, PlainPage>) {
     let (rows, mut receiver) = mpsc::unbounded_channel();
     let stream = stream::poll_fn(move |context| receiver.poll_recv(context));
-    (rows, Table::new(stream, writer(format, ContentEncoding::Identity)))
+    (rows, Table::new(stream, writer(format, Compression::None)))
 }
 
-async fn next<B: Body<Data = Bytes, Error = TruncatedTable> + Unpin>(
-    body: &mut B,
+async fn next(
+    table: &mut (impl Stream<Item = Result<Bytes, TruncatedTable>> + Unpin),
 ) -> Option<Result<String, TruncatedTable>> {
-    let frame = body.frame().await?;
-    Some(frame.map(|frame| String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()))
+    Some(table.next().await?.map(|piece| String::from_utf8(piece.to_vec()).unwrap()))
 }
 
 fn note(id: i64) -> io::Result<Note<'static>> {
@@ -49,7 +46,7 @@ async fn the_header_leaves_at_once_and_before_there_is_a_row() {
         let start = Instant::now();
         assert!(next(&mut table).await.unwrap().unwrap().contains(header));
         assert_eq!(start.elapsed(), Duration::ZERO);
-        assert!(cut_short(Duration::from_secs(60), table.frame()).await.is_none(), "nothing follows");
+        assert!(cut_short(Duration::from_secs(60), table.next()).await.is_none(), "nothing follows");
     }
 }
 
@@ -77,7 +74,7 @@ async fn a_row_waits_a_tenth_of_a_second_at_most_and_those_that_come_meanwhile_l
 #[tokio::test]
 async fn rows_that_are_there_leave_in_full_chunks() {
     let rows = stream::iter(0..30_000).map(|id| Ok::<_, Infallible>(Note::new(id, "row")));
-    let mut table = Table::new(rows, writer(TableFormat::Csv, ContentEncoding::Identity));
+    let mut table = Table::new(rows, writer(TableFormat::Csv, Compression::None));
     let mut sizes = Vec::new();
     while let Some(text) = next(&mut table).await {
         sizes.push(text.unwrap().len());
@@ -87,27 +84,25 @@ async fn rows_that_are_there_leave_in_full_chunks() {
         between.len() > 3 && between.iter().all(|size| (CHUNK_BYTES..CHUNK_BYTES + 100).contains(size)),
         "{sizes:?}"
     );
-    assert!(table.is_end_stream());
+    assert!(next(&mut table).await.is_none());
 }
 
 #[tokio::test]
-async fn rows_are_asked_for_when_the_body_is_and_others_get_their_turn_between_chunks() {
+async fn rows_are_asked_for_when_the_table_is_and_others_get_their_turn_between_chunks() {
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&asked);
     let rows = stream::iter(0..).map(move |id| {
         counter.fetch_add(1, Ordering::Relaxed);
         note(id)
     });
-    let mut table = Box::pin(Table::new(rows, writer(TableFormat::Csv, ContentEncoding::Identity)));
+    let mut table = Box::pin(Table::new(rows, writer(TableFormat::Csv, Compression::None)));
     let mut context = Context::from_waker(Waker::noop());
-    assert!(table.as_mut().poll_frame(&mut context).is_ready());
+    assert!(table.as_mut().poll_next(&mut context).is_ready());
     assert_eq!(asked.load(Ordering::Relaxed), 0, "the header needs no row");
     for chunks in 1..5 {
-        assert!(table.as_mut().poll_frame(&mut context).is_pending());
-        let Poll::Ready(Some(Ok(frame))) = table.as_mut().poll_frame(&mut context) else {
-            panic!("no chunk")
-        };
-        assert!(frame.data_ref().unwrap().len() < CHUNK_BYTES + 100);
+        assert!(table.as_mut().poll_next(&mut context).is_pending());
+        let Poll::Ready(Some(Ok(piece))) = table.as_mut().poll_next(&mut context) else { panic!("no chunk") };
+        assert!(piece.len() < CHUNK_BYTES + 100);
         let rows = asked.load(Ordering::Relaxed);
         assert!(rows <= chunks * CHUNK_BYTES / 10, "{rows} rows asked for after {chunks} chunks");
     }
@@ -117,7 +112,7 @@ async fn rows_are_asked_for_when_the_body_is_and_others_get_their_turn_between_c
 async fn an_error_of_the_rows_breaks_the_table_off() {
     for format in TableFormat::ALL {
         let rows = [note(1), note(2), Err(io::Error::other("the disk is gone")), note(3)];
-        let mut table = Table::new(stream::iter(rows), writer(format, ContentEncoding::Identity));
+        let mut table = Table::new(stream::iter(rows), writer(format, Compression::None));
         let (mut text, mut failure) = (String::new(), None);
         while let Some(frame) = next(&mut table).await {
             match frame {
@@ -133,12 +128,12 @@ async fn an_error_of_the_rows_breaks_the_table_off() {
             format == TableFormat::Html
         );
         assert!(!text.contains("</table>") && !text.contains("\n]"), "{text}");
-        assert!(table.is_end_stream());
+        assert!(next(&mut table).await.is_none(), "{format:?}");
     }
 }
 
 #[tokio::test]
-async fn dropping_the_body_or_its_end_drops_the_rows() {
+async fn dropping_the_table_or_its_end_drops_the_rows() {
     let (rows, mut table) = fed(TableFormat::Csv);
     next(&mut table).await.unwrap().unwrap();
     assert!(!rows.is_closed());
@@ -149,19 +144,4 @@ async fn dropping_the_body_or_its_end_drops_the_rows() {
     rows.send(Err(io::Error::other("broken"))).unwrap();
     while next(&mut table).await.is_some() {}
     assert!(rows.is_closed(), "a table that has ended needs no rows");
-}
-
-#[test]
-fn the_answer_says_what_it_is() {
-    let (_rows, table) = fed(TableFormat::Csv);
-    let response = table.respond();
-    let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap());
-    assert_eq!(header("content-type"), Some("text/csv; charset=utf-8"));
-    assert_eq!(header("content-encoding"), None);
-    assert_eq!(header("vary"), Some("accept, accept-encoding"));
-    assert_eq!(header("cache-control"), Some("no-store"));
-    assert_eq!(header("x-content-type-options"), Some("nosniff"));
-    let table =
-        Table::new(stream::empty::<io::Result<Note<'_>>>(), writer(TableFormat::Html, ContentEncoding::Zstd));
-    assert_eq!(table.respond().headers()["content-encoding"], "zstd");
 }

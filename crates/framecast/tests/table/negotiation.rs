@@ -1,19 +1,19 @@
-//! Which format and content encoding a request gets.
+//! Which format and compression a request gets.
 
-use framecast_history::table::{ContentEncoding, TableFormat};
+use framecast::table::{Compression, TableFormat, choose_compression, choose_format, content_type};
 
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
 
 fn accepted(accept: &str) -> Option<TableFormat> {
-    TableFormat::choose(None, None, Some(accept)).ok()
+    choose_format(None, None, Some(accept)).ok()
 }
 
 #[test]
 fn the_extension_decides_then_the_parameter_then_accept() {
-    assert_eq!(TableFormat::choose(Some("csv"), Some("json"), Some(BROWSER)), Ok(TableFormat::Csv));
-    assert_eq!(TableFormat::choose(None, Some("json"), Some(BROWSER)), Ok(TableFormat::Json));
-    assert_eq!(TableFormat::choose(None, None, Some(BROWSER)), Ok(TableFormat::Html));
-    assert_eq!(TableFormat::choose(None, None, None), Ok(TableFormat::Html));
+    assert_eq!(choose_format(Some("csv"), Some("json"), Some(BROWSER)), Ok(TableFormat::Csv));
+    assert_eq!(choose_format(None, Some("json"), Some(BROWSER)), Ok(TableFormat::Json));
+    assert_eq!(choose_format(None, None, Some(BROWSER)), Ok(TableFormat::Html));
+    assert_eq!(choose_format(None, None, None), Ok(TableFormat::Html));
 }
 
 #[test]
@@ -21,7 +21,7 @@ fn each_format_is_found_by_its_own_extension_and_content_type() {
     for format in TableFormat::ALL {
         assert_eq!(TableFormat::from_extension(format.extension()), Some(format));
         assert_eq!(TableFormat::from_extension(&format.extension().to_uppercase()), Some(format));
-        assert_eq!(accepted(format.content_type()), Some(format));
+        assert_eq!(accepted(content_type(format)), Some(format));
     }
     assert_eq!(TableFormat::from_extension("jsonl"), Some(TableFormat::Ndjson));
 }
@@ -60,7 +60,7 @@ fn what_is_not_known_is_named_with_what_is() {
         (None, Some("yaml"), Some("*/*"), "yaml"),
         (None, None, Some("image/png, text/html;q=0"), "image/png, text/html;q=0"),
     ] {
-        let unknown = TableFormat::choose(extension, parameter, accept).unwrap_err();
+        let unknown = choose_format(extension, parameter, accept).unwrap_err();
         assert_eq!(unknown.value, value);
         let told = format!("unknown format `{value}`; known formats: html, csv, json, ndjson");
         assert_eq!(unknown.to_string(), told);
@@ -70,24 +70,24 @@ fn what_is_not_known_is_named_with_what_is() {
 
 #[test]
 fn accept_encoding_is_read_with_its_weights() {
-    for (list, content_encoding) in [
-        ("gzip, deflate, br, zstd", ContentEncoding::Zstd),
-        ("gzip, deflate, br", ContentEncoding::Gzip),
-        ("X-GZIP", ContentEncoding::Gzip),
-        ("zstd;q=0.5, gzip", ContentEncoding::Gzip),
-        ("zstd;q=0, gzip", ContentEncoding::Gzip),
-        ("*", ContentEncoding::Zstd),
-        ("*, zstd;q=0", ContentEncoding::Gzip),
-        ("*;q=0", ContentEncoding::Identity),
-        ("gzip;q=0, zstd;q=0", ContentEncoding::Identity),
-        ("identity, gzip;q=0.5", ContentEncoding::Identity),
-        ("identity;q=0.5, gzip;q=0.5", ContentEncoding::Gzip),
-        ("identity;q=0", ContentEncoding::Identity),
-        ("br", ContentEncoding::Identity),
-        ("", ContentEncoding::Identity),
-        ("gzip;q=nonsense", ContentEncoding::Identity),
+    for (list, compression) in [
+        ("gzip, deflate, br, zstd", Compression::Zstd),
+        ("gzip, deflate, br", Compression::Gzip),
+        ("X-GZIP", Compression::Gzip),
+        ("zstd;q=0.5, gzip", Compression::Gzip),
+        ("zstd;q=0, gzip", Compression::Gzip),
+        ("*", Compression::Zstd),
+        ("*, zstd;q=0", Compression::Gzip),
+        ("*;q=0", Compression::None),
+        ("gzip;q=0, zstd;q=0", Compression::None),
+        ("identity, gzip;q=0.5", Compression::None),
+        ("identity;q=0.5, gzip;q=0.5", Compression::Gzip),
+        ("identity;q=0", Compression::None),
+        ("br", Compression::None),
+        ("", Compression::None),
+        ("gzip;q=nonsense", Compression::None),
     ] {
-        assert_eq!(ContentEncoding::choose(Some(list)), content_encoding, "{list}");
+        assert_eq!(choose_compression(Some(list)), compression, "{list}");
     }
-    assert_eq!(ContentEncoding::choose(None), ContentEncoding::Identity);
+    assert_eq!(choose_compression(None), Compression::None);
 }

@@ -69,12 +69,9 @@ impl Entry {
         Self { id, at_ms: millis(at), kind, camera, text: text.map(sanitized), count }
     }
 
-    /// Returns the most memory that the entry and its JSON can take, in bytes. The result is below 12 KiB plus twice
-    /// the length of the camera's name.
+    /// See [`EntryRef::size_bytes`].
     pub(crate) fn size_bytes(&self) -> usize {
-        let text = self.text.as_deref().unwrap_or_default();
-        let camera = self.camera.as_deref().unwrap_or_default();
-        FIXED_BYTES + 2 * camera.len() + text.len() + text.chars().map(escaped_len).sum::<usize>()
+        self.by_ref().size_bytes()
     }
 
     /// Returns an [`EntryRef`] to this entry, which borrows the entry's texts.
@@ -89,6 +86,14 @@ impl EntryRef<'_> {
     /// Returns the event's position in the time order of events.
     pub fn key(&self) -> Key {
         Key { at_ms: self.at_ms, id: self.id }
+    }
+
+    /// Returns the most memory that the [`Entry`] of this event and its JSON can take, in bytes. The result is below 12 KiB
+    /// plus twice the length of the camera's name.
+    pub(crate) fn size_bytes(&self) -> usize {
+        let text = self.text.unwrap_or_default();
+        let camera = self.camera.unwrap_or_default();
+        FIXED_BYTES + 2 * camera.len() + text.len() + text.chars().map(escaped_len).sum::<usize>()
     }
 
     /// Returns an [`Entry`] with copies of the borrowed texts.

@@ -96,12 +96,6 @@ pub enum Error {
         /// The error of the operating system.
         source: io::Error,
     },
-    /// A table of events could not be written.
-    #[error("history: {reason}")]
-    Table {
-        /// What failed, as a text.
-        reason: String,
-    },
     /// The history corrected the times of events while a client was reading them, because somebody had set the
     /// machine's clock.
     #[error(

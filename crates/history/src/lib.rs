@@ -1,8 +1,8 @@
-//! The events of the cameras and the server: stored in a database, read page by page, exported as tables of any length,
-//! and followed live.
+//! The events of the cameras and the server: stored in a database, read page by page or as tables of any length, and
+//! followed live.
 //!
 //! The crate `hub` sends events → [`History`] assigns each event an id and keeps the newest events in memory, and one
-//! task writes events to the index (the database) in batches → pages, exports and [`Listener`]s read the events. HTTP,
+//! task writes events to the index (the database) in batches → pages, [`Rows`] and [`Listener`]s read the events. HTTP,
 //! the configuration and pictures do not belong here. The history identifies a camera only by its name.
 
 #![forbid(unsafe_code)]
@@ -10,21 +10,21 @@
 mod clock;
 mod entry;
 mod error;
-mod export;
 mod history;
 mod index;
 pub mod query;
 mod revision;
+mod rows;
 pub mod table;
 mod timestamp;
 
 pub use clock::{Clock, ClockReading, SystemClock};
 pub use entry::{Entry, EntryRef, Key, TEXT_CHARS};
 pub use error::Error;
-pub use export::{Export, Row};
 pub use history::{
     Config, History, HistoryStats, Listener, Notification, RecordError, RecordedEvent, StoredEvent, Tasks,
 };
 pub use index::{Address, Location};
 pub use query::{Filter, Order, Query};
+pub use rows::{Row, Rows};
 pub use timestamp::TimestampWriter;

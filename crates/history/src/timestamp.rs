@@ -44,6 +44,14 @@ impl TimestampWriter {
         str::from_utf8(&self.text).expect("digits and signs are ASCII")
     }
 
+    /// Does the same as [`text`](Self::text), and returns a copy of the text.
+    pub(crate) fn utc_text(&mut self, at_ms: i64) -> UtcText {
+        let text = self.text(at_ms).as_bytes();
+        let mut copy = UtcText { bytes: [0; UTC_TEXT_BYTES], length: text.len().min(UTC_TEXT_BYTES) };
+        copy.bytes[..copy.length].copy_from_slice(&text[..copy.length]);
+        copy
+    }
+
     fn begin(&mut self, minute: i64) {
         let (least, most) = (Timestamp::MIN.as_millisecond(), Timestamp::MAX.as_millisecond());
         let ms = minute.saturating_mul(MINUTE_MS).clamp(least, most);
@@ -59,6 +67,22 @@ impl TimestampWriter {
         self.minute = minute;
         self.seconds_at = before.len();
         self.text = format!("{before}00.000{after}").into_bytes();
+    }
+}
+
+/// The size of the buffer for a time in UTC, in bytes. The longest text is `-009999-01-01T00:00:00.000Z`.
+const UTC_TEXT_BYTES: usize = 32;
+
+/// A time in RFC 3339 and UTC, as text without an allocation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UtcText {
+    bytes: [u8; UTC_TEXT_BYTES],
+    length: usize,
+}
+
+impl UtcText {
+    pub(crate) fn as_str(&self) -> &str {
+        str::from_utf8(&self.bytes[..self.length]).expect("digits and signs are ASCII")
     }
 }
 
@@ -89,8 +113,9 @@ mod tests {
             assert_eq!(utc.text(at_ms), expected, "the same again");
         }
         assert_eq!(utc.text(-1), "1969-12-31T23:59:59.999Z");
-        for at_ms in [i64::MIN, i64::MAX] {
-            assert!(!utc.text(at_ms).is_empty());
+        for at_ms in [i64::MIN, -1, i64::MAX] {
+            let text = utc.text(at_ms).to_owned();
+            assert_eq!((utc.utc_text(at_ms).as_str(), text.ends_with('Z')), (text.as_str(), true));
         }
     }
 

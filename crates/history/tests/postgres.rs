@@ -147,7 +147,7 @@ async fn a_database_that_is_killed_ends_a_table_with_an_error() {
     let error = loop {
         match behaviour::next_piece(&mut export).await {
             Some(Ok(_)) => {}
-            Some(Err(error)) => break error,
+            Some(Err(broken)) => break behaviour::cause(broken),
             None => panic!("the table ends as if it were whole"),
         }
     };

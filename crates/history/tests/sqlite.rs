@@ -8,9 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use behaviour::{Place, open_and_close, open_at};
-use framecast_history::{Error, Location, RecordError};
+use framecast_history::{Error, Location, Query, RecordError};
 use framecast_hub::EventKind;
 use framecast_testkit::soon;
+use futures_util::StreamExt;
 use tempfile::TempDir;
 
 struct Folder(TempDir);
@@ -174,9 +175,29 @@ async fn a_file_that_breaks_ends_a_table_with_an_error() {
     let error = loop {
         match behaviour::next_piece(&mut export).await {
             Some(Ok(_)) => {}
-            Some(Err(error)) => break error,
+            Some(Err(broken)) => break behaviour::cause(broken),
             None => panic!("the table ends as if it were whole"),
         }
     };
     assert!(matches!(error, Error::Sqlite { .. } | Error::NotADatabase { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_database_works_only_for_rows_that_a_reader_asks_for() {
+    let folder = Folder::new();
+    let (history, _tasks) = open_at(folder.location()).await.unwrap();
+    behaviour::fill(&history, 9_000).await;
+    let mut rows = history.rows(Query::default());
+    let other = rusqlite::Connection::open(folder.file()).unwrap();
+    soon("the first row", rows.next()).await.unwrap().unwrap();
+    // A transaction of the reader would hold this up: the first column says whether one did.
+    let is_held_up: bool = other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).unwrap();
+    assert!(!is_held_up);
+    other.execute("DELETE FROM events", []).unwrap();
+    let mut left = 0;
+    while let Some(row) = soon("a row", rows.next()).await {
+        row.unwrap();
+        left += 1;
+    }
+    assert_eq!(left, 99, "the rest of the first hundred was read, and nothing more");
 }

@@ -28,9 +28,9 @@ use tokio::task::JoinHandle;
 
 use crate::clock::{Clock, SystemClock};
 use crate::entry::{Entry, millis};
-use crate::index::{EntryBuffer, Evicted, IdClaim, Index, IndexState, Location, TimeCorrection};
+use crate::index::{BlockLimit, Evicted, IdClaim, Index, IndexState, Location, TimeCorrection};
 use crate::revision::Revisions;
-use crate::{Error, Export, Key, Query};
+use crate::{Error, Key, Query, Rows};
 pub use listener::{Listener, Notification};
 use listener::{PageSource, Position};
 use maintenance::Maintenance;
@@ -264,13 +264,10 @@ impl History {
         self.0.record(event)
     }
 
-    /// Returns all events that `query` selects, written by `writer`, as a stream of pieces of a table. Each
-    /// piece is created only when the client takes it.
-    pub fn export<P>(&self, query: Query, writer: crate::table::Writer<P>) -> Export<P>
-    where
-        P: for<'a> crate::table::HtmlPage<crate::Row<'a>> + Send + 'static,
-    {
-        Export::new(self.index(), self.0.revisions.clone(), query, writer)
+    /// Returns all events that `query` selects, as a stream of rows for a [`Table`](crate::table::Table). The stream reads
+    /// from the database only what its reader asks for.
+    pub fn rows(&self, query: Query) -> Rows {
+        Rows::new(self.index(), self.0.revisions.clone(), query)
     }
 
     /// Returns at most `limit` of the events that `query` selects, beginning after the position `after`. If more events
@@ -285,10 +282,9 @@ impl History {
         after: Option<Key>,
         limit: usize,
     ) -> Result<(Vec<Entry>, Option<Key>), Error> {
-        let sink = EntryBuffer::up_to(PAGE_BYTES);
-        let (buffer, page_end) = self.index().fill(query, after, limit, sink).await;
-        let page_end = page_end?;
-        Ok((buffer.unwrap_or_default().entries, page_end.last.filter(|_| !page_end.is_end)))
+        let limit = BlockLimit { rows: limit, bytes: PAGE_BYTES };
+        let block = self.index().read(query, after, limit).await?;
+        Ok((block.entries(), block.next()))
     }
 
     /// Returns a listener for live events whose ids are higher than `after`. If `after` is `None`, the listener begins

@@ -13,8 +13,8 @@ use super::maintenance::Maintenance;
 use super::{BATCH_BYTES, ID_BLOCK, Shared};
 use crate::Error;
 use crate::clock::ClockReading;
-use crate::entry::Entry;
-use crate::index::{IdClaim, Index, IndexState, Location, TimeCorrection};
+use crate::entry::{Entry, Key};
+use crate::index::{BlockLimit, IdClaim, Index, IndexState, Location, TimeCorrection};
 
 /// The first and the longest delay between two attempts to open the database.
 const RETRY_DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -98,12 +98,12 @@ impl Relocation {
         // From now on the database stores the pending time corrections.
         let planned = destination.waiting(shared);
         let first_id = shared.lock().first_id;
-        let (_, used) = destination.index.after_id(first_id - 1, 1, 1).await?;
+        let used = destination.index.after_id(first_id - 1, BlockLimit { rows: 1, bytes: 1 }).await?.last();
         destination.index.adopt(planned.clone(), maintenance.unreported()).await?;
         let count = destination.count;
         if let Some(destination) = self.destination.take() {
             maintenance.continue_with(&destination.index_state);
-            shared.continue_in(destination, &planned, used.unwrap_or(i64::MAX));
+            shared.continue_in(destination, &planned, used.map_or(i64::MAX, |key| key.id));
         }
         Ok(count)
     }
@@ -121,11 +121,12 @@ impl Destination {
     /// Copies the events of `memory` that are not in the database yet.
     async fn relocate(&mut self, shared: &Shared, memory: &Index) -> Result<(), Error> {
         loop {
-            let (entries, last) = memory.after_id(self.relocated_up_to, ROWS, BATCH_BYTES).await?;
-            let Some(last) = last else { return Ok(()) };
+            let limit = BlockLimit { rows: ROWS, bytes: BATCH_BYTES };
+            let block = memory.after_id(self.relocated_up_to, limit).await?;
+            let Some(Key { id: last, .. }) = block.last() else { return Ok(()) };
             let id_offset = self.id_offset;
             let raised = |entry: Entry| Arc::new(Entry { id: entry.id + id_offset, ..entry });
-            let batch: Vec<_> = entries.into_iter().map(raised).collect();
+            let batch: Vec<_> = block.entries().into_iter().map(raised).collect();
             let count = batch.len() as u64;
             let reserved = shared.lock().next_id + id_offset + ID_BLOCK;
             self.index.write(batch, reserved, 0).await?;

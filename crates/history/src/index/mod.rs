@@ -2,10 +2,11 @@
 //! the same behaviour. If the database cannot be opened, events are kept in memory, in SQLite's tables, until it can be
 //! opened.
 //!
-//! The tables hold events in the order of time and id. Events are read page by page. Each page begins after the key
-//! (time and id) of the previous page's last row, so that a slow reader holds neither a transaction nor a connection.
+//! The tables hold events in the order of time and id. Events are read block by block. Each block begins after the
+//! key (time and id) of the previous block's last row, so that a slow reader holds neither a transaction nor a connection.
 //! Which events to store, and who reads them, does not belong here.
 
+mod block;
 mod postgres;
 mod private;
 mod retention;
@@ -13,20 +14,19 @@ mod sql;
 mod sqlite;
 
 use std::fmt;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use framecast_hub::EventKind;
-
 use crate::Error;
-use crate::entry::{Entry, EntryRef, Key};
+use crate::entry::{Entry, Key};
 use crate::query::Query;
 
+pub(crate) use block::{Block, BlockLimit};
 pub use postgres::Address;
 use postgres::Postgres;
 pub(crate) use retention::{Aged, Pruned, Retention};
+use sql::Select;
 use sqlite::Sqlite;
 
 /// The version of the database tables that this program uses. Tables of an older version are converted to this one.
@@ -54,44 +54,6 @@ impl fmt::Display for Location {
             Self::Memory => f.write_str("memory"),
         }
     }
-}
-
-/// Receives the rows of events as they are read from the database.
-pub(crate) trait EntrySink: Send + 'static {
-    /// Receives one row. Returns `Break` to end the page: then no more rows are passed.
-    fn take(&mut self, entry: &EntryRef<'_>) -> ControlFlow<()>;
-}
-
-/// Collects events until their total size reaches `max_bytes`. Collects at least one event.
-#[derive(Debug, Default)]
-pub(crate) struct EntryBuffer {
-    pub(crate) entries: Vec<Entry>,
-    max_bytes: usize,
-    bytes: usize,
-}
-
-impl EntryBuffer {
-    pub(crate) fn up_to(max_bytes: usize) -> Self {
-        Self { max_bytes, ..Self::default() }
-    }
-}
-
-impl EntrySink for EntryBuffer {
-    fn take(&mut self, entry: &EntryRef<'_>) -> ControlFlow<()> {
-        let entry = entry.to_entry();
-        self.bytes += entry.size_bytes();
-        self.entries.push(entry);
-        if self.bytes < self.max_bytes { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    }
-}
-
-/// Where a page, the rows that were read at once, ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PageEnd {
-    /// The key (time and id) of the last row that was read; `None` if no row was read.
-    pub(crate) last: Option<Key>,
-    /// Whether no more rows follow this page.
-    pub(crate) is_end: bool,
 }
 
 /// A request to reserve a range of event ids in the database, which a history makes at its start.
@@ -264,84 +226,27 @@ impl Index {
         }
     }
 
-    /// Reads at most `limit` rows that `query` selects, beginning after the key `after`, and passes each to `sink`.
-    /// Returns `sink`, even after an error, with the end of the page. Returns `None` in place of the sink only if the
-    /// thread that used the sink was lost.
-    pub(crate) async fn fill<S: EntrySink>(
+    /// Reads a block of the rows that `query` selects, beginning after the key `after`.
+    pub(crate) async fn read(
         &self,
         query: &Query,
         after: Option<Key>,
-        limit: usize,
-        sink: S,
-    ) -> (Option<S>, Result<PageEnd, Error>) {
+        limit: BlockLimit,
+    ) -> Result<Block, Error> {
+        self.select(|placeholder| Select::new(query, after, limit.rows, placeholder), limit).await
+    }
+
+    /// Reads a block of events with ids above `id`, in the order of ids.
+    pub(crate) async fn after_id(&self, id: i64, limit: BlockLimit) -> Result<Block, Error> {
+        self.select(|placeholder| Select::after_id(id, limit.rows, placeholder), limit).await
+    }
+
+    /// Reads a block of the rows that `select` returns. The argument of `select` is the character before the number of
+    /// an SQL parameter.
+    async fn select(&self, select: impl FnOnce(char) -> Select, limit: BlockLimit) -> Result<Block, Error> {
         match self {
-            Self::Sqlite(sqlite) => {
-                let select = sql::Select::new(query, after, limit, '?');
-                sqlite.fill(select, limit, sink).await
-            }
-            Self::Postgres(postgres) => {
-                let select = sql::Select::new(query, after, limit, '$');
-                postgres.fill(select, limit, sink).await
-            }
+            Self::Sqlite(sqlite) => sqlite.read(select('?'), limit).await,
+            Self::Postgres(postgres) => postgres.read(select('$'), limit).await,
         }
     }
-
-    /// Returns at most `limit` events with ids above `id`, in the order of ids, and the id of the last row that was
-    /// read. Stops when the total size of the events reaches `max_bytes`, but returns at least one event if there is
-    /// one.
-    pub(crate) async fn after_id(
-        &self,
-        id: i64,
-        limit: usize,
-        max_bytes: usize,
-    ) -> Result<(Vec<Entry>, Option<i64>), Error> {
-        let sink = EntryBuffer::up_to(max_bytes);
-        let (buffer, page_end) = match self {
-            Self::Sqlite(sqlite) => sqlite.fill(sql::Select::after_id(id, limit, '?'), limit, sink).await,
-            Self::Postgres(postgres) => {
-                postgres.fill(sql::Select::after_id(id, limit, '$'), limit, sink).await
-            }
-        };
-        let last = page_end?.last.map(|key| key.id);
-        Ok((buffer.unwrap_or_default().entries, last))
-    }
-}
-
-/// Counts the rows of a page, and remembers the last row, while the page is read.
-struct Progress {
-    limit: usize,
-    rows: usize,
-    last: Option<Key>,
-    is_broken_off: bool,
-}
-
-impl Progress {
-    fn new(limit: usize) -> Self {
-        Self { limit, rows: 0, last: None, is_broken_off: false }
-    }
-
-    /// Passes a row to `sink`. Does not pass a row whose kind of event this program does not know.
-    fn give(&mut self, row: DbRow<'_>, sink: &mut impl EntrySink) -> ControlFlow<()> {
-        let DbRow { at_ms, id, kind, camera, text, count } = row;
-        self.rows += 1;
-        self.last = Some(Key { at_ms, id });
-        let Some(kind) = EventKind::from_name(kind) else { return ControlFlow::Continue(()) };
-        let flow = sink.take(&EntryRef { id, at_ms, kind, camera, text, count });
-        self.is_broken_off = flow.is_break();
-        flow
-    }
-
-    fn page_end(&self) -> PageEnd {
-        PageEnd { last: self.last, is_end: self.rows < self.limit && !self.is_broken_off }
-    }
-}
-
-/// The columns of a row, in the order in which they are selected.
-struct DbRow<'a> {
-    at_ms: i64,
-    id: i64,
-    kind: &'a str,
-    camera: Option<&'a str>,
-    text: Option<&'a str>,
-    count: Option<i64>,
 }

@@ -1,8 +1,8 @@
 //! The index in SQLite: in one file, or in memory.
 //!
 //! For a file, one thread writes and two threads read. Each thread has its own connection and takes jobs from a queue.
-//! Each reading job reads one page, so a reader delays the checkpoint of the write-ahead log (WAL) only while it reads
-//! a page. The tables are ordered by time and id, so a page is one scan. For an index in memory, one thread does
+//! Each reading job reads one block, so a reader delays the checkpoint of the write-ahead log (WAL) only while it reads
+//! a block. The tables are ordered by time and id, so a block is one scan. For an index in memory, one thread does
 //! everything, and new events push out the oldest ones.
 
 mod retain;
@@ -22,10 +22,11 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params, params_fro
 use tokio::sync::oneshot;
 use tracing::error;
 
+use super::block::DbRow;
 use super::sql::{self, Select, SqlValue};
 use super::{
-    DbRow, EntrySink, Evicted, IdClaim, IndexState, PageEnd, Progress, Pruned, Retention, ShiftProgress,
-    TimeCorrection, VERSION, private,
+    Block, BlockLimit, Evicted, IdClaim, IndexState, Pruned, Retention, ShiftProgress, TimeCorrection,
+    VERSION, private,
 };
 use crate::Error;
 use crate::entry::Entry;
@@ -188,20 +189,9 @@ impl Sqlite {
         self.map_error(shifted.await)
     }
 
-    pub(super) async fn fill<S: EntrySink>(
-        &self,
-        select: Select,
-        limit: usize,
-        mut sink: S,
-    ) -> (Option<S>, Result<PageEnd, Error>) {
-        let read = self.readers.as_ref().unwrap_or(&self.writer).run(move |connection| {
-            let page_end = fill(connection, &select, limit, &mut sink);
-            Ok((sink, page_end))
-        });
-        match self.map_error(read.await) {
-            Ok((sink, page_end)) => (Some(sink), self.map_error(page_end)),
-            Err(error) => (None, Err(error)),
-        }
+    pub(super) async fn read(&self, select: Select, limit: BlockLimit) -> Result<Block, Error> {
+        let readers = self.readers.as_ref().unwrap_or(&self.writer);
+        self.map_error(readers.run(move |connection| read(connection, &select, limit)).await)
     }
 
     fn map_error<T>(&self, result: Result<T, rusqlite::Error>) -> Result<T, Error> {
@@ -418,35 +408,24 @@ impl ToSql for SqlValue {
     }
 }
 
-fn fill<S: EntrySink>(
-    connection: &Connection,
-    select: &Select,
-    limit: usize,
-    sink: &mut S,
-) -> rusqlite::Result<PageEnd> {
+fn read(connection: &Connection, select: &Select, limit: BlockLimit) -> rusqlite::Result<Block> {
     let mut statement = connection.prepare_cached(&select.text)?;
     let mut rows = statement.query(params_from_iter(&select.values))?;
-    let mut progress = Progress::new(limit);
+    let mut block = Block::new(limit);
     while let Some(row) = rows.next()? {
-        let texts = [
-            row.get_ref(2)?.as_str_or_null()?,
-            row.get_ref(3)?.as_str_or_null()?,
-            row.get_ref(4)?.as_str_or_null()?,
-        ];
-        let [kind, camera, text] = texts;
         let row = DbRow {
             at_ms: row.get(0)?,
             id: row.get(1)?,
-            kind: kind.unwrap_or_default(),
-            camera,
-            text,
+            kind: row.get_ref(2)?.as_str_or_null()?.unwrap_or_default(),
+            camera: row.get_ref(3)?.as_str_or_null()?,
+            text: row.get_ref(4)?.as_str_or_null()?,
             count: row.get(5)?,
         };
-        if progress.give(row, sink).is_break() {
+        if block.push(&row).is_break() {
             break;
         }
     }
-    Ok(progress.page_end())
+    Ok(block.finished())
 }
 
 fn unwritable(path: &Path, source: io::Error) -> Error {

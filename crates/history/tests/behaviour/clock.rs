@@ -6,7 +6,7 @@ use framecast_testkit::soon;
 use futures_util::StreamExt;
 
 use super::driven::{DAY_MS, Driven, HOUR_MS, MINUTE_MS, START_MS, YEAR_MS, at};
-use super::{Place, all, export, hear, query};
+use super::{Place, all, cause, export, hear, query};
 
 /// A run that recorded `rows` events, one for each minute before the start, and ended.
 async fn an_earlier_run(place: &impl Place, clock: &Driven, rows: i64) {
@@ -221,7 +221,7 @@ pub(crate) async fn a_machine_that_starts_100_days_behind_keeps_what_came_before
     let ended = loop {
         match table.next().await {
             Some(Ok(_)) => {}
-            Some(Err(error)) => break error,
+            Some(Err(broken)) => break cause(broken),
             None => panic!("the table ends as if it were whole"),
         }
     };

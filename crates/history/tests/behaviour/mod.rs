@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use framecast_history::table::{Compression, PlainPage, TableFormat, Writer};
+use framecast_history::table::{Compression, PlainPage, Table, TableFormat, TruncatedTable, Writer};
 use framecast_history::{
-    Config, Entry, Error, Export, Filter, History, Key, Listener, Location, Notification, Order, Query,
+    Config, Entry, Error, Filter, History, Key, Listener, Location, Notification, Order, Query, Rows,
     StoredEvent, Tasks,
 };
 use framecast_hub::{Event, EventKind, Events};
@@ -71,12 +71,19 @@ pub(crate) async fn fill(history: &History, count: u64) {
     soon("the events are written", history.flushed()).await;
 }
 
-pub(crate) fn export(history: &History) -> Export<PlainPage> {
+pub(crate) type EventTable = Table<Rows, PlainPage>;
+
+pub(crate) fn export(history: &History) -> EventTable {
     let writer = Writer::new(TableFormat::Csv, Compression::None, PlainPage::new("Events"));
-    history.export(Query::default(), writer)
+    Table::new(history.rows(Query::default()), writer)
 }
 
-pub(crate) async fn next_piece(export: &mut Export<PlainPage>) -> Option<Result<Bytes, Error>> {
+/// The error for which the history broke a table off.
+pub(crate) fn cause(broken: TruncatedTable) -> Error {
+    *broken.source.downcast().expect("an error of the history")
+}
+
+pub(crate) async fn next_piece(export: &mut EventTable) -> Option<Result<Bytes, TruncatedTable>> {
     soon("a piece of the table", export.next()).await
 }
 
@@ -271,6 +278,26 @@ pub(crate) async fn a_table_has_all_events(place: impl Place) {
     assert!(ids.is_sorted_by(|a, b| a > b), "the newest first, none twice");
 }
 
+pub(crate) async fn readers_that_pause_hold_up_nobody(place: impl Place) {
+    let (history, _tasks) = open_at(place.location()).await.unwrap();
+    fill(&history, 2_000).await;
+    // More readers than the database has threads or connections for reading. Each waits within a block.
+    let mut paused = Vec::new();
+    for _ in 0..10 {
+        let mut rows = history.rows(Query::default());
+        for _ in 0..150 {
+            soon("a row", rows.next()).await.unwrap().unwrap();
+        }
+        paused.push(rows);
+    }
+    assert_eq!(all(&history, &query(Order::Oldest, |_| {}), 1000).await.len(), 2_000);
+    for rows in paused {
+        let ids: Vec<i64> = soon("the other rows", rows.map(|row| row.unwrap().entry().id).collect()).await;
+        assert_eq!(ids.len(), 2_000 - 150);
+        assert!(ids.is_sorted_by(|a, b| a > b), "the newest first, none twice");
+    }
+}
+
 pub(crate) async fn a_listener_that_comes_back_misses_nothing_and_hears_nothing_twice(place: impl Place) {
     let (history, _tasks) = open_at(place.location()).await.unwrap();
     // More events than stay in memory, so that the listener must read the index.
@@ -387,6 +414,7 @@ macro_rules! tests {
             one_history_at_a_time_has_the_place
             what_is_too_old_or_too_much_goes
             a_table_has_all_events
+            readers_that_pause_hold_up_nobody
             a_listener_that_comes_back_misses_nothing_and_hears_nothing_twice
             a_listener_hears_what_it_wants_from_now_on
             a_listener_is_told_that_events_are_not_kept_any_more

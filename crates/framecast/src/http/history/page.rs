@@ -144,17 +144,17 @@ fn with_since(query: &str, since: &str) -> String {
     rest.finish()
 }
 
-impl HtmlPage<Row<'_>> for HistoryPage {
+impl HtmlPage<Row> for HistoryPage {
     fn header(&mut self, out: &mut Chunk) -> fmt::Result {
         self.head.render_into(out).map_err(|_| fmt::Error)
     }
 
-    fn row(&mut self, row: &Row<'_>, out: &mut Chunk) -> fmt::Result {
-        let EntryRef { id, at_ms, kind, camera, text, count } = row.entry;
+    fn row(&mut self, row: &Row, out: &mut Chunk) -> fmt::Result {
+        let EntryRef { id, at_ms, kind, camera, text, count } = row.entry();
         let camera = &*escape_hidden(camera.unwrap_or_default());
         let text = &*escape_hidden_multiline(text.unwrap_or_default());
         let local = self.timestamp_writer.text(at_ms);
-        let row = HtmlRow { id, kind: kind.as_str(), at: row.at, local, camera, text, count };
+        let row = HtmlRow { id, kind: kind.as_str(), at: row.at(), local, camera, text, count };
         row.render_into(out).map_err(|_| fmt::Error)
     }
 

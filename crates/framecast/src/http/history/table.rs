@@ -13,7 +13,7 @@ use super::request::EventRequest;
 use super::{FILTERS, choose, read, text};
 use crate::http::Context;
 use crate::http::page::set_head;
-use crate::http::table::{self, HtmlPage, PlainPage, TableFormat, Writer, choose_compression};
+use crate::http::table::{HtmlPage, PlainPage, Table, TableFormat, Writer, choose_compression, respond};
 
 /// Returns a route that responds with a table of the events that match the request's query, in `format`.
 pub(super) fn route(format: TableFormat) -> MethodRouter<Context> {
@@ -70,13 +70,12 @@ fn stream<P>(
     page: P,
 ) -> Response
 where
-    P: for<'a> HtmlPage<Row<'a>> + Send + 'static,
+    P: HtmlPage<Row> + Send + Unpin + 'static,
 {
     let compression = choose_compression(text(headers, &header::ACCEPT_ENCODING));
     let writer = Writer::new(format, compression, page);
     let writer = if request.has_byte_order_mark { writer.with_byte_order_mark() } else { writer };
-    let export = context.history.history.export(request.query, writer);
-    let mut response = table::response(format, compression, export);
+    let mut response = respond(Table::new(context.history.history.rows(request.query), writer));
     if matches!(format, TableFormat::Csv) {
         let name = "attachment; filename=\"framecast-events.csv\"";
         response.headers_mut().insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(name));

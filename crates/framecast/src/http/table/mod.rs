@@ -18,4 +18,3 @@ pub use framecast_history::table::{
 };
 pub use negotiation::{UnknownFormat, choose_compression, choose_format, content_encoding, content_type};
 pub use response::respond;
-pub(in crate::http) use response::response;

@@ -17,21 +17,9 @@ pub fn respond<S, P>(table: Table<S, P>) -> Response
 where
     Table<S, P>: Stream<Item = Result<Bytes, TruncatedTable>> + Send + 'static,
 {
-    response(table.format(), table.compression(), table)
-}
-
-/// Returns an HTTP response whose body is a table in the form of the `pieces`, with the headers for the table's format
-/// and compression.
-pub(in crate::http) fn response<E>(
-    format: TableFormat,
-    compression: Compression,
-    pieces: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
-) -> Response
-where
-    E: Into<axum::BoxError> + Send + 'static,
-{
-    let mut response = Response::new(Body::from_stream(drained(pieces)));
-    *response.headers_mut() = head(format, compression);
+    let head = head(table.format(), table.compression());
+    let mut response = Response::new(Body::from_stream(drained(table)));
+    *response.headers_mut() = head;
     response
 }
 

@@ -1,7 +1,7 @@
 //! The index (the database of events) in PostgreSQL.
 //!
 //! One connection writes, and holds the lock that keeps other Framecast servers out. A few other connections read, one
-//! page at a time, and are opened when needed. All connections run on threads of their own, so that decoding rows
+//! block at a time, and are opened when needed. All connections run on threads of their own, so that decoding rows
 //! delays nothing else in the server. A connection that failed is dropped, and the next call opens a new one. The
 //! caller decides which calls to retry.
 
@@ -23,10 +23,10 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Statement, Transaction};
 use tracing::debug;
 
+use super::block::DbRow;
 use super::sql::{self, Select, SqlValue};
 use super::{
-    DbRow, EntrySink, IdClaim, IndexState, PageEnd, Progress, Pruned, Retention, ShiftProgress,
-    TimeCorrection, VERSION,
+    Block, BlockLimit, IdClaim, IndexState, Pruned, Retention, ShiftProgress, TimeCorrection, VERSION,
 };
 use crate::Error;
 use crate::entry::Entry;
@@ -47,7 +47,7 @@ const THREADS: usize = 2;
 const NICENESS: i32 = 10;
 
 /// The time limit of a call to the database. If a call takes longer, it fails and its connection is dropped. Reading a
-/// page, or writing a batch of events, normally takes milliseconds.
+/// block, or writing a batch of events, normally takes milliseconds.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The time limit of migrating the tables to a newer version. The migration counts the events of the kind `mark`, of
@@ -205,29 +205,17 @@ impl Postgres {
         .await
     }
 
-    pub(super) async fn fill<S: EntrySink>(
-        &self,
-        select: Select,
-        limit: usize,
-        mut sink: S,
-    ) -> (Option<S>, Result<PageEnd, Error>) {
+    pub(super) async fn read(&self, select: Select, limit: BlockLimit) -> Result<Block, Error> {
         // Wait for the permit here, so that a caller that drops its future stops waiting. A read that has started runs
-        // to the end of its page.
-        let permit =
-            match timeout(CALL_TIMEOUT, Arc::clone(&self.shared.reader_permits).acquire_owned()).await {
-                Ok(Ok(permit)) => permit,
-                Ok(Err(_)) => return (Some(sink), Err(Error::Closed)),
-                Err(_) => return (Some(sink), Err(self.shared.timed_out(CALL_TIMEOUT))),
-            };
-        let page_end = self.run(move |shared| async move {
-            let page_end = shared.fill(&select, limit, &mut sink).await;
+        // to the end of its block.
+        let permit = timeout(CALL_TIMEOUT, Arc::clone(&self.shared.reader_permits).acquire_owned()).await;
+        let permit = permit.map_err(|_| self.shared.timed_out(CALL_TIMEOUT))?.map_err(|_| Error::Closed)?;
+        self.run(move |shared| async move {
+            let block = shared.read(&select, limit).await;
             drop(permit);
-            Ok((sink, page_end))
-        });
-        match page_end.await {
-            Ok((sink, page_end)) => (Some(sink), page_end),
-            Err(error) => (None, Err(error)),
-        }
+            block
+        })
+        .await
     }
 }
 
@@ -369,26 +357,21 @@ impl PostgresShared {
         Ok(result)
     }
 
-    async fn fill<S: EntrySink>(
-        &self,
-        select: &Select,
-        limit: usize,
-        sink: &mut S,
-    ) -> Result<PageEnd, Error> {
+    async fn read(&self, select: &Select, limit: BlockLimit) -> Result<Block, Error> {
         loop {
             let kept = lock(&self.readers).pop();
             let (mut reader, is_kept) = match kept.filter(|reader| !reader.client.is_closed()) {
                 Some(reader) => (reader, true),
                 None => (Reader { client: self.connect().await?, statements: HashMap::new() }, false),
             };
-            let mut progress = Progress::new(limit);
-            match self.in_time(reader.fill(select, &mut progress, sink)).await {
+            let mut block = Block::new(limit);
+            match self.in_time(reader.read(select, &mut block)).await {
                 Ok(()) => {
                     lock(&self.readers).push(reader);
-                    return Ok(progress.page_end());
+                    return Ok(block.finished());
                 }
                 // A pooled connection might have ended because the server was restarted. Try a new connection.
-                Err(error) if is_kept && progress.rows == 0 && error.is_transient() => {}
+                Err(error) if is_kept && block.is_untouched() && error.is_transient() => {}
                 Err(error) => return Err(error),
             }
         }
@@ -473,12 +456,8 @@ async fn write(
 }
 
 impl Reader {
-    async fn fill<S: EntrySink>(
-        &mut self,
-        select: &Select,
-        progress: &mut Progress,
-        sink: &mut S,
-    ) -> Result<(), tokio_postgres::Error> {
+    /// Reads the rows that `select` returns into `block`, until the block is full.
+    async fn read(&mut self, select: &Select, block: &mut Block) -> Result<(), tokio_postgres::Error> {
         let values = select.values.iter().map(|value| match value {
             SqlValue::Integer(number) => number as &(dyn ToSql + Sync),
             SqlValue::Text(text) => text as &(dyn ToSql + Sync),
@@ -495,14 +474,14 @@ impl Reader {
                 text: row.try_get(4)?,
                 count: row.try_get(5)?,
             };
-            if progress.give(row, sink).is_break() {
+            if block.push(&row).is_break() {
                 break;
             }
         }
         Ok(())
     }
 
-    /// Returns the prepared statement for the SQL `text`. The statement is prepared only once, because all pages of a
+    /// Returns the prepared statement for the SQL `text`. The statement is prepared only once, because all blocks of a
     /// query have the same SQL.
     async fn statement(&mut self, text: &str) -> Result<Statement, tokio_postgres::Error> {
         if let Some(statement) = self.statements.get(text) {

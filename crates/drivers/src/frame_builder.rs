@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use framecast_media::codec::jpeg::{self, Normalized};
+#[cfg(any(feature = "http-source", feature = "program-source"))]
 use framecast_media::container::Picture;
 use framecast_media::{Bytes, Codec, ColorRange, Error as MediaError, Format, Frame, PixelFormat};
 
@@ -70,6 +71,7 @@ impl FrameBuilder {
     ///
     /// # Errors
     /// Those of [`jpeg_frame`](Self::jpeg_frame).
+    #[cfg(any(feature = "http-source", feature = "program-source"))]
     pub(crate) fn picture_frame(&mut self, picture: Picture, captured: CaptureTime) -> Result<Frame, Error> {
         match picture.jpeg_header {
             Some(header) => self

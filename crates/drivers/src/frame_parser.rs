@@ -1,13 +1,10 @@
-//! Turns the bytes of a stream into frames, for the drivers that read a program's output, and decides whether a capture
-//! time that the sender states is plausible.
+//! Turns the bytes of a stream into frames, for the drivers that read a program's output.
 
-use std::time::{Duration, SystemTime};
-
+use framecast_media::Frame;
 use framecast_media::container::PictureReader;
-use framecast_media::container::multipart::Problem;
-use framecast_media::{Error as MediaError, Frame};
 
-use crate::{CaptureTime, ClockReading, Error, FrameBuilder, OpenContext};
+use crate::arrival::{capture_time, is_fatal};
+use crate::{ClockReading, Error, FrameBuilder, OpenContext};
 
 /// Takes bytes and yields frames: finds the pictures in the bytes and passes them to the frame builder.
 #[derive(Debug)]
@@ -92,50 +89,13 @@ impl FrameParser {
     }
 }
 
-/// Returns whether `error` makes the rest of the stream unreadable.
-pub(crate) fn is_fatal(error: &MediaError) -> bool {
-    use MediaError::{Multipart, NotPictures};
-    matches!(error, NotPictures { .. } | Multipart { problem: Problem::NoBoundary { .. }, .. })
-}
-
-/// The maximum plausible age of a picture on arrival. A capture time that makes a picture older is a sender's mistake:
-/// mjpg-streamer sends the time since its machine's start.
-const MAX_AGE: Duration = Duration::from_secs(3600);
-
-/// The maximum time by which a sender's capture time can be ahead of this machine's clock and still be plausible, as
-/// even synchronized clocks differ. A capture time further in the future comes from a wrong clock.
-const MAX_AHEAD: Duration = Duration::from_secs(5);
-
-/// Returns the capture time of a picture that arrived at `now`: the sender's time `told`, unchanged, if it is
-/// plausible; otherwise the time of arrival.
-///
-/// A sender with a slow clock states a time that is too early. Such a time is accepted too: it looks like the correct
-/// time of a picture that a relay passed on late, and that time must be kept unchanged.
-pub(crate) fn capture_time(told: Option<SystemTime>, now: ClockReading) -> CaptureTime {
-    told.filter(|time| match now.wall.duration_since(*time) {
-        Ok(age) => age <= MAX_AGE,
-        Err(ahead) => ahead.duration() <= MAX_AHEAD,
-    })
-    .map_or(CaptureTime::Monotonic(now.monotonic), CaptureTime::Original)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::Clock;
     use crate::clock::tests::HandClock;
-
-    #[test]
-    fn a_time_that_is_an_uptime_or_yet_to_come_is_not_believed() {
-        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        let now = ClockReading { monotonic: Duration::from_secs(9), wall: at(1_800_000_000) };
-        for plausible in [at(1_799_999_990), at(1_799_997_000), at(1_800_000_001)] {
-            assert_eq!(capture_time(Some(plausible), now), CaptureTime::Original(plausible));
-        }
-        for odd in [None, Some(at(86_400)), Some(at(1_800_000_006)), Some(at(1_800_004_000))] {
-            assert_eq!(capture_time(odd, now), CaptureTime::Monotonic(now.monotonic), "{odd:?}");
-        }
-    }
 
     #[test]
     fn a_program_that_relays_an_uptime_is_not_believed_either() {
@@ -144,7 +104,7 @@ mod tests {
         stream.push(b"--b\r\nContent-Type: image/jpeg\r\nX-Timestamp: 86400.5\r\n\r\n");
         stream.push(picture);
         let frame = stream.next_frame().unwrap().unwrap();
-        assert!(frame.captured_at.elapsed().unwrap_or_default() <= MAX_AGE);
+        assert!(frame.captured_at.elapsed().unwrap_or_default() <= Duration::from_secs(3600));
     }
 
     #[test]

@@ -8,6 +8,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(any(feature = "http-source", feature = "program-source"))]
+mod arrival;
 pub mod blocking;
 mod clock;
 mod control;
@@ -15,27 +17,40 @@ mod device;
 mod driver;
 mod emulated;
 mod error;
+#[cfg(feature = "program-source")]
 mod exec;
 mod frame_builder;
+#[cfg(feature = "program-source")]
 mod frame_parser;
 mod frames;
+#[cfg(feature = "http-source")]
 mod http;
 #[doc(hidden)] // Public only for the fuzz targets.
+#[cfg(feature = "http-source")]
 pub mod http1;
+#[cfg(feature = "file-source")]
 mod images;
+#[cfg(feature = "file-source")]
 mod interval_timer;
+#[cfg(feature = "program-source")]
 mod libcamera;
 mod masking;
 mod open_context;
+#[cfg(feature = "program-source")]
 mod pipe;
+#[cfg(feature = "program-source")]
 mod program;
+#[cfg(feature = "program-source")]
 mod redact;
+#[cfg(feature = "program-source")]
 mod rtsp;
+#[cfg(any(feature = "http-source", feature = "program-source"))]
 mod server_url;
 mod source_url;
 mod suggest;
 mod table;
 mod test_pattern;
+#[cfg(feature = "v4l2-source")]
 #[cfg_attr(not(target_os = "linux"), path = "v4l2_unsupported.rs")]
 mod v4l2;
 
@@ -47,6 +62,7 @@ pub use error::{Error, ErrorKind, Failure};
 pub use frame_builder::FrameBuilder;
 pub use frames::IntoPicture;
 pub use futures_core::future::BoxFuture;
+#[cfg(feature = "http-source")]
 pub use http::system_tls;
 pub use open_context::OpenContext;
 pub use source_url::{Options, SourceUrl};

@@ -4,10 +4,10 @@
 //! and, at level debug, paths and the names of parameters. There is no list of names that are secret. Instead, every
 //! part that could contain a secret because of its position is left out, and all values are masked.
 
+use std::net::Ipv6Addr;
 use std::path::Path;
 
 use percent_encoding::percent_decode_str;
-use url::Url;
 
 /// The text that replaces a secret.
 pub(crate) const MASK: &str = "***";
@@ -102,9 +102,35 @@ pub(crate) fn host_port(scheme: &str, rest: &str) -> Option<HostPort> {
     if may_be_cut {
         return None;
     }
-    let url = Url::parse(&format!("{scheme}://{authority}")).ok()?;
-    let host = url.host_str().filter(|host| !host.is_empty())?.to_owned();
-    Some(HostPort { host, port: url.port() })
+    let server = authority.rsplit('@').next().unwrap_or_default();
+    let (host, port) = match server.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        _ => (server, ""),
+    };
+    let port = if port.is_empty() { None } else { Some(port.parse().ok()?) };
+    (is_scheme(scheme) && is_host(host))
+        .then(|| HostPort { host: host.to_lowercase(), port: port.filter(|port| !is_default(scheme, *port)) })
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+}
+
+/// Returns whether `text` can be a host: a name, an IPv4 address, or an IPv6 address in brackets. A name has letters,
+/// digits, and those marks that RFC 3986 §3.2.2 allows; an escaped byte in it could hide a sign that ends a host.
+fn is_host(text: &str) -> bool {
+    match text.strip_prefix('[').and_then(|address| address.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => {
+            !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-._~!$&'()*+,;=".contains(c))
+        }
+    }
+}
+
+/// Returns whether a server of the URL scheme `scheme` has the port `port` unless its URL names another.
+fn is_default(scheme: &str, port: u16) -> bool {
+    matches!((scheme, port), ("http" | "ws", 80) | ("https" | "wss", 443) | ("ftp", 21))
 }
 
 /// Returns `path` with possible tokens masked.
@@ -238,6 +264,12 @@ mod tests {
             ("http://me:p@ss@cam/x", "http://cam"),
             ("rtsp://token@[::1]:554/x", "rtsp://[::1]"),
             ("http://cam/x?mail=a@b", "http://cam"),
+            ("http://CAM:80/x", "http://cam"),
+            ("http://kamera-küche/x", "http://kamera-küche"),
+            ("http://me%40cam/x", "http:"),
+            ("http://cam:99999/x", "http:"),
+            ("rtsp://[::1/x", "rtsp:"),
+            ("rtsp://::1/x", "rtsp:"),
             ("https://cam", "https://cam"),
             ("exec:/opt/token123/ffmpeg -i rtsp://u:p@h/x -f mjpeg -", "exec:ffmpeg"),
             ("exec:TOKEN=abc cam", "exec:***"),

@@ -17,8 +17,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use crate::arrival::is_fatal;
 use crate::blocking::{self, BlockingSource, Sink};
-use crate::frame_parser::{FrameParser, is_fatal};
+use crate::frame_parser::FrameParser;
 use crate::{BoxFuture, Driver, Error, ErrorKind, OpenContext, Source, SourceUrl};
 
 /// The driver for `pipe:-`. There is only one standard input, so only one camera can be open at a time.

@@ -10,13 +10,12 @@ use tracing::warn;
 
 use crate::blocking::panic_message;
 use crate::frames::{IterDriver, StreamDriver};
-use crate::http::Http;
-use crate::libcamera::Libcamera;
-use crate::rtsp::Rtsp;
 use crate::{
-    Device, Driver, Error, IntoPicture, OpenContext, Source, SourceUrl, emulated, exec, images, masking,
-    pipe, suggest, test_pattern, v4l2,
+    Device, Driver, Error, IntoPicture, OpenContext, Source, SourceUrl, emulated, masking, suggest,
+    test_pattern,
 };
+#[cfg(feature = "program-source")]
+use crate::{exec, libcamera::Libcamera, pipe, rtsp::Rtsp};
 
 /// The time limit for a driver to list its devices. USB devices can hang, and one such device must not hide the devices
 /// of other drivers.
@@ -30,21 +29,25 @@ const AVAILABILITY_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Drivers(Vec<Arc<dyn Driver>>);
 
 impl Drivers {
-    /// Creates a table of the drivers that come with Framecast.
+    /// Creates a table of the drivers that come with Framecast: `emulated:` and `test:`, and those of the Cargo
+    /// features of this build.
     pub fn builtin() -> Self {
-        Self::default()
-            .with(emulated::Emulated)
-            .with(test_pattern::Test)
-            .with(v4l2::V4l2)
-            .with(images::Images)
-            .with(exec::Exec)
-            .with(pipe::Pipe::standard_input())
-            .with(Http("http"))
-            .with(Http("https"))
+        let drivers = Self::default().with(emulated::Emulated).with(test_pattern::Test);
+        #[cfg(feature = "v4l2-source")]
+        let drivers = drivers.with(crate::v4l2::V4l2);
+        #[cfg(feature = "file-source")]
+        let drivers = drivers.with(crate::images::Images);
+        #[cfg(feature = "program-source")]
+        let drivers = drivers.with(exec::Exec).with(pipe::Pipe::standard_input());
+        #[cfg(feature = "http-source")]
+        let drivers = drivers.with(crate::http::Http("http")).with(crate::http::Http("https"));
+        #[cfg(feature = "program-source")]
+        let drivers = drivers
             .with(Rtsp::new("rtsp"))
             .with(Rtsp::new("rtsps"))
             .with(Libcamera::new("libcamera"))
-            .with(Libcamera::new("pi"))
+            .with(Libcamera::new("pi"));
+        drivers
     }
 
     /// Adds a driver to the table. It replaces the driver with the same scheme, if there is one.
@@ -58,14 +61,16 @@ impl Drivers {
     /// Adds a driver for a custom camera in a few lines of code: `scheme` becomes a source whose pictures are JPEG
     /// images from an iterator.
     ///
-    /// Each time the camera opens, the source calls `open`, which returns the iterator, on a new thread and reads the
-    /// iterator there, so both are allowed to block. The iterator sets the pace, and is dropped when the camera closes.
-    /// An item is anything that implements [`IntoPicture`]: `Vec<u8>`, [`Bytes`](framecast_media::Bytes), or a `Result`
-    /// of these.
+    /// Each time the camera opens, the source calls `open` with the camera's URL on a new thread. `open` returns the
+    /// iterator, which the source reads on the same thread, so both are allowed to block. What follows the scheme in
+    /// the URL is for `open` alone: [`SourceUrl::options`] parses options. The iterator sets the pace, and is dropped
+    /// when the camera closes.
+    /// An item is anything that implements [`IntoPicture`]: `Vec<u8>`, [`Bytes`](framecast_media::Bytes), one of these
+    /// with its [`CaptureTime`](crate::CaptureTime), or a `Result` of these.
     #[must_use]
     pub fn with_frames<F, I>(self, scheme: &'static str, open: F) -> Self
     where
-        F: Fn() -> I + Send + Sync + 'static,
+        F: Fn(SourceUrl) -> I + Send + Sync + 'static,
         I: IntoIterator + 'static,
         I::Item: IntoPicture,
     {
@@ -76,7 +81,7 @@ impl Drivers {
     #[must_use]
     pub fn with_frame_stream<F, S>(self, scheme: &'static str, open: F) -> Self
     where
-        F: Fn() -> S + Send + Sync + 'static,
+        F: Fn(SourceUrl) -> S + Send + Sync + 'static,
         S: Stream + Send + 'static,
         S::Item: IntoPicture,
     {
@@ -164,9 +169,22 @@ fn unknown(url: &SourceUrl, known: Vec<&'static str>) -> Error {
     Error::UnknownScheme { scheme: url.scheme().to_owned(), known, hint }
 }
 
+/// Returns the Cargo feature with which the driver of `scheme` comes; `None` if no feature brings such a driver.
+fn feature_of(scheme: &str) -> Option<&'static str> {
+    match scheme {
+        "http" | "https" => Some("http-source"),
+        "exec" | "pipe" | "rtsp" | "rtsps" | "libcamera" | "pi" => Some("program-source"),
+        "images" => Some("file-source"),
+        "v4l2" => Some("v4l2-source"),
+        _ => None,
+    }
+}
+
 /// Returns a suggestion for a source whose scheme is not in the table: what the user should write instead.
 fn hint(url: &SourceUrl, known: &[&str]) -> Option<String> {
     match url.scheme() {
+        scheme if feature_of(scheme).is_some() => feature_of(scheme)
+            .map(|feature| format!("The driver of `{scheme}:` comes with the Cargo feature `{feature}`")),
         "file" => Some(format!(
             "Write a file or folder by its path; for a video file: {}",
             suggest::VIDEO_FILE_COMMAND
@@ -241,9 +259,19 @@ mod tests {
     }
 
     #[test]
+    fn a_driver_that_is_not_in_the_table_is_answered_with_its_feature() {
+        let builtin = Drivers::builtin().schemes();
+        for scheme in builtin.iter().filter(|scheme| !["emulated", "test"].contains(scheme)) {
+            let url = SourceUrl::parse(&format!("{scheme}://camera/")).unwrap();
+            let refusal = Drivers::default().find(&url).err().unwrap().to_string();
+            assert!(refusal.contains("comes with the Cargo feature `"), "{refusal}");
+        }
+    }
+
+    #[test]
     fn a_driver_of_ones_own_takes_the_place_of_one_with_its_scheme() {
         let before = Drivers::builtin().schemes();
-        let table = Drivers::builtin().with_frames("test", Vec::<Vec<u8>>::new);
+        let table = Drivers::builtin().with_frames("test", |_| Vec::<Vec<u8>>::new());
         let after = table.schemes();
         assert_eq!(after.len(), before.len());
         // The custom driver has no list of options, and so rejects none.

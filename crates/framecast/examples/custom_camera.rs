@@ -10,11 +10,11 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use framecast::codec::{RgbImage, jpeg};
-use framecast::{App, Drivers, IntoPicture, Settings, shutdown_signal};
+use framecast::{App, Drivers, IntoPicture, Settings, SourceUrl, shutdown_signal};
 
-/// Yields pictures of a moving blue gradient, 25 per second. The iterator is allowed to block: it has its own thread,
-/// which ends when no viewer is left.
-fn slope() -> impl Iterator<Item = impl IntoPicture> {
+/// Yields pictures of a moving blue gradient, 25 per second. `url` is the camera's source, which could say where the
+/// pictures come from. The iterator is allowed to block: it has its own thread, which ends when no viewer is left.
+fn slope(_url: SourceUrl) -> impl Iterator<Item = impl IntoPicture> {
     (0_u32..).map(|number| {
         sleep(Duration::from_millis(40));
         let mut picture = RgbImage::new(320, 240);

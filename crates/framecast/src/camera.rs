@@ -92,6 +92,7 @@ impl Camera {
 
     /// Returns the format, picture size and frame rate that the device delivered when the camera was last opened, and
     /// those that the server requested from the device. Returns `None` before the first opening.
+    #[cfg(feature = "server")]
     pub(crate) fn capture(&self) -> Option<Capture> {
         lock(&self.capture).clone()
     }

@@ -16,11 +16,13 @@ use framecast_transcode::Pool;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::camera::{Camera, Removal};
 use crate::config::{CameraSettings, ConfigError, Settings};
-use crate::controls::{SavedControls, StateFile};
+use crate::controls::SavedControls;
+#[cfg(feature = "server")]
+use crate::controls::{self, StateFile};
 use crate::encoding;
 use crate::supervisor::{self, SharedThreads, SharedWithCameras, StuckReaders, Supervisor};
 use crate::suspend::SuspendMonitor;
@@ -33,6 +35,7 @@ pub(crate) struct CameraServices {
     pub(crate) pool: Arc<Pool>,
     pub(crate) viewers: Viewers,
     /// The file of saved controls; `None` if the server has no state directory.
+    #[cfg(feature = "server")]
     pub(crate) state: Option<Arc<StateFile>>,
     /// Ends all cameras when it is cancelled.
     pub(crate) shutdown: CancellationToken,
@@ -89,12 +92,24 @@ impl CameraTable {
         Self { services, shared, state: Arc::new(RwLock::new(state)) }
     }
 
+    /// Returns the hub, which has the same cameras in the same order.
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.services.hub
+    }
+
+    /// Returns what every camera needs from the server.
+    pub(crate) fn services(&self) -> &CameraServices {
+        &self.services
+    }
+
     /// Returns the cameras of this moment, in their order. The first is the default camera.
+    #[cfg(feature = "server")]
     pub(crate) fn list(&self) -> Arc<[Arc<Camera>]> {
         Arc::clone(&unpoisoned(self.state.read()).cameras)
     }
 
     /// Returns the camera called `name`; `None` if there is no such camera.
+    #[cfg(feature = "server")]
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Camera>> {
         self.list().iter().find(|camera| camera.feed.name() == name).cloned()
     }
@@ -294,15 +309,11 @@ impl CameraTable {
 
     /// Reads the saved controls of all cameras, off the threads that serve viewers.
     async fn saved(&self) -> SavedControls {
-        let Some(state) = self.services.state.clone() else { return SavedControls::default() };
-        match tokio::task::spawn_blocking(move || state.saved()).await {
-            Ok(Ok(saved)) => saved,
-            Ok(Err(problem)) => {
-                warn!("cannot read the saved controls: {problem}; the server does not apply them");
-                SavedControls::default()
-            }
-            Err(_) => SavedControls::default(),
+        #[cfg(feature = "server")]
+        if let Some(state) = self.services.state.clone() {
+            return controls::read_saved(state).await;
         }
+        SavedControls::default()
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, TableState> {

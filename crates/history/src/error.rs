@@ -3,6 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+#[cfg(feature = "postgres")]
+use crate::postgres_error;
+
 /// Why the history cannot store or read events.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -75,7 +78,8 @@ pub enum Error {
         encoding: String,
     },
     /// PostgreSQL returned an error, or cannot be reached.
-    #[error("history: {place}: {}", with_causes(.source))]
+    #[cfg(feature = "postgres")]
+    #[error("history: {place}: {}", postgres_error::with_causes(.source))]
     Postgres {
         /// The database's address, without a password.
         place: String,
@@ -130,43 +134,10 @@ impl Error {
     /// the database server runs again.
     pub fn is_transient(&self) -> bool {
         match self {
-            // Class 08 is connection errors, 53 is missing resources, 57 is a server that stops or starts.
-            Self::Postgres { source, .. } => match source.code() {
-                Some(code) => ["08", "53", "57"].iter().any(|class| code.code().starts_with(class)),
-                None => source.is_closed() || is_connection_failure(source),
-            },
+            #[cfg(feature = "postgres")]
+            Self::Postgres { source, .. } => postgres_error::is_transient(source),
             Self::Timeout { .. } => true,
             _ => false,
         }
     }
-}
-
-/// Returns whether the connection to PostgreSQL failed. Returns false if PostgreSQL answered a request with an error.
-fn is_connection_failure(error: &tokio_postgres::Error) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(source) = cause {
-        if source.is::<io::Error>() {
-            return true;
-        }
-        cause = source.source();
-    }
-    error.to_string().starts_with("timeout")
-}
-
-/// Returns the text of a PostgreSQL error, followed by the texts of its causes. The error's own text does not say what
-/// happened.
-fn with_causes(error: &tokio_postgres::Error) -> String {
-    let mut text = error.to_string().replacen("error connecting to server", "cannot connect", 1);
-    let mut cause = std::error::Error::source(error);
-    while let Some(source) = cause {
-        let more = source.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = source.source();
-    }
-    if text.contains("password missing") {
-        text.push_str("; set FRAMECAST_HISTORY_PASSWORD");
-    }
-    text
 }

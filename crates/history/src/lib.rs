@@ -12,6 +12,8 @@ mod entry;
 mod error;
 mod history;
 mod index;
+#[cfg(feature = "postgres")]
+mod postgres_error;
 pub mod query;
 mod revision;
 mod rows;

@@ -15,6 +15,7 @@ mod flow_control;
 mod hijack;
 mod http_error;
 mod ladder;
+#[cfg(feature = "live")]
 pub mod live;
 pub mod mjpeg;
 mod peer;
@@ -26,6 +27,7 @@ mod schedule;
 pub mod snapshot;
 mod tune;
 mod viewers;
+#[cfg(feature = "live")]
 pub mod websocket;
 mod write_timeout;
 
@@ -47,7 +49,8 @@ pub use peer::{Peer, client_key, client_network};
 pub use rate_limited_log::RateLimitedLog;
 pub use tune::tune;
 pub use viewers::{
-    CameraTotals, EndReason, Limit, LimitReached, Limits, Transport, ViewerGuard, ViewerStats, Viewers,
+    AgeHistogram, CameraTotals, EndReason, Limit, LimitReached, Limits, Transport, ViewerGuard, ViewerStats,
+    Viewers,
 };
 pub use write_timeout::WriteTimeout;
 

@@ -19,7 +19,7 @@ use super::client::{RequestError, Response};
 use super::session::{Session, with_timeout};
 use super::stream::{HttpStream, Reader};
 use super::target::HttpTarget;
-use crate::frame_parser::capture_time;
+use crate::arrival::capture_time;
 use crate::{BoxFuture, CaptureTime, ClockReading, Error, FrameBuilder, OpenContext, Source};
 
 /// The bytes with which a JPEG picture starts: SOI and the first byte of the next marker.

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use super::client::{Piece, RequestError, Response};
 use super::session::source_error;
 use super::target::HttpTarget;
-use crate::frame_parser::{capture_time, is_fatal};
+use crate::arrival::{capture_time, is_fatal};
 use crate::{BoxFuture, Error, FrameBuilder, OpenContext, Source};
 
 /// The header with which another Framecast server marks slates: the pictures that this other server draws itself when

@@ -8,7 +8,7 @@ use std::mem;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use framecast::{Account, DriverError, Drivers, HistoryStorage, Secret, Settings, SourceUrl};
+use framecast::{Account, DriverError, Drivers, Secret, Settings, SourceUrl};
 use framecast_drivers::nearest;
 
 use super::{PlanArgs, camera_env};
@@ -37,8 +37,10 @@ pub(super) struct Environment {
     opencv_source: Option<String>,
     password: Option<Secret>,
     /// The password of the PostgreSQL database that stores the history.
+    #[cfg(feature = "postgres")]
     history_password: Option<Secret>,
     /// The key that signs webhooks.
+    #[cfg(feature = "webhook")]
     webhook_secret: Option<Secret>,
     /// The default folder for data that must survive a restart, such as saved control values.
     state_dir: Option<PathBuf>,
@@ -50,10 +52,32 @@ impl Environment {
             camera: variable("CAMERA")?,
             opencv_source: variable("OPENCV_CAMERA_SOURCE")?,
             password: secret("FRAMECAST_PASSWORD")?,
+            #[cfg(feature = "postgres")]
             history_password: secret("FRAMECAST_HISTORY_PASSWORD")?,
+            #[cfg(feature = "webhook")]
             webhook_secret: secret("FRAMECAST_WEBHOOK_SECRET")?,
             state_dir: state_dir(|name| env::var_os(name).filter(|value| !value.is_empty())),
         })
+    }
+}
+
+impl Environment {
+    /// Passes the secrets of those parts that this build has.
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "webhook")),
+        allow(unused_variables, reason = "without parts there are no secrets")
+    )]
+    fn pass_secrets(&self, settings: &mut Settings) {
+        #[cfg(feature = "webhook")]
+        {
+            settings.webhook_secret.clone_from(&self.webhook_secret);
+        }
+        #[cfg(feature = "postgres")]
+        if let (framecast::HistoryStorage::Postgres(address), Some(password)) =
+            (&mut settings.history.storage, self.history_password.clone())
+        {
+            address.set_password(password);
+        }
     }
 }
 
@@ -237,12 +261,7 @@ fn add_environment(settings: &mut Settings, environment: &Environment) {
     if settings.state_dir.is_none() {
         settings.state_dir.clone_from(&environment.state_dir);
     }
-    settings.webhook_secret = environment.webhook_secret.clone();
-    if let (HistoryStorage::Postgres(address), Some(password)) =
-        (&mut settings.history.storage, environment.history_password.clone())
-    {
-        address.set_password(password);
-    }
+    environment.pass_secrets(settings);
 }
 
 /// Returns an error if `word`, an argument in the place of a source, is a misspelt command. Also returns an error if

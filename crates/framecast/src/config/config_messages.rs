@@ -9,6 +9,7 @@ use framecast_drivers::nearest;
 pub(super) enum ConfigTable {
     Top,
     Camera,
+    #[cfg_attr(not(feature = "webhook"), expect(dead_code, reason = "this build has no webhooks"))]
     Webhook,
 }
 

@@ -9,17 +9,37 @@ use framecast_drivers::{Drivers, SourceUrl, nearest};
 use serde::de::IgnoredAny;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use url::Url;
 
+#[cfg(feature = "history")]
+use super::HistorySettings;
+#[cfg(feature = "webhook")]
+use super::WebhookSettings;
 use super::config_messages::{self, ConfigTable, KnownKeys};
 use super::key::{KeyInfo, Keyed, read_keys};
 use super::reader::{FileReader, ReadContext};
-use super::{CameraSettings, ConfigError, HistorySettings, Settings, WebhookSettings};
+use super::{CameraSettings, ConfigError, Settings};
+
+/// The keys of parts that this build lacks, each with the Cargo feature that brings the part.
+const ABSENT: &[(&str, &str)] = &[
+    #[cfg(not(feature = "history"))]
+    ("history", "history"),
+    #[cfg(not(feature = "history"))]
+    ("history_max_age", "history"),
+    #[cfg(not(feature = "history"))]
+    ("history_max_rows", "history"),
+    #[cfg(not(feature = "webhook"))]
+    ("webhook", "webhook"),
+];
 
 /// Returns what is to be known about each key of the file, in the order of `docs/config.md`.
 pub fn keys() -> Vec<KeyInfo> {
-    let of_server = infos::<Settings>().chain(infos::<HistorySettings>());
-    of_server.chain(infos::<CameraSettings>()).chain(infos::<WebhookSettings>()).collect()
+    let keys = infos::<Settings>();
+    #[cfg(feature = "history")]
+    let keys = keys.chain(infos::<HistorySettings>());
+    let keys = keys.chain(infos::<CameraSettings>());
+    #[cfg(feature = "webhook")]
+    let keys = keys.chain(infos::<WebhookSettings>());
+    keys.collect()
 }
 
 fn infos<S: Keyed>() -> impl Iterator<Item = KeyInfo> {
@@ -66,15 +86,25 @@ impl Settings {
     ) -> Result<Self, Vec<ConfigError>> {
         let mut table = parse(text).map_err(|error| vec![error])?;
         let cameras = table.remove("camera");
-        let context = ReadContext { drivers, password, cameras: names(cameras.as_ref()) };
+        let context = ReadContext {
+            drivers,
+            password,
+            #[cfg(feature = "webhook")]
+            cameras: names(cameras.as_ref()),
+        };
         let mut reader = FileReader::new(text, context);
         let mut settings = Self::default();
         let rest = read_keys(table, &mut settings, &mut reader);
-        let mut rest = read_keys(rest, &mut settings.history, &mut reader);
-        let webhooks = rest.remove("webhook");
+        #[cfg(feature = "history")]
+        let rest = read_keys(rest, &mut settings.history, &mut reader);
+        #[cfg(feature = "webhook")]
+        let (rest, webhooks) = without(rest, "webhook");
         refuse(rest, ConfigTable::Top, &mut reader);
         settings.cameras = tables(cameras, "camera", &mut reader, camera);
-        settings.webhooks = tables(webhooks, "webhook", &mut reader, webhook);
+        #[cfg(feature = "webhook")]
+        {
+            settings.webhooks = tables(webhooks, "webhook", &mut reader, webhook);
+        }
         settings.old_key_warnings = reader.finish()?;
         Ok(settings)
     }
@@ -100,6 +130,7 @@ fn parse(text: &str) -> Result<DeTable<'_>, ConfigError> {
 }
 
 /// Returns the names of the cameras in the list `cameras`. Leaves out what is not a camera with a name.
+#[cfg(feature = "webhook")]
 fn names(cameras: Option<&Spanned<DeValue<'_>>>) -> Vec<String> {
     let cameras = cameras.and_then(|cameras| cameras.get_ref().as_array()).into_iter().flatten();
     let name = |camera: &Spanned<DeValue<'_>>| {
@@ -166,11 +197,19 @@ fn camera(tables: Vec<Spanned<DeTable<'_>>>, reader: &mut FileReader<'_>) -> Vec
     cameras
 }
 
+/// Takes the value of `key` out of `table`.
+#[cfg(feature = "webhook")]
+fn without<'de>(mut table: DeTable<'de>, key: &str) -> (DeTable<'de>, Option<Spanned<DeValue<'de>>>) {
+    let value = table.remove(key);
+    (table, value)
+}
+
 /// Reads the webhooks of the file.
+#[cfg(feature = "webhook")]
 fn webhook(tables: Vec<Spanned<DeTable<'_>>>, reader: &mut FileReader<'_>) -> Vec<WebhookSettings> {
     let read = |table| {
         // A webhook without a URL is an error, so this is never used.
-        let nowhere = Url::parse("http://localhost/").expect("this is a URL");
+        let nowhere = url::Url::parse("http://localhost/").expect("this is a URL");
         read_table(table, WebhookSettings::new(nowhere), ConfigTable::Webhook, reader)
     };
     tables.into_iter().map(read).collect()
@@ -202,15 +241,29 @@ fn read_table<S: Keyed>(
 
 /// Adds an error for each key of `rest`, which the table of the kind `kind` does not have.
 fn refuse(rest: DeTable<'_>, kind: ConfigTable, reader: &mut FileReader<'_>) {
-    let of_server = names_of::<Settings>().chain(names_of::<HistorySettings>());
+    let top = names_of::<Settings>().chain(["camera"]);
+    #[cfg(feature = "history")]
+    let top = top.chain(names_of::<HistorySettings>());
+    #[cfg(feature = "webhook")]
+    let top = top.chain(["webhook"]);
     let known = KnownKeys {
-        top: of_server.chain(["camera", "webhook"]).collect(),
+        top: top.collect(),
         camera: names_of::<CameraSettings>().collect(),
+        #[cfg(feature = "webhook")]
         webhook: names_of::<WebhookSettings>().collect(),
+        #[cfg(not(feature = "webhook"))]
+        webhook: Vec::new(),
         old: old_names::<Settings>().chain(old_names::<CameraSettings>()).collect(),
     };
     for key in rest.keys() {
-        reader.wrong_type(key.span(), known.explain_unknown(key.get_ref(), kind));
+        let absent = ABSENT.iter().find(|(name, _)| name == key.get_ref() && kind == ConfigTable::Top);
+        let message = match absent {
+            Some((name, feature)) => {
+                format!("`{name}` needs the Cargo feature `{feature}`, which this build of Framecast lacks")
+            }
+            None => known.explain_unknown(key.get_ref(), kind),
+        };
+        reader.wrong_type(key.span(), message);
     }
 }
 

@@ -143,7 +143,7 @@ impl<T> Field<T> for Option<T> {
 /// - `default "words"` says what stands as the default in `docs/config.md`, if the kind cannot write it.
 /// - `formerly "name"` names a key that still works, with a warning.
 /// - `required` keys have no default: `with_defaults` takes their values.
-/// - `others` are fields that no key sets.
+/// - `others` are fields that no key sets. Those of `feature "name"` are there only in builds with this Cargo feature.
 macro_rules! settings {
     (
         $(#[$attribute:meta])*
@@ -162,6 +162,10 @@ macro_rules! settings {
                 $(#[$other_attribute:meta])*
                 $other:ident: $other_type:ty = $other_default:expr;
             )* } )?
+            $( feature $feature:literal { $(
+                $(#[$feature_attribute:meta])*
+                $featured:ident: $featured_type:ty = $featured_default:expr;
+            )* } )*
         }
     ) => {
         $(#[$attribute])*
@@ -169,6 +173,11 @@ macro_rules! settings {
             $($( $(#[$required_attribute])* pub $required: $required_type, )*)?
             $($( $(#[$field_attribute])* pub $field: $type, )*)*
             $($( $(#[$other_attribute])* pub $other: $other_type, )*)?
+            $($(
+                $(#[$feature_attribute])*
+                #[cfg(feature = $feature)]
+                pub $featured: $featured_type,
+            )*)*
         }
 
         impl $settings {
@@ -177,6 +186,7 @@ macro_rules! settings {
                     $($( $required, )*)?
                     $($( $field: $default, )*)*
                     $($( $other: $other_default, )*)?
+                    $($( #[cfg(feature = $feature)] $featured: $featured_default, )*)*
                 }
             }
         }

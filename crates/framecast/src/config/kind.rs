@@ -103,6 +103,7 @@ impl<T: Copy + Display + PartialOrd + DeserializeOwned> ValueKind for Number<T> 
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// The maximum age of stored events: a hundred years.
+#[cfg(feature = "history")]
 const MAX_AGE: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
 /// The shortest and the longest latency budget. A writer thread sends to its viewers in turns, so it cannot keep a budget that is
@@ -141,6 +142,7 @@ impl Time {
     }
 
     /// An age of up to a hundred years, but longer than zero.
+    #[cfg(feature = "history")]
     pub(super) fn age() -> Self {
         let expected = "an age like \"90d\" or \"2y\"";
         Self { expected, shortest: Shortest::AboveZero, longest: MAX_AGE }

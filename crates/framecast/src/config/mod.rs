@@ -11,6 +11,7 @@ mod check;
 mod config_messages;
 mod error;
 mod from_file;
+#[cfg(feature = "history")]
 mod history;
 mod key;
 mod kind;
@@ -20,6 +21,7 @@ mod permissions;
 mod reader;
 mod settings;
 mod state_dir;
+#[cfg(feature = "webhook")]
 mod webhook;
 
 pub use account::Account;
@@ -27,9 +29,11 @@ pub use camera::CameraSettings;
 pub use check::check_camera_name;
 pub use error::ConfigError;
 pub use from_file::keys;
+#[cfg(feature = "history")]
 pub use history::{HistorySettings, HistoryStorage};
 pub use key::{KeyInfo, Reload};
 pub use listen::Listen;
 pub use network::TrustedProxies;
 pub use settings::Settings;
+#[cfg(feature = "webhook")]
 pub use webhook::WebhookSettings;

@@ -4,14 +4,13 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use url::Url;
-
 use super::Settings;
 
 /// The permission bit that lets other users read a file: users who are neither its owner nor in its group.
 const READ_BY_OTHERS: u32 = 0o004;
 
 /// The minimum length, in characters, of a path segment in a webhook's URL that counts as a possible secret.
+#[cfg(feature = "webhook")]
 const TOKEN_CHARS: usize = 12;
 
 /// Names of parameters, options and headers whose values are logins.
@@ -51,11 +50,18 @@ impl Settings {
     fn secret(&self) -> Option<String> {
         let camera = self.cameras.iter().find(|camera| has_login(&camera.source.expose()));
         let of_camera = camera.map(|camera| format!("the source of camera `{}` holds a login", camera.name));
-        let has_secret = |webhook: &super::WebhookSettings| is_secret(&webhook.url);
-        of_camera.or_else(|| {
-            let is_there = self.webhooks.iter().any(has_secret);
-            is_there.then(|| "the address of a webhook holds a secret".to_owned())
-        })
+        of_camera.or_else(|| self.secret_of_webhook())
+    }
+
+    #[cfg(feature = "webhook")]
+    fn secret_of_webhook(&self) -> Option<String> {
+        let is_there = self.webhooks.iter().any(|webhook| is_secret(&webhook.url));
+        is_there.then(|| "the address of a webhook holds a secret".to_owned())
+    }
+
+    #[cfg(not(feature = "webhook"))]
+    fn secret_of_webhook(&self) -> Option<String> {
+        None
     }
 }
 
@@ -76,7 +82,8 @@ fn has_login(source: &str) -> bool {
 
 /// Returns whether a webhook's URL might contain a secret: a user name, query parameters, or a path segment that looks
 /// like a token.
-fn is_secret(url: &Url) -> bool {
+#[cfg(feature = "webhook")]
+fn is_secret(url: &url::Url) -> bool {
     let is_token = |part: &str| part.len() >= TOKEN_CHARS && part.contains(|c: char| c.is_ascii_digit());
     !url.username().is_empty()
         || url.query().is_some()

@@ -21,6 +21,7 @@ pub(super) struct ReadContext<'a> {
     /// The password of the account.
     pub(super) password: Option<&'a str>,
     /// The names of all cameras in the file.
+    #[cfg(feature = "webhook")]
     pub(super) cameras: Vec<String>,
 }
 

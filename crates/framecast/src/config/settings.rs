@@ -9,16 +9,19 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use framecast_drivers::{Drivers, SourceUrl};
 use framecast_hub::ViewerLimits;
+#[cfg(feature = "webhook")]
 use framecast_media::Secret;
 
+#[cfg(feature = "history")]
+use super::HistorySettings;
+#[cfg(feature = "webhook")]
+use super::WebhookSettings;
 use super::check::{check_camera_name, parse_host, parse_origin};
 use super::config_messages::redacted;
 use super::key::{Keyed, settings};
 use super::kind::{Number, Switch, Text, Texts, Time};
 use super::network::{FrameAncestors, Proxies};
-use super::{
-    Account, CameraSettings, ConfigError, HistorySettings, Listen, TrustedProxies, WebhookSettings, state_dir,
-};
+use super::{Account, CameraSettings, ConfigError, Listen, TrustedProxies, state_dir};
 
 /// The default address: only this machine can connect.
 const DEFAULT_LISTEN: Listen = Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000));
@@ -119,16 +122,20 @@ settings! {
                 "the folder for the history and the saved controls †", default "see below";
         }
         others {
-            /// Where the history stores events, and for how long.
-            history: HistorySettings = HistorySettings::default();
-            /// The webhooks: URLs to which the server sends events.
-            webhooks: Vec<WebhookSettings> = Vec::new();
-            /// The key with which the server signs the requests of webhooks; `None` to send them unsigned.
-            webhook_secret: Option<Secret> = None;
             /// The cameras. Requests that name no camera get the first one.
             cameras: Vec<CameraSettings> = Vec::new();
             /// A warning for each key that has an old name in the file.
             old_key_warnings: Vec<ConfigError> = Vec::new();
+        }
+        feature "history" {
+            /// Where the history stores events, and for how long.
+            history: HistorySettings = HistorySettings::default();
+        }
+        feature "webhook" {
+            /// The webhooks: URLs to which the server sends events.
+            webhooks: Vec<WebhookSettings> = Vec::new();
+            /// The key with which the server signs the requests of webhooks; `None` to send them unsigned.
+            webhook_secret: Option<Secret> = None;
         }
     }
 }
@@ -189,7 +196,9 @@ impl Settings {
     /// # Errors
     /// A value is not valid. The error is about the first such value; for a camera's value, it names the camera.
     pub fn validate(&self, drivers: &Drivers) -> Result<(), ConfigError> {
-        self.check_keys().and_then(|()| self.history.check_keys()).map_err(ConfigError::new)?;
+        self.check_keys().map_err(ConfigError::new)?;
+        #[cfg(feature = "history")]
+        self.history.check_keys().map_err(ConfigError::new)?;
         for camera in &self.cameras {
             camera.check_keys().map_err(|problem| {
                 ConfigError::new(format!("camera `{}`: {problem}", redacted(&camera.name)))
@@ -244,6 +253,8 @@ impl CameraSettings {
 
 #[cfg(test)]
 mod tests {
+    use framecast_media::Secret;
+
     use super::*;
 
     #[test]

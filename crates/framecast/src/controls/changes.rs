@@ -10,17 +10,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Values to set, each with the id of its control. The value `None` resets the control to its default. Each control
 /// occurs once. The JSON form is an object in which the order of the controls matters.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Changes(Vec<(String, Option<ControlValue>)>);
+pub(crate) struct Changes(pub(super) Vec<(String, Option<ControlValue>)>);
 
 impl Changes {
     pub(crate) fn as_slice(&self) -> &[(String, Option<ControlValue>)] {
         &self.0
-    }
-
-    /// Returns the value to set for the control `id`: `None` if the list does not contain the control, `Some(None)` for
-    /// the control's default.
-    pub(crate) fn get(&self, id: &str) -> Option<&Option<ControlValue>> {
-        self.0.iter().find(|(known, _)| known == id).map(|(_, value)| value)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -41,12 +35,6 @@ impl Changes {
         for (id, value) in &newer.0 {
             self.set(id, value.clone());
         }
-    }
-
-    /// Keeps only the values for which `is_kept` returns true.
-    pub(crate) fn filtered(mut self, is_kept: impl Fn(&str, &Option<ControlValue>) -> bool) -> Self {
-        self.0.retain(|(id, value)| is_kept(id, value));
-        self
     }
 }
 

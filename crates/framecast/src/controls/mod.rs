@@ -4,20 +4,28 @@
 //! The driver decides which values a control can have. `http/controls.rs` parses requests.
 
 mod changes;
+#[cfg(feature = "server")]
+mod request;
+mod saved;
+#[cfg(feature = "server")]
 mod state_file;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use framecast_drivers::{Control, ControlValue, Driver, Error, SourceUrl};
+use framecast_drivers::{ControlValue, Driver, Error, SourceUrl};
 use framecast_media::lock;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
 pub(crate) use changes::Changes;
-pub(crate) use state_file::{SavedControls, StateError, StateFile};
+#[cfg(feature = "server")]
+pub(crate) use request::{list, read_saved};
+pub(crate) use saved::SavedControls;
+#[cfg(feature = "server")]
+pub(crate) use state_file::{StateError, StateFile};
 
 /// How long setting the controls can delay the first picture. If a USB device hangs, the server skips the remaining
 /// controls.
@@ -48,11 +56,6 @@ impl Controls {
     /// Waits for the lock that must be held to set the device's controls.
     pub(crate) async fn lock_device(&self) -> OwnedMutexGuard<()> {
         Arc::clone(&self.device_lock).lock_owned().await
-    }
-
-    /// Keeps the values of `changes` in memory, so that the server sets them each time it opens the camera from now on.
-    pub(crate) fn remember(&self, changes: &Changes) {
-        lock(&self.wanted).merge(changes);
     }
 
     fn wanted(&self) -> Changes {
@@ -113,14 +116,6 @@ impl Controls {
             }
         }
         *reported = now;
-    }
-}
-
-/// Returns the controls of the device of `source`; an empty list if its driver has no controls.
-pub(crate) async fn list(driver: &dyn Driver, source: &SourceUrl) -> Result<Vec<Control>, Error> {
-    match driver.controls() {
-        Some(controls) => controls.list(source).await,
-        None => Ok(Vec::new()),
     }
 }
 

@@ -6,7 +6,6 @@
 //! user account of the server can read a new file; an existing file keeps its permissions. One state directory belongs
 //! to one server: two servers would overwrite each other's last change.
 
-use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -14,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use framecast_media::lock;
-use serde::{Deserialize, Serialize};
 use tracing::error;
 
 use super::Changes;
+use super::saved::SavedControls;
 
 const FILE_NAME: &str = "controls.json";
 
@@ -38,13 +37,6 @@ pub(crate) struct StateFile {
     writing: Mutex<()>,
 }
 
-/// The content of `controls.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SavedControls {
-    cameras: BTreeMap<String, Changes>,
-}
-
 /// The reason why the server could not read or write `controls.json`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StateError {
@@ -56,13 +48,6 @@ pub(crate) enum StateError {
     System { doing: &'static str, path: PathBuf, source: io::Error },
     #[error("{0}")]
     Refused(String),
-}
-
-impl SavedControls {
-    /// Returns the values that are saved for the camera called `name`; an empty list if there are none.
-    pub(crate) fn of_camera(&self, name: &str) -> Changes {
-        self.cameras.get(name).cloned().unwrap_or_default()
-    }
 }
 
 impl StateFile {

@@ -14,11 +14,13 @@ use framecast_drivers::{Capture, Device};
 use framecast_hub::{CameraState, Channel, DemandCounts, Feed, Rendition};
 use framecast_media::escape_hidden_json;
 use framecast_outputs::{HttpError, percent_encode};
+use framecast_transcode::Backend;
 use futures_util::stream;
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
-use super::Context;
+use super::find_camera;
+use crate::camera_table::CameraTable;
 
 /// The time limit for one probe, which opens all camera devices to list them. A time limit is necessary because a USB
 /// device can hang.
@@ -30,13 +32,40 @@ const DEVICES_MAX_AGE: Duration = Duration::from_secs(10);
 /// The content type of the API's responses.
 pub(super) const JSON: &str = "application/json";
 
+/// What these routes need.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiState {
+    pub(crate) cameras: CameraTable,
+    pub(crate) about: Arc<ServerAbout>,
+    /// The lock is held during a probe.
+    pub(crate) device_cache: Arc<tokio::sync::Mutex<DeviceCache>>,
+}
+
+impl ApiState {
+    pub(crate) fn new(cameras: &CameraTable, has_marks: bool) -> Self {
+        let codec = cameras.services().pool.backend();
+        let about = Arc::new(ServerAbout { codec, started_at: SystemTime::now(), has_marks });
+        Self { cameras: cameras.clone(), about, device_cache: Arc::default() }
+    }
+}
+
+/// What the server says of itself.
+#[derive(Debug)]
+pub(crate) struct ServerAbout {
+    /// The JPEG codec that encodes pictures.
+    pub(crate) codec: Backend,
+    pub(crate) started_at: SystemTime,
+    /// Whether clients can set marks, which are events that clients add to the history.
+    pub(crate) has_marks: bool,
+}
+
 /// Returns the routes `/api/cameras`, `/api/cameras/{name}` and `/api/devices`.
-pub(crate) fn routes(context: Context) -> Router {
+pub(crate) fn routes(state: ApiState) -> Router {
     Router::new()
         .route("/api/cameras", get(cameras).options(framecast_outputs::options))
         .route("/api/cameras/{name}", get(camera).options(framecast_outputs::options))
         .route("/api/devices", get(devices).options(framecast_outputs::options))
-        .with_state(context)
+        .with_state(state)
 }
 
 #[derive(Serialize)]
@@ -61,16 +90,16 @@ impl DeviceCache {
 /// Handles `/api/devices`: lists the connected camera devices. For this the server opens all devices, unless it has a
 /// recent list. Only one request at a time opens the devices, so that only one can hang if a device hangs. Opening the
 /// devices continues even if the client disconnects. A HEAD request opens no device.
-async fn devices(State(context): State<Context>, method: Method) -> Result<Response, HttpError> {
+async fn devices(State(state): State<ApiState>, method: Method) -> Result<Response, HttpError> {
     if method == Method::HEAD {
         return Ok(without_length(JSON));
     }
     let listed = async {
-        let mut device_cache = Arc::clone(&context.device_cache).lock_owned().await;
+        let mut device_cache = Arc::clone(&state.device_cache).lock_owned().await;
         if let Some(devices) = device_cache.fresh(Instant::now()) {
             return Ok(devices);
         }
-        let drivers = context.drivers.clone();
+        let drivers = state.cameras.services().drivers.clone();
         let task = tokio::spawn(async move {
             let devices = Arc::new(drivers.devices().await);
             *device_cache = DeviceCache(Some((Instant::now(), Arc::clone(&devices))));
@@ -187,19 +216,19 @@ fn renditions(feed: &Feed) -> Vec<WatchedRendition> {
     feed.renditions().borrow().iter().map(described).collect()
 }
 
-async fn cameras(State(context): State<Context>) -> Response {
+async fn cameras(State(state): State<ApiState>) -> Response {
     let now = SystemTime::now();
-    let cameras = context.cameras.list();
+    let cameras = state.cameras.list();
     let cameras = cameras.iter().enumerate().map(|(n, camera)| describe(camera, n == 0, now)).collect();
-    json(CameraList { server: server(&context), now: rfc3339(now), cameras })
+    json(CameraList { server: server(&state.about), now: rfc3339(now), cameras })
 }
 
-async fn camera(State(context): State<Context>, Path(name): Path<String>) -> Result<Response, HttpError> {
+async fn camera(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Response, HttpError> {
     let now = SystemTime::now();
-    let camera = context.camera(&name)?;
-    let is_default = context.hub.first().is_some_and(|first| first.name() == name);
+    let camera = find_camera(&state.cameras, &name)?;
+    let is_default = state.cameras.list().first().is_some_and(|first| first.feed.name() == name);
     let camera = describe(&camera, is_default, now);
-    Ok(json(SingleCamera { server: server(&context), now: rfc3339(now), camera }))
+    Ok(json(SingleCamera { server: server(&state.about), now: rfc3339(now), camera }))
 }
 
 fn describe(camera: &crate::camera::Camera, is_default: bool, now: SystemTime) -> CameraView {
@@ -271,12 +300,12 @@ fn is_stale(fps: f64, age: Option<Duration>) -> bool {
     age.is_some_and(|age| age.as_secs_f64() > 3.0 + 3.0 / fps)
 }
 
-fn server(context: &Context) -> ServerView {
+fn server(about: &ServerAbout) -> ServerView {
     ServerView {
         version: env!("CARGO_PKG_VERSION"),
-        codec: context.codec.to_string(),
-        started_at: rfc3339(context.started_at),
-        marks: context.settings.marks_per_minute > 0,
+        codec: about.codec.to_string(),
+        started_at: rfc3339(about.started_at),
+        marks: about.has_marks,
     }
 }
 

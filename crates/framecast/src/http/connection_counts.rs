@@ -35,11 +35,13 @@ impl ConnectionCounts {
     }
 
     /// Returns the number of connections that the server accepted.
+    #[cfg(feature = "metrics")]
     pub(crate) fn accepted(&self) -> u64 {
         self.of(ConnectionOutcome::Accepted)
     }
 
     /// Returns pairs of a reason for a failure, and the number of connections that failed for this reason.
+    #[cfg(feature = "metrics")]
     pub(crate) fn failed(&self) -> [(&'static str, u64); 6] {
         [
             ("refused", self.of(ConnectionOutcome::Refused)),
@@ -51,6 +53,7 @@ impl ConnectionCounts {
         ]
     }
 
+    #[cfg(feature = "metrics")]
     fn of(&self, outcome: ConnectionOutcome) -> u64 {
         self.0[outcome as usize].load(Ordering::Relaxed)
     }

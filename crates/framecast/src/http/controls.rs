@@ -21,9 +21,10 @@ use serde::Serialize;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::Context;
 use super::api::{JSON, json, without_length};
+use super::find_camera;
 use crate::camera::Camera;
+use crate::camera_table::CameraTable;
 use crate::controls::{self, Changes, StateError, StateFile};
 
 /// The time limit for a client to send the body of a request, which contains the changes to the controls.
@@ -33,11 +34,11 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// device need.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
-pub(super) fn routes(context: Context) -> Router {
+pub(super) fn routes(cameras: CameraTable) -> Router {
     Router::new()
         .route("/api/cameras/{name}/controls", get(list).patch(change).options(options))
         .route("/api/cameras/{name}/controls/kept", delete(forget).options(options_of_kept))
-        .with_state(context)
+        .with_state(cameras)
 }
 
 async fn options() -> Response {
@@ -67,8 +68,8 @@ struct ListedControl {
 
 /// Returns a response that lists `controls`, the controls of the camera called `name`, each with the value that is
 /// saved for the next start.
-async fn answer(context: &Context, name: String, controls: Vec<Control>) -> Response {
-    let kept = match context.state.clone() {
+async fn answer(cameras: &CameraTable, name: String, controls: Vec<Control>) -> Response {
+    let kept = match cameras.services().state.clone() {
         Some(state) => run_blocking(move || state.saved_for(&name)).await.unwrap_or_else(|problem| {
             debug!("cannot read the saved controls: {problem}");
             Changes::default()
@@ -77,46 +78,49 @@ async fn answer(context: &Context, name: String, controls: Vec<Control>) -> Resp
     };
     let listed = |control: Control| ListedControl { kept: kept.get(&control.id).cloned(), control };
     json(ControlsAnswer {
-        can_persist: context.state.is_some(),
+        can_persist: cameras.services().state.is_some(),
         controls: controls.into_iter().map(listed).collect(),
     })
 }
 
 async fn list(
-    State(context): State<Context>,
+    State(cameras): State<CameraTable>,
     Path(name): Path<String>,
     method: Method,
 ) -> Result<Response, HttpError> {
-    let device = DeviceControls::of(&context.camera(&name)?)?;
+    let device = DeviceControls::of(&find_camera(&cameras, &name)?)?;
     // A list of the controls would open the device.
     if method == Method::HEAD {
         return Ok(without_length(JSON));
     }
     let controls = device.controls().await?;
-    Ok(answer(&context, name, controls).await)
+    Ok(answer(&cameras, name, controls).await)
 }
 
 async fn change(
-    State(context): State<Context>,
+    State(cameras): State<CameraTable>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
     body: Body,
 ) -> Result<Response, HttpError> {
-    let device = DeviceControls::of(&context.camera(&name)?)?;
+    let device = DeviceControls::of(&find_camera(&cameras, &name)?)?;
     let state = match query_flag(query.as_deref().unwrap_or_default(), "persist")?.unwrap_or_default() {
-        true => Some(context.state.clone().ok_or_else(cannot_persist)?),
+        true => Some(cameras.services().state.clone().ok_or_else(cannot_persist)?),
         false => None,
     };
     let changes = read(body).await?;
     let controls = device.call(|device| async move { device.change(changes, state).await }).await?;
-    Ok(answer(&context, name, controls).await)
+    Ok(answer(&cameras, name, controls).await)
 }
 
 /// Deletes the control values that are saved for the camera called `name`. The device is not accessed, so it keeps its
 /// current values.
-async fn forget(State(context): State<Context>, Path(name): Path<String>) -> Result<StatusCode, HttpError> {
-    context.camera(&name)?;
-    let state = context.state.clone().ok_or_else(cannot_persist)?;
+async fn forget(
+    State(cameras): State<CameraTable>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, HttpError> {
+    find_camera(&cameras, &name)?;
+    let state = cameras.services().state.clone().ok_or_else(cannot_persist)?;
     match run_blocking(move || state.forget(&name)).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(problem) => {

@@ -33,6 +33,7 @@ impl Origins {
     }
 
     /// Returns whether the page from which a request with these headers comes is allowed to read responses.
+    #[cfg(any(feature = "history", feature = "live"))]
     pub(super) fn may_read(&self, headers: &HeaderMap) -> bool {
         origin(headers).is_some_and(|origin| self.has(ANY) || self.allowed.contains(origin))
     }

@@ -191,6 +191,7 @@ pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
 /// Refuses a WebSocket that a page of another site opens, unless the site is in `origins`. Browsers do not apply CORS
 /// to WebSockets: any page could open and read one. This check is part of the routes, so it also protects another
 /// program that mounts the routes in its own server.
+#[cfg(any(feature = "history", feature = "live"))]
 pub(crate) async fn check_websocket(
     State(origins): State<Arc<Origins>>,
     request: Request,

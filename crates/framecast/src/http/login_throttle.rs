@@ -185,11 +185,13 @@ impl LoginThrottle {
     }
 
     /// Returns the number of wrong passwords that the server has compared since its start.
+    #[cfg(feature = "metrics")]
     pub(crate) fn wrong(&self) -> u64 {
         self.wrong.load(Ordering::Relaxed)
     }
 
     /// Returns the number of passwords that the server did not compare because too many earlier passwords were wrong.
+    #[cfg(feature = "metrics")]
     pub(crate) fn throttled(&self) -> u64 {
         self.throttled.load(Ordering::Relaxed)
     }

@@ -5,6 +5,7 @@
 //! are counted.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
@@ -13,16 +14,23 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use framecast_hub::{CameraState, Feed, Stats};
-use framecast_outputs::{CameraTotals, Transport, ViewerStats};
+use framecast_outputs::{AgeHistogram, CameraTotals, Transport, ViewerStats};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use super::Context;
+use super::api::ServerAbout;
+use super::connection_counts::ConnectionCounts;
 use super::gauge_histogram::GaugeHistogram;
+use super::login_throttle::LoginThrottle;
+use crate::camera_table::CameraTable;
+#[cfg(feature = "history")]
+use crate::history::HistoryHandle;
+use crate::lost_lines::LostLines;
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -37,14 +45,29 @@ const THROUGHPUT_BOUNDS: [f64; 8] = [16e3, 64e3, 256e3, 1e6, 4e6, 16e6, 64e6, 12
 /// Histogram bounds for the share of frames that a viewer skipped because it was too slow, from 0 to 1.
 const SKIPPED_SHARE_BOUNDS: [f64; 7] = [0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.9];
 
-/// Returns the route `/metrics`.
-pub(crate) fn routes(context: Context) -> Router {
-    Router::new().route("/metrics", get(metrics).options(framecast_outputs::options)).with_state(context)
+/// The counters that `/metrics` reads.
+#[derive(Debug, Clone)]
+pub(super) struct Counters {
+    pub(super) about: Arc<ServerAbout>,
+    pub(super) cameras: CameraTable,
+    pub(super) connections: ConnectionCounts,
+    pub(super) login_throttle: Arc<LoginThrottle>,
+    /// Unset if the program around this server does not provide this number.
+    pub(super) lost_lines: Arc<OnceLock<LostLines>>,
+    #[cfg(feature = "history")]
+    pub(super) history: Arc<HistoryHandle>,
+    #[cfg(feature = "live")]
+    pub(super) live_endings: framecast_outputs::live::CloseCounts,
 }
 
-async fn metrics(State(context): State<Context>) -> Response {
+/// Returns the route `/metrics`.
+pub(super) fn routes(counters: Counters) -> Router {
+    Router::new().route("/metrics", get(metrics).options(framecast_outputs::options)).with_state(counters)
+}
+
+async fn metrics(State(counters): State<Counters>) -> Response {
     let mut registry = Registry::with_prefix("framecast");
-    let scrape = Scrape(context);
+    let scrape = Scrape(counters);
     let mut body = String::new();
     let histograms = scrape.histograms(&mut body);
     registry.register_collector(Box::new(scrape));
@@ -54,7 +77,7 @@ async fn metrics(State(context): State<Context>) -> Response {
 
 /// The collector for one request for the metrics. The counters are read when the response is encoded.
 #[derive(Debug)]
-struct Scrape(Context);
+struct Scrape(Counters);
 
 /// A function that reads one counter of a camera.
 type StatsField = fn(&Stats) -> u64;
@@ -95,15 +118,20 @@ impl Collector for Scrape {
         self.cameras(&mut encoder)?;
         self.sent(&mut encoder)?;
         self.viewers(&mut encoder)?;
-        self.history(&mut encoder)
+        #[cfg(feature = "live")]
+        self.live(&mut encoder)?;
+        #[cfg(feature = "history")]
+        self.history(&mut encoder)?;
+        Ok(())
     }
 }
 
 impl Scrape {
     fn server(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let info = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("codec", self.0.codec.to_string())];
+        let info =
+            [("version", env!("CARGO_PKG_VERSION").to_owned()), ("codec", self.0.about.codec.to_string())];
         single(encoder, "build", "Version and JPEG codec of the server", Info::new(info))?;
-        let started = self.0.started_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let started = self.0.about.started_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         single(
             encoder,
             "start_time_seconds",
@@ -126,6 +154,7 @@ impl Scrape {
         family(encoder, "denied_requests", help, denied)
     }
 
+    #[cfg(feature = "history")]
     fn history(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let stats = self.0.history.history.stats();
         for (name, help, count) in [
@@ -143,7 +172,7 @@ impl Scrape {
     }
 
     fn cameras(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let feeds = self.0.hub.feeds();
+        let feeds = self.0.cameras.hub().feeds();
         let stats: Vec<Stats> = feeds.iter().map(|feed| feed.stats()).collect();
         let each = || feeds.iter().map(|feed| [("camera", feed.name().to_owned())]).zip(&stats);
         for (name, help, read) in CAMERA_COUNTERS {
@@ -178,7 +207,7 @@ impl Scrape {
     }
 
     fn sent(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let totals = self.0.viewers.camera_totals();
+        let totals = self.0.cameras.services().viewers.camera_totals();
         let each = || totals.iter().map(|(camera, totals)| ([("camera", camera.clone())], totals));
         for (name, help, read) in SENT_COUNTERS {
             let values = each().map(|(labels, totals)| (labels, ConstCounter::new(read(totals))));
@@ -191,24 +220,28 @@ impl Scrape {
             })
         });
         family(encoder, "stream_endings", "MJPEG streams that ended, by reason", endings)?;
-        let ages = each().map(|(labels, totals)| (labels, totals.age().clone()));
+        let ages = each().map(|(labels, totals)| (labels, Ages(totals.age())));
         family(encoder, "frame_age_seconds", "Time from a frame's capture until it was sent", ages)?;
-        let painted = each().map(|(labels, totals)| (labels, totals.painted_age().clone()));
+        let painted = each().map(|(labels, totals)| (labels, Ages(totals.painted_age())));
         let help = "Time from a frame's capture until the client reported it painted (/api/live)";
         family(encoder, "painted_age_seconds", help, painted)
     }
 
     fn viewers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let records = self.0.viewers.list();
+        let records = self.0.cameras.services().viewers.list();
         let count = |transport: Transport| {
             let count = records.iter().filter(|stats| stats.transport() == transport).count();
             ([("via", transport.as_str().to_owned())], ConstGauge::new(count as i64))
         };
         family(encoder, "viewers", "Current viewers", [count(Transport::Mjpeg), count(Transport::Live)])?;
-        let refused = self.0.viewers.refused();
+        let refused = self.0.cameras.services().viewers.refused();
         let refused = refused.map(|(limit, count)| ([("limit", limit.to_owned())], ConstCounter::new(count)));
-        family(encoder, "refused_viewers", "Viewers refused because a viewer limit was reached", refused)?;
-        let endings = self.0.live_counts.iter();
+        family(encoder, "refused_viewers", "Viewers refused because a viewer limit was reached", refused)
+    }
+
+    #[cfg(feature = "live")]
+    fn live(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let endings = self.0.live_endings.iter();
         let endings =
             endings.map(|(ending, count)| ([("ending", ending.to_owned())], ConstCounter::new(count)));
         family(encoder, "live_endings", "Connections of /api/live that ended, by reason", endings)
@@ -216,7 +249,7 @@ impl Scrape {
 
     /// Writes to `out` the histograms of all current viewers, such as the histogram of their throughputs.
     fn histograms(&self, out: &mut String) -> fmt::Result {
-        let records = self.0.viewers.list();
+        let records = self.0.cameras.services().viewers.list();
         let mut histogram =
             |name: &str, help: &str, bounds: &[f64], read: fn(&ViewerStats) -> Option<f64>| {
                 let values = records.iter().filter_map(|stats| read(stats));
@@ -234,6 +267,23 @@ impl Scrape {
         };
         let help = "Share of frames skipped for each current viewer";
         histogram("framecast_viewer_skipped_ratio", help, &SKIPPED_SHARE_BOUNDS, skipped)
+    }
+}
+
+/// A histogram of ages in the form for Prometheus.
+#[derive(Debug)]
+struct Ages<'a>(&'a AgeHistogram);
+
+impl EncodeMetric for Ages<'_> {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        // The encoder writes the bound `f64::MAX` as `+Inf`.
+        let buckets = self.0.buckets().map(|(bound_s, count)| (bound_s.min(f64::MAX), count));
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        encoder.encode_histogram::<NoLabelSet>(self.0.sum_s(), count, &buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
     }
 }
 

@@ -7,6 +7,7 @@ mod compat;
 mod connection;
 mod connection_counts;
 mod connection_limit;
+mod connection_tracker;
 mod controls;
 mod cors;
 mod credentials;
@@ -14,124 +15,155 @@ mod descriptors;
 mod embed_policy;
 mod error_page;
 mod forwarded;
+#[cfg(feature = "metrics")]
 mod gauge_histogram;
 mod guard;
+#[cfg(feature = "history")]
 mod history;
 mod host;
 mod listener;
 mod login_throttle;
+#[cfg(feature = "metrics")]
 mod metrics;
 mod page;
 mod path_encoding;
 mod serve;
+#[cfg(feature = "history")]
 pub mod table;
 mod traffic;
 mod viewers;
 
-use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
 
 use axum::Router;
 use axum::http::{StatusCode, Uri};
 use axum::middleware;
 use axum::routing::get;
-use framecast_drivers::Drivers;
-use framecast_hub::Hub;
-use framecast_outputs::{HttpError, Viewers, live, mjpeg, options, snapshot};
-use framecast_transcode::Backend;
-use tokio_util::sync::CancellationToken;
+#[cfg(feature = "live")]
+use framecast_outputs::live;
+use framecast_outputs::{HttpError, mjpeg, options};
 
 use crate::camera::Camera;
+#[cfg(feature = "live")]
+use crate::camera_table::CameraServices;
 use crate::camera_table::CameraTable;
 use crate::config::Settings;
-use crate::controls::StateFile;
+#[cfg(feature = "history")]
 use crate::history::HistoryHandle;
 use crate::lost_lines::LostLines;
+use crate::streams;
 
-pub(crate) use connection_counts::ConnectionCounts;
+#[cfg(feature = "history")]
 pub use history::EventRequest;
 pub(crate) use listener::ConnectionListener;
-pub(crate) use login_throttle::LoginThrottle;
 pub(crate) use serve::Server;
 
-/// The state that the handlers of all routes share.
+/// What the routes and the layers keep beside the cameras. All routers of one server share it.
 #[derive(Debug, Clone)]
-pub(crate) struct Context {
-    pub(crate) hub: Hub,
-    /// The handle by which the routes read and add stored events.
-    pub(crate) history: Arc<HistoryHandle>,
-    /// The cameras, which come and go.
-    pub(crate) cameras: CameraTable,
-    pub(crate) drivers: Drivers,
+pub(crate) struct HttpState {
     pub(crate) settings: Arc<Settings>,
-    /// The list of the current viewers.
-    pub(crate) viewers: Viewers,
-    /// The counts of connections by outcome, such as accepted or refused.
-    pub(crate) connections: ConnectionCounts,
-    /// The limits on wrong passwords, with the number of wrong passwords since the start of the server.
-    pub(crate) login_throttle: Arc<LoginThrottle>,
-    /// The rate limits on marks, which are events that clients add to the history.
-    pub(crate) mark_limiter: Arc<history::MarkLimiter>,
+    api: api::ApiState,
+    #[cfg(feature = "history")]
+    history: history::HistoryState,
     /// The number of ended connections of the WebSocket `/api/live`, which sends pictures, by the reason for their end.
-    pub(crate) live_counts: live::CloseCounts,
-    /// The JPEG codec that encodes pictures.
-    pub(crate) codec: Backend,
-    /// The file that stores saved camera controls; `None` if the server has no state directory.
-    pub(crate) state: Option<Arc<StateFile>>,
-    /// The connected camera devices, as the last probe (a search that opens all devices) found them. The lock is held
-    /// during a probe.
-    pub(crate) device_cache: Arc<tokio::sync::Mutex<api::DeviceCache>>,
+    #[cfg(feature = "live")]
+    live_endings: live::CloseCounts,
+    /// The counts of connections by outcome, such as accepted or refused.
+    pub(crate) connections: connection_counts::ConnectionCounts,
+    /// The limits on wrong passwords, with the number of wrong passwords since the start of the server.
+    pub(crate) login_throttle: Arc<login_throttle::LoginThrottle>,
     /// The number of log lines that were lost. Unset if the program around this server does not provide this number.
     pub(crate) lost_lines: Arc<OnceLock<LostLines>>,
-    pub(crate) started_at: SystemTime,
 }
 
-impl Context {
-    /// Returns the camera called `name`. The error, if there is no such camera, is the response for the client.
-    pub(crate) fn camera(&self, name: &str) -> Result<Arc<Camera>, HttpError> {
-        self.cameras.get(name).ok_or_else(|| HttpError::no_such_camera(name, &self.hub))
+impl HttpState {
+    pub(crate) fn new(
+        cameras: &CameraTable,
+        settings: &Arc<Settings>,
+        #[cfg(feature = "history")] history: &Arc<HistoryHandle>,
+    ) -> Self {
+        Self {
+            settings: Arc::clone(settings),
+            api: api::ApiState::new(cameras, cfg!(feature = "history") && settings.marks_per_minute > 0),
+            #[cfg(feature = "history")]
+            history: history::HistoryState {
+                history: Arc::clone(history),
+                cameras: cameras.clone(),
+                settings: Arc::clone(settings),
+                mark_limiter: Arc::default(),
+            },
+            #[cfg(feature = "live")]
+            live_endings: live::CloseCounts::default(),
+            connections: connection_counts::ConnectionCounts::default(),
+            login_throttle: Arc::default(),
+            lost_lines: Arc::default(),
+        }
+    }
+
+    fn page(&self, streamer: &mjpeg::Streamer) -> Router {
+        let page = page::routes(self.api.cameras.hub().clone());
+        if self.settings.drop_in {
+            let compat = compat::Compat::new(&self.api.cameras, &self.settings, streamer);
+            compat::with_actions(page, &compat).merge(compat::routes(&compat))
+        } else {
+            page.layer(middleware::from_fn(compat::refuse_actions))
+        }
+    }
+
+    #[cfg(feature = "live")]
+    fn live(&self) -> Router {
+        let CameraServices { hub, viewers, shutdown, .. } = self.api.cameras.services().clone();
+        let config =
+            live::Config { write_timeout: self.settings.write_timeout, counts: self.live_endings.clone() };
+        let origins = Arc::new(cors::Origins::new(&self.settings.cors_origins));
+        live::routes(hub, viewers, config, shutdown)
+            .layer(middleware::from_fn_with_state(origins, guard::check_websocket))
+    }
+
+    #[cfg(feature = "metrics")]
+    fn counters(&self) -> metrics::Counters {
+        metrics::Counters {
+            about: Arc::clone(&self.api.about),
+            cameras: self.api.cameras.clone(),
+            connections: self.connections.clone(),
+            login_throttle: Arc::clone(&self.login_throttle),
+            lost_lines: Arc::clone(&self.lost_lines),
+            #[cfg(feature = "history")]
+            history: Arc::clone(&self.history.history),
+            #[cfg(feature = "live")]
+            live_endings: self.live_endings.clone(),
+        }
     }
 }
 
 /// Returns all routes without the checks of account, host name and origin. For another program that mounts the routes
 /// in its own server.
-pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router {
-    let settings = &context.settings;
-    let config = mjpeg::Config {
-        write_timeout: settings.write_timeout,
-        writer_threads: settings.writer_threads.and_then(NonZeroUsize::new),
-        ..mjpeg::Config::default()
-    };
-    let mjpeg = mjpeg::Streamer::new(config, context.viewers.clone(), shutdown.clone());
-    let counts = context.live_counts.clone();
-    let live = live::Config { write_timeout: settings.write_timeout, counts };
-    let origins = Arc::new(cors::Origins::new(&settings.cors_origins));
-    let live = live::routes(context.hub.clone(), context.viewers.clone(), live, shutdown.clone())
-        .layer(middleware::from_fn_with_state(origins, guard::check_websocket));
-    let mut page = page::routes(context.hub.clone());
-    if context.settings.drop_in {
-        let compat = compat::Compat::new(context, &mjpeg, shutdown);
-        page = compat::with_actions(page, &compat).merge(compat::routes(&compat));
-    } else {
-        page = page.layer(middleware::from_fn(compat::refuse_actions));
-    }
+pub(crate) fn routes(state: &HttpState) -> Router {
+    let (cameras, settings) = (&state.api.cameras, &state.settings);
+    let streamer = streams::streamer(cameras, settings);
     let policy = Arc::new(embed_policy::EmbedPolicy::new(&settings.frame_ancestors));
-    // One line per output.
-    Router::new()
-        .merge(mjpeg::routes(context.hub.clone(), mjpeg))
-        .merge(live)
-        .merge(snapshot::routes(context.hub.clone(), snapshot::Config::default()))
-        .merge(api::routes(context.clone()))
-        .merge(controls::routes(context.clone()))
-        .merge(viewers::routes(context.clone()))
-        .merge(metrics::routes(context.clone()))
-        .merge(history::routes(context.clone(), shutdown))
-        .merge(page)
-        .route("/healthz", get(|| async { "ok\n" }).options(options))
+    // One line for each output, and one for each feature that has routes.
+    let router = streams::routes(cameras, streamer.clone())
+        .merge(api::routes(state.api.clone()))
+        .merge(controls::routes(cameras.clone()))
+        .merge(viewers::routes(cameras.services().viewers.clone(), settings.account.is_some()))
+        .merge(state.page(&streamer))
+        .route("/healthz", get(|| async { "ok\n" }).options(options));
+    #[cfg(feature = "live")]
+    let router = router.merge(state.live());
+    #[cfg(feature = "metrics")]
+    let router = router.merge(metrics::routes(state.counters()));
+    #[cfg(feature = "history")]
+    let router = router.merge(history::routes(state.history.clone(), &cameras.services().shutdown));
+    router
         .layer(middleware::from_fn(path_encoding::check))
         .layer(middleware::from_fn_with_state(policy, embed_policy::set_headers))
         .layer(middleware::from_fn(error_page::show))
+}
+
+/// Returns the camera called `name`. The error, if there is no such camera, is the response for the client.
+fn find_camera(cameras: &CameraTable, name: &str) -> Result<Arc<Camera>, HttpError> {
+    cameras.get(name).ok_or_else(|| HttpError::no_such_camera(name, cameras.hub()))
 }
 
 /// Responds to an unknown path.
@@ -146,13 +178,13 @@ fn nothing_at(uri: &Uri) -> HttpError {
 }
 
 /// Returns all routes behind layers that check each request's account, host name and origin.
-pub(crate) fn guarded(context: &Context, shutdown: &CancellationToken) -> Router {
-    let settings = &context.settings;
+pub(crate) fn guarded(state: &HttpState) -> Router {
+    let settings = &state.settings;
     let guard = Arc::new(guard::Guard::new(settings));
     let proxies = Arc::new(forwarded::ProxyTrust::new(Arc::clone(settings)));
-    let mut router = routes(context, shutdown).fallback(nothing_here);
+    let mut router = routes(state).fallback(nothing_here);
     if let Some(account) = &settings.account {
-        let account = (Arc::new(auth::BasicAuth::new(account)), Arc::clone(&context.login_throttle));
+        let account = (Arc::new(auth::BasicAuth::new(account)), Arc::clone(&state.login_throttle));
         router = router.layer(middleware::from_fn_with_state(account, auth::check));
     }
     cors::allow(router, &settings.cors_origins)

@@ -26,16 +26,15 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use super::Context;
 use super::connection::Connection;
 use super::connection_counts::{ConnectionCounts, ConnectionOutcome};
 use super::connection_limit::{self, AddressLimits, AddressPermits};
+use super::connection_tracker::ConnectionTracker;
 use super::descriptors::{self, SpareDescriptor};
 use super::listener::ConnectionListener;
 use super::login_throttle::ConnectionLogin;
 use super::traffic::{BackpressureBody, MAX_HEAD_BYTES, Traffic};
 use crate::config::Settings;
-use crate::memory::ConnectionTracker;
 
 /// The maximum number of headers in a request. No browser sends more.
 const MAX_HEADERS: usize = 64;
@@ -86,8 +85,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(listener: ConnectionListener, router: Router, context: &Context) -> Self {
-        let (settings, counts) = (Arc::clone(&context.settings), context.connections.clone());
+    pub(crate) fn new(
+        listener: ConnectionListener,
+        router: Router,
+        settings: Arc<Settings>,
+        counts: ConnectionCounts,
+    ) -> Self {
         let capacity = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
         let limits = AddressLimits::new(Arc::clone(&settings), counts.clone());
         let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));

@@ -7,16 +7,23 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::get;
-use framecast_outputs::{Peer, ViewerStats};
+use framecast_outputs::{Peer, ViewerStats, Viewers};
 use serde::Serialize;
 
-use super::Context;
 use super::api::{json, rfc3339};
 use super::{forwarded, guard, host};
 
-/// Returns the route `/api/viewers`.
-pub(crate) fn routes(context: Context) -> Router {
-    Router::new().route("/api/viewers", get(viewers).options(framecast_outputs::options)).with_state(context)
+/// What this route needs.
+#[derive(Debug, Clone)]
+struct ViewersState {
+    viewers: Viewers,
+    has_account: bool,
+}
+
+/// Returns the route `/api/viewers`. `has_account` says whether the clients of the server log in.
+pub(super) fn routes(viewers: Viewers, has_account: bool) -> Router {
+    let state = ViewersState { viewers, has_account };
+    Router::new().route("/api/viewers", get(list).options(framecast_outputs::options)).with_state(state)
 }
 
 #[derive(Serialize)]
@@ -66,9 +73,9 @@ struct ViewerView {
     bytes_per_second: Option<u64>,
 }
 
-async fn viewers(State(context): State<Context>, request: Request) -> Response {
-    let shows_addresses = context.settings.account.is_some() || is_from_here(&request);
-    let registry = &context.viewers;
+async fn list(State(state): State<ViewersState>, request: Request) -> Response {
+    let shows_addresses = state.has_account || is_from_here(&request);
+    let registry = &state.viewers;
     let limits = registry.limits();
     let [(_, server), (_, camera), (_, address)] = registry.refused();
     json(ViewerList {

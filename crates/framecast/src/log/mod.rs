@@ -8,12 +8,14 @@ mod queue;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::ValueEnum;
 use framecast::LostLines;
 use framecast_drivers::nearest;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{fmt, registry};
 
 /// The names of the project's own crates, as users write them in log filters.
 const CRATES: [&str; 5] =
@@ -32,7 +34,7 @@ pub(crate) enum LogFormat {
 ///
 /// # Errors
 /// The filter cannot be parsed.
-pub(crate) fn filter(filter: &str) -> anyhow::Result<EnvFilter> {
+pub(crate) fn filter(filter: &str) -> anyhow::Result<Targets> {
     let refused = || anyhow!("--log {filter}: must be error, warn, info, debug or trace, or PART=LEVEL,…");
     for directive in filter.split(',') {
         match directive.split_once('=') {
@@ -43,7 +45,7 @@ pub(crate) fn filter(filter: &str) -> anyhow::Result<EnvFilter> {
         }
     }
     // The parser's own message names text that the user did not write.
-    EnvFilter::builder().parse(filter).map_err(|_| refused())
+    filter.parse().map_err(|_| refused())
 }
 
 fn is_level(word: &str) -> bool {
@@ -53,7 +55,7 @@ fn is_level(word: &str) -> bool {
 /// Returns an error if `part`, a name in the log filter `filter`, is probably a misspelt name from [`CRATES`]. Accepts
 /// other names, because they might be modules of other crates.
 fn check_crate(filter: &str, part: &str) -> anyhow::Result<()> {
-    let name = part.split([':', '[']).next().unwrap_or_default();
+    let name = part.split(':').next().unwrap_or_default();
     match nearest(name, &CRATES).filter(|known| *known != name) {
         Some(known) => bail!("--log {filter}: unknown part `{name}`; did you mean `{known}`?"),
         None => Ok(()),
@@ -99,18 +101,18 @@ impl Drop for Log {
 pub(crate) fn init(filter: &str, format: LogFormat) -> anyhow::Result<Log> {
     let filter = self::filter(filter)?;
     let has_colours = format == LogFormat::Human && std::io::stderr().is_terminal();
-    let (queue, queue_end) = queue::to_standard_error(format, has_colours);
+    let (queue, queue_end) =
+        queue::to_standard_error(format, has_colours).context("cannot start the thread of the log")?;
     let lost = queue.lost().clone();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = fmt::layer()
         .with_writer(queue)
         .with_target(false)
         // The queue counts the lines that it loses.
         .log_internal_errors(false)
         .with_ansi(has_colours);
     match format {
-        LogFormat::Human => builder.init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Human => registry().with(filter).with(lines).init(),
+        LogFormat::Json => registry().with(filter).with(lines.json().flatten_event(true)).init(),
     }
     panic::install_hook(format);
     Ok(Log { queue_end, lost })

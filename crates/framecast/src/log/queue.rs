@@ -6,8 +6,9 @@
 //! for the thread, but only for a bounded time.
 
 use std::io::{self, ErrorKind, Write};
-use std::mem::ManuallyDrop;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use framecast::LostLines;
@@ -15,7 +16,6 @@ use framecast_media::{lock, unpoisoned};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::stdio::stderr;
 use tracing::warn;
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::{LogFormat, line};
@@ -33,8 +33,7 @@ const STALL_TIMEOUT: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub(super) struct Queue {
     shared: Arc<Shared>,
-    to_writer: NonBlocking,
-    refused: ErrorCounter,
+    to_writer: SyncSender<Vec<u8>>,
     format: LogFormat,
     has_colours: bool,
 }
@@ -43,9 +42,6 @@ pub(super) struct Queue {
 #[derive(Debug)]
 pub(super) struct QueueFlush {
     shared: Arc<Shared>,
-    /// The guard of the queue's thread. Never dropped, because its drop can block for a second and write to standard
-    /// output.
-    _guard: ManuallyDrop<WorkerGuard>,
 }
 
 #[derive(Debug, Default)]
@@ -70,15 +66,16 @@ impl Shared {
 }
 
 /// Creates a queue, and starts the thread that writes the queued lines to standard error.
-pub(super) fn to_standard_error(format: LogFormat, has_colours: bool) -> (Queue, QueueFlush) {
+///
+/// # Errors
+/// The operating system starts no thread.
+pub(super) fn to_standard_error(format: LogFormat, has_colours: bool) -> io::Result<(Queue, QueueFlush)> {
     let shared = Arc::<Shared>::default();
-    let builder =
-        NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MAX_LINES).thread_name("log");
-    let (to_writer, guard) =
-        builder.finish(StderrWriter { shared: Arc::clone(&shared), told: 0, is_taken: false });
-    let refused = to_writer.error_counter();
-    let queue = Queue { shared: Arc::clone(&shared), to_writer, refused, format, has_colours };
-    (queue, QueueFlush { shared, _guard: ManuallyDrop::new(guard) })
+    let (to_writer, lines) = sync_channel(MAX_LINES);
+    let writer = StderrWriter { shared: Arc::clone(&shared), told: 0, is_taken: false };
+    thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&lines))?;
+    let queue = Queue { shared: Arc::clone(&shared), to_writer, format, has_colours };
+    Ok((queue, QueueFlush { shared }))
 }
 
 impl Queue {
@@ -96,16 +93,13 @@ impl Write for Queue {
             return Ok(0);
         }
         let line = line::escape(given, self.format, self.has_colours);
+        let len = line.len();
         let mut waiting = self.shared.waiting();
-        let refused = self.refused.dropped_lines();
-        let has_place = waiting.bytes + line.len() <= MAX_BYTES;
-        if has_place {
-            self.to_writer.write_all(&line)?;
-        }
-        // The lock is held, so no other task's line can be refused meanwhile.
-        if has_place && self.refused.dropped_lines() == refused {
+        let has_place = waiting.bytes + len <= MAX_BYTES;
+        // The lock is held, so the thread cannot subtract the line before it is added.
+        if has_place && self.to_writer.try_send(line.into()).is_ok() {
             waiting.lines += 1;
-            waiting.bytes += line.len();
+            waiting.bytes += len;
         } else {
             self.shared.lost.add(1);
         }
@@ -145,7 +139,7 @@ impl QueueFlush {
     }
 }
 
-/// The output of the queue: the writer that the thread uses.
+/// The output of the queue: what the thread does.
 struct StderrWriter {
     shared: Arc<Shared>,
     /// How many lost lines the log has already reported.
@@ -155,10 +149,19 @@ struct StderrWriter {
     is_taken: bool,
 }
 
-impl Write for StderrWriter {
+impl StderrWriter {
+    /// Writes the lines that come, until no task can log any more.
+    fn run(mut self, lines: &Receiver<Vec<u8>>) {
+        while let Ok(line) = lines.recv() {
+            self.write(&line);
+            lines.try_iter().for_each(|line| self.write(&line));
+            self.report_lost();
+        }
+    }
+
     /// Writes a whole line to standard error. If that fails, because nobody reads standard error any more or a disk is
     /// full, the line is lost.
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, line: &[u8]) {
         self.is_taken = RawStderr.write_all(line).is_ok();
         if !self.is_taken {
             self.shared.lost.add(1);
@@ -167,12 +170,11 @@ impl Write for StderrWriter {
         waiting.lines -= 1;
         waiting.bytes -= line.len();
         self.shared.written.notify_all();
-        Ok(line.len())
     }
 
     /// Logs how many lines were lost since the last report about lost lines. The thread calls this function when the
     /// queue is empty, so the report appears where the lines are missing.
-    fn flush(&mut self) -> io::Result<()> {
+    fn report_lost(&mut self) {
         let lost = self.shared.lost.count();
         if self.is_taken && lost > self.told {
             let lines = lost - self.told;
@@ -180,7 +182,6 @@ impl Write for StderrWriter {
             self.told = lost;
             warn!(lines, "log lines are missing here, because standard error did not accept them");
         }
-        Ok(())
     }
 }
 

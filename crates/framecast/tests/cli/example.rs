@@ -6,7 +6,7 @@ use std::process::Command;
 
 use framecast::codec::jpeg;
 use framecast::{Drivers, Settings};
-use framecast_testkit::blocking::{MultipartStream, get, until};
+use framecast_testkit::blocking::{MultipartStream, get, send_request, until};
 use framecast_testkit_server::program::{Running, command, framecast, run};
 use serde_json::Value;
 
@@ -102,6 +102,16 @@ fn an_axum_program_shows_its_own_page_and_the_cameras_below_a_prefix() {
     let mut stream = MultipartStream::open(address, "/cams/cameras/bench/stream.mjpg", &[]);
     assert!(stream.next().unwrap().body.starts_with(&[0xFF, 0xD8]));
     assert_eq!(get(address, "/viewers").text(), "1");
+    // The streams alone, without the rest.
+    let mut alone = MultipartStream::open(address, "/streams/cameras/door/stream.mjpg", &[]);
+    assert!(alone.next().unwrap().body.starts_with(&[0xFF, 0xD8]));
+    assert_eq!(get(address, "/streams/api/cameras").status, 404);
+    // Only who logs in removes a camera.
+    assert_eq!(send_request(address, "DELETE /door", &[]).status, 401);
+    let login = [("Authorization", "Basic bWU6b3Blbi1zZXNhbWU=")];
+    assert_eq!(send_request(address, "DELETE /door", &login).status, 200);
+    until("the stream of the removed camera ends", || alone.next().is_none());
+    assert_eq!(get(address, "/cams/cameras/door").status, 404);
     program.signal(rustix::process::Signal::TERM);
     until("the stream ends", || stream.next().is_none());
     assert!(program.wait().0.success());

@@ -5,6 +5,7 @@
 
 mod circle;
 mod document;
+mod feature;
 mod import;
 mod module;
 mod name;

@@ -11,8 +11,8 @@ const ROLES: [(&str, &[&str]); 6] = [
     ("bench", &["Options", "Outcome", "Run"]),
     // `V4l2` is the driver, and on systems without V4L2 what says so.
     ("crates/drivers", &["Error", "V4l2"]),
-    // One for each database.
-    ("crates/history", &["Removed"]),
+    // One for each database, and what stands in for PostgreSQL in builds without it.
+    ("crates/history", &["Address", "Postgres", "Removed"]),
     ("crates/media", &["Problem"]),
     ("crates/outputs", &["Config"]),
     // One for async code, one for blocking code.

@@ -119,7 +119,7 @@ fn a_camera_tells_why_it_is_open() {
 #[test]
 fn pictures_with_something_around_them_are_shown_and_counted_as_repaired() {
     let picture = [b"\xFF", &framecast_testkit::jpeg(64, 64, 1)[..]].concat();
-    let drivers = Drivers::builtin().with_frames("odd", move || {
+    let drivers = Drivers::builtin().with_frames("odd", move |_| {
         let picture = picture.clone();
         std::iter::repeat_with(move || {
             pause(Duration::from_millis(10));
@@ -152,7 +152,7 @@ fn times_are_utc_with_milliseconds_and_answers_are_not_kept() {
 
 #[test]
 fn a_lost_camera_tells_why_since_when_and_until_when() {
-    let drivers = Drivers::builtin().with_frames("broken", || [Err::<Vec<u8>, _>("no such device")]);
+    let drivers = Drivers::builtin().with_frames("broken", |_| [Err::<Vec<u8>, _>("no such device")]);
     let server = Server::start(Settings::with_cameras([("front", "broken:")]).unwrap(), drivers);
     let mut stream = MultipartStream::open(server.address, "/video_feed", &[]);
     server.wait_for("front", "state", "lost");

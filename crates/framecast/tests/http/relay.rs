@@ -7,7 +7,7 @@ use crate::Server;
 
 #[test]
 fn a_camera_that_its_origin_has_lost_is_lost_at_the_relay_with_that_reason() {
-    let drivers = Drivers::builtin().with_frames("broken", || [Err::<Vec<u8>, _>("no such device")]);
+    let drivers = Drivers::builtin().with_frames("broken", |_| [Err::<Vec<u8>, _>("no such device")]);
     let origin = Server::start(Settings::with_cameras([("front", "broken:")]).unwrap(), drivers);
     let url = format!("http://{}/video_feed", origin.address);
     let relay = Server::start(Settings::with_cameras([("front", &*url)]).unwrap(), Drivers::builtin());

@@ -61,7 +61,7 @@ fn a_held_picture_that_is_young_enough_does_not_open_the_camera() {
 
 #[test]
 fn a_lost_camera_answers_503_with_the_picture_that_says_why() {
-    let drivers = Drivers::builtin().with_frames("broken", || [Err::<Vec<u8>, _>("no such device")]);
+    let drivers = Drivers::builtin().with_frames("broken", |_| [Err::<Vec<u8>, _>("no such device")]);
     let server = Server::start(Settings::with_cameras([("front", "broken:")]).unwrap(), drivers);
     let stream = MultipartStream::open(server.address, "/video_feed", &[]);
     server.wait_for("front", "state", "lost");

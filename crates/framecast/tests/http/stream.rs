@@ -74,7 +74,7 @@ fn the_parameter_decides_over_the_browser() {
 fn the_boundary_follows_the_picture_at_once() {
     // One picture and no more, so a client that needs the next part would wait for ever.
     let picture = framecast::codec::jpeg::encode(&framecast::codec::RgbImage::new(64, 64), 80).unwrap();
-    let drivers = Drivers::builtin().with_frame_stream("one", move || {
+    let drivers = Drivers::builtin().with_frame_stream("one", move |_| {
         futures_util::StreamExt::chain(
             futures_util::stream::iter([picture.clone()]),
             futures_util::stream::pending(),

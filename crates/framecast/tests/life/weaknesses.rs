@@ -315,7 +315,7 @@ async fn an_iterator_that_yields_an_error_is_opened_again() {
     let number = Arc::new(AtomicU64::new(0));
     let drivers = Drivers::builtin().with_frames("mine", {
         let fails = Arc::clone(&fails);
-        move || {
+        move |_| {
             let (fails, number) = (Arc::clone(&fails), Arc::clone(&number));
             std::iter::repeat_with(move || {
                 blocking::pause(Duration::from_millis(10));

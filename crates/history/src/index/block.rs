@@ -83,6 +83,7 @@ impl Block {
     }
 
     /// Returns whether no row was read yet.
+    #[cfg(feature = "postgres")]
     pub(super) fn is_untouched(&self) -> bool {
         self.read == 0
     }

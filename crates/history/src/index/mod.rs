@@ -7,6 +7,7 @@
 //! Which events to store, and who reads them, does not belong here.
 
 mod block;
+#[cfg_attr(not(feature = "postgres"), path = "postgres_absent.rs")]
 mod postgres;
 mod private;
 mod retention;

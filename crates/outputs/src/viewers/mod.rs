@@ -4,6 +4,7 @@
 //! the output updates the viewer's [`ViewerStats`], which the API and the metrics read. Sending pictures does not
 //! belong here, nor does the form of a refusal in HTTP.
 
+mod age_histogram;
 mod end_reason;
 mod refused;
 mod skip_counter;
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 use tracing::field::display;
 use tracing::{debug, info};
 
+pub use age_histogram::AgeHistogram;
 pub use end_reason::EndReason;
 use refused::RefusalCounts;
 pub(crate) use skip_counter::SkipCounter;

@@ -3,37 +3,24 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use prometheus_client::metrics::histogram::Histogram;
-
+use super::age_histogram::AgeHistogram;
 use super::end_reason::{EndCounts, EndReason};
 
-/// The upper bounds of the buckets for a picture's age, in seconds: from the delay of the network alone to an age that
-/// nobody would call live.
-const AGES_S: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
-
 /// Totals of one camera over all its viewers since the start of the server. Viewers that have left are included.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct CameraTotals {
     frames: AtomicU64,
     bytes: AtomicU64,
     skipped: AtomicU64,
-    age: Histogram,
-    painted_age: Histogram,
+    age: AgeHistogram,
+    painted_age: AgeHistogram,
     endings: EndCounts,
-}
-
-impl Default for CameraTotals {
-    fn default() -> Self {
-        let [frames, bytes, skipped] = [0; 3].map(AtomicU64::new);
-        let [age, painted_age] = [(); 2].map(|()| Histogram::new(AGES_S));
-        Self { frames, bytes, skipped, age, painted_age, endings: EndCounts::default() }
-    }
 }
 
 impl CameraTotals {
     pub(super) fn sent(&self, bytes: usize, age: Duration) {
         self.resent(bytes);
-        self.age.observe(age.as_secs_f64());
+        self.age.observe(age);
     }
 
     pub(super) fn resent(&self, bytes: usize) {
@@ -46,7 +33,7 @@ impl CameraTotals {
     }
 
     pub(super) fn painted(&self, age: Duration) {
-        self.painted_age.observe(age.as_secs_f64());
+        self.painted_age.observe(age);
     }
 
     pub(super) fn ended(&self, end_reason: EndReason) {
@@ -68,15 +55,14 @@ impl CameraTotals {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// Returns a histogram of the ages of pictures when the server gave them to the kernel, in seconds since their
-    /// capture.
-    pub fn age(&self) -> &Histogram {
+    /// Returns a histogram of the ages of pictures when the server gave them to the kernel, counted from their capture.
+    pub fn age(&self) -> &AgeHistogram {
         &self.age
     }
 
-    /// Returns a histogram of the ages of pictures when clients reported that they had painted them, in seconds since
-    /// the capture.
-    pub fn painted_age(&self) -> &Histogram {
+    /// Returns a histogram of the ages of pictures when clients reported that they had painted them, counted from their
+    /// capture.
+    pub fn painted_age(&self) -> &AgeHistogram {
         &self.painted_age
     }
 

@@ -67,14 +67,14 @@ pub(super) fn respond(
     request: &Request,
 ) -> Result<Response, HttpError> {
     let peer = Peer::from_extensions(request.extensions());
-    let viewer = match compat.context.viewers.admit(feed, peer, Transport::Mjpeg) {
+    let viewer = match compat.viewers.admit(feed, peer, Transport::Mjpeg) {
         Ok(viewer) => viewer,
         Err(limit_reached) => return compat.streamer.respond_limit_reached(&limit_reached, feed, request),
     };
     let stats = Arc::clone(viewer.stats());
     let subscriber =
         feed.watch(Rendition::default(), Delivery::Latest).map_err(HttpError::too_many_renditions)?;
-    let (shutdown, write_timeout) = (compat.shutdown.clone(), compat.context.settings.write_timeout);
+    let (shutdown, write_timeout) = (compat.shutdown.clone(), compat.write_timeout);
     let body = ExtraHeaderStream::new(subscriber, viewer, options.clone(), shutdown, write_timeout);
     let mut response = Response::new(body.into_body());
     if request.version() <= Version::HTTP_11 {

@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use super::query::CompatQuery;
 use super::{Compat, json, picture_answer};
+use crate::http::find_camera;
 
 /// The maximum of the parameter `cache`, which says how old a cached picture can be. A longer time is reduced to this
 /// value, which is one day.
@@ -73,7 +74,7 @@ struct ConsumerInfo {
 /// Handles `/api/streams`: describes the camera that `?src=` names, or all cameras if there is no `?src=`.
 pub(super) async fn streams(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
     let query = CompatQuery::parse(request.uri().query());
-    let viewers = compat.context.viewers.list();
+    let viewers = compat.viewers.list();
     let described = |feed: &Arc<Feed>, driver: &str| StreamInfo {
         producers: [ProducerInfo { url: format!("{driver}:"), medias: ["video, recvonly, JPEG"] }],
         consumers: viewers
@@ -82,7 +83,7 @@ pub(super) async fn streams(State(compat): State<Compat>, request: Request) -> R
             .map(|record| ConsumerInfo { format_name: "mjpeg", bytes_send: record.bytes() })
             .collect(),
     };
-    let cameras = compat.context.cameras.list();
+    let cameras = compat.cameras.list();
     let mut all: BTreeMap<&str, StreamInfo> = cameras
         .iter()
         .map(|camera| (camera.feed.name(), described(&camera.feed, camera.settings.source.scheme())))
@@ -96,7 +97,7 @@ pub(super) async fn streams(State(compat): State<Compat>, request: Request) -> R
 
 fn source(compat: &Compat, query: &CompatQuery) -> Result<Arc<Feed>, HttpError> {
     match query.get("src") {
-        Some(name) => Ok(Arc::clone(&compat.context.camera(name)?.feed)),
+        Some(name) => Ok(Arc::clone(&find_camera(&compat.cameras, name)?.feed)),
         None => {
             let message = "`src` is missing; it must be the name of a camera".to_owned();
             Err(HttpError { status: StatusCode::NOT_FOUND, message })

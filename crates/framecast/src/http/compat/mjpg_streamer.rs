@@ -226,7 +226,7 @@ pub(super) async fn program(State(compat): State<Compat>) -> Response {
         plugin: camera.settings.source.scheme().to_owned(),
         args: "",
     };
-    let inputs = compat.context.cameras.list().iter().enumerate().map(input).collect();
+    let inputs = compat.cameras.list().iter().enumerate().map(input).collect();
     let (name, plugin) = ("HTTP output plugin".to_owned(), "output_http.so".to_owned());
     json(
         JAVASCRIPT,

@@ -30,12 +30,14 @@ use axum::routing::get;
 use framecast_hub::{Feed, Rendition, Update};
 use framecast_media::container::multipart::format_unix_seconds;
 use framecast_media::escape_hidden_json;
-use framecast_outputs::{HttpError, mjpeg, snapshot};
+use framecast_outputs::{HttpError, Viewers, mjpeg, snapshot};
 use tokio_util::sync::CancellationToken;
 
-use super::Context;
 use super::cors::Origins;
+use super::find_camera;
 use crate::camera::Camera;
+use crate::camera_table::CameraTable;
+use crate::config::Settings;
 use query::CompatQuery;
 use stream_client::StreamClients;
 
@@ -46,7 +48,9 @@ const EXPIRES: &str = "Mon, 3 Jan 2000 12:34:56 GMT";
 /// The state that the handlers of the compat paths (the paths of other camera servers) share.
 #[derive(Clone)]
 pub(super) struct Compat {
-    context: Context,
+    cameras: CameraTable,
+    viewers: Viewers,
+    write_timeout: Duration,
     streamer: mjpeg::Streamer,
     /// The viewers on `/stream`, a path that imitates the camera server uStreamer, each with the options that it
     /// requested.
@@ -143,24 +147,31 @@ async fn options() -> impl IntoResponse {
 }
 
 impl Compat {
-    pub(super) fn new(context: &Context, streamer: &mjpeg::Streamer, shutdown: &CancellationToken) -> Self {
-        let (streamer, shutdown) = (streamer.clone(), shutdown.clone());
-        let origins = Arc::new(Origins::new(&context.settings.cors_origins));
-        Self { context: context.clone(), streamer, clients: StreamClients::default(), origins, shutdown }
+    pub(super) fn new(cameras: &CameraTable, settings: &Settings, streamer: &mjpeg::Streamer) -> Self {
+        let services = cameras.services();
+        Self {
+            cameras: cameras.clone(),
+            viewers: services.viewers.clone(),
+            write_timeout: settings.write_timeout,
+            streamer: streamer.clone(),
+            clients: StreamClients::default(),
+            origins: Arc::new(Origins::new(&settings.cors_origins)),
+            shutdown: services.shutdown.clone(),
+        }
     }
 
     /// Returns the camera that the parameter `camera` in `query` names. If there is no such parameter, returns the
     /// default camera.
     fn camera(&self, query: &CompatQuery) -> Result<Arc<Camera>, HttpError> {
         match query.get("camera") {
-            Some(name) => self.context.camera(name),
+            Some(name) => find_camera(&self.cameras, name),
             None => self.nth_camera(0),
         }
     }
 
     /// Returns the camera at position `n`, counted from 0. Returns an error if there is no such camera.
     fn nth_camera(&self, n: usize) -> Result<Arc<Camera>, HttpError> {
-        let cameras = self.context.cameras.list();
+        let cameras = self.cameras.list();
         cameras.get(n).cloned().ok_or_else(|| match cameras.len() {
             0 => HttpError::no_camera(),
             count => no_camera(n, count, 0),
@@ -173,7 +184,7 @@ impl Compat {
     /// # Errors
     /// There is no such camera, or `text` is not a number.
     fn number(&self, text: &str, first: usize, uri: &Uri) -> Result<usize, HttpError> {
-        let count = self.context.cameras.list().len();
+        let count = self.cameras.list().len();
         match text.parse::<usize>() {
             Ok(number) if number >= count + first => Err(no_camera(number, count, first)),
             Ok(number) if number.to_string() == text => Ok(number),

@@ -166,7 +166,7 @@ pub(super) async fn state(State(compat): State<Compat>, request: Request) -> Res
     let is_stream = |stats: &Arc<ViewerStats>| {
         stats.transport() == Transport::Mjpeg && Arc::ptr_eq(stats.feed(), &camera.feed)
     };
-    let viewers: Vec<_> = compat.context.viewers.list().into_iter().filter(is_stream).collect();
+    let viewers: Vec<_> = compat.viewers.list().into_iter().filter(is_stream).collect();
     let fps = camera.feed.stats().frames_per_second.unwrap_or_default().round() as u64;
     let stream =
         StreamState { queued_fps: fps, clients: viewers.len(), clients_stat: compat.clients.show(&viewers) };

@@ -23,9 +23,9 @@ use futures_util::{Stream, StreamExt, stream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::read;
 use super::socket::EventSocket;
-use crate::http::{Context, cors, guard};
+use super::{HistoryState, read};
+use crate::http::{cors, guard};
 
 /// How often the server sends a heartbeat (a message without an event) while no event happens. Without heartbeats,
 /// proxies would close the silent connection.
@@ -39,11 +39,11 @@ const MISSED_EVENT: &[u8] = b"data: {\"missed\":null}\n\n";
 
 #[derive(Clone)]
 struct LiveEvents {
-    context: Context,
+    context: HistoryState,
     shutdown: CancellationToken,
 }
 
-pub(super) fn routes(context: Context, shutdown: CancellationToken) -> Router {
+pub(super) fn routes(context: HistoryState, shutdown: CancellationToken) -> Router {
     let origins = std::sync::Arc::new(cors::Origins::new(&context.settings.cors_origins));
     let live = LiveEvents { context, shutdown };
     Router::new()
@@ -74,7 +74,7 @@ async fn open(State(live): State<LiveEvents>, request: Request) -> Result<Respon
 
 /// Returns a listener for the events that match the client's filter and are later than the last event that the client
 /// says it received.
-fn listener(context: &Context, request: &Request) -> Result<Listener, HttpError> {
+fn listener(context: &HistoryState, request: &Request) -> Result<Listener, HttpError> {
     let query = request.uri().query().unwrap_or_default();
     let parsed = read(context, query, &["camera", "kind", "after"])?;
     let last = request.headers().get("last-event-id").filter(|value| !value.is_empty());

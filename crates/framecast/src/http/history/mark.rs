@@ -16,9 +16,10 @@ use framecast_outputs::{HttpError, Peer, answer_options};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use crate::http::Context;
+use super::HistoryState;
 use crate::http::api::json;
 use crate::http::clients::{Client, Clients, Rate, TokenBucket};
+use crate::http::find_camera;
 use crate::http::forwarded::{self, ForwardedBy};
 
 /// The maximum size of a request body, in bytes. The longest label that is allowed fits, even if each of its characters
@@ -92,7 +93,10 @@ pub(super) async fn options() -> Response {
 /// - 201 if the mark is in the history's database.
 /// - 202 if the mark is still queued for writing, or if the server currently keeps the history only in memory because
 ///   it cannot write to the disk.
-pub(super) async fn post(State(context): State<Context>, request: Request) -> Result<Response, HttpError> {
+pub(super) async fn post(
+    State(context): State<HistoryState>,
+    request: Request,
+) -> Result<Response, HttpError> {
     let per_minute = context.settings.marks_per_minute;
     if per_minute == 0 {
         let message = "marks are turned off: marks_per_minute is 0 in the configuration".to_owned();
@@ -103,7 +107,8 @@ pub(super) async fn post(State(context): State<Context>, request: Request) -> Re
     check(&label)?;
     let mut event = Event::new(EventKind::Mark, SystemTime::now()).with_text(label);
     if let Some(name) = camera {
-        context.camera(&name).map_err(|refusal| HttpError { status: StatusCode::BAD_REQUEST, ..refusal })?;
+        find_camera(&context.cameras, &name)
+            .map_err(|refusal| HttpError { status: StatusCode::BAD_REQUEST, ..refusal })?;
         event = event.with_camera(name);
     }
     // Checked last, so that an invalid mark does not count towards the limit.

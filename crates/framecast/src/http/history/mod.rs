@@ -12,6 +12,7 @@ mod socket;
 mod table;
 mod time_parameter;
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Router;
@@ -28,9 +29,11 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use mark::MarkLimiter;
 pub use request::EventRequest;
 
-use super::Context;
 use super::api::{json, rfc3339};
 use super::table::{TableFormat, choose_format};
+use crate::camera_table::CameraTable;
+use crate::config::Settings;
+use crate::history::HistoryHandle;
 
 /// The maximum number of events on one page of `/api/events` if the client does not set the parameter `limit`.
 const DEFAULT_LIMIT: usize = 100;
@@ -38,9 +41,20 @@ const DEFAULT_LIMIT: usize = 100;
 /// The names of the query parameters that all requests for stored events accept.
 const FILTERS: [&str; 6] = ["camera", "kind", "from", "to", "since", "order"];
 
+/// What these routes need.
+#[derive(Debug, Clone)]
+pub(crate) struct HistoryState {
+    /// The handle by which the routes read and add stored events.
+    pub(crate) history: Arc<HistoryHandle>,
+    pub(crate) cameras: CameraTable,
+    pub(crate) settings: Arc<Settings>,
+    /// The rate limits on marks, which are events that clients add to the history.
+    pub(crate) mark_limiter: Arc<MarkLimiter>,
+}
+
 /// Returns the routes `/history`, `/api/events`, the downloads `/api/events.csv`, `.ndjson` and `.json`, and
 /// `/api/events/live`. The streams of `/api/events/live` end when `shutdown` is cancelled.
-pub(crate) fn routes(context: Context, shutdown: &CancellationToken) -> Router {
+pub(crate) fn routes(context: HistoryState, shutdown: &CancellationToken) -> Router {
     let live = live::routes(context.clone(), shutdown.clone());
     Router::new()
         .route("/api/events", get(events).post(mark::post).options(mark::options))
@@ -64,7 +78,7 @@ struct Page {
 /// Handles `/api/events`: responds with one page of events as JSON, or with a table of all events if the client asks
 /// for a table.
 async fn events(
-    State(context): State<Context>,
+    State(context): State<HistoryState>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
@@ -107,7 +121,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str
 
 /// Parses `query`, the query string of a request for events. Returns an error if `query` has a parameter that is not in
 /// `known`.
-fn read(context: &Context, query: &str, known: &[&str]) -> Result<EventRequest, HttpError> {
+fn read(context: &HistoryState, query: &str, known: &[&str]) -> Result<EventRequest, HttpError> {
     EventRequest::parse(query, known, Timestamp::now().as_millisecond(), &cameras(context))
         .map_err(|error| HttpError { status: StatusCode::BAD_REQUEST, message: error.to_string() })
 }
@@ -118,9 +132,10 @@ fn unavailable(error: &Error) -> HttpError {
 
 /// Returns the names of all cameras: first the configured cameras, then former cameras that still have events in the
 /// history.
-fn cameras(context: &Context) -> Vec<String> {
-    let mut cameras: Vec<String> = context.hub.feeds().iter().map(|feed| feed.name().to_owned()).collect();
+fn cameras(context: &HistoryState) -> Vec<String> {
+    let mut cameras: Vec<String> =
+        context.cameras.hub().feeds().iter().map(|feed| feed.name().to_owned()).collect();
     let earlier = context.history.history.cameras();
-    cameras.extend(earlier.into_iter().filter(|name| context.hub.get(name).is_none()));
+    cameras.extend(earlier.into_iter().filter(|name| context.cameras.hub().get(name).is_none()));
     cameras
 }

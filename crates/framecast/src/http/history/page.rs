@@ -9,10 +9,9 @@ use framecast_hub::EventKind;
 use framecast_media::{escape_hidden, escape_hidden_multiline};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use url::form_urlencoded;
 
+use super::HistoryState;
 use super::request::EventRequest;
-use crate::http::Context;
 use crate::http::table::{Chunk, HtmlPage, TableEnd};
 
 /// The links next to the form, which limit the events to a recent period. Each has the value of the query parameter
@@ -76,7 +75,7 @@ pub(super) struct HistoryPage {
 
 impl HistoryPage {
     /// Creates the page for `request`, which was parsed from the query string `query`.
-    pub(super) fn new(context: &Context, request: EventRequest, query: &str) -> Self {
+    pub(super) fn new(context: &HistoryState, request: EventRequest, query: &str) -> Self {
         let (zone, name) = zone(request.zone);
         let history = &context.history.history;
         let stats = history.stats();

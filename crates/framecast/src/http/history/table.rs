@@ -10,14 +10,13 @@ use framecast_outputs::HttpError;
 
 use super::page::HistoryPage;
 use super::request::EventRequest;
-use super::{FILTERS, choose, read, text};
-use crate::http::Context;
+use super::{FILTERS, HistoryState, choose, read, text};
 use crate::http::page::set_head;
 use crate::http::table::{HtmlPage, PlainPage, Table, TableFormat, Writer, choose_compression, respond};
 
 /// Returns a route that responds with a table of the events that match the request's query, in `format`.
-pub(super) fn route(format: TableFormat) -> MethodRouter<Context> {
-    get(async move |State(context): State<Context>, RawQuery(query): RawQuery, headers: HeaderMap| {
+pub(super) fn route(format: TableFormat) -> MethodRouter<HistoryState> {
+    get(async move |State(context): State<HistoryState>, RawQuery(query): RawQuery, headers: HeaderMap| {
         answer(&context, &query.unwrap_or_default(), format, &headers).await
     })
     .options(framecast_outputs::options)
@@ -25,7 +24,7 @@ pub(super) fn route(format: TableFormat) -> MethodRouter<Context> {
 
 /// Handles `/history`: responds with the HTML page, or with a table of the same events if the client asks for a table.
 pub(super) async fn history(
-    State(context): State<Context>,
+    State(context): State<HistoryState>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
@@ -52,7 +51,7 @@ pub(super) async fn history(
 
 /// Returns a response with a table, in `format`, of all events that match the query string `query`.
 pub(super) async fn answer(
-    context: &Context,
+    context: &HistoryState,
     query: &str,
     format: TableFormat,
     headers: &HeaderMap,
@@ -63,7 +62,7 @@ pub(super) async fn answer(
 }
 
 fn stream<P>(
-    context: &Context,
+    context: &HistoryState,
     request: EventRequest,
     format: TableFormat,
     headers: &HeaderMap,

@@ -17,7 +17,6 @@ use tracing::{info, warn};
 
 use crate::camera_table::{CameraChanges, CameraServices, CameraTable};
 use crate::config::{CameraSettings, ConfigError, Settings};
-#[cfg(not(feature = "server"))]
 use crate::controls::SavedControls;
 #[cfg(feature = "server")]
 use crate::controls::StateFile;
@@ -64,6 +63,28 @@ fn encoder_pool() -> Result<Arc<Pool>, ConfigError> {
     Ok(Arc::new(pool))
 }
 
+/// Creates what the cameras of `settings` share. Also returns the values of controls that were saved.
+fn services(settings: &Settings, drivers: &Drivers) -> Result<(CameraServices, SavedControls), ConfigError> {
+    #[cfg(feature = "server")]
+    let (state, saved) = settings.state_dir.as_deref().map(StateFile::open).unzip();
+    #[cfg(feature = "server")]
+    let saved = saved.unwrap_or_default();
+    #[cfg(not(feature = "server"))]
+    let saved = SavedControls::default();
+    let limits = Limits { server: settings.max_viewers, address: settings.max_viewers_per_address };
+    let services = CameraServices {
+        hub: Hub::new(),
+        drivers: drivers.clone(),
+        pool: encoder_pool()?,
+        viewers: Viewers::new(limits),
+        #[cfg(feature = "server")]
+        state: state.map(Arc::new),
+        shutdown: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+    };
+    Ok((services, saved))
+}
+
 /// Logs a warning for each camera whose device, file, folder or program does not exist. Runs as a separate task, so
 /// that a slow disk does not delay the server's start.
 async fn warn_of_missing(settings: Arc<Settings>, drivers: Drivers, shutdown: CancellationToken) {
@@ -82,28 +103,11 @@ impl Cameras {
     /// source, or the history cannot store events at the configured location.
     pub async fn start(settings: Settings, drivers: Drivers) -> Result<Self, StartError> {
         settings.validate(&drivers)?;
-        let hub = Hub::new();
+        let (services, saved) = services(&settings, &drivers)?;
+        let CameraServices { hub, shutdown, tasks, .. } = services.clone();
         #[cfg(feature = "history")]
         let history = Arc::new(history::open(&settings, &hub).await?);
-        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         let close_on_drop = Arc::new(shutdown.clone().drop_guard());
-        #[cfg(feature = "server")]
-        let (state, saved) = settings.state_dir.as_deref().map(StateFile::open).unzip();
-        #[cfg(feature = "server")]
-        let saved = saved.unwrap_or_default();
-        #[cfg(not(feature = "server"))]
-        let saved = SavedControls::default();
-        let limits = Limits { server: settings.max_viewers, address: settings.max_viewers_per_address };
-        let services = CameraServices {
-            hub: hub.clone(),
-            drivers: drivers.clone(),
-            pool: encoder_pool()?,
-            viewers: Viewers::new(limits),
-            #[cfg(feature = "server")]
-            state: state.map(Arc::new),
-            shutdown: shutdown.clone(),
-            tasks: tasks.clone(),
-        };
         let table = CameraTable::new(services, settings.latency_budget);
         let exchange = table.exchange(&settings, &saved)?;
         #[cfg(feature = "webhook")]

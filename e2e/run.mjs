@@ -9,17 +9,12 @@ import { parseArgs } from "node:util";
 
 const WORKER = fileURLToPath(new URL("./worker.mjs", import.meta.url));
 const LANES = 2;
-// A browser on a busy machine sometimes drops a key or an answer to its remote control. A check that fails for that
-// reason passes when nothing else runs; more failures than these are no accident.
-const MAX_SECOND_RUNS = 3;
 const USAGE = `Usage: node run.mjs [OPTION…] [NAME…]
 
 Runs the end-to-end checks that are named; \`vm\` names all checks in the virtual machine. Without a name, runs all
-checks except those in the virtual machine. If no more than ${MAX_SECOND_RUNS} checks fail, each of them runs once more, alone. The last
-lines name the checks that passed only then.
+checks except those in the virtual machine.
 
   --allow-missing  pass even if a check cannot run because a program that it needs is not installed
-  --once           run no check a second time
   --list           print the names of the checks, and run none
   --when-told      boot the virtual machine, then wait for a line on standard input before the first check
   --help           print this text
@@ -72,7 +67,6 @@ function parseCommandLine() {
     "allow-missing": { type: "boolean" },
     help: { type: "boolean" },
     list: { type: "boolean" },
-    once: { type: "boolean" },
     "when-told": { type: "boolean" },
   };
   try {
@@ -91,8 +85,6 @@ const { values, positionals } = parseCommandLine();
 const { all, here, inVm } = await import("./checks/all.mjs");
 const lanes = Array.from({ length: LANES }, (_, number) => new Lane(number));
 const counts = { passed: 0, failed: 0 };
-// The checks that ran and failed.
-let failed = [];
 
 // Otherwise a virtual machine that is left running would end itself only after minutes.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
@@ -107,8 +99,7 @@ function read() {
     process.exit(2);
   }
   const chosen = names.length === 0 ? (values.list ? all : here) : all.filter((check) => names.includes(check.name));
-  const [mayMiss, isList, isOnce, isTold] = ["allow-missing", "list", "once", "when-told"].map((name) => values[name] === true);
-  return { chosen, mayMiss, isList, isOnce, isTold };
+  return { chosen, mayMiss: values["allow-missing"] === true, isList: values.list === true, isTold: values["when-told"] === true };
 }
 
 /** Prints the result of a check, all of it at once. */
@@ -116,7 +107,6 @@ function tell(check, { isOk, text, why, missing }, mayMiss) {
   if (!missing) {
     console.log(text ?? `not ok ${check.name}: ${why}`);
     counts[isOk ? "passed" : "failed"] += 1;
-    if (!isOk) failed.push(check);
     return;
   }
   const isError = process.env.CI === "true";
@@ -133,18 +123,6 @@ async function runAll(checks, among, mayMiss) {
   await Promise.all(among.map(work));
 }
 
-/** Runs the checks that failed once more, one at a time, and tells which passed then. */
-async function runAgain(mayMiss) {
-  if (failed.length === 0 || failed.length > MAX_SECOND_RUNS) return;
-  const again = failed;
-  failed = [];
-  counts.failed -= again.length;
-  console.log(`once more, alone: ${again.map(({ name }) => name).join(", ")}`);
-  await runAll(again, lanes.slice(0, 1), mayMiss);
-  const recovered = again.filter((check) => !failed.includes(check));
-  if (recovered.length > 0) console.log(`passed only on their second run: ${recovered.map(({ name }) => name).join(", ")}`);
-}
-
 /** Boots the virtual machine, and waits until a line comes on standard input; false when that ends instead. */
 async function untilTold() {
   const line = once(createInterface({ input: process.stdin }), "line").then(() => true);
@@ -154,12 +132,11 @@ async function untilTold() {
 }
 
 async function main() {
-  const { chosen, mayMiss, isList, isOnce, isTold } = read();
+  const { chosen, mayMiss, isList, isTold } = read();
   if (isList) return console.log(chosen.map((check) => check.name).join("\n"));
   if (!isTold || (await untilTold())) {
     await runAll(chosen.filter((check) => !check.isAlone), lanes, mayMiss);
     await runAll(chosen.filter((check) => check.isAlone), lanes.slice(0, 1), mayMiss);
-    if (!isOnce) await runAgain(mayMiss);
     console.log(`${counts.passed} passed, ${counts.failed} failed`);
   }
   await Promise.all(lanes.map((lane) => lane.end()));

@@ -126,7 +126,7 @@
 //! # Cargo features
 //!
 //! All features are on by default. Without them, the crate has the hub, streams, snapshots, the drivers `emulated:` and
-//! `test:`, and drivers of one's own. Each feature works alone; some bring others:
+//! `test:`, and your own drivers. Each feature works alone. Some features bring others:
 //!
 //! - `server`: `App`, `Cameras::router` with the page and the API, accounts, and the paths of other programs.
 //! - `cli`: the program `framecast`.

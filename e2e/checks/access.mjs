@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { goTo, moves, open } from "../lib/browser.mjs";
 import { example } from "../lib/example.mjs";
+import { openMark, typeLabel } from "../lib/mark.mjs";
 import { openPanel } from "../lib/panel.mjs";
 import { ensure, sleep, until } from "../lib/wait.mjs";
 
@@ -28,16 +29,11 @@ const says = (selector, wanted) => (page) =>
 
 /** Makes one mark, and leaves the dialog open for another. */
 async function opensMark(page) {
-  // Chromium drops input from before it has painted the page.
-  await moves(page, "#stage");
-  for (let n = 0; n < 2; n += 1) {
-    await page.keyboard.press("m");
-    await until("the dialog is open", () => page.$("dialog[open]"));
-    if (n > 0) return;
-    await page.keyboard.type("a fox");
-    await page.keyboard.press("Enter");
-    await until("the page has saved the mark", () => page.$("dialog:not([open])"));
-  }
+  await openMark(page);
+  await typeLabel(page, "a fox");
+  await page.keyboard.press("Enter");
+  await until("the page has saved the mark", () => page.$("dialog.mark:not([open])"));
+  await openMark(page);
 }
 
 /** The server cannot read its history. */

@@ -1,6 +1,7 @@
 // Marks and the history, with only the keyboard.
 
 import { goTo, inBoth, isQuiet, moves, open } from "../lib/browser.mjs";
+import { openMark, typeLabel } from "../lib/mark.mjs";
 import { DESKTOP, saveScreenshots, PHONE } from "../lib/screenshot.mjs";
 import { tabBackTo, tabTo } from "../lib/panel.mjs";
 import { ensure, until } from "../lib/wait.mjs";
@@ -22,22 +23,14 @@ async function marks(stage, name) {
   });
   const mark = async (label) => {
     await listen();
-    await page.keyboard.press("m");
-    await until("the dialog is open", isOpen);
-    // Chromium drops keys until it has painted the dialog.
-    await until("the label is typed", async () => {
-      await page.$eval("#mark-label", (input) => (input.value = ""));
-      await page.keyboard.type(label);
-      return (await page.$eval("#mark-label", (input) => input.value)) === label;
-    });
+    await openMark(page);
+    await typeLabel(page, label);
     await page.keyboard.press("Enter");
     await until("the page announces the mark", () => page.evaluate(() => globalThis.news.includes("Marked")));
     await until("the dialog is closed", async () => !(await isOpen()));
   };
-  await moves(page, ".picture");
   await mark("power back");
   await goTo(page, `${framecast.url}/cameras/front`);
-  await moves(page, "#stage");
   await tabTo(page, ".address input");
   await page.keyboard.press("m");
   ensure(!(await isOpen()), "the key opens the dialog while a person types");
@@ -81,11 +74,8 @@ async function marksInVain(stage) {
     else if (status === 503) request.respond({ status, contentType: "application/json", body: '{"error": "the database is away"}' });
     else request.respond({ status, contentType: "application/json", body: "{}" });
   });
-  // Before its first answer the page does not know that the server takes marks; before it is painted, Chromium drops keys.
-  await moves(page, ".picture");
-  await page.keyboard.press("m");
-  await until("the dialog is open", () => page.$("dialog[open]"));
-  await page.keyboard.type("a fox");
+  await openMark(page);
+  await typeLabel(page, "a fox");
   await page.keyboard.press("Enter");
   await until("the dialog shows the error", () => page.$eval("dialog[open] [role=alert]", ({ textContent }) => textContent === "the database is away"));
   ensure((await page.$eval("dialog input", ({ value }) => value)) === "a fox", "the label that the person wrote is gone");

@@ -5,6 +5,7 @@
 //! depend on the number of subscribers. The task then asks each subscriber of the channel for its next frame.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -39,7 +40,7 @@ impl ReadySet {
 
     /// Creates the handle by which a channel puts `token` into this queue and wakes the queue's task.
     pub(crate) fn handle(&self, token: usize) -> Arc<WakeHandle> {
-        Arc::new(WakeHandle { token, queue: Arc::clone(&self.0) })
+        Arc::new(WakeHandle { token, queue: Arc::clone(&self.0), is_paused: AtomicBool::new(false) })
     }
 }
 
@@ -48,10 +49,18 @@ impl ReadySet {
 pub(crate) struct WakeHandle {
     token: usize,
     queue: Arc<Mutex<ReadyQueue>>,
+    is_paused: AtomicBool,
 }
 
 impl WakeHandle {
+    pub(crate) fn set_paused(&self, is_paused: bool) {
+        self.is_paused.store(is_paused, Ordering::SeqCst);
+    }
+
     fn wake(&self) {
+        if self.is_paused.load(Ordering::SeqCst) {
+            return;
+        }
         let mut queue = lock(&self.queue);
         if queue.tokens.contains(&self.token) {
             return;

@@ -228,7 +228,7 @@ impl Subscriber {
     pub fn register(&self, ready_set: &ReadySet, token: usize) -> WakeRegistration {
         let handle = ready_set.handle(token);
         self.state.wake_handles.add(&handle);
-        WakeRegistration { state: Arc::clone(&self.state), _handle: handle }
+        WakeRegistration { state: Arc::clone(&self.state), handle }
     }
 
     /// Returns how many frames this subscriber has skipped, because it was too slow or could not decode them.
@@ -275,10 +275,21 @@ impl ChangeListener {
 #[derive(Debug)]
 pub struct WakeRegistration {
     state: Arc<ChannelState>,
-    _handle: Arc<WakeHandle>,
+    handle: Arc<WakeHandle>,
 }
 
 impl WakeRegistration {
+    /// Stops the wake-ups of this registration until [`resume`](Self::resume).
+    pub fn pause(&self) {
+        self.handle.set_paused(true);
+    }
+
+    /// Continues the wake-ups after [`pause`](Self::pause). What the channel published meanwhile wakes nobody, so the
+    /// caller must ask the subscriber for it after this call.
+    pub fn resume(&self) {
+        self.handle.set_paused(false);
+    }
+
     /// Returns whether this registration and `subscriber` belong to the same channel.
     pub fn is_same_channel(&self, subscriber: &Subscriber) -> bool {
         Arc::ptr_eq(&self.state, &subscriber.state)

@@ -132,3 +132,16 @@ fn a_handle_that_is_dropped_does_not_wake() {
     assert!(kept.is_same_channel(&subscriber));
     assert!(!kept.is_same_channel(&Channel::new().subscribe(Delivery::Latest)));
 }
+
+#[test]
+fn a_registration_that_pauses_does_not_wake_until_it_resumes() {
+    let (ready_set, channel) = (ReadySet::default(), Channel::new());
+    let registration = channel.subscribe(Delivery::Latest).register(&ready_set, 1);
+    registration.pause();
+    publish(&channel, frame(1));
+    assert!(none_ready(&ready_set));
+    registration.resume();
+    assert!(none_ready(&ready_set), "the caller asks the subscriber for what came meanwhile");
+    publish(&channel, frame(2));
+    assert_eq!(ready_set.poll_ready(&mut Context::from_waker(Waker::noop())), Poll::Ready(1));
+}

@@ -5,19 +5,16 @@
 //! newest frame of that moment. The tiles hold no pictures. The order of turns and the limits on sending belong to the
 //! scheduler.
 
-use std::collections::BTreeMap;
-use std::future::Future;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use framecast_hub::{
-    Delivery, Demand, DemandKind, Feed, Hub, Rendition, Subscriber, TooManyRenditions, Update,
+    Delivery, Demand, DemandKind, Feed, Hub, ReadySet, Rendition, Subscriber, TooManyRenditions, Update,
+    WakeRegistration,
 };
-use futures_util::future::{AbortHandle, Abortable};
-use futures_util::stream::{FuturesUnordered, Stream};
 use tokio::time::Instant;
 
 use super::adaptation::{Lag, SentTile, TileAdaptation};
@@ -33,20 +30,13 @@ pub(super) struct Tiles {
     viewers: Viewers,
     peer: Option<IpAddr>,
     shown: BTreeMap<u16, ShownTile>,
-    waiting: FuturesUnordered<Wait>,
-    /// The number of watches (subscriptions of a tile to a channel) created so far, which is also the id of the newest.
-    /// By the id, an update of a watch that was dropped is recognised and ignored.
-    watches: u64,
-}
-
-/// A future that completes when a channel has a new frame or has ended. It returns the subscriber.
-type Wait = Abortable<Pin<Box<dyn Future<Output = Wakeup> + Send>>>;
-
-struct Wakeup {
-    tile: u16,
-    watch: u64,
-    subscriber: Subscriber,
-    has_picture: bool,
+    /// The queue of the watches (subscriptions of a tile to a channel) whose channels published something.
+    ready_set: ReadySet,
+    /// The watches that began to wait: their channels may have published something before.
+    unchecked: VecDeque<usize>,
+    /// The number of watches created so far, which is also the id of the newest. By the id, a wake-up for a watch that
+    /// was dropped is recognised and ignored.
+    watches: usize,
 }
 
 /// What happened in the channel that a tile shows.
@@ -85,25 +75,37 @@ struct ShownTile {
 /// A tile's subscription to one channel: a camera in one size and quality.
 #[derive(Debug)]
 struct Watch {
-    id: u64,
+    id: usize,
     rendition: Rendition,
-    /// The subscriber while there is a picture to send. Otherwise `None`, because the future that waits for a picture
-    /// owns the subscriber.
-    subscriber: Option<Subscriber>,
-    wait: AbortHandle,
+    subscriber: Subscriber,
+    /// Wakes the connection's task when the channel publishes something. Paused while there is a picture to send, so
+    /// that newer pictures wake nobody.
+    registration: WakeRegistration,
+    /// Whether the tile waits for a picture of this watch. Otherwise there is a picture to send.
+    is_waiting: bool,
     /// The number of frames that were ready to send, but replaced by newer ones before the tile's turn.
     overtaken: u64,
     /// The number of frames that the subscriber skipped because newer ones replaced them.
     passed: u64,
 }
 
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.wait.abort();
-    }
-}
-
 impl Watch {
+    /// Looks whether the channel has something new for a watch that waits. Returns true if there is a picture to send,
+    /// and false if the channel has ended. Returns `None` if the watch still waits, or does not wait.
+    fn check(&mut self) -> Option<bool> {
+        if !self.is_waiting {
+            return None;
+        }
+        let has_ended = self.subscriber.has_ended();
+        let has_picture = self.subscriber.try_next().is_some();
+        self.is_waiting = !has_picture && !has_ended;
+        if self.is_waiting {
+            return None;
+        }
+        self.registration.pause();
+        Some(has_picture)
+    }
+
     fn all_passed(&self) -> u64 {
         self.overtaken + self.passed
     }
@@ -176,8 +178,8 @@ impl ShownTile {
 
 impl Tiles {
     pub(super) fn new(hub: Hub, viewers: Viewers, peer: Option<IpAddr>) -> Self {
-        let (shown, waiting) = (BTreeMap::new(), FuturesUnordered::new());
-        Self { hub, viewers, peer, shown, waiting, watches: 0 }
+        let (shown, ready_set) = (BTreeMap::new(), ReadySet::default());
+        Self { hub, viewers, peer, shown, ready_set, unchecked: VecDeque::new(), watches: 0 }
     }
 
     /// Makes a tile show what `subscription` requests from now on. Returns how often and with what priority the tile
@@ -238,7 +240,7 @@ impl Tiles {
             Some((Some(shown), _)) if shown == rendition => self.change(tile, |tile| tile.next = None),
             Some((Some(_), Some(next))) if next == rendition => {}
             _ => {
-                let watch = self.watch(tile, feed, rendition)?;
+                let watch = self.watch(feed, rendition)?;
                 self.change(tile, |tile| tile.take(watch));
             }
         }
@@ -251,22 +253,14 @@ impl Tiles {
         }
     }
 
-    fn watch(&mut self, tile: u16, feed: &Feed, rendition: Rendition) -> Result<Watch, TooManyRenditions> {
+    fn watch(&mut self, feed: &Feed, rendition: Rendition) -> Result<Watch, TooManyRenditions> {
         let client = self.peer.map(client_key);
         let subscriber = feed.watch_from(client, rendition, Delivery::Latest, None)?;
         self.watches += 1;
-        let wait = self.wait_with(tile, self.watches, subscriber);
-        Ok(Watch { id: self.watches, rendition, subscriber: None, wait, overtaken: 0, passed: 0 })
-    }
-
-    fn wait_with(&self, tile: u16, watch: u64, mut subscriber: Subscriber) -> AbortHandle {
-        let (handle, registration) = AbortHandle::new_pair();
-        let waiting: Pin<Box<dyn Future<Output = Wakeup> + Send>> = Box::pin(async move {
-            let has_picture = subscriber.next_update().await.is_some();
-            Wakeup { tile, watch, subscriber, has_picture }
-        });
-        self.waiting.push(Abortable::new(waiting, registration));
-        handle
+        let (id, registration) = (self.watches, subscriber.register(&self.ready_set, self.watches));
+        self.unchecked.push_back(id);
+        let (is_waiting, overtaken, passed) = (true, 0, 0);
+        Ok(Watch { id, rendition, subscriber, registration, is_waiting, overtaken, passed })
     }
 
     /// Removes a tile from the connection.
@@ -276,52 +270,56 @@ impl Tiles {
 
     /// Returns the next update of any tile. Pending while no tile has an update.
     pub(super) fn poll_tile_event(&mut self, cx: &mut Context<'_>) -> Poll<TileEvent> {
-        while let Poll::Ready(Some(wakeup)) = Pin::new(&mut self.waiting).poll_next(cx) {
-            // An aborted wait drops its subscriber here.
-            if let Some(event) = wakeup.ok().and_then(|wakeup| self.on_wakeup(wakeup)) {
+        loop {
+            let id = match self.unchecked.pop_front() {
+                Some(id) => id,
+                None => ready!(self.ready_set.poll_ready(cx)),
+            };
+            if let Some(event) = self.check(id) {
                 return Poll::Ready(event);
             }
         }
-        Poll::Pending
     }
 
-    fn on_wakeup(&mut self, wakeup: Wakeup) -> Option<TileEvent> {
-        let tile = self.shown.get_mut(&wakeup.tile)?;
-        if tile.next.as_ref().is_some_and(|next| next.id == wakeup.watch) {
+    /// Looks whether the channel of watch `id` has something new.
+    fn check(&mut self, id: usize) -> Option<TileEvent> {
+        let is_it = |watch: &Option<Watch>| watch.as_ref().is_some_and(|watch| watch.id == id);
+        let mut tiles = self.shown.iter_mut();
+        let (&number, tile) = tiles.find(|(_, tile)| is_it(&tile.watch) || is_it(&tile.next))?;
+        let is_next = is_it(&tile.next);
+        let watch = if is_next { &mut tile.next } else { &mut tile.watch };
+        let has_picture = watch.as_mut()?.check()?;
+        if is_next {
             let next = tile.next.take();
             tile.replace(next);
         }
-        let watch = tile.watch.as_mut().filter(|watch| watch.id == wakeup.watch)?;
-        watch.subscriber = Some(wakeup.subscriber);
-        Some(if wakeup.has_picture { TileEvent::Picture(wakeup.tile) } else { TileEvent::End(wakeup.tile) })
+        Some(if has_picture { TileEvent::Picture(number) } else { TileEvent::End(number) })
     }
 
     /// Returns the newest picture of the channel that the tile shows. Returns `None` if the channel has nothing to show
     /// any more.
     pub(super) fn newest(&mut self, tile: u16) -> Option<Update> {
         let watch = self.shown.get_mut(&tile)?.watch.as_mut()?;
-        let subscriber = watch.subscriber.as_mut()?;
-        if let Some(newer) = subscriber.try_next() {
+        if watch.is_waiting {
+            return None;
+        }
+        if let Some(newer) = watch.subscriber.try_next() {
             watch.overtaken += 1;
             return Some(newer);
         }
-        subscriber.current()
+        watch.subscriber.current()
     }
 
     /// Makes a tile wait for the next update of its channel. The tile's last picture was sent at `now`.
     pub(super) fn wait(&mut self, tile: u16, now: Instant) {
         let Some(shown) = self.shown.get_mut(&tile) else { return };
-        let Some(watch) = &mut shown.watch else { return };
-        let (id, Some(subscriber)) = (watch.id, watch.subscriber.take()) else { return };
-        watch.passed = subscriber.skipped();
+        let Some(watch) = shown.watch.as_mut().filter(|watch| !watch.is_waiting) else { return };
+        watch.is_waiting = true;
+        watch.registration.resume();
+        self.unchecked.push_back(watch.id);
+        watch.passed = watch.subscriber.skipped();
         let passed = shown.passed + watch.all_passed();
         shown.viewer.skipped(shown.skips.count(passed, shown.interval, now));
-        let wait = self.wait_with(tile, id, subscriber);
-        self.change(tile, |shown| {
-            if let Some(watch) = &mut shown.watch {
-                watch.wait = wait;
-            }
-        });
     }
 
     /// Records that a picture of `width_px` pixels and `bytes` bytes was just sent at `now`, and changes a tile to a

@@ -7,14 +7,12 @@ use framecast_media::lock;
 use tokio::sync::watch;
 
 use crate::notifier::Notifier;
-use crate::ready_set::WakeHandles;
 use crate::ring::{Ring, RingLimits};
 
 #[derive(Debug)]
 pub(crate) struct ChannelState {
     ring: Mutex<Ring>,
     pub(crate) notifier: Notifier,
-    pub(crate) wake_handles: WakeHandles,
     pub(crate) subscriber_count: watch::Sender<usize>,
     pub(crate) in_order_subscribers: AtomicUsize,
 }
@@ -24,7 +22,6 @@ impl ChannelState {
         Self {
             ring: Mutex::new(Ring::new(limits)),
             notifier: Notifier::default(),
-            wake_handles: WakeHandles::default(),
             subscriber_count: watch::Sender::new(0),
             in_order_subscribers: AtomicUsize::new(0),
         }
@@ -40,7 +37,6 @@ impl ChannelState {
 
     /// Wakes all subscribers, so that they look at the ring.
     pub(crate) fn notify(&self) {
-        self.wake_handles.wake_all();
         self.notifier.notify();
     }
 

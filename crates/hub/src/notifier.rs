@@ -1,44 +1,55 @@
-//! Wakes a channel's subscribers in groups. The publisher wakes the first group itself; a thread of the channel wakes
-//! the others. So publishing costs the same for a thousand subscribers as for a few dozen.
+//! Wakes a channel's subscribers, and the tasks that registered with the channel. The publisher wakes the first of them
+//! itself; a thread of the channel wakes the others. So publishing costs the same for a thousand as for a few dozen.
 //!
-//! This module only wakes subscribers. A woken subscriber reads the channel's frames itself.
+//! This module only wakes. A woken subscriber reads the channel's frames itself.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::thread;
 
 use framecast_media::{lock, unpoisoned};
 use tokio::sync::watch;
 
-/// The maximum number of subscribers that the publisher wakes itself. Waking one takes a few tenths of a microsecond,
-/// and more once subscribers run that were woken. So waking this many costs about as much as waking the thread that
-/// wakes all further subscribers. Channels without further subscribers have no such thread.
+use crate::ready_set::WakeHandle;
+
+/// The maximum number of subscribers, and that of registered tasks, that the publisher wakes itself. Waking one takes a
+/// few tenths of a microsecond, and more once subscribers run that were woken. So waking this many costs about as much
+/// as waking the thread that wakes all others. Channels without others have no such thread.
 const FIRST_GROUP_SIZE: usize = 32;
 
 /// The maximum number of subscribers that the thread wakes together as a group.
 const GROUP_SIZE: usize = 256;
 
-/// The subscribers to wake when one channel publishes a frame or slate, or ends.
+/// Whom to wake when one channel publishes a frame or slate, or ends.
 #[derive(Debug, Default)]
 pub(crate) struct Notifier {
     first: watch::Sender<()>,
-    overflow: Arc<OverflowGroups>,
+    first_handles: Mutex<Vec<Weak<WakeHandle>>>,
+    overflow: Arc<Overflow>,
 }
 
-/// The subscribers beyond the first group, in groups. A thread of the channel wakes them.
+/// The subscribers beyond the first group, and the registered tasks beyond the first ones. A thread of the channel
+/// wakes them.
 #[derive(Debug, Default)]
-struct OverflowGroups {
+struct Overflow {
     state: Mutex<OverflowState>,
-    /// Whether there are groups; written under the lock of `state`. So a channel without such groups, which most
-    /// channels are, costs its publisher no lock.
-    has_groups: AtomicBool,
+    /// Whether there are any; written under the lock of `state`. So a channel without them, which most channels are,
+    /// costs its publisher no lock.
+    is_used: AtomicBool,
     due: Condvar,
+}
+
+/// The subscribers and registered tasks that the thread wakes.
+#[derive(Debug, Default, Clone)]
+struct Listeners {
+    groups: Vec<Arc<watch::Sender<()>>>,
+    handles: Vec<Weak<WakeHandle>>,
 }
 
 #[derive(Debug, Default)]
 struct OverflowState {
-    groups: Vec<Arc<watch::Sender<()>>>,
-    /// Whether the channel was updated, and the thread has not yet begun to wake the groups for this update.
+    listeners: Listeners,
+    /// Whether the channel was updated, and the thread has not yet begun to wake the listeners for this update.
     is_due: bool,
     has_thread: bool,
     has_ended: bool,
@@ -53,27 +64,52 @@ impl Notifier {
             return self.first.subscribe();
         }
         let mut state = lock(&self.overflow.state);
-        if let Some(group) = state.groups.iter().find(|group| group.receiver_count() < GROUP_SIZE) {
+        let groups = &mut state.listeners.groups;
+        if let Some(group) = groups.iter().find(|group| group.receiver_count() < GROUP_SIZE) {
             return group.subscribe();
         }
         let (group, receiver) = watch::channel(());
-        state.groups.push(Arc::new(group));
-        self.overflow.has_groups.store(true, Ordering::SeqCst);
+        groups.push(Arc::new(group));
+        self.use_overflow(&mut state);
+        receiver
+    }
+
+    /// Makes every later call of [`notify`](Self::notify) wake the task behind `handle`, until `handle` is dropped.
+    pub(crate) fn add(&self, handle: &Arc<WakeHandle>) {
+        // Dropped handles are removed here, because adding is rare and waking is not.
+        let add_to = |handles: &mut Vec<Weak<WakeHandle>>, max_len| {
+            handles.retain(|known| known.strong_count() > 0);
+            let has_room = handles.len() < max_len;
+            if has_room {
+                handles.push(Arc::downgrade(handle));
+            }
+            has_room
+        };
+        if !add_to(&mut lock(&self.first_handles), FIRST_GROUP_SIZE) {
+            let mut state = lock(&self.overflow.state);
+            add_to(&mut state.listeners.handles, usize::MAX);
+            self.use_overflow(&mut state);
+        }
+    }
+
+    /// Starts the thread, unless it runs.
+    fn use_overflow(&self, state: &mut MutexGuard<'_, OverflowState>) {
+        self.overflow.is_used.store(true, Ordering::SeqCst);
         if !state.has_thread {
             let overflow = Arc::clone(&self.overflow);
             let started = thread::Builder::new().name("notifier".to_owned()).spawn(move || overflow.run());
             state.has_thread = started.is_ok();
         }
-        receiver
     }
 
-    /// Wakes all receivers. The first group is woken before this function returns, the other groups soon after.
+    /// Wakes all. The first ones are woken before this function returns, the others soon after.
     pub(crate) fn notify(&self) {
+        lock(&self.first_handles).iter().filter_map(Weak::upgrade).for_each(|handle| handle.wake());
         // A subscriber listens before it reads the ring. So a subscriber that is not counted here yet reads the update.
         if self.first.receiver_count() > 0 {
             self.first.send_replace(());
         }
-        if !self.overflow.has_groups.load(Ordering::SeqCst) {
+        if !self.overflow.is_used.load(Ordering::SeqCst) {
             return;
         }
         let mut state = lock(&self.overflow.state);
@@ -82,10 +118,10 @@ impl Notifier {
             drop(state);
             self.overflow.due.notify_one();
         } else {
-            // The thread could not be started: wake all groups from here, which is slow but misses nobody.
-            let groups = state.groups.clone();
+            // The thread could not be started: wake all from here, which is slow but misses nobody.
+            let listeners = state.listeners.clone();
             drop(state);
-            wake_groups(&groups);
+            listeners.wake_all();
         }
     }
 }
@@ -97,44 +133,54 @@ impl Drop for Notifier {
     }
 }
 
-impl OverflowGroups {
-    /// Runs in the thread that wakes these groups: wakes them after each update of the channel, until no group has a
-    /// receiver left or the channel is dropped.
+impl Overflow {
+    /// Runs in the thread that wakes these listeners: wakes them after each update of the channel, until no listener is
+    /// left or the channel is dropped.
     fn run(&self) {
-        let mut groups = Vec::new();
-        while self.next_round(&mut groups) {
-            wake_groups(&groups);
+        let mut listeners = Listeners::default();
+        while self.next_round(&mut listeners) {
+            listeners.wake_all();
         }
     }
 
-    /// Waits for an update of the channel, then fills `groups` with the groups to wake. Returns false when the thread
-    /// that wakes the groups must end.
+    /// Waits for an update of the channel, then fills `listeners` with those to wake. Returns false when the thread
+    /// must end.
     ///
-    /// Clears `is_due` before it copies the groups. So an update that happens while the groups are woken causes another
-    /// round, which also wakes groups that were added meanwhile.
-    fn next_round(&self, groups: &mut Vec<Arc<watch::Sender<()>>>) -> bool {
+    /// Clears `is_due` before it copies the listeners. So an update that happens while they are woken causes another
+    /// round, which also wakes listeners that were added meanwhile.
+    fn next_round(&self, listeners: &mut Listeners) -> bool {
         let mut state = lock(&self.state);
         while !state.is_due && !state.has_ended {
             state = unpoisoned(self.due.wait(state));
         }
         state.is_due = false;
-        // `listen` adds receivers under this lock, so an empty group stays empty.
-        while state.groups.last().is_some_and(|group| group.receiver_count() == 0) {
-            state.groups.pop();
-        }
-        self.has_groups.store(!state.groups.is_empty(), Ordering::SeqCst);
-        if state.groups.is_empty() || state.has_ended {
+        let is_used = state.listeners.retain_used();
+        self.is_used.store(is_used, Ordering::SeqCst);
+        if !is_used || state.has_ended {
             state.has_thread = false;
             return false;
         }
-        groups.clone_from(&state.groups);
+        listeners.clone_from(&state.listeners);
         true
     }
 }
 
-fn wake_groups(groups: &[Arc<watch::Sender<()>>]) {
-    for group in groups {
-        group.send_replace(());
+impl Listeners {
+    /// Removes dropped handles, and groups without a receiver at the end. Returns whether anything is left. Must be
+    /// called with the lock under which listeners are added, so that an empty group stays empty.
+    fn retain_used(&mut self) -> bool {
+        while self.groups.last().is_some_and(|group| group.receiver_count() == 0) {
+            self.groups.pop();
+        }
+        self.handles.retain(|handle| handle.strong_count() > 0);
+        !self.groups.is_empty() || !self.handles.is_empty()
+    }
+
+    fn wake_all(&self) {
+        self.handles.iter().filter_map(Weak::upgrade).for_each(|handle| handle.wake());
+        for group in &self.groups {
+            group.send_replace(());
+        }
     }
 }
 
@@ -142,9 +188,12 @@ fn wake_groups(groups: &[Arc<watch::Sender<()>>]) {
 mod tests {
     #![warn(clippy::disallowed_methods)]
 
+    use std::future::poll_fn;
+
     use framecast_testkit::{soon, until};
 
     use super::*;
+    use crate::ready_set::ReadySet;
 
     #[tokio::test]
     async fn the_thread_is_there_only_while_more_than_one_group_listens() {
@@ -171,7 +220,7 @@ mod tests {
         let receivers: Vec<_> = (0..count).map(|_| notifier.listen()).collect();
         drop(receivers);
         let _receivers: Vec<_> = (0..count).map(|_| notifier.listen()).collect();
-        assert_eq!(lock(&notifier.overflow.state).groups.len(), 3);
+        assert_eq!(lock(&notifier.overflow.state).listeners.groups.len(), 3);
     }
 
     #[tokio::test]
@@ -183,5 +232,21 @@ mod tests {
         lock(&notifier.overflow.state).has_thread = false;
         notifier.notify();
         soon("it is woken", beyond.changed()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn tasks_beyond_the_first_ones_are_woken_by_the_thread_while_they_are_registered() {
+        let (notifier, ready_set) = (Notifier::default(), ReadySet::default());
+        let handles: Vec<_> = (0..=FIRST_GROUP_SIZE).map(|token| ready_set.handle(token)).collect();
+        handles.iter().for_each(|handle| notifier.add(handle));
+        assert!(lock(&notifier.overflow.state).has_thread);
+        notifier.notify();
+        for expected in 0..=FIRST_GROUP_SIZE {
+            assert_eq!(soon("the token", poll_fn(|cx| ready_set.poll_ready(cx))).await, expected);
+        }
+        drop(handles);
+        notifier.notify();
+        until("the thread ends", || Arc::strong_count(&notifier.overflow) == 1).await;
+        assert!(!lock(&notifier.overflow.state).has_thread);
     }
 }

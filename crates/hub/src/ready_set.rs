@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use framecast_media::lock;
@@ -57,7 +57,8 @@ impl WakeHandle {
         self.is_paused.store(is_paused, Ordering::SeqCst);
     }
 
-    fn wake(&self) {
+    /// Puts the token into the queue and wakes the task, unless the handle is paused.
+    pub(crate) fn wake(&self) {
         if self.is_paused.load(Ordering::SeqCst) {
             return;
         }
@@ -70,25 +71,6 @@ impl WakeHandle {
         drop(queue);
         if let Some(waker) = waker {
             waker.wake();
-        }
-    }
-}
-
-/// The handles by which one channel wakes the tasks that registered with the channel.
-#[derive(Debug, Default)]
-pub(crate) struct WakeHandles(Mutex<Vec<Weak<WakeHandle>>>);
-
-impl WakeHandles {
-    pub(crate) fn add(&self, handle: &Arc<WakeHandle>) {
-        let mut handles = lock(&self.0);
-        // Dropped handles are removed here, because adding is rare and waking is not.
-        handles.retain(|handle| handle.strong_count() > 0);
-        handles.push(Arc::downgrade(handle));
-    }
-
-    pub(crate) fn wake_all(&self) {
-        for handle in lock(&self.0).iter().filter_map(Weak::upgrade) {
-            handle.wake();
         }
     }
 }

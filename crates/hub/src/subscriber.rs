@@ -227,7 +227,7 @@ impl Subscriber {
     /// `token` into `ready_set`, the queue of a task that serves many subscribers.
     pub fn register(&self, ready_set: &ReadySet, token: usize) -> WakeRegistration {
         let handle = ready_set.handle(token);
-        self.state.wake_handles.add(&handle);
+        self.state.notifier.add(&handle);
         WakeRegistration { state: Arc::clone(&self.state), handle }
     }
 

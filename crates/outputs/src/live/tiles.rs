@@ -23,6 +23,9 @@ use super::scheduler::TilePace;
 use crate::viewers::SkipCounter;
 use crate::{HttpError, Transport, ViewerGuard, Viewers, client_key, rendition};
 
+/// The number of bits of a tile's number.
+const TILE_BITS: u32 = u16::BITS;
+
 /// The tiles of one connection.
 #[derive(Debug)]
 pub(super) struct Tiles {
@@ -34,8 +37,7 @@ pub(super) struct Tiles {
     ready_set: ReadySet,
     /// The watches that began to wait: their channels may have published something before.
     unchecked: VecDeque<usize>,
-    /// The number of watches created so far, which is also the id of the newest. By the id, a wake-up for a watch that
-    /// was dropped is recognised and ignored.
+    /// The number of watches created so far.
     watches: usize,
 }
 
@@ -75,7 +77,9 @@ struct ShownTile {
 /// A tile's subscription to one channel: a camera in one size and quality.
 #[derive(Debug)]
 struct Watch {
-    id: usize,
+    /// The watch's token in the ready set: the number of the tile in the lower 16 bits, and above it the number of the
+    /// watch, by which a wake-up for a watch that was dropped is recognised and ignored.
+    token: usize,
     rendition: Rendition,
     subscriber: Subscriber,
     /// Wakes the connection's task when the channel publishes something. Paused while there is a picture to send, so
@@ -240,7 +244,7 @@ impl Tiles {
             Some((Some(shown), _)) if shown == rendition => self.change(tile, |tile| tile.next = None),
             Some((Some(_), Some(next))) if next == rendition => {}
             _ => {
-                let watch = self.watch(feed, rendition)?;
+                let watch = self.watch(tile, feed, rendition)?;
                 self.change(tile, |tile| tile.take(watch));
             }
         }
@@ -253,14 +257,15 @@ impl Tiles {
         }
     }
 
-    fn watch(&mut self, feed: &Feed, rendition: Rendition) -> Result<Watch, TooManyRenditions> {
+    fn watch(&mut self, tile: u16, feed: &Feed, rendition: Rendition) -> Result<Watch, TooManyRenditions> {
         let client = self.peer.map(client_key);
         let subscriber = feed.watch_from(client, rendition, Delivery::Latest, None)?;
-        self.watches += 1;
-        let (id, registration) = (self.watches, subscriber.register(&self.ready_set, self.watches));
-        self.unchecked.push_back(id);
+        self.watches = self.watches.wrapping_add(1);
+        let token = self.watches << TILE_BITS | usize::from(tile);
+        let registration = subscriber.register(&self.ready_set, token);
+        self.unchecked.push_back(token);
         let (is_waiting, overtaken, passed) = (true, 0, 0);
-        Ok(Watch { id, rendition, subscriber, registration, is_waiting, overtaken, passed })
+        Ok(Watch { token, rendition, subscriber, registration, is_waiting, overtaken, passed })
     }
 
     /// Removes a tile from the connection.
@@ -271,24 +276,25 @@ impl Tiles {
     /// Returns the next update of any tile. Pending while no tile has an update.
     pub(super) fn poll_tile_event(&mut self, cx: &mut Context<'_>) -> Poll<TileEvent> {
         loop {
-            let id = match self.unchecked.pop_front() {
-                Some(id) => id,
+            let token = match self.unchecked.pop_front() {
+                Some(token) => token,
                 None => ready!(self.ready_set.poll_ready(cx)),
             };
-            if let Some(event) = self.check(id) {
+            if let Some(event) = self.check(token) {
                 return Poll::Ready(event);
             }
         }
     }
 
-    /// Looks whether the channel of watch `id` has something new.
-    fn check(&mut self, id: usize) -> Option<TileEvent> {
-        let is_it = |watch: &Option<Watch>| watch.as_ref().is_some_and(|watch| watch.id == id);
-        let mut tiles = self.shown.iter_mut();
-        let (&number, tile) = tiles.find(|(_, tile)| is_it(&tile.watch) || is_it(&tile.next))?;
+    /// Looks whether the channel of the watch with this `token` has something new.
+    fn check(&mut self, token: usize) -> Option<TileEvent> {
+        // Cuts off the number of the watch.
+        let number = token as u16;
+        let tile = self.shown.get_mut(&number)?;
+        let is_it = |watch: &Option<Watch>| watch.as_ref().is_some_and(|watch| watch.token == token);
         let is_next = is_it(&tile.next);
         let watch = if is_next { &mut tile.next } else { &mut tile.watch };
-        let has_picture = watch.as_mut()?.check()?;
+        let has_picture = watch.as_mut().filter(|watch| watch.token == token)?.check()?;
         if is_next {
             let next = tile.next.take();
             tile.replace(next);
@@ -316,7 +322,7 @@ impl Tiles {
         let Some(watch) = shown.watch.as_mut().filter(|watch| !watch.is_waiting) else { return };
         watch.is_waiting = true;
         watch.registration.resume();
-        self.unchecked.push_back(watch.id);
+        self.unchecked.push_back(watch.token);
         watch.passed = watch.subscriber.skipped();
         let passed = shown.passed + watch.all_passed();
         shown.viewer.skipped(shown.skips.count(passed, shown.interval, now));

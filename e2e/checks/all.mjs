@@ -4,6 +4,7 @@
 
 import { alone } from "../lib/alone.mjs";
 import { checks as accesses } from "./access.mjs";
+import { checks as announcers } from "./announcer.mjs";
 import { checks as brokens } from "./broken.mjs";
 import { checks as clients } from "./client.mjs";
 import { checks as days } from "./day.mjs";
@@ -29,7 +30,7 @@ import { checks as words } from "./words.mjs";
 import { checks as guests } from "./vm/all.mjs";
 
 /** The checks on this machine. */
-export const here = [...compat, ...fronts, ...slow, ...accesses, ...pages, ...elsewhere, ...walls, ...words, ...events, ...days, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...loginThrottle, ...examples, ...rtsp, ...waysOut];
+export const here = [...compat, ...fronts, ...slow, ...accesses, ...announcers, ...pages, ...elsewhere, ...walls, ...words, ...events, ...days, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...loginThrottle, ...examples, ...rtsp, ...waysOut];
 
 /** The checks in the virtual machine. There is one machine, and it is slow, so only one check uses it at a time. */
 export const inVm = guests.map(alone);

@@ -95,15 +95,17 @@ impl Reader {
             reopened_since,
             has_logged_broken: Arc::clone(has_logged_broken),
         };
-        let task = async move {
-            work.run(publisher).await;
-            // The receiver may already be gone.
-            end.send(()).ok();
-        };
+        let task = work.run(publisher);
         let place = if camera.shares_thread() { Some(threads.place(&camera.has_blocked)?) } else { None };
         match &place {
-            Some(place) => place.run(task.instrument(Span::current())),
-            None => run_on_own_thread(camera.feed.name(), task)?,
+            Some(place) => {
+                let task = async move {
+                    task.await;
+                    drop(end);
+                };
+                place.run(task.instrument(Span::current()));
+            }
+            None => run_on_own_thread(camera.feed.name(), task, end)?,
         }
         Ok(Self { reports, place, cancel, progress, end: ReaderEnd::new(ended), was_opened: false })
     }
@@ -153,12 +155,12 @@ impl Reader {
     }
 }
 
-/// The end of a task that reads a source.
+/// The end of a task that reads a source, and of all calls that its driver left running on the task's own thread.
 #[derive(Debug)]
 pub(crate) struct ReaderEnd(oneshot::Receiver<()>);
 
 impl ReaderEnd {
-    /// Creates the end that has come once `ended` has a value, or once its sender is gone.
+    /// Creates the end that has come once the sender of `ended` is gone.
     pub(super) fn new(ended: oneshot::Receiver<()>) -> Self {
         Self(ended)
     }
@@ -286,9 +288,13 @@ impl ReaderTask {
     }
 }
 
-/// Runs `task` to its end on a new thread, for the camera with this `name`. The whole thread is within the caller's
-/// tracing span, so that the task need not enter the span for each picture.
-fn run_on_own_thread(name: &str, task: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+/// Runs `task` to its end on a new thread, for the camera with this `name`, and drops `end` when the thread ends. The
+/// whole thread is within the caller's tracing span, so that the task need not enter the span for each picture.
+fn run_on_own_thread(
+    name: &str,
+    task: impl Future<Output = ()> + Send + 'static,
+    end: oneshot::Sender<()>,
+) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     // Linux shows fifteen characters of a thread's name.
     let name: String = format!("cam-{name}").chars().take(15).collect();
@@ -298,6 +304,7 @@ fn run_on_own_thread(name: &str, task: impl Future<Output = ()> + Send + 'static
         runtime.block_on(task);
         // Waits for blocking calls that the driver left running, for instance in a file system that hangs.
         drop(runtime);
+        drop(end);
     })?;
     Ok(())
 }

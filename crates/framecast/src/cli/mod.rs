@@ -73,7 +73,7 @@ struct ServeArgs {
     #[command(flatten)]
     plan: PlanArgs,
     /// What to log: error, warn, info, debug or trace; for one part, PART=LEVEL, as in framecast=debug
-    #[arg(long, value_name = "FILTER", env = "FRAMECAST_LOG", default_value = "info")]
+    #[arg(long, value_name = "FILTER", env = "FRAMECAST_LOG", default_value = log::DEFAULT_FILTER)]
     log: String,
     /// Format of the log lines
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Human)]

@@ -30,22 +30,29 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// The log filter if the user gives none, or an empty one, as an environment variable without a value is.
+pub(crate) const DEFAULT_FILTER: &str = "info";
+
 /// Parses a log filter such as `info` or `warn,framecast_drivers=debug`.
 ///
 /// # Errors
 /// The filter cannot be parsed.
 pub(crate) fn filter(filter: &str) -> anyhow::Result<Targets> {
     let refused = || anyhow!("--log {filter}: must be error, warn, info, debug or trace, or PART=LEVEL,…");
-    for directive in filter.split(',') {
+    // The parser would treat an empty directive as the level error.
+    let directives: Vec<&str> = filter.split(',').filter(|directive| !directive.is_empty()).collect();
+    for directive in &directives {
         match directive.split_once('=') {
-            // The parser would treat a misspelt level as the name of a module, and then log nothing.
-            None if !directive.is_empty() && !is_level(directive) => return Err(refused()),
+            // The parser would treat a misspelt level, or a span, as the name of a module, and then log nothing.
+            None if !is_level(directive) => return Err(refused()),
+            Some((part, _)) if part.contains('[') => return Err(refused()),
             Some((part, _)) => check_crate(filter, part)?,
             None => {}
         }
     }
+    let given = if directives.is_empty() { DEFAULT_FILTER.to_owned() } else { directives.join(",") };
     // The parser's own message names text that the user did not write.
-    filter.parse().map_err(|_| refused())
+    given.parse().map_err(|_| refused())
 }
 
 fn is_level(word: &str) -> bool {

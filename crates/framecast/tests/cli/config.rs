@@ -426,6 +426,8 @@ fn a_bad_filter_of_the_log_is_refused() {
         ("info,framecast", expected),
         ("warn,framecst=debug", of_part),
         ("framecst::http=debug", of_part),
+        ("framecast[camera]=debug", expected),
+        ("framecast[{id}]=debug", expected),
     ] {
         for command in ["check", "serve"] {
             let (code, _, errors) = run(&mut framecast(&[command, "--log", filter]));

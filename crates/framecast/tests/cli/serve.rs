@@ -207,6 +207,16 @@ fn json_log_lines_are_all_json() {
 }
 
 #[test]
+fn an_empty_part_of_the_filter_of_the_log_silences_nothing() {
+    for filter in ["", "info,", ",warn,framecast=info"] {
+        let mut command = framecast(&ANY);
+        let program = Running::start(command.arg("emulated").env("FRAMECAST_LOG", filter));
+        let (_, lines) = program.terminate();
+        assert!(lines.iter().any(|line| line.contains(" INFO listening on ")), "{filter}: {lines:?}");
+    }
+}
+
+#[test]
 fn the_log_can_be_silent() {
     let program = Running::start(framecast(&ANY).args(["--log", "off", "emulated"]));
     // No output shows that the program runs. The signal waits until the program handles it, or ends the program at

@@ -46,7 +46,10 @@ async fn remove_door(cameras: Cameras) -> String {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let settings = Settings::with_cameras([("bench", "emulated"), ("door", "test:?size=320x180&fps=10")])?;
+    let mut settings =
+        Settings::with_cameras([("bench", "emulated"), ("door", "test:?size=320x180&fps=10")])?;
+    // At the paths of other programs, a GET can change a camera's controls.
+    settings.drop_in = false;
     let cameras = Cameras::start(settings, Drivers::builtin()).await?;
     // Other code can use the frames too, through the hub. Cameras come and go, so it asks the hub each time.
     let hub = cameras.hub().clone();

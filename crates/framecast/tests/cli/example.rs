@@ -108,6 +108,11 @@ fn an_axum_program_shows_its_own_page_and_the_cameras_below_a_prefix() {
     assert_eq!(get(address, "/streams/api/cameras").status, 404);
     // Only who logs in removes a camera.
     assert_eq!(send_request(address, "DELETE /door", &[]).status, 401);
+    // Nor does a GET change something, as at the paths of other programs.
+    let command = "?action=command&dest=0&plugin=0&group=1&id=brightness&value=1";
+    for path in [&*format!("/cams/{command}"), "/cams/option?brightness=1"] {
+        assert_eq!(get(address, path).status, 404, "{path}");
+    }
     let login = [("Authorization", "Basic bWU6b3Blbi1zZXNhbWU=")];
     assert_eq!(send_request(address, "DELETE /door", &login).status, 200);
     until("the stream of the removed camera ends", || alone.next().is_none());

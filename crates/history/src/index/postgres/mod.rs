@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Statement, Transaction};
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::block::DbRow;
@@ -115,7 +116,7 @@ struct PostgresShared {
     address: Address,
     writer: tokio::sync::Mutex<Option<Client>>,
     readers: Mutex<Vec<Reader>>,
-    reader_permits: Arc<Semaphore>,
+    reader_permits: Semaphore,
     /// The last event id that this process knows to have reserved in the database.
     reserved: AtomicI64,
 }
@@ -143,7 +144,7 @@ impl Postgres {
             address,
             writer: tokio::sync::Mutex::default(),
             readers: Mutex::default(),
-            reader_permits: Arc::new(Semaphore::new(READERS)),
+            reader_permits: Semaphore::new(READERS),
             reserved: AtomicI64::new(0),
         });
         let postgres = Self { shared, runtime: Some(runtime) };
@@ -206,14 +207,17 @@ impl Postgres {
     }
 
     pub(super) async fn read(&self, select: Select, limit: BlockLimit) -> Result<Block, Error> {
-        // Wait for the permit here, so that a caller that drops its future stops waiting. A read that has started runs
-        // to the end of its block.
-        let permit = timeout(CALL_TIMEOUT, Arc::clone(&self.shared.reader_permits).acquire_owned()).await;
-        let permit = permit.map_err(|_| self.shared.timed_out(CALL_TIMEOUT))?.map_err(|_| Error::Closed)?;
+        // The caller may not poll its future for long, because the client of its table pauses. So the caller must not
+        // wait for the permit: it would hold a permit without using it. If the caller drops its future, the wait ends. A
+        // read that has started runs to the end of its block.
+        let left = CancellationToken::new();
+        let _left_on_drop = left.clone().drop_guard();
         self.run(move |shared| async move {
-            let block = shared.read(&select, limit).await;
-            drop(permit);
-            block
+            let permit =
+                left.run_until_cancelled(timeout(CALL_TIMEOUT, shared.reader_permits.acquire())).await;
+            let permit = permit.ok_or(Error::Closed)?.map_err(|_| shared.timed_out(CALL_TIMEOUT))?;
+            let _permit = permit.map_err(|_| Error::Closed)?;
+            shared.read(&select, limit).await
         })
         .await
     }

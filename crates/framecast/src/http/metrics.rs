@@ -276,8 +276,8 @@ struct Ages<'a>(&'a AgeHistogram);
 
 impl EncodeMetric for Ages<'_> {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        // The encoder writes the bound `f64::MAX` as `+Inf`.
-        let buckets = self.0.buckets().map(|(bound_s, count)| (bound_s.min(f64::MAX), count));
+        // The encoder writes the infinite bound as `+Inf`, without which Prometheus computes no quantiles.
+        let buckets = self.0.buckets();
         let count = buckets.iter().map(|(_, count)| count).sum();
         encoder.encode_histogram::<NoLabelSet>(self.0.sum_s(), count, &buckets, None)
     }

@@ -157,6 +157,11 @@ fn metrics_are_what_was_counted() {
     let sent =
         text.lines().find_map(|line| line.strip_prefix("framecast_sent_frames_total{camera=\"front\"} "));
     assert!(sent.unwrap().parse::<u64>().unwrap() >= 2);
+    for name in ["framecast_frame_age_seconds", "framecast_painted_age_seconds"] {
+        let value = |start: &str| text.lines().find_map(|line| line.strip_prefix(&format!("{name}_{start}")));
+        let of_all = value("bucket{le=\"+Inf\",camera=\"front\"} ");
+        assert!(of_all.is_some() && of_all == value("count{camera=\"front\"} "), "{name} in\n{text}");
+    }
     for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let name = name.split(' ').next().unwrap();
         assert!(documentation().contains(name), "{name} is not in docs/api.md");

@@ -50,7 +50,8 @@
 //!
 //! A program that already has pictures, for example from a library that calls back, can push them into the hub with a
 //! [`Publisher`] of its own. Pushing never waits for a viewer. Nobody supervises such a camera: it has no settings, no
-//! slates, and no renditions such as `?width=320`.
+//! slates, and no renditions such as `?width=320`. Its stream is at `/cameras/pushed/stream.mjpg`, but neither the page
+//! nor `/api/cameras` lists it.
 //!
 //! ```
 //! use std::time::SystemTime;

@@ -207,8 +207,8 @@ impl Postgres {
     }
 
     pub(super) async fn read(&self, select: Select, limit: BlockLimit) -> Result<Block, Error> {
-        // The caller may not poll its future for long, because the client of its table pauses. So the caller must not
-        // wait for the permit: it would hold a permit without using it. If the caller drops its future, the wait ends. A
+        // The caller might stop to poll its future, because the client of its table pauses. So the caller must not wait
+        // for the permit, which it would then hold without using it. If the caller drops its future, the wait ends. A
         // read that has started runs to the end of its block.
         let left = CancellationToken::new();
         let _left_on_drop = left.clone().drop_guard();

@@ -1,7 +1,7 @@
 // Makes the picture in the README: the page with four cameras, in Chromium. `node picture.mjs`, after a release build.
 
 import { fileURLToPath } from "node:url";
-import { moves, open } from "./lib/browser.mjs";
+import { moves, open, screenshot } from "./lib/browser.mjs";
 import { Stage } from "./lib/stage.mjs";
 import { until } from "./lib/wait.mjs";
 
@@ -20,7 +20,7 @@ try {
   const page = await open(await stage.browser("chromium"), framecast.url, { width: 1120, height: 780 });
   await until("four cameras are live", () => page.$eval("#summary", ({ textContent }) => /4 live/.test(textContent)));
   await moves(page, ".tile:last-child");
-  await page.screenshot({ path: PICTURE });
+  await screenshot(page, PICTURE);
 } finally {
   for (const complaint of await stage.end()) console.error(complaint);
 }

@@ -6,7 +6,7 @@ import { bootMachine, endMachine, Stage } from "./lib/stage.mjs";
 import { find } from "./lib/tool.mjs";
 import { sleep } from "./lib/wait.mjs";
 
-const LIMIT_MS = 180000;
+const LIMIT_MS = 300000;
 const END_LIMIT_MS = 10000;
 
 // The check that is running.
@@ -29,6 +29,7 @@ async function runOne(check) {
   } catch (error) {
     isOk = false;
     told.push(`not ok ${check.name}: ${error.message}`);
+    told.push(...(await stage.pages()));
     if (stage.logs) told.push(stage.logs.replaceAll(/^/gm, "  | "));
   } finally {
     clearTimeout(timer);

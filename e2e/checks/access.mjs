@@ -32,7 +32,7 @@ async function opensMark(page) {
   await openMark(page);
   await typeLabel(page, "a fox");
   await page.keyboard.press("Enter");
-  await until("the page has saved the mark", () => page.$("dialog.mark:not([open])"));
+  await until("the page has saved the mark", () => page.evaluate(() => !document.querySelector("dialog.mark").open));
   await openMark(page);
 }
 

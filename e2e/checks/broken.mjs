@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { alone } from "../lib/alone.mjs";
-import { open } from "../lib/browser.mjs";
+import { open, screenshot } from "../lib/browser.mjs";
 import { lackingPostgres, Postgres } from "../lib/postgres.mjs";
 import { inVenv, lackingInVenv } from "../lib/venv.mjs";
 import { ensure, until } from "../lib/wait.mjs";
@@ -26,9 +26,6 @@ UPDATE framecast.state SET value = value + ${ROWS} WHERE key = 'rows'`;
 // The rate of a slow link in bytes a second.
 const SLOW_BYTES = 1000000;
 
-// Chromium drops what it has not parsed when a connection breaks. So the server pauses between the last row and the break;
-// the buffers of this link swallow the pause, and the link adds it again.
-const PAUSE_MS = 1000;
 
 const REQUESTS = ["requests", ["requests==2.32.5"], "python3"];
 
@@ -49,8 +46,14 @@ async function filled(stage, folder) {
   return { postgres, framecast };
 }
 
-/** The address of `port` behind a slow link, which passes on how a connection ends. */
+/**
+ * The address of `port` behind a slow link, and `letEnd`: only then does the link pass on that a connection has ended.
+ * Chromium drops what it has not parsed when a connection breaks. So the server pauses between the last row and the
+ * break, but the buffers of this link swallow that pause.
+ */
 async function slowLine(stage, port) {
+  let letEnd;
+  const mayEnd = new Promise((resolve) => (letEnd = resolve));
   const server = net.createServer((near) => {
     const far = net.connect(port, "127.0.0.1");
     near.pipe(far);
@@ -59,14 +62,14 @@ async function slowLine(stage, port) {
       far.pause();
       setTimeout(() => far.resume(), (bytes.length / SLOW_BYTES) * 1000);
     });
-    far.on("end", () => setTimeout(() => near.end(), PAUSE_MS));
+    far.on("end", () => mayEnd.then(() => near.end()));
     for (const [end, other] of [[near, far], [far, near]]) end.on("error", () => other.destroy());
     stage.defer(() => near.destroy());
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   stage.defer(() => server.close());
-  return `http://127.0.0.1:${server.address().port}`;
+  return { url: `http://127.0.0.1:${server.address().port}`, letEnd };
 }
 
 /** The lines that `child` has written so far, and its exit code once it has ended. */
@@ -145,19 +148,24 @@ async function chromium(stage) {
   const reader = await open(browser, `${framecast.url}/cameras/front`);
   await reader.evaluate(READ);
   const page = await browser.newPage();
+  const { url, letEnd } = await slowLine(stage, framecast.port);
   // The page loads until the connection breaks, which is an error of the load.
-  page.goto(`${await slowLine(stage, framecast.port)}/history`).catch(() => {});
+  page.goto(`${url}/history`).catch(() => {});
   const seen = () => page.evaluate(() => document.querySelectorAll(".events tbody tr[data-kind]").length);
   await until("the page shows rows while more arrive", async () => (await seen()) > 50, { everyMs: 20 });
   postgres.kill();
   await reader.evaluate("window.goOn()");
   const error = await reader.evaluate("window.read");
   ensure(error === "TypeError", `fetch ends with ${error} instead of TypeError`);
-  const sentence = await until("the page says that its table is incomplete", () => page.$eval(".events tr.broken", ({ textContent }) => textContent));
+  const told = () => page.evaluate(() => document.querySelector(".events tr.broken")?.textContent);
+  await until("the page says that its table is incomplete", told);
+  letEnd();
+  await until("the connection has ended", () => page.evaluate(() => document.readyState !== "loading"));
+  const sentence = await told();
   ensure(/This table is incomplete: .+ Load the page again\./.test(sentence), sentence);
   const rows = await seen();
   ensure(rows > 50 && rows < ROWS, `the page has ${rows} rows`);
-  await page.screenshot({ path: stage.out("broken-chromium.png") });
+  await screenshot(page, stage.out("broken-chromium.png"));
   return `after ${rows} rows`;
 }
 

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { luma, meanColour } from "../lib/colour.mjs";
 import { jpegSize, Parts, readStream } from "../lib/multipart.mjs";
-import { pythonWithOpenCv } from "../lib/tool.mjs";
+import { lackingOpenCv, pythonWithOpenCv } from "../lib/tool.mjs";
 import { ensure, until } from "../lib/wait.mjs";
 
 const FRAMES = 25;
@@ -47,7 +47,7 @@ async function ffmpeg(stage) {
   const { stdout, stderr } = await run("ffmpeg", [...input, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], {
     encoding: "buffer",
     maxBuffer: 1 << 28,
-    timeout: 60000,
+    timeout: 120000,
   });
   ensure(stderr.length === 0, `ffmpeg says: ${stderr}`);
   const each = SIZE.width * SIZE.height * 3;
@@ -97,7 +97,7 @@ async function openCv(stage) {
   const python = pythonWithOpenCv();
   const feed = await liveFeed(stage);
   const script = fileURLToPath(new URL("./opencv_client.py", import.meta.url));
-  const { stdout } = await run(python, [script, feed, String(FRAMES)], { timeout: 90000 });
+  const { stdout } = await run(python, [script, feed, String(FRAMES)], { timeout: 120000 });
   const sizes = stdout.trim().split("\n");
   ensure(sizes.length === FRAMES, `${sizes.length} pictures instead of ${FRAMES}`);
   const wrong = sizes.find((size) => size !== `${SIZE.width}x${SIZE.height}`);
@@ -107,5 +107,5 @@ async function openCv(stage) {
 export const checks = [
   { name: "ffmpeg-client", needs: ["ffmpeg"], run: ffmpeg },
   { name: "curl-client", needs: ["curl"], run: curl },
-  { name: "opencv-client", needs: ["python3"], run: openCv },
+  { name: "opencv-client", needs: ["python3"], lacking: lackingOpenCv, run: openCv },
 ];

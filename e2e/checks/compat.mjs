@@ -6,10 +6,10 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { moves, open } from "../lib/browser.mjs";
+import { moves, open, screenshot } from "../lib/browser.mjs";
 import { freePort } from "../lib/framecast.mjs";
 import { digest, jpegSize, readStream } from "../lib/multipart.mjs";
-import { startOctoPrint, WEBCAM_PORT } from "../lib/octoprint.mjs";
+import { startOctoPrint } from "../lib/octoprint.mjs";
 import { inVenv, lackingInVenv } from "../lib/venv.mjs";
 import { ensure, until } from "../lib/wait.mjs";
 
@@ -40,8 +40,8 @@ function ensurePicture(name, data) {
 }
 
 /** A server whose camera is live, so that no client gets the slate that says "opening". */
-async function liveFramecast(stage, port) {
-  const framecast = await stage.framecast([CAMERA], port);
+async function liveFramecast(stage) {
+  const framecast = await stage.framecast([CAMERA]);
   const holder = readStream(`${framecast.url}/video_feed`, () => false);
   stage.defer(() => holder.stop());
   await until("the camera is live", async () => (await framecast.camera("front")).state === "live");
@@ -49,22 +49,22 @@ async function liveFramecast(stage, port) {
 }
 
 async function octoPrint(stage) {
-  await liveFramecast(stage, WEBCAM_PORT);
-  const url = await startOctoPrint(stage, inVenv(...OCTOPRINT));
+  const framecast = await liveFramecast(stage);
+  const url = await startOctoPrint(stage, inVenv(...OCTOPRINT), framecast.port);
   const browser = await stage.browser("chromium");
   const page = await open(browser, url);
   // While the server starts, it shows a splash page, which redirects to the real page.
-  await page.waitForSelector("#webcam_image", { timeout: 60000 });
+  await page.waitForSelector("#webcam_image", { timeout: 120000 });
   await page.waitForFunction("typeof OctoPrint === 'object' && !!document.querySelector('#control_link a')");
   await until("OctoPrint's page has loaded", () => page.evaluate("$('#page-container-loading').is(':hidden')"));
   await page.evaluate("$('#control_link a').tab('show')");
   await until("the page shows the stream", () => page.evaluate("$('#webcam_image').is(':visible')"));
-  const source = await page.$eval("#webcam_image", (image) => image.getAttribute("src"));
+  const source = await page.evaluate(() => document.getElementById("webcam_image").getAttribute("src"));
   ensure(source.startsWith("/webcam/?action=stream"), `the address of the picture is ${source}`);
   await moves(page, "#webcam_rotator");
-  await page.screenshot({ path: stage.out("octoprint.png") });
+  await screenshot(page, stage.out("octoprint.png"));
   // What the button "Test" in OctoPrint's webcam settings does.
-  const tested = await page.evaluate(`OctoPrint.util.testUrl("http://127.0.0.1:${WEBCAM_PORT}/?action=snapshot", {
+  const tested = await page.evaluate(`OctoPrint.util.testUrl("${framecast.url}/?action=snapshot", {
     method: "GET", response: "bytes", timeout: 5, validSsl: true, content_type_whitelist: ["image/*"],
   }).then((answer) => answer)`);
   ensure(tested.result === true, `OctoPrint's test of the snapshot fails: ${JSON.stringify(tested).slice(0, 300)}`);
@@ -79,7 +79,7 @@ async function homeAssistant(stage) {
   const framecast = await liveFramecast(stage);
   const folder = folderFor(stage, "home-assistant");
   const script = fileURLToPath(new URL("./home_assistant_client.py", import.meta.url));
-  await run(inVenv(...HOME_ASSISTANT), [script, framecast.url, folder], { timeout: 90000 });
+  await run(inVenv(...HOME_ASSISTANT), [script, framecast.url, folder], { timeout: 180000 });
   const names = readdirSync(folder).filter((name) => name.endsWith(".jpg"));
   ensure(names.length === 27, `${names.length} pictures instead of 27: ${names.join(" ")}`);
   for (const name of names) ensurePicture(name, readFileSync(path.join(folder, name)));

@@ -1,8 +1,8 @@
 // The last day of a camera: how it is computed from events, and how it is drawn.
 
-import { goTo, isQuiet, open } from "../lib/browser.mjs";
+import { goTo, isQuiet, open, screenshot } from "../lib/browser.mjs";
+import { tabTo } from "../lib/keys.mjs";
 import { saveScreenshots } from "../lib/screenshot.mjs";
-import { tabTo } from "../lib/panel.mjs";
 import { ensure, sleep, until } from "../lib/wait.mjs";
 
 const MOVING = "emulated:?size=640x360&fps=10";
@@ -54,26 +54,30 @@ async function drawsTheDay(stage) {
   await goTo(page, `${framecast.url}/cameras/front`);
   await until("the day is drawn", () => page.$("#day:not([hidden]) .course .run"));
   ensure(asked.some(({ cursor }) => cursor), "the page requested only the first page of events");
-  const summary = await page.$eval("#day [role=img]", (bar) => bar.getAttribute("aria-label"));
+  // In one step: the page may draw the day anew between two.
+  const { summary, states, swatches } = await page.evaluate(() => ({
+    summary: document.querySelector("#day [role=img]").getAttribute("aria-label"),
+    states: [...document.querySelectorAll(".course .run")].map(({ dataset }) => dataset.state),
+    swatches: [...document.querySelectorAll(".legend .run")].map((run) =>
+      ({ state: run.dataset.state, look: `${run.offsetHeight} ${getComputedStyle(run).backgroundImage}` })),
+  }));
   const wanted = /^live 18 h \d+ min, lost twice, 1 h 36 min in all, opening .*, idle .*, server off once, 1 h, the server crashed or lost power once$/;
   ensure(wanted.test(summary), `the summary of the day is: ${summary}`);
-  const states = await page.$$eval(".course .run", (runs) => runs.map(({ dataset }) => dataset.state));
   const path = states.filter((state) => state !== "opening").join(" ");
   ensure(path === "live lost live idle live lost live off idle live idle live", `the bar shows: ${path}`);
-  // In one step: the page may draw the day anew between two.
-  const swatches = await page.evaluate(() => [...document.querySelectorAll(".legend .run")].map((run) =>
-    ({ state: run.dataset.state, look: `${run.offsetHeight} ${getComputedStyle(run).backgroundImage}` })));
   const looks = new Set(swatches.map(({ look }) => look));
   ensure(looks.size === new Set(states).size, `two states differ only by colour: ${swatches.map(({ state, look }) => `${state} ${look}`).join("; ")}`);
   await tabTo(page, ".ticks a");
-  const label = await page.evaluate(() => document.activeElement.textContent);
+  const { label, isSeen } = await page.evaluate(() => ({
+    label: document.activeElement.textContent,
+    isSeen: getComputedStyle(document.querySelector(".ticks a:focus-visible .label")).clipPath === "none",
+  }));
   ensure(/^\d\d:\d\d a fox\n\d\d:\d\d the same fox$/.test(label), `the first tick says: ${label}`);
-  const isSeen = await page.$eval(".ticks a:focus-visible .label", (element) => getComputedStyle(element).clipPath === "none");
   ensure(isSeen, "the label of the focused tick is invisible");
   await page.setViewport({ width: 400, height: 800 });
   await sleep(500);
   ensure(await page.evaluate(() => document.activeElement.matches(".ticks a")), "the tick loses the focus when the page redraws the day");
-  await page.screenshot({ path: stage.out("day-tick.png") });
+  await screenshot(page, stage.out("day-tick.png"));
   await saveScreenshots(stage, page, "day", "chromium");
   const isWide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
   ensure(!isWide, "the page is wider than the window");

@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { inBoth, open, shot } from "../lib/browser.mjs";
+import { inBoth, open, screenshot, shot } from "../lib/browser.mjs";
 import { digest } from "../lib/multipart.mjs";
 import { ensure, until, within } from "../lib/wait.mjs";
 
@@ -20,17 +20,20 @@ const ACTING = "a, button, input, select, textarea, form, dialog, details, [oncl
 const frameOf = (page, end) => page.frames().find((frame) => frame.url().endsWith(end));
 
 /**
- * Waits until at least `count` pictures are seen in the frame at `end`. Occasionally puppeteer never gets an answer from
- * a frame that works; the frames of a page that is loaded again answer.
+ * The answer of the frame at `end`, where the function `ask` runs with `selector`. Occasionally puppeteer never gets an
+ * answer from a frame that works; the frames of a page that is loaded again answer.
  */
-async function shows(page, end, count) {
-  await until(`${count} pictures in the frame ${end}`, async () => {
-    const seen = await within("an answer of the frame", frameOf(page, end).$$(".seen"), ANSWER_LIMIT_MS).catch(async (error) => {
-      if (/^an answer of the frame took/.test(error.message)) await page.reload({ waitUntil: "domcontentloaded" });
-      throw error;
-    });
-    return seen.length >= count;
+async function answerOf(page, end, ask, selector) {
+  return within("an answer of the frame", frameOf(page, end).evaluate(ask, selector), ANSWER_LIMIT_MS).catch(async (error) => {
+    if (/^an answer of the frame took/.test(error.message)) await page.reload({ waitUntil: "domcontentloaded" });
+    throw error;
   });
+}
+
+/** Waits until at least `count` pictures are seen in the frame at `end`. */
+async function shows(page, end, count) {
+  await until(`${count} pictures in the frame ${end}`, async () =>
+    (await answerOf(page, end, (selector) => document.querySelectorAll(selector).length, ".seen")) >= count);
 }
 
 async function framed(stage, browserName) {
@@ -46,7 +49,10 @@ async function framed(stage, browserName) {
     await until(`three different pictures in ${id}`, async () => seen.add(digest(await shot(page, id))).size >= 3);
   }
   for (const end of ["/cameras/front?embed", "/?embed"]) {
-    const acting = await frameOf(page, end).$$eval(ACTING, (elements) => elements.map((element) => element.outerHTML));
+    const { acting } = await until(`the frame ${end} lists its elements`, async () => {
+      await shows(page, end, 1);
+      return answerOf(page, end, (selector) => ({ acting: [...document.querySelectorAll(selector)].map(({ outerHTML }) => outerHTML) }), ACTING);
+    });
     ensure(acting.length === 0, `${end} has elements that act: ${acting.join(" ")}`);
   }
   // Other pages may not embed the page of a camera, because it has controls and marks.
@@ -59,7 +65,7 @@ async function framed(stage, browserName) {
       if (browserName === "chromium") await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
       await shows(page, "/cameras/front?embed", 1);
       await shows(page, "/?embed", inSight);
-      await page.screenshot({ path: stage.out(`framed-${browserName}-${size}-${scheme}.png`) });
+      await screenshot(page, stage.out(`framed-${browserName}-${size}-${scheme}.png`));
     }
   }
 }

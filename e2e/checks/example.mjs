@@ -43,7 +43,7 @@ async function inAPage(stage, name) {
   const browser = await stage.browser(name);
   const page = await open(browser, shown);
   await moves(page, "body");
-  ensure((await page.$eval("canvas", (canvas) => canvas.width)) === 640, "the canvas is not 640 pixels wide");
+  await until("the canvas is 640 pixels wide", () => page.evaluate(() => document.querySelector("canvas").width === 640));
   const other = await open(browser, missing);
   const told = () => other.$eval("#news", (element) => element.textContent);
   await until("the page says that there is no such camera", async () => (await told()).startsWith("unknown camera `none`"));

@@ -3,7 +3,7 @@
 import { alone } from "../lib/alone.mjs";
 import { moves, open } from "../lib/browser.mjs";
 import { digest, readStream } from "../lib/multipart.mjs";
-import { film, probe } from "../lib/tool.mjs";
+import { film, lackingFilm, probe } from "../lib/tool.mjs";
 import { ensure, until } from "../lib/wait.mjs";
 
 const WINDOW_MS = 8000;
@@ -94,7 +94,7 @@ async function relay(stage) {
 }
 
 export const checks = [
-  alone({ name: "film-chromium", needs: ["chromium", "ffmpeg", "ffprobe", "python3"], run: showAtItsOwnRate }),
-  { name: "film-firefox", needs: ["firefox-esr", "ffmpeg", "python3"], run: showMoving },
-  { name: "relay", needs: ["ffmpeg", "python3"], run: relay },
+  alone({ name: "film-chromium", needs: ["chromium", "ffmpeg", "ffprobe", "python3"], lacking: lackingFilm, run: showAtItsOwnRate }),
+  { name: "film-firefox", needs: ["firefox-esr", "ffmpeg", "python3"], lacking: lackingFilm, run: showMoving },
+  { name: "relay", needs: ["ffmpeg", "python3"], lacking: lackingFilm, run: relay },
 ];

@@ -8,7 +8,7 @@ import http from "node:http";
 import { hostname, tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { moves, open } from "../lib/browser.mjs";
+import { moves, open, screenshot } from "../lib/browser.mjs";
 import { freePort } from "../lib/framecast.mjs";
 import { openMark, typeLabel } from "../lib/mark.mjs";
 import { digest, jpegSize, readStream } from "../lib/multipart.mjs";
@@ -125,11 +125,14 @@ async function asItComes(stage, name) {
   const framecast = await stage.framecast([CAMERA]);
   const port = await startProxy(stage, name, framecast.port);
   const pictures = [];
-  const stream = readStream(`http://127.0.0.1:${port}/webcam/?action=stream`, ({ data }) => pictures.push(data) >= 5);
+  const stream = readStream(`http://127.0.0.1:${port}/webcam/?action=stream`, ({ headers, data }) => {
+    // While the camera opens, slates come.
+    if (!("x-framecast-notice" in headers)) pictures.push(data);
+    return pictures.length >= 5;
+  });
   await stream.done;
   ensure(pictures.length >= 5, `only ${pictures.length} pictures arrived`);
-  // The first one may be a slate, while the camera opens.
-  pictures.slice(1).forEach((picture, n) => ensurePicture(`picture ${n + 2} of the stream`, picture));
+  pictures.forEach((picture, n) => ensurePicture(`picture ${n + 1} of the stream`, picture));
   ensure(new Set(pictures.map(digest)).size === pictures.length, "a picture arrived twice");
   for (const host of [`127.0.0.1:${port}`, "octopi.local", "mainsail", hostname(), `${hostname().split(".")[0]}.local`, "printer.lan"]) {
     const { status, body } = await snapshot(port, host);
@@ -167,7 +170,7 @@ async function unknownName(stage) {
   const page = await open(browser, await stage.page(`<img id="here" src="http://cameras.example:${port}/webcam/?action=stream">`));
   const width = () => page.$eval("#here", (image) => image.naturalWidth);
   await until("the page shows the picture with the reason", async () => (await width()) === 640);
-  await page.screenshot({ path: stage.out("unknown-name.png") });
+  await screenshot(page, stage.out("unknown-name.png"));
   const allowing = await stage.framecast(["--allowed-host", "cameras.example", CAMERA]);
   const allowed = await snapshot(await startProxy(stage, "haproxy", allowing.port), "cameras.example");
   ensure(allowed.status === 200, `with --allowed-host the answer is ${allowed.status}`);

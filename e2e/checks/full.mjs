@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { moves, open } from "../lib/browser.mjs";
+import { moves, open, screenshot } from "../lib/browser.mjs";
 import { ensure, until } from "../lib/wait.mjs";
 
 const CONFIG = `max_viewers = 1
@@ -39,7 +39,7 @@ async function shownToAnImage(stage, browserName) {
   const page = await open(await stage.browser(browserName), elsewhere);
   const width = () => page.evaluate(() => document.getElementById("here").naturalWidth);
   await until("the page shows the picture with the reason", async () => (await width()) === 640);
-  await page.screenshot({ path: stage.out(`full-${browserName}.png`) });
+  await screenshot(page, stage.out(`full-${browserName}.png`));
   const { refused } = await (await fetch(`${server.url}/api/viewers`)).json();
   ensure(refused.server >= 1, `refused viewers: ${JSON.stringify(refused)}`);
 }
@@ -53,14 +53,16 @@ async function gotOver(stage, browserName) {
   await until("the page says why there is no picture", async () =>
     /viewer limit reached \(1 for this server\) · trying again/.test(await reason()),
   );
-  const width = () => page.$eval("#stage img:last-of-type", (image) => image.naturalWidth);
-  ensure((await width()) === 640, "the picture with the reason is gone");
-  await page.screenshot({ path: stage.out(`full-camera-${browserName}.png`) });
+  // While the page tries again, the picture of the next attempt is there too, and may not have arrived.
+  const widths = await page.evaluate(() => [...document.querySelectorAll("#stage img")].map(({ naturalWidth }) => naturalWidth));
+  ensure(widths.includes(640), `the picture with the reason is gone: ${widths}`);
+  await screenshot(page, stage.out(`full-camera-${browserName}.png`));
   leave();
   const leftAt = Date.now();
   await until("the page shows no reason", async () => (await reason()) === "");
   await moves(page, "#stage");
-  ensure((await page.$$("#stage img")).length === 1, "the page has more than one picture");
+  const left = await page.evaluate(() => document.querySelectorAll("#stage img").length);
+  ensure(left === 1, `the page has ${left} pictures instead of one`);
   return `${((Date.now() - leftAt) / 1000).toFixed(1)} s after the other viewer left`;
 }
 

@@ -1,9 +1,9 @@
 // Marks and the history, with only the keyboard.
 
-import { goTo, inBoth, isQuiet, moves, open } from "../lib/browser.mjs";
-import { openMark, typeLabel } from "../lib/mark.mjs";
+import { goTo, inBoth, isQuiet, open, screenshot, styled } from "../lib/browser.mjs";
+import { tabBackTo, tabTo } from "../lib/keys.mjs";
+import { offersMarks, opened, openMark, typeLabel } from "../lib/mark.mjs";
 import { DESKTOP, saveScreenshots, PHONE } from "../lib/screenshot.mjs";
-import { tabBackTo, tabTo } from "../lib/panel.mjs";
 import { ensure, until } from "../lib/wait.mjs";
 
 const MOVING = "emulated:?size=640x360&fps=10";
@@ -31,14 +31,15 @@ async function marks(stage, name) {
   };
   await mark("power back");
   await goTo(page, `${framecast.url}/cameras/front`);
+  await offersMarks(page);
   await tabTo(page, ".address input");
   await page.keyboard.press("m");
   ensure(!(await isOpen()), "the key opens the dialog while a person types");
   await tabBackTo(page, "#mark");
   await page.keyboard.press("Enter");
-  await until("the button opens the dialog", isOpen);
+  await opened(page);
   await page.keyboard.type("not this");
-  await page.screenshot({ path: stage.out(`mark-${name}.png`) });
+  await screenshot(page, stage.out(`mark-${name}.png`));
   await page.keyboard.press("Escape");
   await until("Escape closes it", async () => !(await isOpen()));
   ensure(await page.evaluate(() => document.activeElement.id === "mark"), "the focus does not return to the button when the dialog closes");
@@ -49,7 +50,7 @@ async function marks(stage, name) {
   await until("the bar has a tick for each mark", () =>
     page.$$eval(".ticks .label", (all) => /power back[^]*a fox <b>at<\/b> the gate/.test(all.map(({ textContent }) => textContent).join("\n"))),
   );
-  await page.screenshot({ path: stage.out(`ticks-${name}.png`) });
+  await screenshot(page, stage.out(`ticks-${name}.png`));
   await framecast.mark("gpj.\u202eexe", "front");
   const isShown = (all) => all.some(({ textContent }) => textContent.includes("gpj.\\u{202e}exe") && !textContent.includes("\u202e"));
   await until("the tick shows a character that would reorder the line as its number", () => page.$$eval(".ticks .label", isShown));
@@ -88,21 +89,27 @@ async function marksInVain(stage) {
 async function showsHistory(stage, name) {
   const framecast = await stage.framecast([`front=${MOVING}`, "gate=images:/nowhere/at/all"]);
   const page = await open(await stage.browser(name), framecast.url);
-  await until("one camera is lost", () => page.$eval("#summary", ({ textContent }) => /1 lost/.test(textContent)));
+  await until("one camera is live, the other lost", () => page.$eval("#summary", ({ textContent }) => /1 live · 1 lost/.test(textContent)));
   for (let n = 1; n <= 40; n += 1) {
     await framecast.mark(`mark ${n}`, "front");
   }
   await tabTo(page, "a[href$=history]");
   await page.keyboard.press("Enter");
-  await until("the history has its rows", () => page.$$eval(".events tbody tr", (rows) => rows.length > 40));
-  const kinds = await page.$$eval(".events tbody tr", (rows) => [...new Set(rows.map(({ dataset }) => dataset.kind))]);
-  for (const kind of ["started", "live", "lost", "mark"]) ensure(kinds.includes(kind), `${kind} is missing from the kinds ${kinds}`);
+  // The rows arrive newest first, while the page shows those before.
+  await until("the history has marks and events of all kinds", () =>
+    page.evaluate((kinds) => {
+      const seen = [...document.querySelectorAll(".events tbody tr")].map(({ dataset }) => dataset.kind);
+      return seen.length > 40 && kinds.every((kind) => seen.includes(kind));
+    }, ["started", "live", "lost", "mark"]));
+  await until("the history has arrived", () => page.evaluate(() => document.readyState !== "loading"));
+  await styled(page);
   const edges = () => page.evaluate(() =>
     [...document.querySelectorAll(".events th")].map((head) => Math.round(head.getBoundingClientRect().left)).join());
   const before = await edges();
-  await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
-  await until("the page is scrolled to its end", () =>
-    page.evaluate(() => scrollY > 0 && scrollY + innerHeight >= document.documentElement.scrollHeight - 1));
+  await until("the page is scrolled to its end", () => page.evaluate(() => {
+    scrollTo(0, document.body.scrollHeight);
+    return scrollY > 0 && scrollY + innerHeight >= document.documentElement.scrollHeight - 1;
+  }));
   const top = await page.evaluate(() => document.querySelector(".events th").getBoundingClientRect().top);
   ensure(Math.abs(top) < 2, `the head of the table is at ${top} px when the page is scrolled to its end`);
   await page.evaluate(() => scrollTo(0, 0));
@@ -118,6 +125,7 @@ async function showsHistory(stage, name) {
   await until("the history lists only kind lost", () =>
     page.$$eval(".events tbody tr[data-kind]", (rows) => rows.length > 0 && rows.every(({ dataset }) => dataset.kind === "lost")),
   );
+  await styled(page);
   ensure((await edges()) === before, "the filter moves the columns");
   await goTo(page, `${framecast.url}/cameras/front`);
   await tabTo(page, "#history");

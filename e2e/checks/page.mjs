@@ -1,7 +1,7 @@
 // The page in real browsers: pictures move, on it and on pages of other origins; streams end when they are out of view
 // and come back; the page reports an unreachable server, and recovers when the server is back.
 
-import { goTo, hide, inBoth, moves, open, show } from "../lib/browser.mjs";
+import { goTo, hide, inBoth, moves, open, screenshot, show } from "../lib/browser.mjs";
 import { ensure, sleep, until } from "../lib/wait.mjs";
 
 const DESKTOP = { width: 1280, height: 800 };
@@ -20,12 +20,12 @@ async function showPage(stage, name) {
     for (const scheme of name === "chromium" ? ["light", "dark"] : ["light"]) {
       if (name === "chromium") await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
       await sleep(200);
-      await page.screenshot({ path: stage.out(`page-${name}-${size}-${scheme}.png`) });
+      await screenshot(page, stage.out(`page-${name}-${size}-${scheme}.png`));
     }
   }
   await goTo(page, `${framecast.url}${(await framecast.cameras())[0].page}`);
   await moves(page, "#stage");
-  await page.screenshot({ path: stage.out(`camera-${name}.png`) });
+  await screenshot(page, stage.out(`camera-${name}.png`));
   ensure(page.errors.length === 0, `the console says: ${page.errors.join(" | ")}`);
 }
 
@@ -82,8 +82,9 @@ async function showMany(stage, name) {
   );
   await moves(page, ".tile:first-child .picture");
   await moves(page, ".tile:last-child .picture");
-  await page.screenshot({ path: stage.out(`many-${name}.png`) });
-  ensure(proxy.refused > 1, "the page has not retried the WebSocket");
+  await screenshot(page, stage.out(`many-${name}.png`));
+  // One for pictures, one for events.
+  await until("the page has tried again to open a WebSocket", () => proxy.refused > 2);
   const told = page.warnings.filter((text) => text.startsWith("No WebSocket"));
   ensure(told.length === 1, `the page has logged ${told.length} times that it has no WebSocket`);
   // Browsers log each attempt on their own.
@@ -92,6 +93,8 @@ async function showMany(stage, name) {
   proxy.isOpen = true;
   await until("the page shows all pictures in canvases", () =>
     page.$$eval(".tile", (tiles) => tiles.every((tile) => tile.querySelector("canvas") && !tile.querySelector(".picture img"))),
+    // The page waits longer before each attempt.
+    { withinMs: 130000 },
   );
 }
 
@@ -105,7 +108,7 @@ async function comeBack(stage, name) {
   await until("the page says that the server is unreachable", () =>
     page.$eval(".tile", (tile) => /unreachable/i.test(tile.querySelector(".veil:not([hidden])")?.textContent)),
   );
-  await page.screenshot({ path: stage.out(`unreachable-${name}.png`) });
+  await screenshot(page, stage.out(`unreachable-${name}.png`));
   await stage.framecast(cameras, framecast.port);
   await until("the page shows the camera live again", () =>
     page.$eval(".tile", (tile) => tile.querySelector(".veil").hidden && tile.querySelector(".state").textContent === "live"),

@@ -37,14 +37,29 @@ function watch(stage, framecast, name, { width, height }) {
   return pictures;
 }
 
-/** Waits for the next 30 different pictures; returns their rate per second. */
-async function moves(pictures) {
+/** Waits for the next pictures, most of them different. */
+async function moves(pictures, count = 30) {
   const from = pictures.length;
-  await until("thirty more pictures", () => pictures.length >= from + 30);
-  const seen = pictures.slice(from, from + 30);
+  await until(`${count} more pictures`, () => pictures.length >= from + count);
+  const seen = pictures.slice(from, from + count);
   const different = new Set(seen.map(({ hash }) => hash)).size;
-  ensure(different >= 25, `${different} different pictures among thirty`);
-  return (29 * 1000) / (seen.at(-1).at - seen[0].at);
+  ensure(different >= (count * 5) / 6, `${different} different pictures among ${count}`);
+  return seen;
+}
+
+/**
+ * The rate of the next pictures per second, between `least` and `most`. A wrong rate shifts both the mean and the
+ * median pause, but a busy machine that holds some pictures back shifts one of them.
+ */
+async function rate(pictures, least, most) {
+  // What ffmpeg has read before it knows the stream comes all at once.
+  await moves(pictures, 20);
+  const seen = await moves(pictures);
+  const pauses = seen.slice(1).map(({ at }, n) => at - seen[n].at).sort((a, b) => a - b);
+  const rates = [((seen.length - 1) * 1000) / (seen.at(-1).at - seen[0].at), 1000 / pauses[pauses.length >> 1]];
+  const [mean, median] = rates.map((fps) => fps.toFixed(1));
+  ensure(rates.some((fps) => fps > least && fps < most), `${mean} pictures a second, by the median pause ${median}, instead of ${least} to ${most}`);
+  return `${mean} fps`;
 }
 
 const state = async (framecast, name) => (await framecast.camera(name)).state;
@@ -63,10 +78,9 @@ async function h264(stage) {
   const source = `rtsp://me:${WRITTEN}@127.0.0.1:${server.port}/h264#fps=10&size=320x180`;
   const framecast = await framecastWith(stage, [["cam", source]]);
   const pictures = watch(stage, framecast, "cam", { width: 320, height: 180 });
-  const fps = await moves(pictures);
-  ensure(fps > 8 && fps < 12, `${fps.toFixed(1)} pictures a second instead of 10`);
+  const fps = await rate(pictures, 8, 12);
   ensureSecret(framecast, lines);
-  return `${fps.toFixed(1)} fps`;
+  return fps;
 }
 
 async function mjpeg(stage) {
@@ -74,11 +88,10 @@ async function mjpeg(stage) {
   const lines = watchCommandLines(stage, "pipe:0");
   const source = `rtsp://me:${WRITTEN}@127.0.0.1:${server.port}/mjpeg`;
   const framecast = await framecastWith(stage, [["cam", source]]);
-  const fps = await moves(watch(stage, framecast, "cam", { width: 640, height: 360 }));
-  ensure(fps > 20, `${fps.toFixed(1)} pictures a second instead of 25`);
+  const fps = await rate(watch(stage, framecast, "cam", { width: 640, height: 360 }), 20, 30);
   ensure([...lines].some((line) => line.includes("-c:v copy")), "ffmpeg does not copy the camera's pictures");
   ensureSecret(framecast, lines);
-  return `${fps.toFixed(1)} fps`;
+  return fps;
 }
 
 async function restart(stage) {
@@ -139,9 +152,10 @@ async function udp(stage) {
     await until(`${kind}: the first picture`, () => pictures.length > 0);
     delays.push((pictures[0].at - startedAt) / 1000);
     const [shownBefore, sentBefore] = [pictures.length, server.sent];
-    await moves(pictures);
+    await moves(pictures, 60);
     const [shown, sent] = [pictures.length - shownBefore, server.sent - sentBefore];
-    ensure(shown >= 0.9 * (sent - 2), `${kind}: ${shown} pictures arrived of ${sent} that the camera sent`);
+    // A busy machine may hold some back.
+    ensure(shown >= 0.9 * (sent - 5), `${kind}: ${shown} pictures arrived of ${sent} that the camera sent`);
     const { broken } = await framecast.camera("cam");
     ensure(broken === 0, `${kind}: ${broken} broken pictures`);
     ensure(!framecast.log.includes("lost"), `${kind}: the camera was lost`);

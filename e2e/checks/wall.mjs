@@ -6,7 +6,7 @@ import http from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { alone } from "../lib/alone.mjs";
-import { hide, inBoth, moves, open, show } from "../lib/browser.mjs";
+import { hide, inBoth, moves, open, screenshot, show } from "../lib/browser.mjs";
 import { measureWall, quantile, watchWall } from "../lib/wall.mjs";
 import { ensure, sleep, until } from "../lib/wait.mjs";
 
@@ -44,13 +44,13 @@ function makePictures(stage) {
 }
 
 /** A page with the wall of `cameras`; `page.asked` collects its HTTP requests to the server. */
-async function openWall(stage, name, cameras, viewport = VIEWPORT) {
+async function openWall(stage, name, cameras, options = {}) {
   const framecast = await stage.framecast(cameras);
-  return { framecast, ...(await openPage(stage, name, framecast.url, viewport)) };
+  return { framecast, ...(await openPage(stage, name, framecast.url, options)) };
 }
 
-async function openPage(stage, name, url, viewport = VIEWPORT) {
-  const browser = await stage.browser(name, { isNice: true });
+async function openPage(stage, name, url, { viewport = VIEWPORT, isNice = false } = {}) {
+  const browser = await stage.browser(name, { isNice });
   const page = await open(browser, "about:blank", viewport);
   page.asked = [];
   page.on("request", (request) => page.asked.push(request.url()));
@@ -61,6 +61,7 @@ async function openPage(stage, name, url, viewport = VIEWPORT) {
 const sockets = (page) => page.evaluate(() => window.wall.sockets.map(({ readyState }) => readyState));
 const received = (page) => page.evaluate(() => window.wall.bytes);
 const OPEN = 1;
+const CLOSED = 3;
 
 async function everyTilePaints(page, count) {
   await until(`${count} tiles show a picture`, () =>
@@ -81,7 +82,7 @@ async function showWall(stage, name) {
   const folder = makePictures(stage);
   const names = Array.from({ length: COUNT }, (_, n) => `camera-${String(n + 1).padStart(2, "0")}`);
   const cameras = names.map((camera) => `${camera}=images:${folder}?fps=${FPS}`);
-  const { page } = await openWall(stage, name, cameras);
+  const { page } = await openWall(stage, name, cameras, { isNice: true });
   await everyTilePaints(page, COUNT);
   const size = await page.evaluate(() => {
     const { clientWidth, clientHeight } = document.querySelector(".picture");
@@ -92,7 +93,7 @@ async function showWall(stage, name) {
   ensure(coded.every((pixels) => pixels === "320x180"), `pictures are ${[...new Set(coded)].join(" and ")}`);
   await sleep(SETTLE_MS);
   const measured = await measureWall(page, (SECONDS ?? 5) * 1000);
-  await page.screenshot({ path: stage.out(`wall-${name}.png`) });
+  await screenshot(page, stage.out(`wall-${name}.png`));
   await ensureOneConnection(page);
   const rates = names.map((camera) => measured.rates[camera] ?? 0).sort((a, b) => a - b);
   const [half, most] = [0.5, 0.95].map((share) => Math.round(quantile(measured.ages, share)));
@@ -113,7 +114,8 @@ async function sendNothingUnseen(stage, name) {
   await hide(browser, page);
   const watched = async () => (await framecast.cameras()).some((camera) => camera.viewers > 0);
   await until("no camera has a viewer while the page is hidden", async () => !(await watched()));
-  ensure(!(await sockets(page)).includes(OPEN), "a WebSocket is still open");
+  // A message that arrived before the end counts too.
+  await until("no WebSocket is open", async () => (await sockets(page)).every((state) => state === CLOSED));
   const before = await received(page);
   await sleep(1500);
   const after = await received(page);
@@ -126,7 +128,7 @@ async function sendNothingUnseen(stage, name) {
 /** A tile that is scrolled away requests nothing, keeps its picture, and resumes when it is back. */
 async function pauseWhatIsOutOfSight(stage, name) {
   const cameras = ["front", "yard", "gate"];
-  const { page } = await openWall(stage, name, cameras.map((camera) => `${camera}=${SMALL}`), { width: 390, height: 420 });
+  const { page } = await openWall(stage, name, cameras.map((camera) => `${camera}=${SMALL}`), { viewport: { width: 390, height: 420 } });
   const shown = () => page.evaluate(() => [...window.wall.subscribed.values()].sort().join(" "));
   const first = await until("the page subscribes to the first tiles", shown);
   ensure(!first.includes("gate"), "the page subscribes to a tile below the window");

@@ -17,6 +17,8 @@ const LANE_PORTS = 10000;
 const FIRST_PORT = 10000 + LANE_PORTS * Number(process.env.FRAMECAST_LANE ?? 0);
 // The only port of these that `fetch` and browsers refuse: https://fetch.spec.whatwg.org/#port-blocking
 const BLOCKED_PORT = 10080;
+// A check may look for what the log must not contain.
+const LOG_CHARACTERS = 1 << 20;
 let nextPort = Math.floor(Math.random() * LANE_PORTS);
 
 /** A port of 127.0.0.1 on which no program listens. */
@@ -102,7 +104,7 @@ export class Framecast extends Api {
       env: { ...process.env, XDG_STATE_HOME: stateOf(this.port) },
     });
     this.#child = child;
-    const keep = (bytes) => (this.#log = (this.#log + bytes).slice(-4000));
+    const keep = (bytes) => (this.#log = (this.#log + bytes).slice(-LOG_CHARACTERS));
     child.stdout.on("data", keep);
     child.stderr.on("data", keep);
     let failure = null;

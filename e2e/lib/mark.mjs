@@ -1,25 +1,30 @@
 // The dialog that marks a moment, opened with the keyboard.
 
-import { moves } from "./browser.mjs";
-import { until } from "./wait.mjs";
+import { takesKeys } from "./keys.mjs";
+import { ensure, until } from "./wait.mjs";
 
-/**
- * Opens the dialog with its key. The page ignores that key until the server has said that it takes marks, which the
- * button shows; Chromium drops keys until it has painted the page.
- */
+/** Waits until the page offers marks: it does once the server has said that it takes them. */
+export async function offersMarks(page) {
+  await until("the page offers marks", () => page.evaluate(() => document.getElementById("mark").checkVisibility()));
+}
+
+/** Opens the dialog with its key. The page ignores that key until it offers marks. */
 export async function openMark(page) {
-  await until("the page offers marks", () => page.$eval("#mark", (button) => button.checkVisibility()));
-  await moves(page, ":is(#stage, .picture)", 1);
+  await offersMarks(page);
+  await takesKeys(page);
   await page.keyboard.press("m");
-  await until("the dialog is open", () => page.$("dialog.mark[open]"));
+  await opened(page);
+}
+
+/** Waits until the dialog is open and takes keys. */
+export async function opened(page) {
+  await until("the dialog is open", () => page.evaluate(() => document.querySelector("dialog.mark").open));
+  await takesKeys(page);
 }
 
 /** Types `label` into the open dialog. */
 export async function typeLabel(page, label) {
-  // Chromium drops keys until it has painted the dialog.
-  await until("the label is typed", async () => {
-    await page.$eval("#mark-label", (input) => (input.value = ""));
-    await page.keyboard.type(label);
-    return (await page.$eval("#mark-label", (input) => input.value)) === label;
-  });
+  await page.keyboard.type(label);
+  const typed = await page.evaluate(() => document.getElementById("mark-label").value);
+  ensure(typed === label, `the dialog has the label "${typed}" instead of "${label}"`);
 }

@@ -1,5 +1,5 @@
 // OctoPrint with OctoPi's webcam addresses, behind a proxy that routes as OctoPi's does: `/webcam/` goes to the server
-// on port 8080, everything else to OctoPrint.
+// at its port, everything else to OctoPrint.
 
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -11,10 +11,7 @@ import path from "node:path";
 import { freePort } from "./framecast.mjs";
 import { until } from "./wait.mjs";
 
-/** Where OctoPi's webcam server listens. */
-export const WEBCAM_PORT = 8080;
-
-const CONFIG = `
+const CONFIG = (webcamPort) => `
 accessControl: {autologinLocal: true, autologinAs: me, localNetworks: [127.0.0.0/8]}
 server:
   firstRun: false
@@ -24,15 +21,15 @@ plugins:
   classicwebcam:
     _config_version: 1
     stream: /webcam/?action=stream
-    snapshot: http://127.0.0.1:${WEBCAM_PORT}/?action=snapshot
+    snapshot: http://127.0.0.1:${webcamPort}/?action=snapshot
   _disabled: [achievements, announcements, discovery, errortracking, health_check, pluginmanager, softwareupdate, tracking]
 `;
 
-/** Starts OctoPrint and the proxy in front of it; returns the proxy's address. */
-export async function startOctoPrint(stage, program) {
+/** Starts OctoPrint and the proxy in front of it and of the webcam's server; returns the proxy's address. */
+export async function startOctoPrint(stage, program, webcamPort) {
   const folder = mkdtempSync(path.join(tmpdir(), "framecast-octoprint-"));
   stage.defer(() => rmSync(folder, { recursive: true, force: true }));
-  writeFileSync(path.join(folder, "config.yaml"), CONFIG);
+  writeFileSync(path.join(folder, "config.yaml"), CONFIG(webcamPort));
   execFileSync(program, ["-b", folder, "user", "add", "me", "--password", "pw", "--admin"], { stdio: "ignore" });
   const port = await freePort();
   const args = ["-b", folder, "serve", "--iknowwhatimdoing", "--host", "127.0.0.1", "--port", String(port)];
@@ -43,15 +40,15 @@ export async function startOctoPrint(stage, program) {
     child.kill("SIGKILL");
     await exit;
   });
-  const url = await proxy(stage, port);
-  await until("OctoPrint answers", async () => (await fetch(`${url}/online.txt`)).ok, { withinMs: 90000 });
+  const url = await proxy(stage, port, webcamPort);
+  await until("OctoPrint answers", async () => (await fetch(`${url}/online.txt`)).ok, { withinMs: 180000 });
   return url;
 }
 
-async function proxy(stage, octoPrintPort) {
+async function proxy(stage, octoPrintPort, webcamPort) {
   const target = (request) =>
     request.url.startsWith("/webcam/")
-      ? { port: WEBCAM_PORT, path: request.url.slice("/webcam".length) }
+      ? { port: webcamPort, path: request.url.slice("/webcam".length) }
       : { port: octoPrintPort, path: request.url };
   const server = http.createServer((request, response) => {
     const options = { host: "127.0.0.1", method: request.method, headers: request.headers, ...target(request) };

@@ -1,21 +1,7 @@
 // The panel of a camera's controls, used with only the keyboard.
 
+import { tabTo } from "./keys.mjs";
 import { ensure, until } from "./wait.mjs";
-
-/** Presses Tab until the element with the focus is one of `selector`. */
-export async function tabTo(page, selector, most = 60) {
-  for (let n = 0; n < most; n += 1) {
-    if (await page.evaluate((wanted) => document.activeElement?.matches(wanted) ?? false, selector)) return;
-    await page.keyboard.press("Tab");
-  }
-  throw new Error(`the focus is not at ${selector} after ${most} presses of Tab`);
-}
-
-/** The same in the other direction. */
-export async function tabBackTo(page, selector) {
-  await page.keyboard.down("Shift");
-  await tabTo(page, selector).finally(() => page.keyboard.up("Shift"));
-}
 
 /** Waits for the panel and opens it. */
 export async function openPanel(page) {

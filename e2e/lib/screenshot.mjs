@@ -1,5 +1,6 @@
 // Pictures of a page for people to look at.
 
+import { screenshot } from "./browser.mjs";
 import { sleep } from "./wait.mjs";
 
 export const DESKTOP = { width: 1280, height: 800 };
@@ -12,7 +13,7 @@ export async function saveScreenshots(stage, page, name, browserName) {
     for (const scheme of browserName === "chromium" ? ["dark", "light"] : ["light"]) {
       if (browserName === "chromium") await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
       await sleep(300);
-      await page.screenshot({ path: stage.out(`${name}-${browserName}-${size}-${scheme}.png`) });
+      await screenshot(page, stage.out(`${name}-${browserName}-${size}-${scheme}.png`));
     }
   }
 }

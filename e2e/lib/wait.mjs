@@ -2,13 +2,19 @@
 
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
+// So long that only a fault makes a condition miss it, however busy the machine is.
+const PATIENCE_MS = 60000;
+// For one probe, also after the time is over.
+const LEAST_PROBE_MS = 1000;
+
 /** Calls `probe` until it returns something truthy, and returns that. Errors of `probe` count as "not yet". */
-export async function until(what, probe, { withinMs = 30000, everyMs = 100 } = {}) {
+export async function until(what, probe, { withinMs = PATIENCE_MS, everyMs = 100 } = {}) {
   const end = Date.now() + withinMs;
   let last = "";
   for (;;) {
     try {
-      const found = await probe();
+      // A page that never answers must not hide what the check waits for.
+      const found = await within("an answer", probe(), Math.max(LEAST_PROBE_MS, end - Date.now()));
       if (found) return found;
     } catch (error) {
       last = ` (${error.message})`;

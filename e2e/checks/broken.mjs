@@ -11,7 +11,7 @@ import { alone } from "../lib/alone.mjs";
 import { open, screenshot } from "../lib/browser.mjs";
 import { lackingPostgres, Postgres } from "../lib/postgres.mjs";
 import { inVenv, lackingInVenv } from "../lib/venv.mjs";
-import { ensure, until } from "../lib/wait.mjs";
+import { ensure, until, within } from "../lib/wait.mjs";
 
 const ROWS = 300000;
 
@@ -22,6 +22,8 @@ INSERT INTO framecast.events (at, id, kind, camera, text, count)
   SELECT 1700000000000 + n, 1000000000 + n, 'lost', 'front', md5(n::text) || md5((-n)::text) || md5(n || 'a') || md5(n || 'b'), n
   FROM generate_series(1, ${ROWS}) AS n;
 UPDATE framecast.state SET value = value + ${ROWS} WHERE key = 'rows'`;
+
+const END_LIMIT_MS = 60000;
 
 // The rate of a slow link in bytes a second.
 const SLOW_BYTES = 1000000;
@@ -47,13 +49,18 @@ async function filled(stage, folder) {
 }
 
 /**
- * The address of `port` behind a slow link, and `letEnd`: only then does the link pass on that a connection has ended.
+ * The address of `port` behind a slow link, and `endAll`: only then does the link pass on that a connection has ended.
  * Chromium drops what it has not parsed when a connection breaks. So the server pauses between the last row and the
  * break, but the buffers of this link swallow that pause.
  */
 async function slowLine(stage, port) {
+  const closed = [];
   let letEnd;
   const mayEnd = new Promise((resolve) => (letEnd = resolve));
+  const endAll = () => {
+    letEnd();
+    return within("the end of the connections", Promise.all(closed), END_LIMIT_MS);
+  };
   const server = net.createServer((near) => {
     const far = net.connect(port, "127.0.0.1");
     near.pipe(far);
@@ -62,14 +69,17 @@ async function slowLine(stage, port) {
       far.pause();
       setTimeout(() => far.resume(), (bytes.length / SLOW_BYTES) * 1000);
     });
-    far.on("end", () => mayEnd.then(() => near.end()));
+    far.on("end", () => {
+      closed.push(new Promise((resolve) => (near.destroyed ? resolve() : near.once("close", resolve))));
+      mayEnd.then(() => near.end());
+    });
     for (const [end, other] of [[near, far], [far, near]]) end.on("error", () => other.destroy());
     stage.defer(() => near.destroy());
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   stage.defer(() => server.close());
-  return { url: `http://127.0.0.1:${server.address().port}`, letEnd };
+  return { url: `http://127.0.0.1:${server.address().port}`, endAll };
 }
 
 /** The lines that `child` has written so far, and its exit code once it has ended. */
@@ -148,7 +158,7 @@ async function chromium(stage) {
   const reader = await open(browser, `${framecast.url}/cameras/front`);
   await reader.evaluate(READ);
   const page = await browser.newPage();
-  const { url, letEnd } = await slowLine(stage, framecast.port);
+  const { url, endAll } = await slowLine(stage, framecast.port);
   // The page loads until the connection breaks, which is an error of the load.
   page.goto(`${url}/history`).catch(() => {});
   const seen = () => page.evaluate(() => document.querySelectorAll(".events tbody tr[data-kind]").length);
@@ -158,9 +168,9 @@ async function chromium(stage) {
   const error = await reader.evaluate("window.read");
   ensure(error === "TypeError", `fetch ends with ${error} instead of TypeError`);
   const told = () => page.evaluate(() => document.querySelector(".events tr.broken")?.textContent);
-  await until("the page says that its table is incomplete", told);
-  letEnd();
-  await until("the connection has ended", () => page.evaluate(() => document.readyState !== "loading"));
+  // The page first draws everything that was on its way.
+  await until("the page says that its table is incomplete", told, { withinMs: 180000 });
+  await endAll();
   const sentence = await told();
   ensure(/This table is incomplete: .+ Load the page again\./.test(sentence), sentence);
   const rows = await seen();
@@ -172,6 +182,6 @@ async function chromium(stage) {
 export const checks = [
   { name: "broken-curl", needs: ["curl"], lacking: lackingPostgres, run: curl },
   // The page must have drawn everything that was on its way when the database was killed.
-  alone({ name: "broken-chromium", needs: ["chromium"], lacking: lackingPostgres, run: chromium }),
+  alone({ name: "broken-chromium", needs: ["chromium"], lacking: lackingPostgres, limitMs: 480000, run: chromium }),
   { name: "broken-requests", needs: ["python3"], lacking: () => [...lackingPostgres(), ...lackingInVenv(...REQUESTS)], run: requests },
 ];

@@ -48,20 +48,31 @@ export async function watchWall(page, url) {
   await goTo(page, url);
 }
 
-/** Observes for `lastMs`; returns the painted rate per camera, and all ages sorted. */
+/**
+ * Observes for `lastMs`; returns the painted rate per camera, all ages sorted, and how often a second the browser drew.
+ */
 export async function measureWall(page, lastMs) {
   return page.evaluate(async (windowMs) => {
     const { wall } = window;
     wall.paints.length = 0;
     const painted = wall.painted;
     const start = performance.now();
+    let frames = 0;
+    let isOver = false;
+    const count = () => {
+      frames += 1;
+      if (!isOver) requestAnimationFrame(count);
+    };
+    requestAnimationFrame(count);
     await new Promise((done) => setTimeout(done, windowMs));
+    isOver = true;
     const seconds = (performance.now() - start) / 1000;
     const rates = {};
     for (const { camera } of wall.paints) rates[camera] = (rates[camera] ?? 0) + 1 / seconds;
     const sorted = (key) => wall.paints.map((paint) => paint[key]).sort((a, b) => a - b);
     return {
       rates,
+      drawn: frames / seconds,
       ages: sorted("ageMs"),
       inPage: sorted("paintMs"),
       painted: wall.painted - painted,

@@ -1,8 +1,9 @@
 //! All events that a query selects, as a stream of rows for a table.
 //!
-//! The stream reads a block of rows from the database, hands them out one by one, and reads the next block when half of
-//! this one is taken. So the reader of the rows decides when the database works. Between two blocks, the stream holds
-//! neither a connection nor a transaction of the database, and its memory does not grow with the number of rows.
+//! The stream reads a block of rows from the database, hands them out one by one, and reads the next block meanwhile. It
+//! reads no block beyond that one, so the reader of the rows decides when the database works. Between two blocks, the
+//! stream holds neither a connection nor a transaction of the database, and its memory does not grow with the number of
+//! rows.
 
 use std::fmt;
 use std::pin::Pin;
@@ -13,7 +14,7 @@ use futures_core::Stream;
 use futures_util::future::{MaybeDone, maybe_done};
 
 use crate::entry::{EntryRef, Key};
-use crate::index::{Block, BlockLimit, Index};
+use crate::index::{Block, BlockLimit, BlockSize, Index};
 use crate::revision::{Revision, Revisions};
 use crate::table::{CellWriter, Record};
 use crate::timestamp::{TimestampWriter, UtcText};
@@ -26,9 +27,8 @@ const FIRST_ROWS: usize = 100;
 /// The maximum number of rows that a stream reads at once from the database.
 const MAX_ROWS: usize = 4_000;
 
-/// The size of the events at which a block ends, in bytes. A block takes about half of that in memory, because this size
-/// counts the events' JSON too; see [`EntryRef::size_bytes`]. A stream has at most two blocks.
-const BLOCK_BYTES: usize = 200 << 10;
+/// The memory at which a block ends, in bytes. A stream has at most two blocks.
+const BLOCK_BYTES: usize = 100 << 10;
 
 /// An event as a row of a table, with its time in UTC as text.
 #[derive(Debug, Clone)]
@@ -106,20 +106,24 @@ impl Rows {
     }
 
     /// Prepares the reading of the next block.
-    fn read(&mut self, after: Option<Key>, revision: impl Future<Output = Revision> + Send + 'static) {
+    fn read(
+        &mut self,
+        after: Option<Key>,
+        revision: impl Future<Output = Revision> + Send + 'static,
+    ) -> &mut Pin<Box<MaybeDone<BlockReading>>> {
         let (index, query) = (self.index.clone(), self.query.clone());
-        let limit = BlockLimit { rows: self.rows, bytes: BLOCK_BYTES };
+        let limit = BlockLimit { rows: self.rows, size: BlockSize::Rows(BLOCK_BYTES) };
         let reading: BlockReading = Box::pin(async move {
             let revision = revision.await;
             let block = index.read(&query, after, limit).await?;
             revision.check()?;
             Ok((revision, block))
         });
-        self.reading = Some(Box::pin(maybe_done(reading)));
+        self.reading.insert(Box::pin(maybe_done(reading)))
     }
 
     /// Returns the next row of the current block; `None` if all are taken.
-    fn take(&mut self, context: &mut Context<'_>) -> Option<Row> {
+    fn take(&mut self) -> Option<Row> {
         let (block, taken) = self.block.as_mut()?;
         if *taken == block.len() {
             self.block = None;
@@ -127,24 +131,20 @@ impl Rows {
         }
         let (block, index) = (Arc::clone(block), *taken);
         *taken += 1;
-        if index == block.len() / 2
-            && let Some(reading) = &mut self.reading
-        {
-            // The database reads the next block while the reader takes the rest of this one.
-            _ = reading.as_mut().poll(context);
-        }
         let at = self.timestamp_writer.utc_text(block.get(index).at_ms);
         Some(Row { block, index, at })
     }
 
-    /// Begins to hand out the rows of `block`, and prepares the reading of the next block.
-    fn begin(&mut self, block: Block, revision: Revision) {
+    /// Begins to hand out the rows of `block`, and to read the next block.
+    fn begin(&mut self, block: Block, revision: Revision, context: &mut Context<'_>) {
         if let Some(after) = block.next() {
             // The rows of the next block are probably as long as those of this one. No block has more than four times as
             // many rows as the block before.
             let wanted = block.len().saturating_mul(BLOCK_BYTES) / block.bytes().max(1);
             self.rows = wanted.clamp(FIRST_ROWS, self.rows * 4).min(MAX_ROWS);
-            self.read(Some(after), std::future::ready(revision));
+            let reading = self.read(Some(after), std::future::ready(revision));
+            // The database reads the next block while the reader takes the rows of this one.
+            _ = reading.as_mut().poll(context);
         }
         self.block = Some((Arc::new(block), 0));
     }
@@ -156,7 +156,7 @@ impl Stream for Rows {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         loop {
-            if let Some(row) = this.take(context) {
+            if let Some(row) = this.take() {
                 return Poll::Ready(Some(Ok(row)));
             }
             let Some(reading) = &mut this.reading else { return Poll::Ready(None) };
@@ -164,7 +164,7 @@ impl Stream for Rows {
             let read = reading.as_mut().take_output();
             this.reading = None;
             match read {
-                Some(Ok((revision, block))) => this.begin(block, revision),
+                Some(Ok((revision, block))) => this.begin(block, revision, context),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
             }

@@ -31,6 +31,7 @@ behaviour::tests!(Memory;
     texts_come_back_as_they_went_in
     a_table_has_all_events
     readers_that_pause_hold_up_nobody
+    the_next_block_is_read_while_rows_are_taken
     a_listener_that_comes_back_misses_nothing_and_hears_nothing_twice
     a_listener_hears_what_it_wants_from_now_on
     too_many_go_while_events_come_without_a_pause

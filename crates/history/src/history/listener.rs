@@ -15,7 +15,7 @@ use tracing::debug;
 
 use super::{History, StoredEvent};
 use crate::Error;
-use crate::index::{BlockLimit, Index};
+use crate::index::{BlockLimit, BlockSize, Index};
 use crate::query::Filter;
 
 /// The maximum number of events that a listener reads at once (a page).
@@ -140,7 +140,7 @@ impl Listener {
     /// Reads events after the listener's position from `index`. If there are none, sets the position to the id `until`,
     /// after which events are in memory.
     async fn read_back(&mut self, index: &Index, until: i64) -> Result<(), Error> {
-        let limit = BlockLimit { rows: PAGE, bytes: PAGE_BYTES };
+        let limit = BlockLimit { rows: PAGE, size: BlockSize::Entries(PAGE_BYTES) };
         let block = index.after_id(self.position.after, limit).await?;
         let page = block.entries().into_iter().map(|entry| Arc::new(StoredEvent::new(entry))).collect();
         self.take(page, block.last().map(|key| key.id).or(Some(until)));

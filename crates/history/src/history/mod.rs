@@ -28,7 +28,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::{Clock, SystemClock};
 use crate::entry::{Entry, millis};
-use crate::index::{BlockLimit, Evicted, IdClaim, Index, IndexState, Location, TimeCorrection};
+use crate::index::{BlockLimit, BlockSize, Evicted, IdClaim, Index, IndexState, Location, TimeCorrection};
 use crate::revision::Revisions;
 use crate::{Error, Key, Query, Rows};
 pub use listener::{Listener, Notification};
@@ -282,7 +282,7 @@ impl History {
         after: Option<Key>,
         limit: usize,
     ) -> Result<(Vec<Entry>, Option<Key>), Error> {
-        let limit = BlockLimit { rows: limit, bytes: PAGE_BYTES };
+        let limit = BlockLimit { rows: limit, size: BlockSize::Entries(PAGE_BYTES) };
         let block = self.index().read(query, after, limit).await?;
         Ok((block.entries(), block.next()))
     }

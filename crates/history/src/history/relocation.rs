@@ -14,7 +14,7 @@ use super::{BATCH_BYTES, ID_BLOCK, Shared};
 use crate::Error;
 use crate::clock::ClockReading;
 use crate::entry::{Entry, Key};
-use crate::index::{BlockLimit, IdClaim, Index, IndexState, Location, TimeCorrection};
+use crate::index::{BlockLimit, BlockSize, IdClaim, Index, IndexState, Location, TimeCorrection};
 
 /// The first and the longest delay between two attempts to open the database.
 const RETRY_DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -98,7 +98,11 @@ impl Relocation {
         // From now on the database stores the pending time corrections.
         let planned = destination.waiting(shared);
         let first_id = shared.lock().first_id;
-        let used = destination.index.after_id(first_id - 1, BlockLimit { rows: 1, bytes: 1 }).await?.last();
+        let used = destination
+            .index
+            .after_id(first_id - 1, BlockLimit { rows: 1, size: BlockSize::Entries(1) })
+            .await?
+            .last();
         destination.index.adopt(planned.clone(), maintenance.unreported()).await?;
         let count = destination.count;
         if let Some(destination) = self.destination.take() {
@@ -121,7 +125,7 @@ impl Destination {
     /// Copies the events of `memory` that are not in the database yet.
     async fn relocate(&mut self, shared: &Shared, memory: &Index) -> Result<(), Error> {
         loop {
-            let limit = BlockLimit { rows: ROWS, bytes: BATCH_BYTES };
+            let limit = BlockLimit { rows: ROWS, size: BlockSize::Entries(BATCH_BYTES) };
             let block = memory.after_id(self.relocated_up_to, limit).await?;
             let Some(Key { id: last, .. }) = block.last() else { return Ok(()) };
             let id_offset = self.id_offset;

@@ -12,8 +12,36 @@ use crate::entry::{Entry, EntryRef, Key};
 pub(crate) struct BlockLimit {
     /// The maximum number of rows.
     pub(crate) rows: usize,
-    /// The size of all events together with which the block ends, in bytes. See [`EntryRef::size_bytes`].
-    pub(crate) bytes: usize,
+    /// The size with which the block ends.
+    pub(crate) size: BlockSize,
+}
+
+/// A size in bytes, and what has that size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BlockSize {
+    /// The memory of the block itself, for a reader that takes one row after the other.
+    Rows(usize),
+    /// The memory of all events of the block as entries, with their JSON. See [`EntryRef::size_bytes`].
+    Entries(usize),
+}
+
+impl BlockSize {
+    fn bytes(self) -> usize {
+        match self {
+            Self::Rows(bytes) | Self::Entries(bytes) => bytes,
+        }
+    }
+
+    /// Returns the part of this size that `entry` takes.
+    fn of(self, entry: &EntryRef<'_>) -> usize {
+        match self {
+            Self::Rows(_) => {
+                let texts = [entry.camera, entry.text].into_iter().flatten();
+                size_of::<BlockRow>() + texts.map(str::len).sum::<usize>()
+            }
+            Self::Entries(_) => entry.size_bytes(),
+        }
+    }
 }
 
 /// Events that were read from the database at once. The texts of all of them are in one buffer.
@@ -28,7 +56,8 @@ pub(crate) struct Block {
     last: Option<Key>,
 }
 
-/// One event of a block. Its texts are in the block's buffer: the camera's name, and then the event's text.
+/// One event of a block. Its texts are in the block's buffer: the camera's name, and then the event's text. Offsets and
+/// lengths have 32 bits, so that a row takes little memory: neither database has rows of 4 GiB.
 #[derive(Debug)]
 struct BlockRow {
     id: i64,
@@ -36,11 +65,11 @@ struct BlockRow {
     count: Option<i64>,
     kind: EventKind,
     /// The offset of the row's texts in the buffer, in bytes.
-    start: usize,
+    start: u32,
     /// The length of the camera's name, in bytes.
-    camera: Option<usize>,
+    camera: Option<u32>,
     /// The length of the event's text, in bytes.
-    text: Option<usize>,
+    text: Option<u32>,
 }
 
 /// The columns of a row, in the order in which they are selected.
@@ -55,7 +84,10 @@ pub(super) struct DbRow<'a> {
 
 impl Block {
     pub(super) fn new(limit: BlockLimit) -> Self {
-        Self { limit, texts: String::new(), rows: Vec::new(), read: 0, bytes: 0, last: None }
+        // Room for all rows, so that rows are not copied as their number grows.
+        let capacity = limit.rows.min(limit.size.bytes() / size_of::<BlockRow>());
+        let rows = Vec::with_capacity(capacity);
+        Self { limit, texts: String::new(), rows, read: 0, bytes: 0, last: None }
     }
 
     /// Copies a row into the block. Leaves out a row whose kind of event this program does not know. Returns `Break`
@@ -65,14 +97,14 @@ impl Block {
         self.read += 1;
         self.last = Some(Key { at_ms, id });
         let Some(kind) = EventKind::from_name(kind) else { return ControlFlow::Continue(()) };
-        self.bytes += EntryRef { id, at_ms, kind, camera, text, count }.size_bytes();
-        let start = self.texts.len();
+        self.bytes += self.limit.size.of(&EntryRef { id, at_ms, kind, camera, text, count });
+        let start = short(self.texts.len());
         for text in [camera, text].into_iter().flatten() {
             self.texts.push_str(text);
         }
-        let (camera, text) = (camera.map(str::len), text.map(str::len));
+        let (camera, text) = (camera.map(|text| short(text.len())), text.map(|text| short(text.len())));
         self.rows.push(BlockRow { id, at_ms, count, kind, start, camera, text });
-        if self.bytes < self.limit.bytes { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if self.bytes < self.limit.size.bytes() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     /// Returns the block without the memory that it reserved for further rows.
@@ -93,7 +125,7 @@ impl Block {
         self.rows.len()
     }
 
-    /// Returns the size of all events together, in bytes. See [`EntryRef::size_bytes`].
+    /// Returns the size of all events together, in bytes, as the block's limit counts it. See [`BlockSize`].
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -101,14 +133,14 @@ impl Block {
     /// Returns the event at `index`, which must be less than [`len`](Self::len).
     pub(crate) fn get(&self, index: usize) -> EntryRef<'_> {
         let BlockRow { id, at_ms, count, kind, start, camera, text } = self.rows[index];
-        let texts = &self.texts[start..];
-        let (name, rest) = texts.split_at(camera.unwrap_or_default());
+        let texts = &self.texts[start as usize..];
+        let (name, rest) = texts.split_at(camera.unwrap_or_default() as usize);
         EntryRef {
             id,
             at_ms,
             kind,
             camera: camera.map(|_| name),
-            text: text.map(|length| &rest[..length]),
+            text: text.map(|length| &rest[..length as usize]),
             count,
         }
     }
@@ -125,9 +157,13 @@ impl Block {
 
     /// Returns the key after which the next block begins; `None` if no more rows follow this block.
     pub(crate) fn next(&self) -> Option<Key> {
-        let is_end = self.read < self.limit.rows && self.bytes < self.limit.bytes;
+        let is_end = self.read < self.limit.rows && self.bytes < self.limit.size.bytes();
         self.last.filter(|_| !is_end)
     }
+}
+
+fn short(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("a block ends after the first row beyond its limit, and rows are below 4 GiB")
 }
 
 #[cfg(test)]
@@ -140,7 +176,7 @@ mod tests {
 
     #[test]
     fn events_come_out_as_they_went_in_without_those_of_unknown_kinds() {
-        let mut block = Block::new(BlockLimit { rows: 10, bytes: 1 << 20 });
+        let mut block = Block::new(BlockLimit { rows: 10, size: BlockSize::Entries(1 << 20) });
         let texts = [(Some("näh"), Some("a")), (None, Some("🦀")), (Some(""), None), (None, None)];
         for (id, (camera, text)) in (1..).zip(texts) {
             assert!(block.push(&row(id, "lost", camera, text)).is_continue());
@@ -161,15 +197,29 @@ mod tests {
 
     #[test]
     fn more_follows_a_block_that_is_full_by_either_limit() {
-        let two = BlockLimit { rows: 2, bytes: 1 << 20 };
+        let two = BlockLimit { rows: 2, size: BlockSize::Entries(1 << 20) };
         let mut block = Block::new(two);
         assert_eq!(block.next(), None, "there is nothing");
         _ = block.push(&row(1, "lost", None, None));
         assert_eq!((block.next(), block.last()), (None, Some(Key { at_ms: 10, id: 1 })));
         _ = block.push(&row(2, "of a later version", None, None));
         assert_eq!(block.next(), Some(Key { at_ms: 20, id: 2 }), "a row that is left out counts too");
-        let mut small = Block::new(BlockLimit { rows: 10, bytes: 1 });
+        let mut small = Block::new(BlockLimit { rows: 10, size: BlockSize::Entries(1) });
         assert!(small.push(&row(3, "lost", None, None)).is_break());
         assert_eq!((small.len(), small.next()), (1, Some(Key { at_ms: 30, id: 3 })));
+    }
+
+    #[test]
+    fn a_block_for_rows_ends_when_its_memory_is_used_up() {
+        let limit = 20_000;
+        let mut block = Block::new(BlockLimit { rows: 10_000, size: BlockSize::Rows(limit) });
+        let long = "x".repeat(100);
+        let mut ids = 1..;
+        while block.push(&row(ids.next().unwrap(), "lost", Some("yard"), Some(&long))).is_continue() {}
+        let block = block.finished();
+        let memory = block.rows.capacity() * size_of::<BlockRow>() + block.texts.capacity();
+        assert_eq!(block.bytes(), memory);
+        assert!((limit..limit + 200).contains(&memory), "{memory}");
+        assert!(block.next().is_some());
     }
 }

@@ -23,7 +23,7 @@ use crate::Error;
 use crate::entry::{Entry, Key};
 use crate::query::Query;
 
-pub(crate) use block::{Block, BlockLimit};
+pub(crate) use block::{Block, BlockLimit, BlockSize};
 pub use postgres::Address;
 use postgres::Postgres;
 pub(crate) use retention::{Aged, Pruned, Retention};

@@ -9,6 +9,7 @@ pub(crate) mod version_1;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use framecast_history::{
     StoredEvent, Tasks,
 };
 use framecast_hub::{Event, EventKind, Events};
-use framecast_testkit::{pause, soon, until_async};
+use framecast_testkit::{pause, soon, until, until_async};
 use futures_util::StreamExt;
 
 pub(crate) use clock::*;
@@ -299,6 +300,30 @@ pub(crate) async fn readers_that_pause_hold_up_nobody(place: impl Place) {
     }
 }
 
+/// Remembers that a waker was used.
+#[derive(Debug, Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+pub(crate) async fn the_next_block_is_read_while_rows_are_taken(place: impl Place) {
+    let (history, _tasks) = open_at(place.location()).await.unwrap();
+    fill(&history, 1_000).await;
+    let mut rows = history.rows(Query::default());
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut context = Context::from_waker(&waker);
+    while rows.poll_next_unpin(&mut context).is_pending() {
+        until("the first block has been read", || woken.0.swap(false, Ordering::Relaxed)).await;
+    }
+    // One row is taken, and nobody asks for another.
+    until("the second block has been read", || woken.0.load(Ordering::Relaxed)).await;
+}
+
 pub(crate) async fn a_listener_that_comes_back_misses_nothing_and_hears_nothing_twice(place: impl Place) {
     let (history, _tasks) = open_at(place.location()).await.unwrap();
     // More events than stay in memory, so that the listener must read the index.
@@ -416,6 +441,7 @@ macro_rules! tests {
             what_is_too_old_or_too_much_goes
             a_table_has_all_events
             readers_that_pause_hold_up_nobody
+            the_next_block_is_read_while_rows_are_taken
             a_listener_that_comes_back_misses_nothing_and_hears_nothing_twice
             a_listener_hears_what_it_wants_from_now_on
             a_listener_is_told_that_events_are_not_kept_any_more

@@ -8,9 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use behaviour::{Place, open_and_close, open_at};
-use framecast_history::{Error, Location, Query, RecordError};
+use framecast_history::{Error, History, Location, Query, RecordError};
 use framecast_hub::EventKind;
-use framecast_testkit::soon;
+use framecast_testkit::{soon, until};
 use futures_util::StreamExt;
 use tempfile::TempDir;
 
@@ -182,22 +182,41 @@ async fn a_file_that_breaks_ends_a_table_with_an_error() {
     assert!(matches!(error, Error::Sqlite { .. } | Error::NotADatabase { .. }), "{error}");
 }
 
+/// Takes the first row of all, removes all events from the database, and returns how many rows then still come.
+async fn rows_that_were_read(history: &History, folder: &Folder) -> usize {
+    let mut rows = history.rows(Query::default());
+    let other = rusqlite::Connection::open(folder.file()).unwrap();
+    soon("the first row", rows.next()).await.unwrap().unwrap();
+    // A transaction of the reader would hold this up: the first column says whether one did. The reader may still be
+    // reading the second block.
+    let is_held_up =
+        || other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0)).unwrap();
+    until("no transaction of the reader is open", || !is_held_up()).await;
+    other.execute("DELETE FROM events", []).unwrap();
+    soon("the other rows", rows.map(Result::unwrap).count()).await
+}
+
 #[tokio::test]
 async fn the_database_works_only_for_rows_that_a_reader_asks_for() {
     let folder = Folder::new();
     let (history, _tasks) = open_at(folder.location()).await.unwrap();
     behaviour::fill(&history, 9_000).await;
-    let mut rows = history.rows(Query::default());
-    let other = rusqlite::Connection::open(folder.file()).unwrap();
-    soon("the first row", rows.next()).await.unwrap().unwrap();
-    // A transaction of the reader would hold this up: the first column says whether one did.
-    let is_held_up: bool = other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).unwrap();
-    assert!(!is_held_up);
-    other.execute("DELETE FROM events", []).unwrap();
-    let mut left = 0;
-    while let Some(row) = soon("a row", rows.next()).await {
-        row.unwrap();
-        left += 1;
+    let count = rows_that_were_read(&history, &folder).await;
+    assert!(
+        (99..=499).contains(&count),
+        "{count}: the first hundred and the block after it, of four hundred"
+    );
+}
+
+#[tokio::test]
+async fn few_rows_with_long_texts_are_read_at_once() {
+    let folder = Folder::new();
+    let (history, _tasks) = open_at(folder.location()).await.unwrap();
+    for n in 0..200 {
+        let long = behaviour::event(n, EventKind::Mark).with_text("🦀".repeat(1000));
+        history.record(long).unwrap();
     }
-    assert_eq!(left, 99, "the rest of the first hundred was read, and nothing more");
+    soon("the events are written", history.flushed()).await;
+    let count = rows_that_were_read(&history, &folder).await;
+    assert!((20..60).contains(&count), "{count}: two blocks of 100 KiB at most");
 }

@@ -6,7 +6,7 @@ import { bootMachine, endMachine, Stage } from "./lib/stage.mjs";
 import { find } from "./lib/tool.mjs";
 import { sleep } from "./lib/wait.mjs";
 
-const LIMIT_MS = 300000;
+const LIMIT_MS = 480000;
 const END_LIMIT_MS = 10000;
 
 // The check that is running.

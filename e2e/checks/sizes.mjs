@@ -9,18 +9,22 @@ const LARGE = "emulated:?size=1280x720&fps=5";
 // Narrow phones, tablets, laptops and large screens; a ratio of 3 is shown as one of 2.
 const SCREENS = [[320, 568, 1], [390, 844, 3], [800, 600, 1], [768, 1024, 2], [1024, 768, 1], [1280, 800, 1], [1920, 1080, 1]];
 const MOST = 4;
+// More than the page waits before it asks for another size.
+const SETTLE_MS = 400;
 
 const renditions = async (framecast, camera) => (await framecast.camera(camera)).renditions.map(({ query }) => query);
 
 /** The renditions of the first camera, at most one, once they stay the same: the page changes them after a while. */
-async function settled(framecast) {
+async function settled(framecast, page) {
+  // By the page's own clock: it asks for another size some time after it was drawn with that size.
+  await page.evaluate((ms) => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, ms)))), SETTLE_MS);
   let before = null;
   return until("the size has settled", async () => {
     const now = await renditions(framecast, "front");
     const isSame = before !== null && now.join() === before.join();
     before = now;
     return isSame && now.length <= 1 && now;
-  }, { everyMs: 400 });
+  }, { everyMs: SETTLE_MS });
 }
 
 async function areFew(stage, name) {
@@ -30,7 +34,7 @@ async function areFew(stage, name) {
   for (const [width, height, deviceScaleFactor] of SCREENS) {
     await page.setViewport({ width, height, deviceScaleFactor });
     await moves(page, ".picture", 2);
-    for (const query of await settled(framecast)) asked.add(query.replace(/&?fps=\d+/, ""));
+    for (const query of await settled(framecast, page)) asked.add(query.replace(/&?fps=\d+/, ""));
   }
   ensure([...asked].every((query) => /^width=\d+$/.test(query)), `the page requested: ${[...asked].join(", ")}`);
   ensure(asked.size <= MOST, `${asked.size} sizes for ${SCREENS.length} screens: ${[...asked].join(", ")}`);

@@ -41,7 +41,7 @@ export async function startOctoPrint(stage, program, webcamPort) {
     await exit;
   });
   const url = await proxy(stage, port, webcamPort);
-  await until("OctoPrint answers", async () => (await fetch(`${url}/online.txt`)).ok, { withinMs: 180000 });
+  await until("OctoPrint answers", async () => (await fetch(`${url}/online.txt`)).ok, { withinMs: 300000 });
   return url;
 }
 

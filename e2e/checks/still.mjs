@@ -47,10 +47,15 @@ function differences(blank, screen, pictures) {
 /** Waits until the picture number `index` is on the screen, and checks that it is the only one like it. */
 async function shows({ page, blank, pictures }, index) {
   let found = [];
-  await until(`picture ${index + 1} of ${COUNT} is on the screen`, async () => {
-    found = await differences(blank, await shot(page, "#here"), pictures);
-    return found[index] < ALIKE;
-  }).catch((error) => {
+  // The server repeats a picture after some seconds at most: one that comes much later is a fault.
+  await until(
+    `picture ${index + 1} of ${COUNT} is on the screen`,
+    async () => {
+      found = await differences(blank, await shot(page, "#here"), pictures);
+      return found[index] < ALIKE;
+    },
+    { withinMs: 20000 },
+  ).catch((error) => {
     throw new Error(`${error.message}; differences: ${found.map((value) => value.toFixed(1)).join(" ")}`);
   });
   const nearest = found.indexOf(Math.min(...found));

@@ -74,7 +74,7 @@ impl Channel {
             before();
             ring.push(frame, epoch, has_in_order);
         }
-        self.state.notify();
+        self.state.notifier.notify();
         true
     }
 
@@ -92,7 +92,7 @@ impl Channel {
             ring.put_slate(slate, epoch);
             with();
         }
-        self.state.notify();
+        self.state.notifier.notify();
     }
 
     /// Returns the number of the newest frame; 0 before the first frame.
@@ -123,14 +123,14 @@ impl Channel {
 
     /// Wakes the subscribers, although there may be nothing new.
     pub(crate) fn wake(&self) {
-        self.state.notify();
+        self.state.notifier.notify();
     }
 
     /// Shows the newest frame again after [`hide`](Self::hide). Call this only if that frame is recent enough to be
     /// shown as live.
     pub(crate) fn resume(&self) {
         self.state.ring().resume();
-        self.state.notify();
+        self.state.notifier.notify();
     }
 
     /// Ends the channel. Subscribers first receive the frames that they have not read yet, then `None`. After the end,
@@ -151,7 +151,7 @@ impl Channel {
             ring.put_slate(slate, epoch);
             ring.end();
         }
-        self.state.notify();
+        self.state.notifier.notify();
     }
 
     /// Returns the newest frame of the camera that a decoder can start at, never a slate (a drawn picture that stands
@@ -237,7 +237,7 @@ impl ChannelPublisher {
             }
             ring.push(frame, epoch, has_in_order);
         }
-        self.state.notify();
+        self.state.notifier.notify();
         true
     }
 
@@ -253,7 +253,7 @@ impl ChannelPublisher {
             let epoch = first_epoch(&slate);
             ring.put_slate(slate, epoch);
         }
-        self.state.notify();
+        self.state.notifier.notify();
         true
     }
 }

@@ -35,13 +35,8 @@ impl ChannelState {
         self.in_order_subscribers.load(Ordering::SeqCst) > 0
     }
 
-    /// Wakes all subscribers, so that they look at the ring.
-    pub(crate) fn notify(&self) {
-        self.notifier.notify();
-    }
-
     pub(crate) fn end(&self) {
         self.ring().end();
-        self.notify();
+        self.notifier.notify();
     }
 }

@@ -54,7 +54,7 @@ async function shows({ page, blank, pictures }, index) {
       found = await differences(blank, await shot(page, "#here"), pictures);
       return found[index] < ALIKE;
     },
-    { withinMs: 20000 },
+    { withinMs: 8000 },
   ).catch((error) => {
     throw new Error(`${error.message}; differences: ${found.map((value) => value.toFixed(1)).join(" ")}`);
   });

@@ -6,9 +6,10 @@
 const MMAP_THRESHOLD_BYTES: libc::c_int = 1024 * 1024;
 
 /// The number of free bytes that the allocator keeps at the end of each heap. This is more than the size of a usual
-/// camera picture, so that memory which the next picture needs is not returned to the kernel.
+/// camera picture, so that memory which the next picture needs is not returned to the kernel. It is no larger, because
+/// each thread's heap keeps this much even after [`trim_heap`]: a server has a dozen of them.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const TRIM_THRESHOLD_BYTES: libc::c_int = 2 * MMAP_THRESHOLD_BYTES;
+const TRIM_THRESHOLD_BYTES: libc::c_int = MMAP_THRESHOLD_BYTES;
 
 /// Makes the allocator return each block of 1 MiB or more to the operating system as soon as it is freed, until the
 /// process ends. Does nothing except with the GNU C library.
@@ -26,8 +27,8 @@ pub fn fix_malloc_thresholds() {
     }
 }
 
-/// Returns all free memory in the heaps of all threads to the operating system. Does nothing except with the GNU C
-/// library.
+/// Returns the free memory in the heaps of all threads to the operating system, except up to 1 MiB at the end of each
+/// heap. Does nothing except with the GNU C library.
 ///
 /// Takes a few milliseconds. A thread that allocates memory while its heap is trimmed has to wait. Call this after the
 /// program has freed much memory, on a thread that is allowed to block.

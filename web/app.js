@@ -7,9 +7,12 @@ import { Live } from "./live.js";
 import { Marker } from "./mark.js";
 import { Announcer } from "./announcer.js";
 import { CameraStates } from "./states.js";
+import { shownState } from "./format.js";
+import { LostFirst } from "./lost_first.js";
 import { StreamScheduler } from "./streams.js";
-import { setText } from "./tile.js";
+import { make, setText } from "./tile.js";
 import { Tiles } from "./tiles.js";
+import { setTitle } from "./title.js";
 
 const OFTEN_MS = 1000;
 // The poll interval while events report the states, and the page itself measures the age of its pictures.
@@ -21,14 +24,25 @@ const live = new Live();
 const streams = new StreamScheduler(live);
 const states = new CameraStates();
 const tiles = new Tiles(document.getElementById("cameras"), streams, live);
+const lostFirst = new LostFirst(document.getElementById("lost-first"), arrange);
 
+/** Says in the bar how many cameras there are, and of several how many are in which state. Lost ones stand out. */
 function sumUp(cameras) {
-  const count = (state) => cameras.filter((camera) => camera.state === state).length;
-  const lost = count("lost");
+  const count = (state) => cameras.filter((camera) => shownState(camera) === state).length;
+  const [lost, unchecked] = [count("lost"), count("unchecked")];
+  const warning = lost > 0 ? `${lost} lost` : "";
   const total = cameras.length === 1 ? "1 camera" : `${cameras.length} cameras`;
+  const states = [`${count("live")} live`, warning && make("strong", "", warning), unchecked > 0 && `${unchecked} not checked`];
+  const parts = [total, ...(cameras.length > 1 ? states : [])].filter(Boolean);
+  const line = make("p", "", ...parts.flatMap((part) => [" · ", part]).slice(1));
   summary.dataset.state = "";
-  const states = cameras.length > 1 ? [`${count("live")} live`, lost > 0 ? `${lost} lost` : ""] : [];
-  setText(summary, [total, ...states].filter(Boolean).join(" · "));
+  if (summary.textContent !== line.textContent) summary.replaceChildren(...line.childNodes);
+  setTitle("Framecast", warning);
+}
+
+/** Shows the tiles in the order that the person has chosen. */
+function arrange() {
+  tiles.arrange(lostFirst.order(states.all).map((camera) => camera.name));
 }
 
 /** Shows `camera` as `present` does, and announces its state to screen readers. */
@@ -50,6 +64,8 @@ const polling = poll("api/cameras", {
     states.applyAnswer(cameras, nowMs, askedAt);
     marker.setOffered(server.marks);
     tiles.keep(cameras);
+    lostFirst.setOffered(cameras.length > 1);
+    arrange();
     sumUp(states.all);
     if (isFresh) events.refresh();
     streams.up(isFresh);
@@ -70,13 +86,14 @@ const polling = poll("api/cameras", {
   },
 });
 
-const events = new Events({ kind: "started,opened,live,lost,stalled,closed" }, {
+const events = new Events({ kind: "started,opened,live,lost,stalled,closed,removed" }, {
   onEvent(event) {
     const camera = states.applyEvent(event, performance.now());
     // The next answer contains what else has changed with the state.
     polling.hurry();
     if (!camera) return;
     sumUp(states.all);
+    arrange();
     show(camera, (tile) => tile.setCamera(camera, Date.parse(event.at)));
   },
   onOpen: () => polling.hurry(),

@@ -12,7 +12,8 @@ import { CameraStates } from "./states.js";
 import { StreamScheduler } from "./streams.js";
 import { make, setState, setText, waiting } from "./tile.js";
 import { Timeline } from "./timeline.js";
-import { age, rate, formatSpan, stateLabel, reasonText } from "./format.js";
+import { age, rate, formatSpan, shownState, stateLabel, reasonText } from "./format.js";
+import { setTitle } from "./title.js";
 
 const at = (id) => document.getElementById(id);
 const name = decodeURIComponent(location.pathname.replace(/\/+$/, "").split("/").pop());
@@ -39,7 +40,7 @@ mjpegImage.onRefused = (message) => {
 };
 announcer.report("Picture", "visible again");
 at("name").textContent = name;
-document.title = `${name} · Framecast`;
+setTitle(`${name} · Framecast`, "");
 veil.hidden = true;
 stage.append(veil, waiting());
 
@@ -138,7 +139,10 @@ function mode(of) {
 
 function showDetails(camera, nowMs) {
   const since = formatSpan(Math.max(1000, nowMs - Date.parse(camera.since)));
-  detail("State", `${stateLabel(camera.state)} for ${since}`);
+  const state = shownState(camera);
+  detail("State", state === "unchecked" ? stateLabel(state) : `${stateLabel(state)} for ${since}`);
+  const isOpen = camera.state === "live" || camera.checked === null;
+  detail("Last checked", isOpen ? "" : `${formatSpan(Math.max(0, nowMs - Date.parse(camera.checked)))} ago`);
   detail("Source", camera.driver);
   detail("Device", camera.capture?.device);
   detail("Delivered mode", mode(camera.capture?.given));
@@ -157,7 +161,8 @@ function showDetails(camera, nowMs) {
 /** Shows the camera's data; `nowMs` is the server's clock. */
 function show(camera, nowMs) {
   last = camera;
-  setState(at("state"), camera.state);
+  setState(at("state"), shownState(camera));
+  setTitle(`${name} · Framecast`, camera.state === "lost" ? "lost" : "");
   showFigures(0);
   setReason(reasonText(camera, nowMs) || refusal);
   showDetails(camera, nowMs);
@@ -222,7 +227,7 @@ const polling = poll(`api/${path}`, {
 });
 
 // Events of all cameras, because they include the server's own events.
-const events = new Events({ kind: "started,stopped,opened,live,lost,stalled,closed,mark" }, {
+const events = new Events({ kind: "started,stopped,opened,live,lost,stalled,closed,removed,mark" }, {
   onEvent(event) {
     day.addEvent(event);
     const camera = states.applyEvent(event, performance.now());

@@ -2,6 +2,7 @@
 
 const STATE_LABELS = {
   idle: "idle",
+  unchecked: "not checked",
   opening: "opening",
   live: "live",
   lost: "lost",
@@ -18,7 +19,15 @@ export function visible(text) {
   return String(text).replace(HIDDEN, (hidden) => `\\u{${hidden.codePointAt(0).toString(16)}}`);
 }
 
-/** The word for a state of the API, or for `stalled` (live, but its pictures do not arrive) and `unreachable`. */
+/** The state of a camera as the page shows it: `unchecked` if nobody has looked yet whether it works. */
+export function shownState(camera) {
+  return camera.state === "idle" && camera.checked === null ? "unchecked" : camera.state;
+}
+
+/**
+ * The word for a state of the API, or for `unchecked`, `stalled` (live, but its pictures do not arrive) and
+ * `unreachable`.
+ */
 export function stateLabel(state) {
   return STATE_LABELS[state] ?? String(state);
 }

@@ -5,7 +5,7 @@ import { stateAfter } from "./states.js";
 import { formatDuration, formatCount } from "./format.js";
 
 /** Events that change the state of a camera, and of the server. */
-export const CAMERA_KINDS = ["opened", "live", "lost", "stalled", "closed"];
+export const CAMERA_KINDS = ["opened", "live", "lost", "stalled", "closed", "removed"];
 export const SERVER_KINDS = ["started", "stopped"];
 const SERVER_STATE = { started: "idle", stopped: "off" };
 // In the order of the summary.

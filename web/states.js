@@ -1,7 +1,9 @@
 // The state of each camera, from two sources: answers of the API, which are complete but infrequent, and events, which
 // come at once. The newer one by the server's clock counts. Pure: no DOM, no network, no clock of its own.
 
-const STATE_AFTER = { opened: "opening", live: "live", lost: "lost", stalled: "lost", closed: "idle" };
+const STATE_AFTER = {
+  opened: "opening", live: "live", lost: "lost", stalled: "lost", closed: "idle", removed: "idle",
+};
 
 /** The state of a camera that was in `state`, after an event of this `kind`. */
 export function stateAfter(kind, state) {
@@ -16,9 +18,10 @@ export function cameraAfter(camera, event) {
   const isLost = state === "lost";
   const reason = isLost ? (event.text ?? camera.reason) : null;
   const since = state === camera.state ? camera.since : event.at;
+  const checked = state === "live" || isLost ? event.at : camera.checked;
   // The figures are valid only while the camera is live; the next answer says when a lost one is retried.
   const figures = camera.state === "live" && state === "live" ? {} : { fps: null, age_ms: null };
-  return { ...camera, ...figures, state, reason, since, next_try: isLost ? camera.next_try : null };
+  return { ...camera, ...figures, state, reason, since, checked, next_try: isLost ? camera.next_try : null };
 }
 
 export class CameraStates {

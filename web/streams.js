@@ -137,8 +137,8 @@ export class StreamScheduler {
   #assignStreams(isStopped) {
     const slow = [];
     let free = this.#most;
-    // Map order is the order of insertion, which is the order on the page. All tiles that stop do so before any starts,
-    // so the budget holds at each moment.
+    // Map order is the server's order of the cameras, also while the page shows lost ones first. All tiles that stop do
+    // so before any starts, so the budget holds at each moment.
     const modes = new Map();
     for (const { tile, isVisible } of this.#tiles.values()) {
       if (isStopped || !isVisible) modes.set(tile, "off");

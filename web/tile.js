@@ -4,7 +4,7 @@
 import { address } from "./api.js";
 import { Canvas } from "./canvas.js";
 import { MjpegImage } from "./mjpeg_image.js";
-import { age, rate, formatSlowRate, stateLabel, reasonText, visible } from "./format.js";
+import { age, rate, formatSlowRate, shownState, stateLabel, reasonText, visible } from "./format.js";
 
 // On a wall, a sharper picture looks hardly different, and costs at least four times as much.
 const MAX_PIXEL_RATIO = 2;
@@ -180,7 +180,7 @@ export class Tile {
   /** `mayStall`: the camera may have newer pictures than the visible one. */
   #tell(camera, nowMs, mayStall) {
     const isStalled = mayStall && camera.state === "live" && this.#isStalled(camera);
-    const state = isStalled ? "stalled" : camera.state;
+    const state = isStalled ? "stalled" : shownState(camera);
     setState(this.#state, state);
     this.#picture.classList.toggle("stalled", isStalled);
     const spoken = [stateLabel(state), camera.reason, this.#refusal].filter(Boolean).join(". ");

@@ -49,4 +49,17 @@ export class Tiles {
     if (cameras.length === 0) this.#grid.append(this.#none);
     else this.#none.remove();
   }
+
+  /** Moves the tiles into the order of `names`. A tile that is in its place is not touched, and keeps its focus. */
+  arrange(names) {
+    const focused = document.activeElement;
+    let place = this.#grid.firstElementChild;
+    for (const name of names) {
+      const element = this.#tiles.get(name)?.element;
+      if (!element) continue;
+      if (element === place) place = place.nextElementSibling;
+      else this.#grid.insertBefore(element, place);
+    }
+    if (focused !== document.activeElement && this.#grid.contains(focused)) focused.focus({ preventScroll: true });
+  }
 }

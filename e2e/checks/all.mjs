@@ -15,8 +15,10 @@ import { checks as examples } from "./example.mjs";
 import { checks as films } from "./film.mjs";
 import { checks as fronts } from "./front.mjs";
 import { checks as full } from "./full.mjs";
+import { checks as healths } from "./health.mjs";
 import { checks as loginThrottle } from "./login_throttle.mjs";
 import { checks as histories } from "./history.mjs";
+import { checks as monitoring } from "./monitoring.mjs";
 import { checks as pages } from "./page.mjs";
 import { checks as panels } from "./panel.mjs";
 import { checks as rtsp } from "./rtsp.mjs";
@@ -30,7 +32,7 @@ import { checks as words } from "./words.mjs";
 import { checks as guests } from "./vm/all.mjs";
 
 /** The checks on this machine. */
-export const here = [...compat, ...fronts, ...slow, ...accesses, ...announcers, ...pages, ...elsewhere, ...walls, ...words, ...events, ...days, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...loginThrottle, ...examples, ...rtsp, ...waysOut];
+export const here = [...compat, ...fronts, ...monitoring, ...slow, ...accesses, ...announcers, ...pages, ...elsewhere, ...walls, ...words, ...events, ...days, ...healths, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...loginThrottle, ...examples, ...rtsp, ...waysOut];
 
 /** The checks in the virtual machine. There is one machine, and it is slow, so only one check uses it at a time. */
 export const inVm = guests.map(alone);

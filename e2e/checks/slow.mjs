@@ -1,7 +1,6 @@
 // Two slow cameras, as many are: a stream with a picture every ten seconds, and a snapshot that takes seven seconds.
 // Neither becomes lost, however long the check watches. `FRAMECAST_SLOW_SECONDS=600` watches for ten minutes.
 
-import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import http from "node:http";
 import { readStream } from "../lib/multipart.mjs";
@@ -19,13 +18,8 @@ const PICTURE = readFileSync(new URL("../../testdata/ffmpeg-mjpeg.jpg", import.m
 /** A server that answers requests by `answer`; `sent` counts the pictures. */
 async function camera(stage, answer) {
   const counts = { sent: 0 };
-  const server = http.createServer((_, response) => answer(response, counts)).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  stage.defer(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  counts.url = `http://127.0.0.1:${server.address().port}/${OPTIONS && `#${OPTIONS}`}`;
+  const port = await stage.listen(http.createServer((_, response) => answer(response, counts)));
+  counts.url = `http://127.0.0.1:${port}/${OPTIONS && `#${OPTIONS}`}`;
   return counts;
 }
 

@@ -2,7 +2,6 @@
 // command, pasted with the camera's address in it, shows the camera.
 
 import { execFileSync } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
@@ -30,18 +29,6 @@ function camera(head) {
       timer = setInterval(() => socket.write(PART), 1000 / PARTS_A_SECOND);
     });
   };
-}
-
-async function listen(stage, server) {
-  const sockets = new Set();
-  server.on("connection", (socket) => sockets.add(socket));
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  stage.defer(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  return server.address().port;
 }
 
 /** The reason of the camera at `address` contains a command for curl; that command shows the camera. */
@@ -75,11 +62,11 @@ async function oldTls(stage) {
   const head = "HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n";
   const server = tls.createServer({ key: readFileSync(key), cert: readFileSync(cert), ...old }, camera(head));
   server.on("tlsClientError", () => {});
-  await followsTheLine(stage, `https://127.0.0.1:${await listen(stage, server)}/`);
+  await followsTheLine(stage, `https://127.0.0.1:${await stage.listen(server)}/`);
 }
 
 async function noHead(stage) {
-  const port = await listen(stage, net.createServer(camera("")));
+  const port = await stage.listen(net.createServer(camera("")));
   await followsTheLine(stage, `http://127.0.0.1:${port}/`);
 }
 

@@ -125,6 +125,10 @@ export class Framecast extends Api {
     return this.#log;
   }
 
+  get pid() {
+    return this.#child.pid;
+  }
+
   /** Kills it, as a crash would: it closes nothing properly. */
   async kill() {
     await this.#end("SIGKILL");

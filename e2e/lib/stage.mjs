@@ -94,13 +94,23 @@ export class Stage {
       response.setHeader("Content-Type", "text/html; charset=utf-8");
       response.end(`<!doctype html><title>elsewhere</title><body style="margin:0">${html}`);
     });
+    return `http://localhost:${await this.listen(server)}/`;
+  }
+
+  /** Lets `server` listen on 127.0.0.1; returns its port. */
+  async listen(server) {
+    const sockets = new Set();
+    server.on("connection", (socket) => {
+      sockets.add(socket);
+      socket.on("close", () => sockets.delete(socket));
+    });
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     this.defer(() => {
-      server.closeAllConnections();
+      for (const socket of sockets) socket.destroy();
       server.close();
     });
-    return `http://localhost:${server.address().port}/`;
+    return server.address().port;
   }
 
   /** The path for a screenshot for people to look at. */

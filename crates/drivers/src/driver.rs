@@ -21,6 +21,13 @@ pub trait Driver: Send + Sync {
         false
     }
 
+    /// Returns whether this driver's cameras are reached over a network. The server may open such a camera for a moment
+    /// to learn whether it works (`probe`), because this disturbs nobody. Other cameras might switch on a light, or
+    /// might be in use by another program.
+    fn is_networked(&self) -> bool {
+        false
+    }
+
     /// Checks `url` without touching the device, as part of checking the configuration.
     ///
     /// # Errors

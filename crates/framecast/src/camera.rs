@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use framecast_drivers::{Capture, Drivers};
 use framecast_hub::Feed;
@@ -19,6 +20,8 @@ pub(crate) struct Camera {
     pub(crate) feed: Arc<Feed>,
     pub(crate) drivers: Drivers,
     pub(crate) settings: CameraSettings,
+    /// How often the server probes the camera: opens it for one picture while no client needs it. `None` for never.
+    pub(crate) probe_interval: Option<Duration>,
     pub(crate) controls: Controls,
     /// Ends the camera's tasks when it is cancelled.
     pub(crate) stop: CancellationToken,
@@ -75,13 +78,14 @@ impl Camera {
         feed: Arc<Feed>,
         drivers: Drivers,
         settings: CameraSettings,
+        probe_interval: Option<Duration>,
         saved: &Changes,
         stop: CancellationToken,
     ) -> Self {
         let controls = Controls::new(&settings.controls, saved);
         let (capture, removal, has_blocked) = (Mutex::default(), OnceLock::new(), Arc::default());
         let tasks = TaskTracker::new();
-        Self { feed, drivers, settings, controls, stop, tasks, capture, has_blocked, removal }
+        Self { feed, drivers, settings, probe_interval, controls, stop, tasks, capture, has_blocked, removal }
     }
 
     /// Returns whether the camera's reader may run on a thread that it shares with the readers of other cameras.

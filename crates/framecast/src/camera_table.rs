@@ -24,8 +24,11 @@ use crate::controls::SavedControls;
 #[cfg(feature = "server")]
 use crate::controls::{self, StateFile};
 use crate::encoding;
-use crate::supervisor::{self, SharedThreads, SharedWithCameras, StuckReaders, Supervisor};
+use crate::supervisor::{self, ProbePermits, SharedThreads, SharedWithCameras, StuckReaders, Supervisor};
 use crate::suspend::SuspendMonitor;
+
+/// How often a camera that must work is probed if no setting says otherwise.
+const REQUIRED_PROBE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What every camera needs from the server.
 #[derive(Debug, Clone)]
@@ -54,8 +57,26 @@ pub(crate) struct CameraTable {
 #[derive(Debug)]
 struct TableState {
     cameras: Arc<[Arc<Camera>]>,
-    /// The latency budget of cameras that have none of their own.
+    defaults: CameraDefaults,
+}
+
+/// The server's settings for cameras that have none of their own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CameraDefaults {
     latency_budget: Duration,
+    /// How often a network camera is probed; `None` for never.
+    probe: Option<Duration>,
+}
+
+impl CameraDefaults {
+    pub(crate) fn of(settings: &Settings) -> Self {
+        Self { latency_budget: settings.latency_budget, probe: settings.probe }
+    }
+
+    fn viewer_limits(&self, camera: &CameraSettings) -> ViewerLimits {
+        let latency_budget = camera.latency_budget.unwrap_or(self.latency_budget);
+        ViewerLimits { latency_budget, max_viewers: camera.max_viewers }
+    }
 }
 
 /// What [`Cameras::apply`](crate::Cameras::apply) changed: the names of cameras. Cameras that are in none of the lists
@@ -82,13 +103,14 @@ pub(crate) struct Exchange {
 impl CameraTable {
     /// Creates a table without cameras. Starts two tasks for all cameras: one detects that the program was suspended,
     /// and one watches the threads that cameras share.
-    pub(crate) fn new(services: CameraServices, latency_budget: Duration) -> Self {
+    pub(crate) fn new(services: CameraServices, defaults: CameraDefaults) -> Self {
         let suspend_monitor = SuspendMonitor::new();
         services.tasks.spawn(suspend_monitor.clone().run(services.shutdown.clone()));
         let threads = SharedThreads::default();
         services.tasks.spawn(threads.clone().watch(services.shutdown.clone()));
-        let state = TableState { cameras: Arc::new([]), latency_budget };
-        let shared = SharedWithCameras { suspend_monitor, threads, stuck: StuckReaders::default() };
+        let state = TableState { cameras: Arc::new([]), defaults };
+        let (stuck, probe_permits) = (StuckReaders::default(), ProbePermits::default());
+        let shared = SharedWithCameras { suspend_monitor, threads, stuck, probe_permits };
         Self { services, shared, state: Arc::new(RwLock::new(state)) }
     }
 
@@ -123,10 +145,10 @@ impl CameraTable {
         let saved = self.saved().await;
         let camera = {
             let mut state = self.write();
-            let limits = viewer_limits(&settings, state.latency_budget);
+            let limits = state.defaults.viewer_limits(&settings);
             let feed = self.services.hub.add_with_limits(&settings.name, limits, SystemTime::now());
             let feed = feed.map_err(|error| ConfigError::new(error.to_string()))?;
-            let camera = self.camera(feed, settings, &saved);
+            let camera = self.camera(feed, settings, state.defaults, &saved);
             state.cameras = state.cameras.iter().chain([&camera]).cloned().collect();
             camera
         };
@@ -161,7 +183,7 @@ impl CameraTable {
         let (old, new) = {
             let mut state = self.write();
             let old = find(&state.cameras, &settings.name)?;
-            let new = self.place(settings, state.latency_budget, &saved);
+            let new = self.place(settings, state.defaults, &saved);
             let exchanged =
                 |known: &Arc<Camera>| Arc::clone(if Arc::ptr_eq(known, &old) { &new } else { known });
             state.cameras = state.cameras.iter().map(exchanged).collect();
@@ -210,16 +232,22 @@ impl CameraTable {
                 return Err(ConfigError::new(format!("camera `{}` already exists", camera.name)));
             }
         }
+        let defaults = CameraDefaults::of(settings);
         let (mut exchange, mut cameras) = (Exchange::default(), Vec::new());
         for wanted in &settings.cameras {
             let old = find(&known, &wanted.name).ok();
-            let limits = viewer_limits(wanted, settings.latency_budget);
-            let is_same = |old: &&Arc<Camera>| old.settings == *wanted && old.feed.viewer_limits() == limits;
+            let limits = defaults.viewer_limits(wanted);
+            let probe_interval = probe_interval(wanted, defaults.probe, &self.services.drivers);
+            let is_same = |old: &&Arc<Camera>| {
+                old.settings == *wanted
+                    && old.feed.viewer_limits() == limits
+                    && old.probe_interval == probe_interval
+            };
             if let Some(same) = old.as_ref().filter(is_same) {
                 cameras.push(Arc::clone(same));
                 continue;
             }
-            let new = self.place(wanted.clone(), settings.latency_budget, saved);
+            let new = self.place(wanted.clone(), defaults, saved);
             let changes = &mut exchange.changes;
             if old.is_some() { &mut changes.replaced } else { &mut changes.added }.push(wanted.name.clone());
             exchange.gone.extend(old.map(|old| (old, Removal::Replaced)));
@@ -234,7 +262,7 @@ impl CameraTable {
         }
         hub.reorder(&names);
         state.cameras = cameras.into();
-        state.latency_budget = settings.latency_budget;
+        state.defaults = defaults;
         Ok(exchange)
     }
 
@@ -255,11 +283,11 @@ impl CameraTable {
     fn place(
         &self,
         settings: CameraSettings,
-        latency_budget: Duration,
+        defaults: CameraDefaults,
         saved: &SavedControls,
     ) -> Arc<Camera> {
         let (hub, now) = (&self.services.hub, SystemTime::now());
-        let limits = viewer_limits(&settings, latency_budget);
+        let limits = defaults.viewer_limits(&settings);
         let feed = loop {
             if let Some(replacement) = hub.replace(&settings.name, limits, now) {
                 break replacement.new;
@@ -268,13 +296,20 @@ impl CameraTable {
                 break feed;
             }
         };
-        self.camera(feed, settings, saved)
+        self.camera(feed, settings, defaults, saved)
     }
 
-    fn camera(&self, feed: Arc<Feed>, settings: CameraSettings, saved: &SavedControls) -> Arc<Camera> {
+    fn camera(
+        &self,
+        feed: Arc<Feed>,
+        settings: CameraSettings,
+        defaults: CameraDefaults,
+        saved: &SavedControls,
+    ) -> Arc<Camera> {
         let (drivers, stop) = (self.services.drivers.clone(), self.services.shutdown.child_token());
-        let saved = saved.of_camera(&settings.name);
-        Arc::new(Camera::new(feed, drivers, settings, &saved, stop))
+        let (saved, interval) =
+            (saved.of_camera(&settings.name), probe_interval(&settings, defaults.probe, &drivers));
+        Arc::new(Camera::new(feed, drivers, settings, interval, &saved, stop))
     }
 
     /// Starts the supervisor and the encoders of `camera`. The supervisor waits until `predecessors` are closed.
@@ -327,10 +362,11 @@ fn find(cameras: &[Arc<Camera>], name: &str) -> Result<Arc<Camera>, ConfigError>
     camera.ok_or_else(|| ConfigError::new(format!("no camera is called `{name}`")))
 }
 
-/// Returns the limits of a camera's viewers. `latency_budget` applies if the camera has no budget of its own.
-fn viewer_limits(settings: &CameraSettings, latency_budget: Duration) -> ViewerLimits {
-    let latency_budget = settings.latency_budget.unwrap_or(latency_budget);
-    ViewerLimits { latency_budget, max_viewers: settings.max_viewers }
+/// Returns how often `camera` is probed; `None` for never. `default` is the server's interval for network cameras.
+fn probe_interval(camera: &CameraSettings, default: Option<Duration>, drivers: &Drivers) -> Option<Duration> {
+    let is_networked = drivers.find(&camera.source).is_ok_and(|driver| driver.is_networked());
+    let default = || default.filter(|_| is_networked).or(camera.required.then_some(REQUIRED_PROBE_INTERVAL));
+    camera.probe.unwrap_or_else(default)
 }
 
 /// Waits for the task that ends a camera. If it panicked, the log has said so.

@@ -15,7 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::camera_table::{CameraChanges, CameraServices, CameraTable};
+use crate::camera_table::{CameraChanges, CameraDefaults, CameraServices, CameraTable};
 use crate::config::{CameraSettings, ConfigError, Settings};
 use crate::controls::SavedControls;
 #[cfg(feature = "server")]
@@ -108,7 +108,7 @@ impl Cameras {
         #[cfg(feature = "history")]
         let history = Arc::new(history::open(&settings, &hub).await?);
         let close_on_drop = Arc::new(shutdown.clone().drop_guard());
-        let table = CameraTable::new(services, settings.latency_budget);
+        let table = CameraTable::new(services, CameraDefaults::of(&settings));
         let exchange = table.exchange(&settings, &saved)?;
         #[cfg(feature = "webhook")]
         webhook::start(

@@ -178,7 +178,7 @@ pub use cameras::Cameras;
 #[doc(inline)]
 pub use config::WebhookSettings;
 #[doc(inline)]
-pub use config::{Account, CameraSettings, ConfigError, Listen, Settings, TrustedProxies};
+pub use config::{Account, AddressRanges, CameraSettings, ConfigError, Listen, Settings};
 #[cfg(feature = "history")]
 #[doc(inline)]
 pub use config::{HistorySettings, HistoryStorage};

@@ -12,9 +12,11 @@ pub enum DemandKind {
     Viewer,
     /// A client takes a single picture.
     Snapshot,
+    /// The server checks whether the camera works, although no client needs its pictures.
+    Probe,
 }
 
-/// How many clients need the pictures of a camera, by their reason.
+/// Who needs the pictures of a camera, counted by reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct DemandCounts {
@@ -22,18 +24,38 @@ pub struct DemandCounts {
     pub viewers: usize,
     /// The number of clients that take a single picture.
     pub snapshots: usize,
+    /// The number of checks by the server itself.
+    pub probes: usize,
+    /// The number of clients so far, with those that have left.
+    pub clients_so_far: u64,
+    /// The number of checks so far, with those that have ended.
+    pub probes_so_far: u64,
 }
 
 impl DemandCounts {
-    /// Returns the number of clients of all kinds.
-    pub fn total(&self) -> usize {
+    /// Returns the number of clients: viewers, and those that take a single picture.
+    pub fn clients(&self) -> usize {
         self.viewers + self.snapshots
+    }
+
+    /// Returns whether the camera must be open.
+    pub fn is_any(&self) -> bool {
+        self.clients() > 0 || self.probes > 0
     }
 
     fn of(&mut self, kind: DemandKind) -> &mut usize {
         match kind {
             DemandKind::Viewer => &mut self.viewers,
             DemandKind::Snapshot => &mut self.snapshots,
+            DemandKind::Probe => &mut self.probes,
+        }
+    }
+
+    fn add(&mut self, kind: DemandKind) {
+        *self.of(kind) += 1;
+        match kind {
+            DemandKind::Probe => self.probes_so_far += 1,
+            DemandKind::Viewer | DemandKind::Snapshot => self.clients_so_far += 1,
         }
     }
 }
@@ -48,7 +70,7 @@ pub struct Demand {
 impl Demand {
     /// Adds a demand of this kind to `counts`.
     pub(crate) fn new(counts: &Arc<watch::Sender<DemandCounts>>, kind: DemandKind) -> Self {
-        counts.send_modify(|counts| *counts.of(kind) += 1);
+        counts.send_modify(|counts| counts.add(kind));
         Self { counts: Arc::clone(counts), kind }
     }
 }

@@ -27,8 +27,10 @@ pub enum EventKind {
     Lost,
     /// An open camera delivered no frame for too long. A `Lost` event follows.
     Stalled,
-    /// The server closed a camera: nobody watches it, or it was removed or replaced, as the event's text then says.
+    /// The server closed a camera, because nobody watches it.
     Closed,
+    /// A camera was removed from the server, or replaced by one with other settings; the event's text says which.
+    Removed,
     /// A client set a camera's controls, such as the brightness. The event's text names each control and its value.
     Controls,
     /// The server refused viewers because a limit on their number was reached. The event's count is the number of
@@ -47,7 +49,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds of events.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Started,
         Self::Stopped,
         Self::Opened,
@@ -55,6 +57,7 @@ impl EventKind {
         Self::Lost,
         Self::Stalled,
         Self::Closed,
+        Self::Removed,
         Self::Controls,
         Self::Refused,
         Self::Mark,
@@ -73,6 +76,7 @@ impl EventKind {
             Self::Lost => "lost",
             Self::Stalled => "stalled",
             Self::Closed => "closed",
+            Self::Removed => "removed",
             Self::Controls => "controls",
             Self::Refused => "refused",
             Self::Mark => "mark",

@@ -233,7 +233,7 @@ impl Feed {
 
     /// Returns the number of clients that need the camera's pictures, for whatever reason.
     pub fn viewer_count(&self) -> usize {
-        self.demand_counts().total()
+        self.demand_counts().clients()
     }
 
     /// Returns how many clients need the camera's pictures, by their reason.
@@ -583,7 +583,7 @@ mod tests {
         let viewer = feed.subscribe(Delivery::Latest, feed.demand(DemandKind::Viewer));
         let snapshot = feed.demand(DemandKind::Snapshot);
         let counts = feed.demand_counts();
-        assert_eq!((counts.viewers, counts.snapshots, counts.total()), (1, 1, 2));
+        assert_eq!((counts.viewers, counts.snapshots, counts.clients()), (1, 1, 2));
         drop((viewer, snapshot));
         assert_eq!(feed.viewer_count(), 0);
     }
@@ -593,7 +593,7 @@ mod tests {
         let feed = feed();
         let demand = feed.watch_demand();
         let _encoder = feed.subscribe_to_source();
-        assert_eq!(demand.borrow().total(), 0);
+        assert_eq!(demand.borrow().clients(), 0);
         let main = feed.watch(Rendition::default(), Delivery::Latest).unwrap();
         let first = feed.watch(small(), Delivery::Latest).unwrap();
         let second = feed.watch(small(), Delivery::Latest).unwrap();
@@ -604,7 +604,7 @@ mod tests {
         drop(second);
         assert!(feed.close_rendition(small()));
         assert!(feed.renditions().borrow().is_empty());
-        assert_eq!(demand.borrow().total(), 0);
+        assert_eq!(demand.borrow().clients(), 0);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 /// The state of a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CameraState {
-    /// The camera is closed, because nobody watches.
+    /// The camera is closed, because nobody watches, or is open for a moment, for a probe.
     Idle,
     /// A viewer arrived, and the server is opening the camera. There is no frame yet.
     Opening,
@@ -17,6 +17,9 @@ pub enum CameraState {
 }
 
 impl CameraState {
+    /// All states.
+    pub const ALL: [Self; 4] = [Self::Idle, Self::Opening, Self::Live, Self::Lost];
+
     /// Returns the state as one lower-case word, which is the same in the API, on the web page and in the log.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -47,11 +50,21 @@ pub struct CameraStatus {
     /// When the server will try to open the failed camera again, by the wall clock; `None` if no such attempt is
     /// scheduled.
     pub retry_at: Option<SystemTime>,
+    /// When the server last learned whether the camera works, by the wall clock: a frame arrived in a camera that was
+    /// not live, an attempt to open it failed, or the camera was closed while it was live. `None` if that is not known:
+    /// the server has not opened the camera yet, or the camera was lost and is now idle.
+    pub checked_at: Option<SystemTime>,
 }
 
 impl CameraStatus {
-    /// Creates a status in which `reason` and `retry_at` are `None`.
+    /// Creates a status in which `reason`, `retry_at` and `checked_at` are `None`.
     pub fn new(state: CameraState, since: SystemTime) -> Self {
-        Self { state, since, reason: None, retry_at: None }
+        Self { state, since, reason: None, retry_at: None, checked_at: None }
+    }
+
+    /// Returns the status of a camera that is in `state` since `since`, after this one: with the same `checked_at`, and
+    /// without `reason` and `retry_at`.
+    pub fn followed_by(&self, state: CameraState, since: SystemTime) -> Self {
+        Self { checked_at: self.checked_at, ..Self::new(state, since) }
     }
 }

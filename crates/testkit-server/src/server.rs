@@ -97,7 +97,7 @@ impl Server {
     /// Waits until the camera has exactly `viewers`.
     pub async fn wait_viewers(&self, name: &str, viewers: usize) {
         let mut demand = self.feed(name).watch_demand();
-        let reached = demand.wait_for(|counts| counts.total() == viewers);
+        let reached = demand.wait_for(|counts| counts.clients() == viewers);
         soon(&format!("{name} has {viewers} viewers"), reached).await.unwrap();
     }
 

@@ -54,6 +54,10 @@ impl Driver for Http {
         true
     }
 
+    fn is_networked(&self) -> bool {
+        true
+    }
+
     fn check(&self, url: &SourceUrl) -> Result<(), Error> {
         HttpTarget::parse(url, &OpenContext::default()).map(drop)
     }

@@ -137,6 +137,10 @@ impl Driver for Rtsp {
         self.scheme
     }
 
+    fn is_networked(&self) -> bool {
+        true
+    }
+
     fn check(&self, url: &SourceUrl) -> Result<(), Error> {
         RtspTarget::parse(url).map(drop)
     }

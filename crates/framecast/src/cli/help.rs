@@ -33,6 +33,8 @@ Environment:
   OPENCV_CAMERA_SOURCE           for CAMERA=opencv: a number, URL or video file
   FRAMECAST_PASSWORD             the password of --user
   FRAMECAST_HISTORY_PASSWORD     the password of history = \"postgres://…\"
+  FRAMECAST_MONITOR_TOKEN        the bearer token of programs that read
+                                 /metrics, /healthz and /readyz
   FRAMECAST_WEBHOOK_SECRET       the key that signs the events of [[webhook]]
   STATE_DIRECTORY                the folder for history and saved controls, or
   XDG_STATE_HOME                 else here [default: ~/.local/state/framecast]

@@ -36,6 +36,8 @@ pub(super) struct Environment {
     camera: Option<String>,
     opencv_source: Option<String>,
     password: Option<Secret>,
+    /// The bearer token of programs that watch the server.
+    monitor_token: Option<Secret>,
     /// The password of the PostgreSQL database that stores the history.
     #[cfg(feature = "postgres")]
     history_password: Option<Secret>,
@@ -52,6 +54,7 @@ impl Environment {
             camera: variable("CAMERA")?,
             opencv_source: variable("OPENCV_CAMERA_SOURCE")?,
             password: secret("FRAMECAST_PASSWORD")?,
+            monitor_token: secret("FRAMECAST_MONITOR_TOKEN")?,
             #[cfg(feature = "postgres")]
             history_password: secret("FRAMECAST_HISTORY_PASSWORD")?,
             #[cfg(feature = "webhook")]
@@ -62,12 +65,9 @@ impl Environment {
 }
 
 impl Environment {
-    /// Passes the secrets of those parts that this build has.
-    #[cfg_attr(
-        not(any(feature = "postgres", feature = "webhook")),
-        allow(unused_variables, reason = "without parts there are no secrets")
-    )]
+    /// Passes the secrets that are not part of another setting.
     fn pass_secrets(&self, settings: &mut Settings) {
+        settings.monitor_token.clone_from(&self.monitor_token);
         #[cfg(feature = "webhook")]
         {
             settings.webhook_secret.clone_from(&self.webhook_secret);
@@ -140,6 +140,7 @@ impl Plan {
         }
         errors.extend(add_options(&mut settings, args, environment));
         add_environment(&mut settings, environment);
+        errors.extend(settings.check_secrets().err().map(|error| error.to_string()));
         if has_file && args.user.is_none() && environment.password.is_some() && settings.account.is_none() {
             // A user who sets a password wants the server to ask for it.
             let message = "FRAMECAST_PASSWORD is set, but there is no user: add --user NAME, or user = \"NAME\" in the file";

@@ -11,7 +11,7 @@ use toml::de::DeValue;
 
 use super::check::{check_camera_name, check_control_id};
 use super::key::settings;
-use super::kind::{Number, OrNever, Size, Text, Time, ValueKind};
+use super::kind::{Number, OrNever, Size, Switch, Text, Time, ValueKind};
 use super::reader::FileReader;
 
 /// The range of `max_fps`. The limits keep the time between two pictures above zero and finite.
@@ -41,6 +41,16 @@ settings! {
             idle_timeout: Option<Duration> = Some(Duration::from_secs(10)),
                 OrNever(Time::any()), Applies,
                 "how long the camera stays open without a viewer †";
+            /// How often the server opens the camera for one picture while nobody watches, to learn whether it works;
+            /// `Some(None)` means never. With `None`, the server's [`probe`](super::Settings::probe) applies if the
+            /// camera is a network camera, and each minute if it is `required` and the server has no interval.
+            probe: Option<Option<Duration>> = None,
+                OrNever(Time::probe_interval()), Applies,
+                "how often Framecast probes the camera while nobody watches †", default "the server's";
+            /// Whether `/readyz` reports that the server is not ready while this camera is lost or was not checked yet.
+            required: bool = false,
+                Switch, Applies,
+                "whether this camera must work for [`/readyz`](monitoring.md#is-the-server-ready) to succeed †";
             /// How long the camera can deliver no picture before it counts as lost. `None` adapts this time to the
             /// camera: 30 s until three pictures have arrived; then 5 s or, if that is longer, four times the camera's
             /// usual interval, at most ten minutes.

@@ -110,6 +110,10 @@ const MAX_AGE: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 /// shorter than one turn. A longer budget would not limit anything in practice.
 const LATENCY_BUDGET: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
 
+/// The shortest and the longest interval between two probes of a camera. Each probe opens and closes the camera, which
+/// takes a network camera seconds.
+const PROBE_INTERVAL: (Duration, Duration) = (Duration::from_secs(10), MAX_DURATION);
+
 /// A duration, such as `"10s"`, `"200ms"` or `"1min 30s"`.
 pub(super) struct Time {
     expected: &'static str,
@@ -137,7 +141,15 @@ impl Time {
 
     /// A latency budget.
     pub(super) fn latency_budget() -> Self {
-        let (shortest, longest) = LATENCY_BUDGET;
+        Self::between(LATENCY_BUDGET)
+    }
+
+    /// The interval between two probes of a camera.
+    pub(super) fn probe_interval() -> Self {
+        Self { expected: "a duration like \"1min\" or \"30s\"", ..Self::between(PROBE_INTERVAL) }
+    }
+
+    fn between((shortest, longest): (Duration, Duration)) -> Self {
         Self { shortest: Shortest::Exactly(shortest), longest, ..Self::any() }
     }
 
@@ -204,11 +216,16 @@ impl ValueKind for OrNever {
     }
 
     fn check(&self, key: &str, value: &Option<Duration>) -> Result<(), String> {
-        value.as_ref().map_or(Ok(()), |value| self.0.check(key, value))
+        let checked = value.as_ref().map_or(Ok(()), |value| self.0.check(key, value));
+        checked.map_err(|problem| format!("{problem}, or \"never\""))
     }
 
     fn write(&self, value: &Option<Duration>) -> Option<String> {
         Some(value.map_or_else(|| quoted("never"), |value| quoted(time(value))))
+    }
+
+    fn range(&self) -> Option<(String, String)> {
+        self.0.range()
     }
 }
 

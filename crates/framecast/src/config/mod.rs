@@ -33,7 +33,7 @@ pub use from_file::keys;
 pub use history::{HistorySettings, HistoryStorage};
 pub use key::{KeyInfo, Reload};
 pub use listen::Listen;
-pub use network::TrustedProxies;
+pub use network::AddressRanges;
 pub use settings::Settings;
 #[cfg(feature = "webhook")]
 pub use webhook::WebhookSettings;

@@ -1,4 +1,4 @@
-//! The reverse proxies in front of the server (`trusted_proxies`), and the sites that can embed its pages in an
+//! Sets of addresses (`trusted_proxies`, `monitor_addresses`), and the sites that can embed the server's pages in an
 //! `<iframe>` (`frame_ancestors`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -11,33 +11,29 @@ use super::check::is_origin;
 use super::kind::ValueKind;
 use super::reader::FileReader;
 
-/// The reverse proxies that the server trusts to report a client's address in a header.
+/// A set of addresses: single ones, networks, and whatever connects over a UNIX socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrustedProxies {
-    /// The addresses of the trusted proxies.
+pub struct AddressRanges {
     networks: Vec<IpNet>,
-    /// Whether the server trusts proxies that connect over a UNIX socket.
+    /// Whether the set contains peers over a UNIX socket, which have no address.
     unix: bool,
 }
 
-impl Default for TrustedProxies {
-    /// Creates the default, which trusts proxies on this machine: those that connect over loopback or over a UNIX
-    /// socket.
-    fn default() -> Self {
+impl AddressRanges {
+    /// Creates the set of this machine: its loopback addresses and its UNIX sockets.
+    pub fn this_machine() -> Self {
         Self { networks: loopback().into(), unix: true }
     }
-}
 
-impl TrustedProxies {
-    /// Creates an empty list, which trusts no proxy.
+    /// Creates an empty set.
     pub fn none() -> Self {
         Self { networks: Vec::new(), unix: false }
     }
 
-    /// Adds the proxies that `text` names: an address, a network such as `10.0.0.0/8`, `loopback`, or `unix`.
+    /// Adds what `text` names: an address, a network such as `10.0.0.0/8`, `loopback`, or `unix`.
     ///
     /// # Errors
-    /// The text names no proxy. The message says what to write instead.
+    /// The text names no address. The message says what to write instead.
     pub fn add(&mut self, text: &str) -> Result<(), String> {
         match text {
             "unix" => self.unix = true,
@@ -47,8 +43,7 @@ impl TrustedProxies {
                 let shown: String = text.chars().take(50).collect();
                 self.networks.push(network.map_err(|_| {
                     format!(
-                        "`{}` is not the address of a proxy; write it like 192.168.1.2, 10.0.0.0/8, \"loopback\" or \
-                         \"unix\"",
+                        "`{}` is not an address; write it like 192.168.1.2, 10.0.0.0/8, \"loopback\" or \"unix\"",
                         shown.escape_debug()
                     )
                 })?);
@@ -57,8 +52,7 @@ impl TrustedProxies {
         Ok(())
     }
 
-    /// Returns whether the server trusts a proxy at `address`. `None` stands for a proxy that connects over a UNIX
-    /// socket.
+    /// Returns whether the set contains `address`. `None` stands for a peer over a UNIX socket.
     pub fn contains(&self, address: Option<IpAddr>) -> bool {
         match address.map(|address| address.to_canonical()) {
             Some(address) => self.networks.iter().any(|network| network.contains(&address)),
@@ -72,16 +66,16 @@ fn loopback() -> [IpNet; 2] {
     [ipv4.into(), Ipv6Net::from(Ipv6Addr::LOCALHOST).into()]
 }
 
-/// A list of the proxies to trust.
-pub(super) struct Proxies;
+/// A list of addresses.
+pub(super) struct Addresses;
 
-impl ValueKind for Proxies {
-    type Value = TrustedProxies;
+impl ValueKind for Addresses {
+    type Value = AddressRanges;
 
-    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut FileReader<'_>) -> Option<TrustedProxies> {
-        let mut trusted = TrustedProxies::none();
-        reader.read_texts(value, |proxy, _| trusted.add(proxy))?;
-        Some(trusted)
+    fn read(&self, value: Spanned<DeValue<'_>>, reader: &mut FileReader<'_>) -> Option<AddressRanges> {
+        let mut addresses = AddressRanges::none();
+        reader.read_texts(value, |text, _| addresses.add(text))?;
+        Some(addresses)
     }
 }
 
@@ -128,14 +122,14 @@ mod tests {
     #[test]
     fn a_proxy_is_an_address_a_network_or_a_word() {
         let address = |text: &str| Some(text.parse().unwrap());
-        let default = TrustedProxies::default();
+        let default = AddressRanges::this_machine();
         for trusted in
             [address("127.0.0.1"), address("127.8.0.1"), address("::1"), address("::ffff:127.0.0.1"), None]
         {
             assert!(default.contains(trusted), "{trusted:?}");
         }
         assert!(!default.contains(address("192.168.1.2")));
-        let mut proxies = TrustedProxies::none();
+        let mut proxies = AddressRanges::none();
         assert!(!proxies.contains(None) && !proxies.contains(address("127.0.0.1")));
         for text in ["192.168.1.2", "10.0.0.0/8", "2001:db8::/32"] {
             proxies.add(text).unwrap();

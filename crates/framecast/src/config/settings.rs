@@ -9,7 +9,6 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use framecast_drivers::{Drivers, SourceUrl};
 use framecast_hub::ViewerLimits;
-#[cfg(feature = "webhook")]
 use framecast_media::Secret;
 
 #[cfg(feature = "history")]
@@ -19,12 +18,15 @@ use super::WebhookSettings;
 use super::check::{check_camera_name, parse_host, parse_origin};
 use super::config_messages::redacted;
 use super::key::{Keyed, settings};
-use super::kind::{Number, Switch, Text, Texts, Time};
-use super::network::{FrameAncestors, Proxies};
-use super::{Account, CameraSettings, ConfigError, Listen, TrustedProxies, state_dir};
+use super::kind::{Number, OrNever, Switch, Text, Texts, Time};
+use super::network::{Addresses, FrameAncestors};
+use super::{Account, AddressRanges, CameraSettings, ConfigError, Listen, state_dir};
 
 /// The default address: only this machine can connect.
 const DEFAULT_LISTEN: Listen = Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000));
+
+/// The minimum length of `monitor_token`, in characters. As digits in base 16, these are 64 bits.
+const MIN_TOKEN_CHARS: usize = 16;
 
 /// The range of `writer_threads`. More threads than cores only add overhead.
 const WRITER_THREADS: RangeInclusive<usize> = 1..=256;
@@ -55,8 +57,8 @@ settings! {
                 Texts(|text, _| parse_origin(text)), NeedsRestart,
                 "origins whose scripts may use the pictures and the API †", default "[]";
             /// The reverse proxies that the server trusts to report a client's address in a header.
-            trusted_proxies: TrustedProxies = TrustedProxies::default(),
-                Proxies, NeedsRestart,
+            trusted_proxies: AddressRanges = AddressRanges::this_machine(),
+                Addresses, NeedsRestart,
                 "the proxies that Framecast believes when they name a request's client †",
                 default "[\"loopback\", \"unix\"]";
             /// Sites that can embed the server's pages in an `<iframe>`, in the syntax of the header
@@ -114,6 +116,18 @@ settings! {
                 Number::between(&WRITER_THREADS), NeedsRestart,
                 "threads that write to viewers", default "one per core", formerly "writers";
         }
+        section "health" {
+            /// How often the server opens each network camera for one picture while nobody watches it, to learn whether
+            /// it works; `None` for never.
+            probe: Option<Duration> = None,
+                OrNever(Time::probe_interval()), Applies,
+                "how often Framecast probes a network camera that nobody watches †";
+            /// The addresses that may read `/metrics`, `/healthz` and `/readyz` without the account. Others need the
+            /// account or the [`monitor_token`](Self::monitor_token). With `None`, these paths have no such rule.
+            monitor_addresses: Option<AddressRanges> = None,
+                Addresses, NeedsRestart,
+                "the addresses that may read `/metrics`, `/healthz` and `/readyz` without the account †";
+        }
         section "storage" {
             /// The folder for data that must survive a restart, such as the control values that requests asked to
             /// save. If there is no folder, the server refuses such requests.
@@ -124,6 +138,8 @@ settings! {
         others {
             /// The cameras. Requests that name no camera get the first one.
             cameras: Vec<CameraSettings> = Vec::new();
+            /// The bearer token with which programs may read `/metrics`, `/healthz` and `/readyz` without the account.
+            monitor_token: Option<Secret> = None;
             /// A warning for each key that has an old name in the file.
             old_key_warnings: Vec<ConfigError> = Vec::new();
         }
@@ -197,6 +213,7 @@ impl Settings {
     /// A value is not valid. The error is about the first such value; for a camera's value, it names the camera.
     pub fn validate(&self, drivers: &Drivers) -> Result<(), ConfigError> {
         self.check_keys().map_err(ConfigError::new)?;
+        self.check_secrets()?;
         #[cfg(feature = "history")]
         self.history.check_keys().map_err(ConfigError::new)?;
         for camera in &self.cameras {
@@ -207,6 +224,28 @@ impl Settings {
         self.check_sources(drivers)
     }
 
+    /// Checks the secrets that come from the environment and not from the file.
+    ///
+    /// # Errors
+    /// The [`monitor_token`](Self::monitor_token) is too short, so that somebody could guess it, or has a character that
+    /// clients cannot send, such as a line break.
+    pub fn check_secrets(&self) -> Result<(), ConfigError> {
+        let Some(token) = &self.monitor_token else { return Ok(()) };
+        let advice = "`openssl rand -hex 16` makes one that is right";
+        if !token.expose().chars().all(|c| c.is_ascii_graphic()) {
+            return Err(ConfigError::new(format!(
+                "FRAMECAST_MONITOR_TOKEN has a blank, a line break or a character beyond ASCII, which clients cannot \
+                 send: {advice}"
+            )));
+        }
+        if token.expose().len() < MIN_TOKEN_CHARS {
+            return Err(ConfigError::new(format!(
+                "FRAMECAST_MONITOR_TOKEN is too short: it needs at least {MIN_TOKEN_CHARS} characters; {advice}"
+            )));
+        }
+        Ok(())
+    }
+
     /// Returns warnings about settings that are valid but probably unintended, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let has_address = self.listen.path().is_none() || self.trusted_proxies.contains(None);
@@ -214,8 +253,19 @@ impl Settings {
         let message = "max_viewers_per_address has no effect: viewers of a UNIX socket have no address, unless \
                        trusted_proxies contains \"unix\"; max_viewers limits them";
         let counts_nobody = counts_nobody.then(|| message.to_owned());
+        let unseen = self.cameras.iter().filter(|camera| camera.required && camera.probe == Some(None));
+        let unseen = unseen.map(|camera| {
+            format!(
+                "camera `{}` is required, but `probe = \"never\"`: /readyz answers 503 until someone watches it",
+                camera.name
+            )
+        });
         let old_keys = self.old_key_warnings.iter().map(ToString::to_string);
-        old_keys.chain(counts_nobody).chain(self.account.as_ref().and_then(Account::warning)).collect()
+        old_keys
+            .chain(counts_nobody)
+            .chain(unseen)
+            .chain(self.account.as_ref().and_then(Account::warning))
+            .collect()
     }
 
     /// Sets the address to listen on. `text` is written like `127.0.0.1:5000`, `:5000` or `unix:/run/framecast.sock`.
@@ -285,7 +335,20 @@ mod tests {
             );
         }
         type Change = fn(&mut Settings);
-        let changes: [(Change, &str); 12] = [
+        let changes: [(Change, &str); 16] = [
+            (
+                |s| s.monitor_token = Some(Secret::new("0123456789abcdef\n")),
+                "FRAMECAST_MONITOR_TOKEN has a blank, a line break",
+            ),
+            (|s| s.probe = Some(Duration::from_secs(9)), "probe must be from 10s to 366d"),
+            (
+                |s| s.cameras[0].probe = Some(Some(Duration::ZERO)),
+                "camera `front`: probe must be from 10s to 366d",
+            ),
+            (
+                |s| s.monitor_token = Some(Secret::new("fifteen-letters")),
+                "FRAMECAST_MONITOR_TOKEN is too short: it needs at least 16 characters",
+            ),
             (|s| s.cameras[0].quality = 0, "camera `front`: quality must be from 1 to 100"),
             (
                 |s| s.cameras[0].stall_timeout = Some(Duration::ZERO),

@@ -20,6 +20,7 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
 use super::find_camera;
+use crate::camera::Camera;
 use crate::camera_table::CameraTable;
 
 /// The time limit for one probe, which opens all camera devices to list them. A time limit is necessary because a USB
@@ -151,6 +152,8 @@ struct SingleCamera {
 struct DemandView {
     viewers: usize,
     snapshots: usize,
+    /// The server's own checks of whether the camera works.
+    probes: usize,
 }
 
 /// The description of one camera in the API. It contains the name of the camera's driver instead of the URL of the
@@ -164,13 +167,19 @@ struct CameraView {
     reason: Option<String>,
     since: String,
     next_try: Option<String>,
+    /// When the server last learned whether the camera works; `None` if it has not opened the camera yet.
+    checked: Option<String>,
+    /// The number of seconds between two checks while nobody watches; `None` if the server does not check the camera.
+    probe_s: Option<u64>,
+    /// Whether `/readyz` needs this camera.
+    required: bool,
     fps: Option<f64>,
     width: Option<u32>,
     height: Option<u32>,
     age_ms: Option<u64>,
     viewers: usize,
     demand: DemandView,
-    /// Why the camera is open: `viewers`, `snapshots`, `idle_timeout` or `always`; `None` if it is idle.
+    /// Why the camera is open: `viewers`, `snapshots`, `probe`, `idle_timeout` or `always`; `None` if it is idle.
     open_for: Option<&'static str>,
     frames: u64,
     broken: u64,
@@ -231,7 +240,7 @@ async fn camera(State(state): State<ApiState>, Path(name): Path<String>) -> Resu
     Ok(json(SingleCamera { server: server(&state.about), now: rfc3339(now), camera }))
 }
 
-fn describe(camera: &crate::camera::Camera, is_default: bool, now: SystemTime) -> CameraView {
+fn describe(camera: &Camera, is_default: bool, now: SystemTime) -> CameraView {
     let feed = &camera.feed;
     let name = feed.name();
     let (status, stats, newest) = (feed.status(), feed.stats(), feed.source_channel().newest());
@@ -240,7 +249,7 @@ fn describe(camera: &crate::camera::Camera, is_default: bool, now: SystemTime) -
     let age = captured_at.map(|captured_at| now.duration_since(captured_at).unwrap_or_default());
     let format = newest.as_ref().map(|frame| &frame.format);
     let segment = percent_encode(name);
-    let open_for = open_for(status.state, demand, camera.settings.idle_timeout);
+    let open_for = open_for(status.state, demand, camera);
     CameraView {
         name: name.to_owned(),
         default: is_default,
@@ -249,6 +258,9 @@ fn describe(camera: &crate::camera::Camera, is_default: bool, now: SystemTime) -
         reason: status.reason,
         since: rfc3339(status.since),
         next_try: status.retry_at.map(rfc3339),
+        checked: status.checked_at.map(rfc3339),
+        probe_s: camera.probe_interval.map(|interval| interval.as_secs()),
+        required: camera.settings.required,
         fps: stats
             .frames_per_second
             .filter(|fps| status.state == CameraState::Live && !is_stale(*fps, age))
@@ -256,8 +268,8 @@ fn describe(camera: &crate::camera::Camera, is_default: bool, now: SystemTime) -
         width: format.map(|format| format.width_px),
         height: format.map(|format| format.height_px),
         age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
-        viewers: demand.total(),
-        demand: DemandView { viewers: demand.viewers, snapshots: demand.snapshots },
+        viewers: demand.clients(),
+        demand: DemandView { viewers: demand.viewers, snapshots: demand.snapshots, probes: demand.probes },
         open_for,
         frames: stats.frames,
         broken: stats.broken,
@@ -279,17 +291,16 @@ fn describe(camera: &crate::camera::Camera, is_default: bool, now: SystemTime) -
 }
 
 /// Returns why a camera in the state `state` is open, or would be if it had not failed; `None` if it is idle.
-fn open_for(
-    state: CameraState,
-    demand: DemandCounts,
-    idle_timeout: Option<Duration>,
-) -> Option<&'static str> {
+fn open_for(state: CameraState, demand: DemandCounts, camera: &Camera) -> Option<&'static str> {
+    let has_timeout = camera.settings.idle_timeout.is_some();
     match demand {
+        demand if demand.clients() == 0 && demand.probes > 0 => Some("probe"),
         _ if state == CameraState::Idle => None,
         demand if demand.viewers > 0 => Some("viewers"),
         demand if demand.snapshots > 0 => Some("snapshots"),
-        // Nobody needs it now.
-        _ => Some(if idle_timeout.is_some() { "idle_timeout" } else { "always" }),
+        // Nobody needs it now. A lost camera that is probed waits for the next probe or client.
+        _ if state == CameraState::Lost && has_timeout && camera.probe_interval.is_some() => None,
+        _ => Some(if has_timeout { "idle_timeout" } else { "always" }),
     }
 }
 

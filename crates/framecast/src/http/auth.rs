@@ -15,6 +15,7 @@ use super::clients::Client;
 use super::credentials::Credentials;
 use super::forwarded::{ForwardedBy, is_forwarded};
 use super::login_throttle::{ConnectionLogin, LoginOutcome, LoginThrottle};
+use super::monitor_access::{IsMonitor, has_bearer};
 use crate::config::Account;
 
 /// HTTP Basic authentication with the server's single account.
@@ -37,17 +38,23 @@ fn credentials(headers: &HeaderMap) -> Option<Vec<u8>> {
     scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(token.trim()).ok()).flatten()
 }
 
-/// Passes a request on only if the request contains the account's user name and password. The [`LoginThrottle`] limits
-/// the number of wrong passwords.
+/// Passes a request on only if the request contains the account's user name and password, or
+/// [needs none](IsMonitor). The [`LoginThrottle`] limits the number of wrong passwords.
 pub(crate) async fn check(
     State((auth, login_throttle)): State<(Arc<BasicAuth>, Arc<LoginThrottle>)>,
     request: Request,
     next: Next,
 ) -> Response {
+    if request.extensions().get::<IsMonitor>().is_some() {
+        return next.run(request).await;
+    }
     // A request without credentials, or with unreadable ones, does not count as a guess.
     let Some(given) = credentials(request.headers()) else {
-        let has_tried = request.headers().contains_key(header::AUTHORIZATION);
-        return challenge(if has_tried { "wrong user or password" } else { "user and password needed" });
+        return challenge(match request.headers() {
+            headers if has_bearer(headers) => "a token does not open this path: user and password needed",
+            headers if headers.contains_key(header::AUTHORIZATION) => "wrong user or password",
+            _ => "user and password needed",
+        });
     };
     let login = request.extensions().get::<ConnectionLogin>().cloned().unwrap_or_default();
     let address = Peer::from_extensions(request.extensions());

@@ -327,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_network_that_is_trusted_has_no_more_connections_that_ask_nothing_than_half() {
-        let mut trusted_proxies = crate::config::TrustedProxies::none();
+        let mut trusted_proxies = crate::config::AddressRanges::none();
         trusted_proxies.add("192.168.0.0/16").unwrap();
         let settings = Settings { max_connections: 8, trusted_proxies, ..Settings::default() };
         let limits = AddressLimits::new(Arc::new(settings), ConnectionCounts::default());

@@ -16,7 +16,7 @@ use axum::response::Response;
 use framecast_outputs::{Peer, RateLimitedLog};
 use tracing::warn;
 
-use crate::config::{Settings, TrustedProxies};
+use crate::config::{AddressRanges, Settings};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -84,14 +84,14 @@ pub(crate) async fn resolve(
 }
 
 /// Returns whether the peer `connected` names another client in `headers`, although it is not a trusted proxy.
-fn is_untrusted_claim(trusted: &TrustedProxies, connected: Option<IpAddr>, headers: &HeaderMap) -> bool {
+fn is_untrusted_claim(trusted: &AddressRanges, connected: Option<IpAddr>, headers: &HeaderMap) -> bool {
     !trusted.contains(connected) && CLIENT_HEADERS.iter().any(|name| headers.contains_key(name))
 }
 
 /// Returns the address of the client for which the peer `connected` forwarded a request. This is the right-most address
 /// in `headers` that is not a trusted proxy's, or the left-most address if all are trusted proxies. Returns `None` if
 /// `connected` is not a trusted proxy or names no client.
-fn client(trusted: &TrustedProxies, connected: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+fn client(trusted: &AddressRanges, connected: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
     if !trusted.contains(connected) {
         return None;
     }
@@ -152,7 +152,7 @@ mod tests {
         for (name, value) in pairs {
             headers.append(*name, value.parse().unwrap());
         }
-        let mut trusted = TrustedProxies::default();
+        let mut trusted = AddressRanges::this_machine();
         trusted.add("10.0.0.0/8").unwrap();
         client(&trusted, connected, &headers)
     }
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_proxy_that_is_not_trusted_is_told_of_and_no_one_else() {
-        let trusted = TrustedProxies::default();
+        let trusted = AddressRanges::this_machine();
         let is_told = |connected, name: &'static str| {
             is_untrusted_claim(
                 &trusted,

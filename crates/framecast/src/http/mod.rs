@@ -15,9 +15,8 @@ mod descriptors;
 mod embed_policy;
 mod error_page;
 mod forwarded;
-#[cfg(feature = "metrics")]
-mod gauge_histogram;
 mod guard;
+mod health;
 #[cfg(feature = "history")]
 mod history;
 mod host;
@@ -25,6 +24,7 @@ mod listener;
 mod login_throttle;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod monitor_access;
 mod page;
 mod path_encoding;
 mod serve;
@@ -38,10 +38,9 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use axum::http::{StatusCode, Uri};
 use axum::middleware;
-use axum::routing::get;
 #[cfg(feature = "live")]
 use framecast_outputs::live;
-use framecast_outputs::{HttpError, mjpeg, options};
+use framecast_outputs::{HttpError, mjpeg};
 
 use crate::camera::Camera;
 #[cfg(feature = "live")]
@@ -148,7 +147,7 @@ pub(crate) fn routes(state: &HttpState) -> Router {
         .merge(controls::routes(cameras.clone()))
         .merge(viewers::routes(cameras.services().viewers.clone(), settings.account.is_some()))
         .merge(state.page(&streamer))
-        .route("/healthz", get(|| async { "ok\n" }).options(options));
+        .merge(health::routes(cameras.clone()));
     #[cfg(feature = "live")]
     let router = router.merge(state.live());
     #[cfg(feature = "metrics")]
@@ -186,6 +185,9 @@ pub(crate) fn guarded(state: &HttpState) -> Router {
     if let Some(account) = &settings.account {
         let account = (Arc::new(auth::BasicAuth::new(account)), Arc::clone(&state.login_throttle));
         router = router.layer(middleware::from_fn_with_state(account, auth::check));
+    }
+    if let Some(access) = monitor_access::MonitorAccess::new(settings) {
+        router = router.layer(middleware::from_fn_with_state(Arc::new(access), monitor_access::check));
     }
     cors::allow(router, &settings.cors_origins)
         .layer(middleware::from_fn_with_state(guard, guard::check))

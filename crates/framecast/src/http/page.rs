@@ -54,8 +54,10 @@ const ASSETS: &[Asset] = assets! {
     "events.js": "text/javascript; charset=utf-8",
     "format.js": "text/javascript; charset=utf-8",
     "history.css": "text/css; charset=utf-8",
+    "icon-lost.svg": "image/svg+xml",
     "icon.svg": "image/svg+xml",
     "live.js": "text/javascript; charset=utf-8",
+    "lost_first.js": "text/javascript; charset=utf-8",
     "mark.js": "text/javascript; charset=utf-8",
     "mjpeg_image.js": "text/javascript; charset=utf-8",
     "problem.js": "text/javascript; charset=utf-8",
@@ -67,6 +69,7 @@ const ASSETS: &[Asset] = assets! {
     "tile.js": "text/javascript; charset=utf-8",
     "tiles.js": "text/javascript; charset=utf-8",
     "timeline.js": "text/javascript; charset=utf-8",
+    "title.js": "text/javascript; charset=utf-8",
 };
 
 /// Returns the routes `/` and `/cameras/{name}`, which also accept the parameter `?embed`, and the routes `/static/…`

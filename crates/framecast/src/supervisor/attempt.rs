@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use framecast_hub::Stats;
+use framecast_hub::{DemandCounts, Stats};
 use tokio::time::Instant;
 
 use super::frame_intervals::FrameIntervals;
@@ -37,6 +37,10 @@ pub(super) struct Attempt {
     /// The intervals between the camera's pictures that arrived before the current source was opened.
     intervals: FrameIntervals,
     unwatched_since: Option<Instant>,
+    /// Whether the server only probes the camera: no client has needed it during this attempt.
+    pub(super) is_probe: bool,
+    /// What the source of a probe waits for before its first picture; `None` if it waits for nothing.
+    pub(super) awaited: Option<String>,
     /// Whether viewers get slates (pictures with a text) instead of the camera's pictures: no frame has arrived yet, or
     /// the last frame arrived a while ago.
     pub(super) is_silent: bool,
@@ -47,7 +51,7 @@ pub(super) struct Attempt {
     /// When the supervisor last began to open a source.
     source_began_at: Instant,
     /// Whether the camera's source was opened at least once in this attempt.
-    was_opened: bool,
+    pub(super) was_opened: bool,
     /// Whether the current source is at least the second one that this attempt opens.
     pub(super) is_reopened: bool,
     /// Whether the time without a picture starts at zero when the next source begins, because a suspension of the
@@ -62,7 +66,7 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    pub(super) fn new(settings: &CameraSettings, broken_before: u64) -> Self {
+    pub(super) fn new(settings: &CameraSettings, broken_before: u64, is_probe: bool) -> Self {
         let now = Instant::now();
         Self {
             live_since: None,
@@ -70,6 +74,8 @@ impl Attempt {
             stall_policy: StallPolicy::of(settings),
             intervals: FrameIntervals::default(),
             unwatched_since: None,
+            is_probe,
+            awaited: None,
             is_silent: true,
             broken_before,
             started_at: now,
@@ -110,8 +116,12 @@ impl Attempt {
         self.last_activity = now;
     }
 
-    pub(super) fn record_viewers(&mut self, viewers: usize, had_viewer: bool, now: Instant) {
-        self.unwatched_since = update_unwatched_since(self.unwatched_since, viewers, had_viewer, now);
+    /// Records who needs the camera at the time `now`. `had_client` says whether a client has connected since the last
+    /// call. Returns whether this is the first client of an attempt that was only to check the camera.
+    pub(super) fn record_demand(&mut self, demand: DemandCounts, had_client: bool, now: Instant) -> bool {
+        let users = demand.clients() + demand.probes;
+        self.unwatched_since = update_unwatched_since(self.unwatched_since, users, had_client, now);
+        had_client && std::mem::take(&mut self.is_probe)
     }
 
     /// Records when the last frame arrived, according to the thread that reads the source.
@@ -202,7 +212,10 @@ impl Attempt {
     }
 
     pub(super) fn idle_at(&self, settings: &CameraSettings) -> Option<Instant> {
-        settings.idle_timeout.zip(self.unwatched_since).map(|(timeout, since)| since + timeout)
+        // A camera that was only checked need not stay open for the next client.
+        let timeout =
+            settings.idle_timeout.map(|timeout| if self.is_probe { Duration::ZERO } else { timeout });
+        timeout.zip(self.unwatched_since).map(|(timeout, since)| since + timeout)
     }
 
     /// Returns when the camera counts as stalled if no picture arrives, given its picture `intervals` so far. Returns
@@ -277,7 +290,7 @@ mod tests {
     const ANY_RATE: f64 = 120.0;
 
     fn attempt() -> Attempt {
-        Attempt::new(&CameraSettings::new("door", SourceUrl::parse("http://cam/").unwrap()), 0)
+        Attempt::new(&CameraSettings::new("door", SourceUrl::parse("http://cam/").unwrap()), 0, false)
     }
 
     /// Opens the source once more and lets it deliver this number of `pictures`: the first one after the time `after`,

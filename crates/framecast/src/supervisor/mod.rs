@@ -8,6 +8,7 @@
 mod attempt;
 mod frame_intervals;
 mod lost;
+mod probe;
 mod progress;
 mod read_loop;
 mod reader;
@@ -17,6 +18,7 @@ mod stall_policy;
 mod stuck_readers;
 mod throttle;
 
+use std::future::pending;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -35,6 +37,8 @@ use crate::memory;
 use crate::suspend::SuspendMonitor;
 use attempt::Attempt;
 use lost::AfterLoss;
+pub(crate) use probe::ProbePermits;
+use probe::Prober;
 pub(crate) use shared_threads::SharedThreads;
 use slate::SlateRenderer;
 pub(crate) use slate::draw_last_slate;
@@ -59,6 +63,7 @@ pub(crate) struct SharedWithCameras {
     pub(crate) threads: SharedThreads,
     /// The readers whose driver did not close its device in time.
     pub(crate) stuck: StuckReaders,
+    pub(crate) probe_permits: ProbePermits,
 }
 
 /// The task that keeps one camera open while it has viewers.
@@ -73,12 +78,22 @@ pub(crate) struct Supervisor {
     stuck: StuckReaders,
     suspend_monitor: SuspendMonitor,
     threads: SharedThreads,
+    probe_permits: ProbePermits,
+    /// The number of clients so far when the supervisor last looked.
+    clients_seen: u64,
+    /// The number of probes so far when the supervisor last learned that the camera is lost.
+    probes_answered: u64,
+    /// When the camera was reported as lost; `None` if it was reported as live since then.
+    lost_since: Option<SystemTime>,
+    /// Whether the source is open, opens or closes.
+    is_busy: watch::Sender<bool>,
 }
 
 /// How one attempt to open and read the camera ended.
 enum AttemptOutcome {
-    /// The camera had no viewer for `idle_timeout`, after it had been live for `live_for`.
-    Unwatched { live_for: Duration },
+    /// The camera had no viewer for `idle_timeout`, after it had been live for `live_for`. With `is_quiet`, nothing was
+    /// reported of this attempt: the server has only probed a camera that works.
+    Unwatched { live_for: Duration, is_quiet: bool },
     /// The camera was told to stop: it was removed, or the server is shutting down.
     Stopped,
     /// The camera failed for `reason`, after it had been live for `live_for`. A retry can help if `is_transient` is
@@ -90,7 +105,7 @@ impl AttemptOutcome {
     /// Returns how long the camera had been live.
     fn live_for(&self) -> Duration {
         match self {
-            Self::Unwatched { live_for } | Self::Failed { live_for, .. } => *live_for,
+            Self::Unwatched { live_for, .. } | Self::Failed { live_for, .. } => *live_for,
             Self::Stopped => Duration::ZERO,
         }
     }
@@ -98,47 +113,102 @@ impl AttemptOutcome {
 
 impl Supervisor {
     pub(crate) fn new(camera: Arc<Camera>, shared: SharedWithCameras) -> Self {
-        let SharedWithCameras { suspend_monitor, threads, stuck } = shared;
+        let SharedWithCameras { suspend_monitor, threads, stuck, probe_permits } = shared;
         let (feed, settings, stop) = (Arc::clone(&camera.feed), camera.settings.clone(), camera.stop.clone());
         let demand = feed.watch_demand();
         let slates = SlateRenderer::new(Arc::clone(&feed));
-        Self { camera, feed, settings, stop, demand, slates, stuck, suspend_monitor, threads }
+        Self {
+            camera,
+            feed,
+            settings,
+            stop,
+            demand,
+            slates,
+            stuck,
+            suspend_monitor,
+            threads,
+            probe_permits,
+            clients_seen: 0,
+            probes_answered: 0,
+            lost_since: None,
+            is_busy: watch::Sender::new(false),
+        }
     }
 
-    /// Keeps the camera open while it has viewers, and retries after failures, until it is told to stop.
-    pub(crate) async fn run(mut self) {
+    /// Keeps the camera open while it has viewers, retries after failures, and probes the camera, until it is told to
+    /// stop.
+    pub(crate) async fn run(self) {
         let span = info_span!("camera", id = self.feed.name());
-        async {
-            let mut backoff = Backoff::new(RETRY_DELAYS.0, RETRY_DELAYS.1);
-            let mut is_retry = false;
-            while is_retry || self.wait_for_viewer().await {
-                is_retry = false;
-                let outcome = self.run_once().await;
-                if outcome.live_for() >= BACKOFF_RESET_AFTER {
-                    backoff.reset();
-                }
-                match outcome {
-                    AttemptOutcome::Stopped => break,
-                    AttemptOutcome::Unwatched { .. } => self.become_idle(),
-                    AttemptOutcome::Failed { reason, is_transient, .. } => {
-                        let delay = match is_transient {
-                            true => backoff.next_delay(fastrand::f64()),
-                            // Only a change of the configuration can mend this.
-                            false => backoff.longest(),
-                        };
-                        match self.wait_for_retry(reason, delay, &mut backoff).await {
-                            AfterLoss::Retry => is_retry = true,
-                            AfterLoss::BecomeIdle => self.become_idle(),
-                            AfterLoss::Stop => break,
-                        }
-                    }
-                }
+        // A camera that never closes is opened again until it works, without probes.
+        let interval = self.camera.probe_interval.filter(|_| self.settings.idle_timeout.is_some());
+        let prober = interval.map(|interval| Prober {
+            feed: Arc::clone(&self.feed),
+            interval,
+            stall_timeout: self.settings.stall_timeout,
+            permits: self.probe_permits.clone(),
+            is_busy: self.is_busy.subscribe(),
+        });
+        let probing = async {
+            match prober {
+                Some(prober) => prober.run().await,
+                None => pending().await,
             }
-            self.feed.end();
-            self.report_removal();
+        };
+        async {
+            tokio::select! {
+                () = self.supervise() => {}
+                () = probing => {}
+            }
         }
         .instrument(span)
         .await;
+    }
+
+    /// Keeps the camera open while it is needed, and retries after failures, until it is told to stop.
+    async fn supervise(mut self) {
+        let mut backoff = Backoff::new(RETRY_DELAYS.0, RETRY_DELAYS.1);
+        let mut is_retry = false;
+        while is_retry || self.wait_for_viewer().await {
+            is_retry = false;
+            self.is_busy.send_replace(true);
+            let outcome = self.run_once().await;
+            self.is_busy.send_replace(false);
+            if outcome.live_for() >= BACKOFF_RESET_AFTER {
+                backoff.reset();
+            }
+            match self.unless_lost(outcome) {
+                AttemptOutcome::Stopped => break,
+                AttemptOutcome::Unwatched { is_quiet, .. } => self.become_idle(is_quiet),
+                AttemptOutcome::Failed { reason, is_transient, .. } => {
+                    let delay = match is_transient {
+                        true => backoff.next_delay(fastrand::f64()),
+                        // Only a change of the configuration can mend this.
+                        false => backoff.longest(),
+                    };
+                    match self.wait_for_retry(reason, delay, &mut backoff).await {
+                        AfterLoss::Retry => is_retry = true,
+                        AfterLoss::BecomeIdle => self.become_idle(false),
+                        AfterLoss::Stop => break,
+                    }
+                }
+            }
+        }
+        self.feed.end();
+        self.report_removal();
+    }
+
+    /// Makes of an attempt that ended for want of viewers a failed one, if the camera was lost before and is probed:
+    /// only a picture shows that it is lost no longer.
+    fn unless_lost(&self, outcome: AttemptOutcome) -> AttemptOutcome {
+        let CameraStatus { state, reason, .. } = self.feed.status();
+        match outcome {
+            AttemptOutcome::Unwatched { live_for, .. }
+                if state == CameraState::Lost && self.camera.probe_interval.is_some() =>
+            {
+                AttemptOutcome::Failed { reason: reason.unwrap_or_default(), live_for, is_transient: true }
+            }
+            outcome => outcome,
+        }
     }
 
     /// Waits until the camera has a viewer. If the camera has no `idle_timeout`, it stays open without viewers, and
@@ -150,22 +220,27 @@ impl Supervisor {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => false,
-            watched = self.demand.wait_for(|counts| counts.total() > 0) => watched.is_ok(),
+            needed = self.demand.wait_for(DemandCounts::is_any) => needed.is_ok(),
         }
     }
 
     /// Makes one attempt to open and read the camera. If a source ends without an error after a picture, the supervisor
     /// opens the source again within the same attempt.
     async fn run_once(&mut self) -> AttemptOutcome {
+        let (demand, _) = self.demand();
+        let is_probe = demand.probes > 0 && demand.clients() == 0;
         // A lost camera stays lost until a frame arrives, and the log does not repeat the attempts.
         if self.feed.status().state == CameraState::Lost {
             debug!(source = self.settings.source.for_debug(), "opening the lost camera again");
+        } else if is_probe {
+            debug!(source = self.settings.source.for_debug(), "opening, to check the camera");
         } else {
             info!(source = self.settings.source.for_log(), "opening");
-            self.feed.set_status(CameraStatus::new(CameraState::Opening, SystemTime::now()));
+            let opening = self.feed.status().followed_by(CameraState::Opening, SystemTime::now());
+            self.feed.set_status(opening);
         }
         self.slates.begin_attempt();
-        let mut attempt = Attempt::new(&self.settings, self.feed.stats().broken);
+        let mut attempt = Attempt::new(&self.settings, self.feed.stats().broken, is_probe);
         loop {
             let due_at = match self.read_once(&mut attempt).await {
                 ControlFlow::Continue(due_at) => due_at,
@@ -177,29 +252,43 @@ impl Supervisor {
         }
     }
 
-    /// Returns the current number of viewers, and whether any viewer has connected since the last call, even if the
-    /// viewer has left again after one picture.
-    fn viewers(&mut self) -> (usize, bool) {
-        let had_viewer = self.demand.has_changed().unwrap_or(false);
-        (self.demand.borrow_and_update().total(), had_viewer)
+    /// Returns who needs the camera now, and whether any client has connected since the last call, even if the client
+    /// has left again after one picture.
+    fn demand(&mut self) -> (DemandCounts, bool) {
+        let counts = *self.demand.borrow_and_update();
+        let clients_seen = std::mem::replace(&mut self.clients_seen, counts.clients_so_far);
+        (counts, counts.clients_so_far > clients_seen)
     }
 
-    fn become_idle(&mut self) {
-        info!("idle");
+    /// Closes the camera. The log and the history are told unless `is_quiet`: they do not list each probe.
+    fn become_idle(&mut self, is_quiet: bool) {
         self.feed.suspend();
         // A slate that is still being drawn must not be the first picture that the next viewer sees.
         self.slates.end();
-        self.feed.set_status(CameraStatus::new(CameraState::Idle, SystemTime::now()));
-        self.send_event(EventKind::Closed, None);
+        let (earlier, now) = (self.feed.status(), SystemTime::now());
+        let checked_at = match earlier.state {
+            CameraState::Live => Some(now),
+            CameraState::Idle => earlier.checked_at,
+            // Whether it works now is not known.
+            CameraState::Lost | CameraState::Opening => None,
+        };
+        self.lost_since = self.lost_since.filter(|_| earlier.state != CameraState::Lost);
+        // During a probe of a camera that works, the camera counts as idle.
+        let since = if earlier.state == CameraState::Idle { earlier.since } else { now };
+        self.feed.set_status(CameraStatus { checked_at, ..earlier.followed_by(CameraState::Idle, since) });
+        if !is_quiet {
+            info!("idle");
+            self.send_event(EventKind::Closed, None);
+        }
         memory::schedule_return(&Handle::current());
     }
 
-    /// Tells the history that a camera is closed, if it was removed or replaced while it was open or lost.
+    /// Tells the history that the camera was removed or replaced.
     fn report_removal(&self) {
         let Some(removal) = self.camera.removal() else { return };
+        self.send_event(EventKind::Removed, Some(removal.as_str()));
         if self.feed.status().state != CameraState::Idle {
             self.feed.set_status(CameraStatus::new(CameraState::Idle, SystemTime::now()));
-            self.send_event(EventKind::Closed, Some(removal.as_str()));
             memory::schedule_return(&Handle::current());
         }
     }

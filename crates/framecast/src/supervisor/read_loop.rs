@@ -6,13 +6,14 @@ use std::time::SystemTime;
 
 use framecast_drivers::{Capture, Error, ErrorKind, Failure};
 use framecast_hub::{CameraState, CameraStatus, EventKind, Publisher};
-use framecast_media::{Anchor, Frame};
+use framecast_media::{Anchor, Format, Frame};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::attempt::Attempt;
 use super::frame_intervals::FrameIntervals;
 use super::reader::{Reader, Report};
+use super::stall_policy::rounded;
 use super::{AttemptOutcome, CLOSE_TIMEOUT, Supervisor, sleep_until_or_forever};
 use crate::error_chain::one_line;
 
@@ -122,8 +123,10 @@ impl Supervisor {
     /// down. The return value says what the supervisor does next.
     async fn wait_and_publish(&mut self, attempt: &mut Attempt, mut awaited: Wait<'_>) -> NextStep {
         loop {
-            let (viewers, had_viewer) = self.viewers();
-            attempt.record_viewers(viewers, had_viewer, Instant::now());
+            let (demand, had_client) = self.demand();
+            if attempt.record_demand(demand, had_client, Instant::now()) {
+                self.announce_watched(attempt);
+            }
             if let Wait::Reports(reader) = &awaited {
                 attempt.record_progress(reader.progress());
             }
@@ -143,10 +146,11 @@ impl Supervisor {
                     }
                     _ => return ControlFlow::Continue(Instant::now()),
                 },
-                // Marks the viewer count as changed again, for the check at the top of the loop.
-                _ = self.demand.changed() => self.demand.mark_changed(),
+                _ = self.demand.changed() => {}
                 () = sleep_until_or_forever(idle_at) => {
-                    return ControlFlow::Break(AttemptOutcome::Unwatched { live_for: attempt.live_for() });
+                    let is_quiet = self.feed.status().state == CameraState::Idle;
+                    let live_for = attempt.live_for();
+                    return ControlFlow::Break(AttemptOutcome::Unwatched { live_for, is_quiet });
                 }
                 () = sleep_until_or_forever(stalled_at) => {
                     if let Some(next) = self.handle_stall(attempt, &awaited, &status) {
@@ -154,7 +158,7 @@ impl Supervisor {
                     }
                 }
                 () = sleep_until_or_forever(slate_at), if !attempt.is_silent => self.handle_silence(attempt, &awaited),
-                () = self.slates.show(&status), if attempt.is_silent && viewers > 0 => {}
+                () = self.slates.show(&status), if attempt.is_silent && demand.clients() > 0 => {}
             }
         }
     }
@@ -178,7 +182,7 @@ impl Supervisor {
             return Some(ControlFlow::Continue(attempt.retry_at()));
         }
         let reason = attempt.stall_reason(&awaited.intervals(attempt), &self.feed.stats());
-        if status.reason.as_ref() != Some(&reason) {
+        if status.reason.as_ref() != Some(&reason) && !attempt.is_probe {
             self.send_event(EventKind::Stalled, Some(&reason));
         }
         Some(failed(reason, attempt))
@@ -201,8 +205,16 @@ impl Supervisor {
     fn show_awaited(&self, awaited: Option<String>) {
         if let Some(awaited) = awaited {
             info!("{awaited}");
-            let status = CameraStatus::new(CameraState::Opening, SystemTime::now());
+            let status = self.feed.status().followed_by(CameraState::Opening, SystemTime::now());
             self.feed.set_status(CameraStatus { reason: Some(awaited), ..status });
+        }
+    }
+
+    /// Ends a probe of a source that is open and waits for its first picture, as an empty folder does: it works.
+    fn record_awaited(&self, awaited: Option<String>, attempt: &mut Attempt) {
+        if awaited.is_some() {
+            attempt.awaited = awaited;
+            self.feed.set_status(CameraStatus { checked_at: Some(SystemTime::now()), ..self.feed.status() });
         }
     }
 
@@ -218,11 +230,14 @@ impl Supervisor {
             Some(Report::Opened { max_frame_gap, awaited }) => {
                 attempt.record_opened(max_frame_gap);
                 self.feed.count_opened();
-                if !attempt.is_reopened {
-                    self.show_awaited(awaited);
+                match attempt.is_probe {
+                    true => self.record_awaited(awaited, attempt),
+                    false if attempt.is_reopened => {}
+                    false => self.show_awaited(awaited),
                 }
                 // As in the log, a lost camera stays lost until a frame arrives.
-                if self.feed.status().state != CameraState::Lost && !attempt.is_reopened {
+                if self.feed.status().state != CameraState::Lost && !attempt.is_reopened && !attempt.is_probe
+                {
                     self.send_event(EventKind::Opened, None);
                 }
                 None
@@ -316,8 +331,48 @@ impl Supervisor {
         publisher.publish(frame);
         if attempt.live_since.is_none() {
             attempt.live_since = Some(now);
-            info!(width = format.width_px, height = format.height_px, "live");
-            self.feed.set_status(CameraStatus::new(CameraState::Live, SystemTime::now()));
+            self.mark_live(&format, attempt.is_probe);
+        }
+    }
+
+    /// Reports that the camera delivers pictures. If the server only probes the camera, reports this only of a camera
+    /// that was lost, and leaves it idle otherwise.
+    fn mark_live(&mut self, format: &Format, is_probe: bool) {
+        let (earlier, now) = (self.feed.status(), SystemTime::now());
+        let lost_since = self.lost_since.take();
+        if is_probe && lost_since.is_none() {
+            debug!(width = format.width_px, height = format.height_px, "the camera works");
+            self.feed.set_status(CameraStatus { checked_at: Some(now), ..earlier });
+            return;
+        }
+        info!(width = format.width_px, height = format.height_px, "live");
+        let live = CameraStatus::new(CameraState::Live, now);
+        self.feed.set_status(CameraStatus { checked_at: Some(now), ..live });
+        let away = lost_since.map(|since| now.duration_since(since).unwrap_or_default());
+        let text = away.map(|away| format!("lost for {}", rounded(away)));
+        self.send_event(EventKind::Live, text.as_deref());
+    }
+
+    /// Reports that a client needs a camera that the server had opened only to probe it.
+    fn announce_watched(&mut self, attempt: &mut Attempt) {
+        let earlier = self.feed.status();
+        // As in the log, a lost camera stays lost until a frame arrives.
+        if earlier.state != CameraState::Idle {
+            return;
+        }
+        info!(source = self.settings.source.for_log(), "opening");
+        // If the source is not open yet, the report that it is open sends this event.
+        if attempt.was_opened {
+            self.send_event(EventKind::Opened, None);
+        }
+        let is_live = attempt.live_since.is_some();
+        let state = if is_live { CameraState::Live } else { CameraState::Opening };
+        self.feed.set_status(earlier.followed_by(state, SystemTime::now()));
+        if !is_live {
+            self.show_awaited(attempt.awaited.take());
+        }
+        if is_live {
+            info!("live");
             self.send_event(EventKind::Live, None);
         }
     }

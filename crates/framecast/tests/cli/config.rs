@@ -99,7 +99,8 @@ fn bad_values_are_told_with_their_place_and_an_example() {
             "4:17: stall_timeout: found integer `5`, expected a duration like \"10s\", \"200ms\" or \"5min\"",
         ),
         ("stall_timeout = \"0s\"", "4:17: stall_timeout must be longer than 0s, and at most 366d"),
-        ("idle_timeout = \"900 years\"", "4:16: idle_timeout must be from 0s to 366d"),
+        ("probe = \"5s\"", "4:9: probe must be from 10s to 366d, or \"never\""),
+        ("idle_timeout = \"900 years\"", "4:16: idle_timeout must be from 0s to 366d, or \"never\""),
         (
             "max_picture = \"big\"",
             "4:15: max_picture: found `big`, expected a size like \"16MiB\" or \"500kB\"",
@@ -145,6 +146,11 @@ fn bad_values_are_told_with_their_place_and_an_example() {
              network?",
         ),
         ("user = \"me\"", "1:8: user `me` needs a password: set FRAMECAST_PASSWORD in the environment"),
+        ("probe = \"9s\"", "1:9: probe must be from 10s to 366d, or \"never\""),
+        (
+            "monitor_addresses = [\"loopback\", \"monitor.lan\"]",
+            "1:34: `monitor.lan` is not an address; write it like 192.168.1.2, 10.0.0.0/8, \"loopback\" or \"unix\"",
+        ),
         (
             "user = \"a:b\"",
             "1:8: `***` is not a user name: it must not be empty and must not contain a colon or control \
@@ -515,6 +521,23 @@ fn what_is_wrong_in_the_environment_names_the_variable() {
     let (code, _, errors) = run(framecast(&["check"]).env("FRAMECAST_PASSWORD", "x"));
     assert_eq!(code, 2);
     assert!(errors.contains("FRAMECAST_PASSWORD is set, but there is no user: add --user NAME"), "{errors}");
+}
+
+#[test]
+fn a_token_that_does_not_work_is_refused_by_check_and_at_the_start() {
+    for command in ["check", "serve"] {
+        for (token, expected) in [
+            (
+                "0123456789abcde",
+                "error: FRAMECAST_MONITOR_TOKEN is too short: it needs at least 16 characters; ",
+            ),
+            ("0123456789abcdef\n", "error: FRAMECAST_MONITOR_TOKEN has a blank, a line break or "),
+        ] {
+            let (code, _, errors) = run(framecast(&[command]).env("FRAMECAST_MONITOR_TOKEN", token));
+            assert!(errors.starts_with(expected) && !errors.contains("0123"), "{command}: {errors}");
+            assert_eq!(code, 2);
+        }
+    }
 }
 
 /// The cameras that `check` lists in a folder whose `framecast.toml` names the camera `filed`.

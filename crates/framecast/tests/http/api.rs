@@ -14,10 +14,11 @@ pub(crate) fn keys(value: &Value) -> Vec<&str> {
     keys
 }
 
-const CAMERA_KEYS: [&str; 30] = [
+const CAMERA_KEYS: [&str; 33] = [
     "age_ms",
     "broken",
     "capture",
+    "checked",
     "closed",
     "default",
     "demand",
@@ -36,9 +37,11 @@ const CAMERA_KEYS: [&str; 30] = [
     "opened",
     "over_rate",
     "page",
+    "probe_s",
     "reason",
     "renditions",
     "repaired",
+    "required",
     "since",
     "snapshot",
     "state",
@@ -69,9 +72,19 @@ fn a_camera_is_idle_and_unknown_until_someone_watches() {
     let server = Server::with(|_| {});
     let camera = server.json("/api/cameras/front");
     assert_eq!(camera["state"], "idle");
-    for key in
-        ["reason", "next_try", "open_for", "fps", "width", "height", "age_ms", "last_broken", "capture"]
-    {
+    for key in [
+        "reason",
+        "next_try",
+        "checked",
+        "probe_s",
+        "open_for",
+        "fps",
+        "width",
+        "height",
+        "age_ms",
+        "last_broken",
+        "capture",
+    ] {
         assert_eq!(camera[key], Value::Null, "{key}");
     }
     for key in [
@@ -94,6 +107,7 @@ fn a_camera_is_idle_and_unknown_until_someone_watches() {
     assert_eq!((&camera["state"], &camera["viewers"]), (&"live".into(), &1.into()));
     assert_eq!((&camera["width"], &camera["height"]), (&64.into(), &64.into()));
     assert_eq!((&camera["opened"], &camera["closed"]), (&1.into(), &0.into()));
+    assert!(camera["checked"].is_string(), "{camera}");
 }
 
 #[test]
@@ -112,7 +126,7 @@ fn a_camera_tells_why_it_is_open() {
     drop(stream);
     server.wait_for("front", "open_for", "idle_timeout");
     let camera = server.json("/api/cameras/front");
-    assert_eq!(camera["demand"], serde_json::json!({"viewers": 0, "snapshots": 0}));
+    assert_eq!(camera["demand"], serde_json::json!({"viewers": 0, "snapshots": 0, "probes": 0}));
     assert_eq!(camera["state"], "live");
 }
 

@@ -26,6 +26,7 @@ fn everything_asks_for_the_account() {
         "/snapshot.jpg",
         "/api/cameras",
         "/healthz",
+        "/readyz",
         "/nowhere",
     ] {
         for method in ["GET", "HEAD", "OPTIONS", "POST"] {
@@ -80,7 +81,11 @@ fn wrong_and_malformed_credentials_do_not() {
         let headers = [("Authorization", value.as_str()), ("X-Forwarded-For", &address)];
         let answer = server.ask("GET /api/cameras", &headers);
         assert_eq!(answer.status, 401, "{value}");
-        assert_eq!(error(&answer), "wrong user or password");
+        let expected = match value.starts_with("Bearer ") {
+            true => "a token does not open this path: user and password needed",
+            false => "wrong user or password",
+        };
+        assert_eq!(error(&answer), expected);
     }
 }
 

@@ -94,7 +94,7 @@ fn this_machine_has_any_number_of_connections_unless_a_bound_is_set() {
 #[test]
 fn an_address_that_is_no_proxys_is_refused_before_it_asks() {
     let server = Server::with(|settings| {
-        settings.trusted_proxies = framecast::TrustedProxies::none();
+        settings.trusted_proxies = framecast::AddressRanges::none();
         settings.max_connections_per_address = Some(1);
     });
     let stream = MultipartStream::open(server.address, "/video_feed", &[]);

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::controls::Device;
 
 /// One path of each kind, including those of other programs.
-const PATHS: [&str; 38] = [
+const PATHS: [&str; 39] = [
     "/",
     "/video_feed",
     "/snapshot.jpg",
@@ -30,6 +30,7 @@ const PATHS: [&str; 38] = [
     "/history",
     "/metrics",
     "/healthz",
+    "/readyz",
     "/stream",
     "/snapshot",
     "/state",

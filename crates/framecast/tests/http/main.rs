@@ -13,6 +13,7 @@ mod cors;
 mod devices;
 mod guard;
 mod head;
+mod health;
 mod hidden;
 mod live;
 mod login_throttle;

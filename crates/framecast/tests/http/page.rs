@@ -5,7 +5,7 @@ use std::fs;
 use crate::{Server, error};
 
 /// One path of each kind.
-const ADDRESSES: [&str; 13] = [
+const ADDRESSES: [&str; 14] = [
     "/",
     "/?embed",
     "/cameras/front?embed",
@@ -19,6 +19,7 @@ const ADDRESSES: [&str; 13] = [
     "/cameras/front/stream.mjpg",
     "/cameras/front/snapshot.jpg",
     "/healthz",
+    "/readyz",
 ];
 
 #[test]

@@ -1,7 +1,7 @@
 //! The viewers: limits, `/api/viewers` and `/metrics`.
 
-use framecast::TrustedProxies;
-use framecast_testkit::blocking::{MultipartStream, send};
+use framecast::AddressRanges;
+use framecast_testkit::blocking::{MultipartStream, send, until};
 use serde_json::Value;
 
 use crate::Server;
@@ -24,9 +24,8 @@ const VIEWER_KEYS: [&str; 14] = [
     "via",
 ];
 
-fn documentation() -> &'static str {
-    include_str!("../../../../docs/api.md")
-}
+const API_DOCUMENT: &str = include_str!("../../../../docs/api.md");
+const METRICS_DOCUMENT: &str = include_str!("../../../../docs/monitoring.md");
 
 #[test]
 fn each_viewer_is_told_of_as_long_as_it_watches() {
@@ -41,7 +40,7 @@ fn each_viewer_is_told_of_as_long_as_it_watches() {
     let viewer = &all["viewers"][0];
     assert_eq!(keys(viewer), VIEWER_KEYS);
     for key in VIEWER_KEYS {
-        assert!(documentation().contains(&format!("`{key}`")), "{key} is not in docs/api.md");
+        assert!(API_DOCUMENT.contains(&format!("`{key}`")), "{key} is not in docs/api.md");
     }
     assert_eq!((&viewer["camera"], &viewer["via"]), (&"front".into(), &"mjpeg".into()));
     assert_eq!(viewer["rendition"], "width=160&height=120");
@@ -123,7 +122,7 @@ fn the_clients_of_a_trusted_proxy_are_told_apart() {
     assert_eq!(status("192.0.2.9"), 200);
     let server = Server::with(|settings| {
         settings.max_viewers_per_address = Some(1);
-        settings.trusted_proxies = TrustedProxies::none();
+        settings.trusted_proxies = AddressRanges::none();
     });
     let _stream = MultipartStream::open(server.address, "/video_feed", &[("X-Forwarded-For", "192.0.2.7")]);
     let answer = server.ask("GET /video_feed", &[("X-Forwarded-For", "192.0.2.8")]);
@@ -145,6 +144,14 @@ fn metrics_are_what_was_counted() {
     for line in [
         "# TYPE framecast_build info",
         "framecast_camera_live{camera=\"front\"} 1",
+        "framecast_camera_state{camera=\"front\",state=\"live\"} 1",
+        "framecast_camera_state{camera=\"front\",state=\"lost\"} 0",
+        "framecast_camera_lost_seconds{camera=\"front\"} 0",
+        "framecast_camera_checked_timestamp_seconds{camera=\"front\"} ",
+        "framecast_camera_frame_age_seconds{camera=\"front\"} ",
+        "# TYPE process_cpu_seconds counter",
+        "# TYPE process_start_time_seconds gauge",
+        "# TYPE process_max_fds gauge",
         "framecast_camera_openings_total{camera=\"front\"} 1",
         "framecast_viewers{via=\"mjpeg\"} 1",
         "framecast_refused_viewers_total{limit=\"server\"} 0",
@@ -164,8 +171,56 @@ fn metrics_are_what_was_counted() {
     }
     for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let name = name.split(' ').next().unwrap();
-        assert!(documentation().contains(name), "{name} is not in docs/api.md");
+        assert!(METRICS_DOCUMENT.contains(name), "{name} is not in docs/monitoring.md");
     }
+}
+
+#[test]
+fn the_process_is_measured() {
+    let server = Server::with(|_| {});
+    let read = |name: &str| {
+        let text = server.get("/metrics").text();
+        let value =
+            text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).map(str::parse::<f64>);
+        value.unwrap_or_else(|| panic!("{name} is not in\n{text}")).unwrap()
+    };
+    let descriptors = read("process_open_fds");
+    let files: Vec<_> = (0..50).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+    // Other tests of this process open and close descriptors too, but not that many at once.
+    assert!(read("process_open_fds") > descriptors + 25.0);
+    drop(files);
+    assert!(read("process_threads") >= 3.0 && read("process_max_fds") > descriptors);
+    assert!(read("process_virtual_memory_bytes") > read("process_resident_memory_bytes"));
+    assert!(read("process_resident_memory_bytes") > 1e6);
+    let used = read("process_cpu_seconds_total");
+    until("CPU time passes", || {
+        std::hint::black_box((0..1_000_000_u64).sum::<u64>());
+        read("process_cpu_seconds_total") > used
+    });
+}
+
+#[test]
+fn only_a_live_camera_has_frames_that_grow_old() {
+    let server = Server::with(|settings| {
+        settings.cameras[0].idle_timeout = Some(std::time::Duration::ZERO);
+        settings.add_camera("dead", "images:/nonexistent").unwrap();
+    });
+    let mut stream = MultipartStream::open(server.address, "/video_feed", &[]);
+    stream.next();
+    drop(stream);
+    server.wait_for("front", "state", "idle");
+    let mut dead = MultipartStream::open(server.address, "/cameras/dead/stream.mjpg", &[]);
+    dead.next();
+    server.wait_for("dead", "state", "lost");
+    let text = server.get("/metrics").text();
+    assert!(!text.contains("framecast_camera_frame_age_seconds{"), "{text}");
+    assert!(text.contains("framecast_camera_state{camera=\"dead\",state=\"lost\"} 1"), "{text}");
+    until("the time passes", || {
+        let text = server.get("/metrics").text();
+        let name = "framecast_camera_lost_seconds{camera=\"dead\"} ";
+        let seconds = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        seconds.parse::<f64>().unwrap() > 0.0
+    });
 }
 
 #[test]

@@ -94,8 +94,8 @@ async fn a_removed_camera_ends_its_streams_with_a_slate_and_no_path_finds_it() {
     for (viewer, path) in viewers.into_iter().zip(paths) {
         ends_with_a_slate(viewer, path).await;
     }
-    let closed = event(&mut events, EventKind::Closed, "door").await;
-    assert_eq!(closed.text.as_deref(), Some("the camera was removed"));
+    let removed = event(&mut events, EventKind::Removed, "door").await;
+    assert_eq!(removed.text.as_deref(), Some("the camera was removed"));
     for path in ["", "/stream.mjpg", "/snapshot.jpg"] {
         assert_eq!(status(&server, &format!("/cameras/door{path}")).await, 404, "{path}");
     }

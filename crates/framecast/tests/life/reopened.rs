@@ -1,9 +1,9 @@
 //! Cameras whose source ends cleanly many times, and slow cameras: neither counts as lost.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use framecast::{CameraState, Drivers, Event, EventKind, EventReader, Received, Settings};
+use framecast::{CameraState, Drivers, EventKind, Settings};
 use framecast_testkit::{TestViewer, get, jpeg, jpeg_of_len, pause, soon, until, until_async};
 use framecast_testkit_server::camera::{Act, Camera};
 use framecast_testkit_server::server::{AN_HOUR, Server, settings};
@@ -11,26 +11,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::events::kinds;
 use crate::frozen_clock::FrozenClock;
 use crate::program::Program;
 
 /// One picture each opening.
 const SNAPSHOT: Act = Act::Film { pictures: 1, fps: 100 };
-
-/// The kinds of the camera events so far.
-async fn told(server: &Server, events: &mut EventReader) -> Vec<EventKind> {
-    let mut kinds = Vec::new();
-    // The last event so far.
-    server.tell(Event::new(EventKind::Mark, SystemTime::now()));
-    loop {
-        match soon("an event", events.next()).await.expect("the server runs") {
-            Received::Event(event) if event.kind == EventKind::Mark => return kinds,
-            Received::Event(event) if event.camera.is_some() => kinds.push(event.kind),
-            Received::Event(_) => {}
-            Received::Missed(count) => panic!("{count} events were missed"),
-        }
-    }
-}
 
 #[tokio::test]
 async fn a_camera_that_ends_after_each_picture_is_live_without_a_word() {
@@ -51,7 +37,7 @@ async fn a_camera_that_ends_after_each_picture_is_live_without_a_word() {
     assert!(opened <= tenths + 1, "opened {opened} times in {tenths} tenths of a second");
     let status = server.feed("door").status();
     assert_eq!((status.state, status.since), (CameraState::Live, since), "it was live all the time");
-    assert_eq!(told(&server, &mut events).await, [EventKind::Opened, EventKind::Live]);
+    assert_eq!(kinds(&server, &mut events).await, [EventKind::Opened, EventKind::Live]);
     let stats = server.feed("door").stats();
     assert!(stats.opened >= 20 && stats.closed >= 19, "{stats:?}");
     assert!(stats.frames_per_second.is_some_and(|fps| fps < 100.0), "its media time goes on: {stats:?}");
@@ -71,7 +57,7 @@ async fn a_camera_that_cannot_be_opened_again_is_lost() {
     let status = server.wait_state("door", CameraState::Lost).await;
     assert!(status.reason.unwrap().contains("the cable is out"));
     soon("a slate", viewer.next_where(|seen| seen.is_slate())).await.unwrap();
-    assert_eq!(told(&server, &mut events).await, [EventKind::Opened, EventKind::Live, EventKind::Lost]);
+    assert_eq!(kinds(&server, &mut events).await, [EventKind::Opened, EventKind::Live, EventKind::Lost]);
     camera.act(SNAPSHOT);
     soon("pictures again", viewer.next_number()).await.unwrap();
     server.stop().await;
@@ -143,7 +129,7 @@ async fn a_program_that_writes_a_picture_and_ends_is_run_again() {
         assert_eq!(soon("a picture", viewer.next()).await.unwrap().number, Some(7));
     }
     until("it was run five times", || std::fs::read(&runs).is_ok_and(|runs| runs.len() >= 5)).await;
-    assert_eq!(told(&server, &mut events).await, [EventKind::Opened, EventKind::Live]);
+    assert_eq!(kinds(&server, &mut events).await, [EventKind::Opened, EventKind::Live]);
     let api = get(server.address, "/api/cameras/door").await.unwrap().text();
     assert!(api.contains("\"state\":\"live\""), "{api}");
     server.stop().await;
@@ -164,7 +150,7 @@ async fn a_camera_with_a_picture_every_six_seconds_is_not_lost_by_default() {
         // The server sends the previous picture once more, for browsers that paint late.
         soon("the picture", viewer.next_where(|seen| seen.number == Some(number))).await.unwrap();
     }
-    assert_eq!(told(&server, &mut events).await, [EventKind::Opened, EventKind::Live]);
+    assert_eq!(kinds(&server, &mut events).await, [EventKind::Opened, EventKind::Live]);
     server.stop().await;
 }
 
@@ -220,7 +206,7 @@ async fn a_live_camera_without_a_picture_at_some_connections_is_not_lost() {
     let mut events = server.events();
     let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     soon("the last answer", viewer.next_where(|seen| seen.number == Some(2))).await.unwrap();
-    assert_eq!(told(&server, &mut events).await, [EventKind::Opened, EventKind::Live]);
+    assert_eq!(kinds(&server, &mut events).await, [EventKind::Opened, EventKind::Live]);
     assert_eq!(server.feed("door").stats().broken, 1);
     server.stop().await;
 }

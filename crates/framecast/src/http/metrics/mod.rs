@@ -4,6 +4,9 @@
 //! viewers. Metric names follow <https://prometheus.io/docs/practices/naming/>: base units, and plurals for things that
 //! are counted.
 
+mod gauge_histogram;
+mod process;
+
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,12 +28,13 @@ use prometheus_client::registry::Registry;
 
 use super::api::ServerAbout;
 use super::connection_counts::ConnectionCounts;
-use super::gauge_histogram::GaugeHistogram;
 use super::login_throttle::LoginThrottle;
 use crate::camera_table::CameraTable;
 #[cfg(feature = "history")]
 use crate::history::HistoryHandle;
 use crate::lost_lines::LostLines;
+use gauge_histogram::GaugeHistogram;
+use process::ProcessUsage;
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -66,12 +70,21 @@ pub(super) fn routes(counters: Counters) -> Router {
 }
 
 async fn metrics(State(counters): State<Counters>) -> Response {
+    let started_at = counters.about.started_at;
+    let usage = tokio::task::spawn_blocking(move || ProcessUsage::now(started_at)).await;
+    let mut process = Registry::with_prefix("process");
+    if let Ok(usage) = usage {
+        process.register_collector(Box::new(usage));
+    }
     let mut registry = Registry::with_prefix("framecast");
     let scrape = Scrape(counters);
     let mut body = String::new();
     let histograms = scrape.histograms(&mut body);
     registry.register_collector(Box::new(scrape));
-    histograms.and_then(|()| text::encode(&mut body, &registry)).expect("a String takes all that is written");
+    histograms
+        .and_then(|()| text::encode_registry(&mut body, &process))
+        .and_then(|()| text::encode(&mut body, &registry))
+        .expect("a String takes all that is written");
     ([(header::CONTENT_TYPE, CONTENT_TYPE), (header::CACHE_CONTROL, "no-store")], body).into_response()
 }
 
@@ -174,7 +187,7 @@ impl Scrape {
     fn cameras(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let feeds = self.0.cameras.hub().feeds();
         let stats: Vec<Stats> = feeds.iter().map(|feed| feed.stats()).collect();
-        let each = || feeds.iter().map(|feed| [("camera", feed.name().to_owned())]).zip(&stats);
+        let each = || feeds.iter().map(|feed| camera_label(feed)).zip(&stats);
         for (name, help, read) in CAMERA_COUNTERS {
             family(
                 encoder,
@@ -186,24 +199,66 @@ impl Scrape {
         let seconds =
             each().map(|(labels, stats)| (labels, ConstCounter::new(stats.encode_time.as_secs_f64())));
         family(encoder, "camera_encode_seconds", "Time spent on encoding, on all threads", seconds)?;
+        self.camera_states(encoder, &feeds)?;
         let gauge = |read: fn(&Feed) -> f64| {
             feeds
                 .iter()
-                .map(move |feed| ([("camera", feed.name().to_owned())], ConstGauge::new(read(feed))))
+                .map(move |feed| (camera_label(feed), ConstGauge::new(read(feed))))
                 .collect::<Vec<_>>()
         };
-        let is_live = gauge(|feed| f64::from(u8::from(feed.status().state == CameraState::Live)));
-        family(encoder, "camera_live", "1 while the camera is live", is_live)?;
         let rate = gauge(|feed| feed.stats().frames_per_second.unwrap_or_default());
         family(encoder, "camera_frames_per_second", "Frames per second now", rate)?;
-        let age = gauge(|feed| {
-            let captured_at = feed.source_channel().newest_captured_at();
-            let age = captured_at.and_then(|captured_at| SystemTime::now().duration_since(captured_at).ok());
-            age.map_or(f64::NAN, |age| age.as_secs_f64())
-        });
-        family(encoder, "camera_frame_age_seconds", "Age of the newest frame; NaN before the first", age)?;
         let viewers = gauge(|feed| feed.viewer_count() as f64);
         family(encoder, "camera_viewers", "Current streams and snapshots", viewers)
+    }
+
+    /// Writes in which state each camera is, and since when.
+    fn camera_states(&self, encoder: &mut DescriptorEncoder<'_>, feeds: &[Arc<Feed>]) -> fmt::Result {
+        let now = SystemTime::now();
+        let statuses: Vec<_> = feeds.iter().map(|feed| (feed, feed.status())).collect();
+        let states = statuses.iter().flat_map(|(feed, status)| {
+            CameraState::ALL.map(|state| {
+                let labels = [("camera", feed.name().to_owned()), ("state", state.as_str().to_owned())];
+                (labels, ConstGauge::new(f64::from(u8::from(status.state == state))))
+            })
+        });
+        family(encoder, "camera_state", "1 for the state in which the camera is, 0 for the others", states)?;
+        let is_live = |state| f64::from(u8::from(state == CameraState::Live));
+        let live = statuses
+            .iter()
+            .map(|(feed, status)| (camera_label(feed), ConstGauge::new(is_live(status.state))));
+        family(encoder, "camera_live", "1 while the camera is live", live)?;
+        let lost = statuses.iter().map(|(feed, status)| {
+            let since = (status.state == CameraState::Lost).then_some(status.since);
+            let away = since.map(|since| now.duration_since(since).unwrap_or_default()).unwrap_or_default();
+            (camera_label(feed), ConstGauge::new(away.as_secs_f64()))
+        });
+        family(encoder, "camera_lost_seconds", "How long the camera has been lost; 0 if it is not", lost)?;
+        let checked = statuses.iter().filter_map(|(feed, status)| {
+            let at = status.checked_at?.duration_since(UNIX_EPOCH).ok()?;
+            Some((camera_label(feed), ConstGauge::new(at.as_secs_f64())))
+        });
+        let help = "When the server last learned whether the camera works, in Unix time; absent before";
+        family(encoder, "camera_checked_timestamp_seconds", help, checked)?;
+        let cameras = self.0.cameras.list();
+        let intervals = cameras.iter().filter_map(|camera| {
+            Some((camera_label(&camera.feed), ConstGauge::new(camera.probe_interval?.as_secs_f64())))
+        });
+        let help = "How often the server checks the camera while nobody watches; absent if it does not";
+        family(encoder, "camera_probe_interval_seconds", help, intervals)?;
+        let age = statuses.iter().filter(|(_, status)| status.state == CameraState::Live).filter_map(
+            |(feed, _)| {
+                let captured_at = feed.source_channel().newest_captured_at()?;
+                let age = now.duration_since(captured_at).unwrap_or_default();
+                Some((camera_label(feed), ConstGauge::new(age.as_secs_f64())))
+            },
+        );
+        family(
+            encoder,
+            "camera_frame_age_seconds",
+            "Age of the newest frame; absent unless the camera is live",
+            age,
+        )
     }
 
     fn sent(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -285,6 +340,10 @@ impl EncodeMetric for Ages<'_> {
     fn metric_type(&self) -> MetricType {
         MetricType::Histogram
     }
+}
+
+fn camera_label(feed: &Feed) -> [(&'static str, String); 1] {
+    [("camera", feed.name().to_owned())]
 }
 
 /// Writes a metric family that has one value for each set of labels.

@@ -197,8 +197,8 @@ impl Supervisor {
         self.report_removal();
     }
 
-    /// Makes of an attempt that ended for want of viewers a failed one, if the camera was lost before and is probed:
-    /// only a picture shows that it is lost no longer.
+    /// Changes the outcome "unwatched" into "failed" if the camera was lost before and is probed: only a picture shows
+    /// that the camera is no longer lost.
     fn unless_lost(&self, outcome: AttemptOutcome) -> AttemptOutcome {
         let CameraStatus { state, reason, .. } = self.feed.status();
         match outcome {

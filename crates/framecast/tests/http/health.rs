@@ -158,5 +158,5 @@ fn an_address_range_needs_no_account() {
         settings.monitor_addresses = addresses(&["loopback"]);
     });
     until("it answers", || server.get("/healthz").status == 200);
-    assert_eq!(statuses(&server, &[("X-Forwarded-For", "127.0.0.1")]), [401; 3], "whoever it comes through");
+    assert_eq!(statuses(&server, &[("X-Forwarded-For", "127.0.0.1")]), [401; 3], "the proxy is not trusted");
 }

@@ -12,6 +12,7 @@ use crate::cameras::Cameras;
 use crate::config::{Listen, Settings};
 use crate::http::{self, ConnectionListener, Server};
 use crate::lost_lines::LostLines;
+use crate::reload::{ReloadCause, ReloadError, Reloader};
 use crate::start_error::StartError;
 
 /// The server: cameras and a listener.
@@ -67,6 +68,17 @@ impl App {
     /// call has an effect.
     pub fn show_lost_lines(&self, lost: &LostLines) {
         self.cameras.http().lost_lines.get_or_init(|| lost.clone());
+    }
+
+    /// Makes it possible to change the configuration while the server runs. `read` reads the settings anew; it can
+    /// block. Then `POST /api/reload` works, and so does the returned [`Reloader`]. Only the first call has an effect.
+    pub fn reload_with(
+        &self,
+        read: impl Fn(ReloadCause) -> Result<Settings, ReloadError> + Send + Sync + 'static,
+    ) -> Reloader {
+        let http = self.cameras.http();
+        let make = || Reloader::new(self.cameras.table().clone(), Arc::clone(&http.settings), read);
+        http.reloader.get_or_init(make).clone()
     }
 
     /// Serves requests until the caller cancels `shutdown`. Then ends the streams and closes the cameras within two

@@ -235,6 +235,11 @@ impl Cameras {
     }
 
     #[cfg(feature = "server")]
+    pub(crate) fn table(&self) -> &CameraTable {
+        &self.table
+    }
+
+    #[cfg(feature = "server")]
     pub(crate) fn http(&self) -> &HttpState {
         &self.http
     }

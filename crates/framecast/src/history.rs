@@ -9,17 +9,13 @@ use framecast_history::{Config as StoreSettings, Error, History, Location, Tasks
 use framecast_hub::Hub;
 use framecast_media::lock;
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::config::{ConfigError, HistoryStorage, Settings};
 
-/// How long the server's start waits for a database that is not reachable. After a power cut, the database might start
-/// later than this server.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The delay between two attempts to open the database.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// What the user can do about a database that does not answer.
+const DATABASE_ADVICE: &str = "check that the database runs, and that this machine can reach it";
 
 /// How long the shutdown waits for the history to write the last events.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(800);
@@ -55,10 +51,15 @@ pub(crate) async fn open(settings: &Settings, hub: &Hub) -> Result<HistoryHandle
             is_default.then(|| "history: no state directory is known; set state_dir or HOME".to_owned());
         return open_temporary(settings, hub, reason).await;
     };
-    match open_with_retry(settings, &location, hub).await {
+    let opening = History::open(store_settings(settings, location.clone()), hub.events().subscribe());
+    match opening.await {
         Ok((history, tasks)) => {
             info!("the history stores events in {location}");
             Ok(HistoryHandle::new(history, tasks))
+        }
+        // After a power cut, the database might start later than this server.
+        Err(error) if error.is_transient() => {
+            open_in_memory(settings, location, hub, &error.to_string(), DATABASE_ADVICE).await
         }
         // Later, space on the disk might become free, or the disk might be mounted. But if the user named a file and
         // the server cannot create it, that is a mistake in the configuration.
@@ -67,14 +68,7 @@ pub(crate) async fn open(settings: &Settings, hub: &Hub) -> Result<HistoryHandle
                 true => "free some space",
                 false => "to store them elsewhere, set state_dir to another folder",
             };
-            warn!(
-                "{error}; the server keeps the newest 16 MiB of events in memory and writes them to the file \
-                 when that is possible; {advice}"
-            );
-            let events = hub.events().subscribe();
-            let (history, tasks) =
-                History::open_in_memory(store_settings(settings, location), events).await?;
-            Ok(HistoryHandle::new(history, tasks))
+            open_in_memory(settings, location, hub, &error.to_string(), advice).await
         }
         // Another server uses the default file, which the user did not choose.
         Err(error @ Error::Locked { .. }) if is_default => {
@@ -84,26 +78,22 @@ pub(crate) async fn open(settings: &Settings, hub: &Hub) -> Result<HistoryHandle
     }
 }
 
-/// Opens the database at `location`. While the database is not reachable, tries again, for [`CONNECT_TIMEOUT`] at most.
-async fn open_with_retry(
+/// Opens a history that keeps the newest events in memory until `location` can be opened. `problem` says why that is not
+/// possible now, and `advice` what the user can do.
+async fn open_in_memory(
     settings: &Settings,
-    location: &Location,
+    location: Location,
     hub: &Hub,
-) -> Result<(History, Tasks), Error> {
-    let until = Instant::now() + CONNECT_TIMEOUT;
-    let mut has_warned = false;
-    loop {
-        match History::open(store_settings(settings, location.clone()), hub.events().subscribe()).await {
-            Err(error) if error.is_transient() && Instant::now() < until => {
-                if !has_warned {
-                    warn!("{error}; the server keeps trying for a minute");
-                    has_warned = true;
-                }
-                sleep(RETRY_DELAY).await;
-            }
-            opened => return opened,
-        }
-    }
+    problem: &str,
+    advice: &str,
+) -> Result<HistoryHandle, OpenError> {
+    warn!(
+        "{problem}; the server keeps the newest 16 MiB of events in memory and stores them when that is possible; \
+         {advice}"
+    );
+    let events = hub.events().subscribe();
+    let (history, tasks) = History::open_in_memory(store_settings(settings, location), events).await?;
+    Ok(HistoryHandle::new(history, tasks))
 }
 
 /// Opens a history whose events are lost when the server ends. It stores them in a file in the system's temporary

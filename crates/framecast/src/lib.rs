@@ -162,6 +162,8 @@ mod http;
 #[cfg(feature = "server")]
 mod lost_lines;
 mod memory;
+#[cfg(feature = "server")]
+mod reload;
 mod signal;
 mod start_error;
 mod streams;
@@ -209,6 +211,8 @@ pub use http::EventRequest;
 pub use http::table;
 #[cfg(feature = "server")]
 pub use lost_lines::LostLines;
-pub use signal::shutdown_signal;
+#[cfg(feature = "server")]
+pub use reload::{ReloadCause, ReloadError, ReloadReport, Reloader};
+pub use signal::{ReloadSignal, reload_signal, shutdown_signal};
 pub use start_error::StartError;
 pub use tokio_util::sync::CancellationToken;

@@ -1,10 +1,10 @@
-//! The signals that ask a program to end.
+//! The signals that ask a program to end, or to read its configuration again.
 
 use std::fs::File;
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use framecast_outputs::RateLimitedLog;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -19,8 +19,8 @@ const ENDINGS: [(SignalKind, i32); 3] =
 /// has already cancelled the token.
 ///
 /// SIGHUP also cancels the token if the process has a controlling terminal, because a terminal sends SIGHUP when it
-/// closes. A process without a terminal, such as a service, logs and ignores SIGHUP. A process that was started with
-/// SIGHUP ignored, as `nohup` does, continues to ignore SIGHUP.
+/// closes. A shell might send a second SIGHUP, which does not end the process at once. In a process without a terminal,
+/// such as a service, SIGHUP ends nothing: it is for [`reload_signal`].
 ///
 /// Must be called within a Tokio runtime.
 pub fn shutdown_signal() -> CancellationToken {
@@ -43,11 +43,16 @@ pub fn shutdown_signal() -> CancellationToken {
             }
         });
     }
-    if !framecast_sys::is_ignored(SignalKind::hangup().as_raw_value()) {
-        let hangups = listen(SignalKind::hangup());
-        // Once the terminal is gone, `open` fails.
-        let has_terminal = File::open("/dev/tty").is_ok();
-        hangups.map(|hangups| tokio::spawn(hang_up(hangups, has_terminal, token.clone())));
+    if let Some(mut hangups) = listen_for_hangups() {
+        let (token, has_terminal) = (token.clone(), has_terminal());
+        tokio::spawn(async move {
+            while hangups.recv().await.is_some() {
+                if has_terminal && !token.is_cancelled() {
+                    info!("shutting down: the terminal was closed");
+                    token.cancel();
+                }
+            }
+        });
     }
     token
 }
@@ -61,21 +66,38 @@ fn listen(kind: SignalKind) -> Option<Signal> {
         .ok()
 }
 
-/// Handles SIGHUP. With a terminal, SIGHUP means that the terminal was closed, so the program shuts down. A shell might
-/// send a second SIGHUP, which does not end the process at once.
-async fn hang_up(mut hangups: Signal, has_terminal: bool, token: CancellationToken) {
-    let refused_log = RateLimitedLog::default();
-    while hangups.recv().await.is_some() {
-        if !has_terminal {
-            if refused_log.should_log().is_some() {
-                warn!(
-                    "the server ignores SIGHUP: to reload the configuration, restart the server; to stop it, \
-                     send SIGTERM"
-                );
-            }
-        } else if !token.is_cancelled() {
-            info!("shutting down: the terminal was closed");
-            token.cancel();
+/// The signal that asks a program without a terminal to read its configuration again.
+#[derive(Debug)]
+pub struct ReloadSignal(Option<Signal>);
+
+impl ReloadSignal {
+    /// Waits for the next SIGHUP. Never returns if the process has a controlling terminal. Cancel safe.
+    pub async fn received(&mut self) {
+        let received = match &mut self.0 {
+            Some(hangups) => hangups.recv().await,
+            None => None,
+        };
+        if received.is_none() {
+            pending::<()>().await;
         }
     }
+}
+
+/// Returns the signal SIGHUP of a process that has no controlling terminal. A process that was started with SIGHUP
+/// ignored, as `nohup` does, continues to ignore it.
+///
+/// Must be called within a Tokio runtime.
+pub fn reload_signal() -> ReloadSignal {
+    ReloadSignal((!has_terminal()).then(listen_for_hangups).flatten())
+}
+
+/// Returns whether the process has a controlling terminal. Once the terminal is gone, the result is false.
+fn has_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
+}
+
+/// Returns the signal SIGHUP, unless the process was started with this signal ignored.
+fn listen_for_hangups() -> Option<Signal> {
+    let is_ignored = framecast_sys::is_ignored(SignalKind::hangup().as_raw_value());
+    (!is_ignored).then(|| listen(SignalKind::hangup())).flatten()
 }

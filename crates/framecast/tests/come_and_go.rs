@@ -6,27 +6,17 @@
 #![allow(clippy::unwrap_used)]
 #![warn(clippy::disallowed_methods)]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use framecast::Drivers;
-use framecast_testkit::{TestViewer, pause, soon, until};
+use framecast_testkit::{TestViewer, pause, until};
 use framecast_testkit_server::camera::{Act, Camera};
 use framecast_testkit_server::process::Usage;
 use framecast_testkit_server::server::{Server, camera_settings, settings};
+use framecast_testkit_server::watchers::{FOLLOWS, PLAYS, Watchers};
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
 
 const VIEWERS: usize = 50;
-
-/// A camera that stays, and goes on when all its viewers have got its picture: if one viewer does not get a picture, or
-/// its stream ends, the test does not go on.
-const FOLLOWS: Act = Act::Follow { ahead: 1, len_bytes: 2048 };
-
-/// A camera that stays, and waits for nobody. A tenth of a second between two pictures: a viewer that waits longer for
-/// its turn loses one. A busy machine can cause that too, so this counts only in the full test.
-const PLAYS: Act = Act::Play { fps: 10, len_bytes: 2048 };
 
 /// The camera that comes and goes.
 const COMES: Act = Act::Play { fps: 100, len_bytes: 2048 };
@@ -89,8 +79,7 @@ async fn cameras_that_come_and_go_cost_viewers_of_others_no_frame_and_leave_noth
         .into_iter()
         .fold(Drivers::builtin(), |drivers, camera| drivers.with(camera.clone()));
     let server = Server::start_with(settings(&[&staying[0], &staying[1]]), drivers).await;
-    let is_over = Arc::new(AtomicBool::new(false));
-    let viewers = watch_others(&server, &staying, &is_over).await;
+    let viewers = Watchers::start(server.address, &staying, VIEWERS).await;
     // The first rounds create what is created once and stays, such as threads for blocking calls.
     for round in 1..=5 {
         run_round(&server, [&guest, &other], round).await;
@@ -106,18 +95,14 @@ async fn cameras_that_come_and_go_cost_viewers_of_others_no_frame_and_leave_noth
         }
     }
     let (end_kib, after, took) = (resident_kib(), Resources::now(), started.elapsed());
-    is_over.store(true, Ordering::SeqCst);
-    let watched = soon("the viewers have counted", viewers.join_all()).await;
-    let [followed, played] = staying.each_ref().map(|camera| {
-        let watched = watched.iter().filter(|watched| watched.camera == camera.name());
-        watched.fold((0, 0), |sum, one| (sum.0 + one.pictures, sum.1 + one.lost))
-    });
+    let [followed, played] = viewers.finish().await;
     println!(
         "{rounds} rounds in {took:.1?}: {VIEWERS} viewers of others got {} pictures of the camera that waits and lost \
          {}, and {} of the other and lost {}; {before:?} before, {after:?} after; {warm_kib:?} KiB after {WARM_ROUNDS} rounds, {end_kib} KiB at the end",
-        followed.0, followed.1, played.0, played.1,
+        followed.pictures, followed.lost, played.pictures, played.lost,
     );
-    assert_eq!((followed.1, if asked.is_some() { played.1 } else { 0 }), (0, 0));
+    // A busy machine can cost a viewer of the camera that waits for nobody a picture, so that counts only in the full test.
+    assert_eq!((followed.lost, if asked.is_some() { played.lost } else { 0 }), (0, 0));
     assert_eq!((guest.opened(), guest.closed()), (rounds + 5, rounds + 5));
     assert_eq!((other.opened(), other.closed()), (rounds + 5, rounds + 5));
     for camera in &staying {
@@ -127,64 +112,6 @@ async fn cameras_that_come_and_go_cost_viewers_of_others_no_frame_and_leave_noth
         assert!(end_kib.saturating_sub(warm_kib) <= MAX_GROWTH_KIB, "{warm_kib} KiB grew to {end_kib} KiB");
     }
     server.stop().await;
-}
-
-/// The newest numbers that the viewers of a camera have seen, and the camera.
-#[derive(Clone)]
-struct Seen {
-    camera: Camera,
-    numbers: Arc<[AtomicU64; VIEWERS / 2]>,
-}
-
-impl Seen {
-    fn new(camera: Camera) -> Self {
-        Self { camera, numbers: Arc::new([const { AtomicU64::new(0) }; VIEWERS / 2]) }
-    }
-
-    /// Viewer `n` has seen this number. Lets the camera go on once all have seen it.
-    fn saw(&self, n: usize, number: u64) {
-        self.numbers[n].store(number, Ordering::SeqCst);
-        self.camera.saw(self.numbers.iter().map(|seen| seen.load(Ordering::SeqCst)).min().unwrap());
-    }
-}
-
-/// What one viewer got.
-struct Watched {
-    camera: &'static str,
-    pictures: u64,
-    /// The numbers that are missing between the first and the last picture.
-    lost: u64,
-}
-
-/// Starts the viewers, half of them for each of `cameras`.
-async fn watch_others(server: &Server, cameras: &[Camera; 2], is_over: &Arc<AtomicBool>) -> JoinSet<Watched> {
-    let seen = cameras.clone().map(Seen::new);
-    let mut viewers = JoinSet::new();
-    for n in 0..VIEWERS {
-        let seen = seen[n % seen.len()].clone();
-        let path = format!("/cameras/{}/stream.mjpg", seen.camera.name());
-        let viewer = TestViewer::open(server.address, &path).await.unwrap();
-        viewers.spawn(watch_all(viewer, n / 2, seen, Arc::clone(is_over)));
-    }
-    viewers
-}
-
-/// Reads the pictures of viewer `n` until `is_over`.
-async fn watch_all(mut viewer: TestViewer, n: usize, seen: Seen, is_over: Arc<AtomicBool>) -> Watched {
-    let mut last = viewer.next_number().await.unwrap();
-    let mut watched = Watched { camera: seen.camera.name(), pictures: 1, lost: 0 };
-    seen.saw(n, last);
-    while !is_over.load(Ordering::SeqCst) {
-        let number = viewer.next_number().await.unwrap();
-        // The last picture is sent again if no other comes for a while.
-        watched.lost += number.saturating_sub(last + 1);
-        watched.pictures += 1;
-        last = number;
-        seen.saw(n, number);
-    }
-    // The others must not wait for this viewer any more.
-    seen.saw(n, u64::MAX / 2);
-    watched
 }
 
 /// One round: a camera comes and is watched, gets another source and is watched, and goes. Each round has one of a few

@@ -80,6 +80,29 @@ async fn two_hundred_events_a_second_outlive_an_outage_in_their_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_database_comes_later_starts_without_it() {
+    let mut database = Postgres::start();
+    database.stop();
+    let server = server(&database).await;
+    tell(&server, 0, 100).await;
+    let marked = server.post(labelled("before the database")).await;
+    assert!(marked.status < 300, "{}", marked.text());
+    assert_eq!(server.get("/api/events?kind=mark").await.status, 200, "it reads what it has in memory");
+    database.restart();
+    let stored = "SELECT count(*) FROM framecast.events WHERE kind IN ('controls', 'mark')";
+    let has_schema = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'framecast'";
+    until_async("the events are in the database", async || {
+        database.query(has_schema) != "0" && database.query(stored) == "101"
+    })
+    .await;
+    assert_eq!(server.metric("framecast_history_dropped_events_total").await, 0.0);
+    tell(&server, 100, 10).await;
+    written(&server).await;
+    assert_eq!(database.query(stored), "111");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_finds_no_place_during_an_outage_is_counted_and_told_where_it_is_missing() {
     let mut database = Postgres::start();
     let server = server(&database).await;

@@ -17,3 +17,4 @@ pub mod process;
 pub mod program;
 pub mod server;
 pub mod site;
+pub mod watchers;

@@ -54,6 +54,26 @@ Exit codes:
   0    nothing is wrong
   2    there is an error; standard error says what and where";
 
+pub(super) const AFTER_RELOAD_HELP: &str = "\
+Give `reload` the same arguments, file and environment as the server. It asks
+the server by POST /api/reload. Cameras whose settings differ start again; all
+others go on. A server without a terminal also reloads its file after SIGHUP,
+and each server reloads its file when the file has changed.
+
+Exit codes:
+  0    the server has the configuration of the file; it may be as before
+  1    no server answers there, or it has refused
+  2    there is an error; standard error says what and where";
+
+pub(super) const AFTER_HEALTH_HELP: &str = "\
+Give `health` the same arguments, file and environment as the server. It asks
+the server for /healthz, or with --ready for /readyz.
+
+Exit codes:
+  0    the server works
+  1    no server answers there, or with --ready a camera does not work
+  2    there is an error; standard error says what and where";
+
 pub(super) const AFTER_DEVICES_HELP: &str = "\
 Framecast opens each device for a moment and changes nothing. A running
 server has the same list at /api/devices.

@@ -1,9 +1,14 @@
 //! The command line, and its commands.
 
 mod camera_env;
+mod client;
+mod config_file;
 mod devices;
+mod file_watch;
+mod health;
 mod help;
 mod plan;
+mod reload;
 mod tip;
 
 use std::io::{IsTerminal, Write};
@@ -12,12 +17,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
-use framecast::{App, Drivers, Listen, escape_hidden_multiline, shutdown_signal};
+use framecast::{App, Drivers, Listen, escape_hidden_multiline, reload_signal, shutdown_signal};
 use tracing::{debug, error, info, warn};
 
 use crate::log::{self, Log, LogFormat};
-use help::{AFTER_CHECK_HELP, AFTER_DEVICES_HELP, AFTER_HELP};
-use plan::{Environment, Plan, PlanErrors};
+use help::{AFTER_CHECK_HELP, AFTER_DEVICES_HELP, AFTER_HEALTH_HELP, AFTER_HELP, AFTER_RELOAD_HELP};
+use plan::{Environment, Plan, messages};
+use reload::ReloadSource;
 
 /// Exit code: a signal ended the server normally. For commands other than `serve`: the command found no error.
 const OK: u8 = 0;
@@ -26,6 +32,9 @@ const OK: u8 = 0;
 const FAILED: u8 = 1;
 /// Exit code: the command line, the configuration or the environment has an error.
 const BAD_USAGE: u8 = 2;
+
+/// The commands that take sources, and the options of the server.
+const COMMANDS_WITH_SOURCES: [&str; 3] = ["serve", "check", "reload"];
 
 /// The maximum time from the signal to the end of the shutdown, including the log's last lines. The whole program must
 /// end within two seconds; the remaining time is for the end of the process itself.
@@ -66,6 +75,18 @@ enum Command {
     /// Check the configuration, and say what is wrong and where; opens no camera
     #[command(after_help = AFTER_CHECK_HELP)]
     Check(ServeArgs),
+    /// Let the running server read its configuration again, and say what changed
+    #[command(after_help = AFTER_RELOAD_HELP)]
+    Reload(PlanArgs),
+    /// Ask the running server whether it works
+    #[command(after_help = AFTER_HEALTH_HELP)]
+    Health {
+        #[command(flatten)]
+        plan: PlanArgs,
+        /// Fail also if a camera with `required = true` does not work
+        #[arg(long)]
+        ready: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -81,7 +102,7 @@ struct ServeArgs {
 }
 
 /// The arguments that say what to serve and to whom.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 struct PlanArgs {
     /// Cameras to show: a source, or NAME=SOURCE; `framecast --help` lists the sources
     #[arg(value_name = "[NAME=]SOURCE")]
@@ -116,6 +137,8 @@ impl Cli {
             Command::Serve(args) => serve(&args),
             Command::Devices { json } => devices::list(json),
             Command::Check(args) => check(&args),
+            Command::Reload(args) => reload::ask(&args),
+            Command::Health { plan, ready } => health::ask(&plan, ready),
         };
         ExitCode::from(code)
     }
@@ -126,8 +149,13 @@ impl Command {
     /// as a source. Returns [`Command::Serve`] if none of the sources in `args` is the name of a command.
     fn after_options(mut args: ServeArgs) -> Self {
         let sources = &mut args.plan.sources;
-        match sources.iter().position(|source| source == "serve" || source == "check") {
-            Some(at) if sources.remove(at) == "check" => Self::Check(args),
+        let Some(at) = sources.iter().position(|source| COMMANDS_WITH_SOURCES.contains(&source.as_str()))
+        else {
+            return Self::Serve(args);
+        };
+        match sources.remove(at).as_str() {
+            "check" => Self::Check(args),
+            "reload" => Self::Reload(args.plan),
             _ => Self::Serve(args),
         }
     }
@@ -153,14 +181,6 @@ fn check(args: &ServeArgs) -> u8 {
             errors.flat_map(|error| messages(&error)).for_each(|message| print_error(&message));
             BAD_USAGE
         }
-    }
-}
-
-/// Returns the messages of an error, one for each error in the configuration file and on the command line.
-fn messages(error: &anyhow::Error) -> Vec<String> {
-    match error.downcast_ref::<PlanErrors>() {
-        Some(PlanErrors(errors)) => errors.clone(),
-        None => vec![format!("{error:#}")],
     }
 }
 
@@ -208,8 +228,8 @@ impl From<u8> for ServeOutcome {
 
 fn serve_with(args: &ServeArgs, log: &Log) -> ServeOutcome {
     let drivers = Drivers::builtin();
-    let plan = Environment::read().and_then(|env| Plan::new(&args.plan, &env, &drivers));
-    let plan = match plan {
+    let plan = Environment::read().and_then(|env| Ok((Plan::new(&args.plan, &env, &drivers)?, env)));
+    let (plan, environment) = match plan {
         Ok(plan) => plan,
         Err(error) => {
             for message in messages(&error) {
@@ -230,14 +250,16 @@ fn serve_with(args: &ServeArgs, log: &Log) -> ServeOutcome {
             return FAILED.into();
         }
     };
-    let ended = runtime.block_on(run(plan, drivers, log));
+    let (args, names_cameras) = (args.plan.clone(), plan.names_cameras);
+    let reload = ReloadSource { args, environment, drivers: drivers.clone(), names_cameras };
+    let ended = runtime.block_on(run(plan, drivers, reload, log));
     // A driver's thread that hangs must not keep the program alive.
     runtime.shutdown_background();
     ended
 }
 
-async fn run(plan: Plan, drivers: Drivers, log: &Log) -> ServeOutcome {
-    let shutdown = shutdown_signal();
+async fn run(plan: Plan, drivers: Drivers, reload: ReloadSource, log: &Log) -> ServeOutcome {
+    let (shutdown, hangups) = (shutdown_signal(), reload_signal());
     info!("using {}", plan.origin);
     for camera in &plan.settings.cameras {
         info!(camera = camera.name, source = camera.source.for_log(), "configured");
@@ -250,8 +272,9 @@ async fn run(plan: Plan, drivers: Drivers, log: &Log) -> ServeOutcome {
     for warning in plan.warnings() {
         warn!("{warning}");
     }
+    let file = plan.file.clone();
     let (is_local, has_account) = (plan.settings.listen.is_local(), plan.settings.account.is_some());
-    // The start can wait for a database for up to a minute.
+    // The start waits a moment for a database.
     let started = shutdown.run_until_cancelled(App::start(plan.settings, drivers)).await;
     let app = match started {
         None => return OK.into(),
@@ -273,7 +296,9 @@ async fn run(plan: Plan, drivers: Drivers, log: &Log) -> ServeOutcome {
         shutdown.cancelled().await;
         Instant::now()
     };
+    let reloading = tokio::spawn(reload::run(&app, file, reload, hangups));
     let (signalled_at, ()) = tokio::join!(signalled, app.run(shutdown.clone()));
+    reloading.abort();
     info!("the server stopped");
     ServeOutcome { code: OK, signalled_at: Some(signalled_at) }
 }

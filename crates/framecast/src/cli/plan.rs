@@ -8,9 +8,10 @@ use std::mem;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use framecast::{Account, DriverError, Drivers, Secret, Settings, SourceUrl};
+use framecast::{Account, DriverError, Drivers, ReloadError, Secret, Settings, SourceUrl};
 use framecast_drivers::nearest;
 
+use super::config_file::ConfigFile;
 use super::{PlanArgs, camera_env};
 
 /// The configuration file that the program reads if the option `--config` does not name another file.
@@ -20,13 +21,17 @@ const DEFAULT_FILE: &str = "framecast.toml";
 const DEFAULT_NAME: &str = "camera";
 
 /// The commands of the command line.
-const COMMANDS: [&str; 3] = ["serve", "devices", "check"];
+const COMMANDS: [&str; 5] = ["serve", "devices", "check", "reload", "health"];
 
 /// The settings, and a description of where they come from.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) settings: Settings,
     pub(super) origin: String,
+    /// Whether the file or the arguments name a camera. If not, there is one camera by default.
+    pub(super) names_cameras: bool,
+    /// The configuration file that was read; `None` if there was none.
+    pub(super) file: Option<ConfigFile>,
     file_warnings: Vec<String>,
 }
 
@@ -117,24 +122,35 @@ impl Plan {
     /// # Errors
     /// [`PlanErrors`]: all that is wrong in the file and on the command line.
     pub(super) fn new(args: &PlanArgs, environment: &Environment, drivers: &Drivers) -> anyhow::Result<Self> {
+        let file = configuration(args, environment).map(ConfigFile::read);
+        Self::from_file(file, args, environment, drivers)
+    }
+
+    /// Creates the settings, as [`new`](Self::new) does, from a file that has been read.
+    fn from_file(
+        file: Option<ConfigFile>,
+        args: &PlanArgs,
+        environment: &Environment,
+        drivers: &Drivers,
+    ) -> anyhow::Result<Self> {
         let mut errors = Vec::new();
-        let file = configuration(args, environment);
-        let (mut settings, mut origin) = match file.map(|path| (path, read_file(path, environment, drivers)))
-        {
-            Some((path, Ok(settings))) => (settings, vec![path.display().to_string()]),
-            Some((_, Err(of_file))) => {
-                errors.extend(of_file);
-                (Settings::default(), Vec::new())
+        let (mut settings, mut origin) = (Settings::default(), Vec::new());
+        if let Some(file) = &file {
+            match parse(file, environment, drivers) {
+                Ok(of_file) => settings = of_file,
+                Err(of_file) => errors.extend(of_file),
             }
-            None => (Settings::default(), Vec::new()),
-        };
+            origin.push(file.path.display().to_string());
+        }
         let has_file = errors.is_empty();
-        let file_warnings = file.map(|path| file_warnings(path, &mut settings)).unwrap_or_default();
+        let file_warnings =
+            file.as_ref().map(|file| file_warnings(&file.path, &mut settings)).unwrap_or_default();
         errors.extend(add_sources(&mut settings, &args.sources, drivers));
         if !args.sources.is_empty() {
             origin.push("the command line".to_owned());
         }
-        if settings.cameras.is_empty() && errors.is_empty() {
+        let names_cameras = !settings.cameras.is_empty();
+        if !names_cameras && errors.is_empty() {
             let added = add_default(&mut settings, environment, &mut origin, drivers);
             errors.extend(added.err().map(|error| format!("{error:#}")));
         }
@@ -149,13 +165,41 @@ impl Plan {
         if !errors.is_empty() {
             bail!(PlanErrors(errors));
         }
-        Ok(Self { settings, origin: origin.join(", "), file_warnings })
+        Ok(Self { settings, origin: origin.join(", "), names_cameras, file, file_warnings })
+    }
+
+    /// Creates the settings from a file that has been read again, with the same arguments and environment.
+    ///
+    /// # Errors
+    /// All that is wrong, as in [`new`](Self::new).
+    pub(super) fn again(
+        file: ConfigFile,
+        args: &PlanArgs,
+        environment: &Environment,
+        drivers: &Drivers,
+    ) -> Result<Self, ReloadError> {
+        let plan = Self::from_file(Some(file), args, environment, drivers);
+        plan.map_err(|error| ReloadError::Invalid(messages(&error)))
     }
 
     /// Returns warnings about settings that are valid but probably unintended, one sentence each.
     pub(super) fn warnings(&self) -> Vec<String> {
         self.settings.warnings().into_iter().chain(self.file_warnings.clone()).collect()
     }
+}
+
+/// Returns settings that say only where the server that these arguments describe listens, and which account it has.
+///
+/// # Errors
+/// The file cannot be read, or one of these arguments is not valid.
+pub(super) fn listener(args: &PlanArgs, environment: &Environment) -> anyhow::Result<Settings> {
+    let password = environment.password.as_ref().map(Secret::expose);
+    let mut settings = match configuration(args, environment).map(ConfigFile::read) {
+        Some(file) => Settings::listener_of_toml(&file.text.map_err(anyhow::Error::msg)?, password),
+        None => Settings::default(),
+    };
+    let errors = add_options(&mut settings, args, environment);
+    if errors.is_empty() { Ok(settings) } else { bail!(PlanErrors(errors)) }
 }
 
 /// Returns the path of the configuration file to read; `None` to read no file.
@@ -168,38 +212,31 @@ fn configuration<'a>(args: &'a PlanArgs, environment: &Environment) -> Option<&'
     }
 }
 
-/// Reads the configuration file at `path`.
+/// Returns the settings of a configuration file.
 ///
 /// # Errors
-/// All that is wrong in the file, or why it cannot be read.
-fn read_file(path: &Path, environment: &Environment, drivers: &Drivers) -> Result<Settings, Vec<String>> {
-    let text = read_text(path).map_err(|error| vec![format!("{error:#}")])?;
+/// All that is wrong in the file, or why it could not be read.
+fn parse(file: &ConfigFile, environment: &Environment, drivers: &Drivers) -> Result<Settings, Vec<String>> {
+    let text = file.text.as_ref().map_err(|error| vec![error.clone()])?;
     let password = environment.password.as_ref().map(Secret::expose);
-    let shown = path.display().to_string();
-    Settings::check_toml(&text, drivers, password)
+    let shown = file.path.display().to_string();
+    Settings::check_toml(text, drivers, password)
         .map_err(|errors| errors.into_iter().map(|error| error.in_file(&shown).to_string()).collect())
-}
-
-fn read_text(path: &Path) -> anyhow::Result<String> {
-    let shown = path.display().to_string();
-    if shown.contains("://") {
-        bail!(
-            "--config must be the path of a file; write a source without an option: framecast http://ADDRESS"
-        );
-    }
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {shown}"))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
-        anyhow!("{shown}:{line}: this is not UTF-8 text (byte {valid})")
-    })
 }
 
 /// What is wrong in the configuration file, in the order of the file, and then on the command line.
 #[derive(Debug)]
-pub(super) struct PlanErrors(pub(super) Vec<String>);
+pub(super) struct PlanErrors(Vec<String>);
 
 impl std::error::Error for PlanErrors {}
+
+/// Returns the messages of an error, one for each error in the configuration file and on the command line.
+pub(super) fn messages(error: &anyhow::Error) -> Vec<String> {
+    match error.downcast_ref::<PlanErrors>() {
+        Some(PlanErrors(errors)) => errors.clone(),
+        None => vec![format!("{error:#}")],
+    }
+}
 
 /// Formats one error a line.
 impl fmt::Display for PlanErrors {

@@ -73,6 +73,26 @@ impl Settings {
             .map_err(|errors| errors.into_iter().next().expect("a refusal has an error"))
     }
 
+    /// Reads only `listen` and `user` from `text`, the content of a `framecast.toml`. Ignores whatever is wrong there.
+    pub fn listener_of_toml(text: &str, password: Option<&str>) -> Self {
+        let mut table = DeTable::new();
+        for (key, value) in DeTable::parse_recoverable(text).0.into_inner() {
+            if ["listen", "user"].contains(&key.get_ref().as_ref()) {
+                table.insert(key, value);
+            }
+        }
+        let drivers = Drivers::default();
+        let context = ReadContext {
+            drivers: &drivers,
+            password,
+            #[cfg(feature = "webhook")]
+            cameras: names(None),
+        };
+        let mut settings = Self::default();
+        read_keys(table, &mut settings, &mut FileReader::new(text, context));
+        settings
+    }
+
     /// Parses `text` like [`from_toml_with_password`](Self::from_toml_with_password), but tells more than the first
     /// error.
     ///

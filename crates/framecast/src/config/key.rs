@@ -45,6 +45,8 @@ pub(super) struct Key<S: 'static> {
     pub(super) is_required: bool,
     pub(super) read: fn(&mut S, Spanned<DeValue<'_>>, &mut FileReader<'_>),
     pub(super) check: fn(&S) -> Result<(), String>,
+    /// Returns whether two settings have different values of this key.
+    pub(super) differs: fn(&S, &S) -> bool,
     pub(super) info: fn() -> KeyInfo,
 }
 
@@ -59,6 +61,13 @@ pub(super) trait Keyed: Sized + 'static {
     /// The first value that is out of range or has no meaning.
     fn check_keys(&self) -> Result<(), String> {
         Self::KEYS.iter().try_for_each(|key| (key.check)(self))
+    }
+
+    /// Returns the names of the keys whose values differ in `other`, and which only a restart applies.
+    fn restart_keys(&self, other: &Self) -> Vec<&'static str> {
+        let needs_restart = |key: &&Key<Self>| (key.info)().reload == Reload::NeedsRestart;
+        let differing = Self::KEYS.iter().filter(|key| (key.differs)(self, other));
+        differing.filter(needs_restart).map(|key| key.name).collect()
     }
 }
 
@@ -210,6 +219,7 @@ macro_rules! settings {
                             &$required_kind, stringify!($required), &settings.$required,
                         )
                     },
+                    differs: |one, other| one.$required != other.$required,
                     info: || $crate::config::key::KeyInfo {
                         name: stringify!($required),
                         section: $required_section,
@@ -233,6 +243,7 @@ macro_rules! settings {
                         let key = [$(stringify!($key),)? stringify!($field)][0];
                         $crate::config::key::check_field(&$kind, key, &settings.$field)
                     },
+                    differs: |one, other| one.$field != other.$field,
                     info: || {
                         let words: Option<&str> = [$(Some($words),)? None][0];
                         let default: $type = $default;

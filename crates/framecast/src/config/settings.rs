@@ -109,7 +109,7 @@ settings! {
             /// The latency budget: the maximum amount of data on its way to a viewer, expressed as the time that the
             /// link needs to transfer the data.
             latency_budget: Duration = ViewerLimits::default().latency_budget,
-                Time::latency_budget(), NeedsRestart,
+                Time::latency_budget(), Applies,
                 "how far a viewer's pictures may lag †", formerly "freshness";
             /// The number of threads that write to viewers; `None` for one thread per core.
             writer_threads: Option<usize> = None,
@@ -244,6 +244,19 @@ impl Settings {
             )));
         }
         Ok(())
+    }
+
+    /// Returns the names of the keys whose values differ in `other`, and which only a restart of the server applies.
+    pub fn restart_keys(&self, other: &Self) -> Vec<&'static str> {
+        let keys = Keyed::restart_keys(self, other);
+        #[cfg(feature = "history")]
+        let keys = [keys, Keyed::restart_keys(&self.history, &other.history)].concat();
+        #[cfg(feature = "webhook")]
+        let keys = match self.webhooks == other.webhooks {
+            true => keys,
+            false => [keys, vec!["webhook"]].concat(),
+        };
+        keys
     }
 
     /// Returns warnings about settings that are valid but probably unintended, one sentence each.

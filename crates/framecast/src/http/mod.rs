@@ -27,9 +27,11 @@ mod metrics;
 mod monitor_access;
 mod page;
 mod path_encoding;
+mod reload;
 mod serve;
 #[cfg(feature = "history")]
 pub mod table;
+mod this_machine;
 mod traffic;
 mod viewers;
 
@@ -50,6 +52,7 @@ use crate::config::Settings;
 #[cfg(feature = "history")]
 use crate::history::HistoryHandle;
 use crate::lost_lines::LostLines;
+use crate::reload::Reloader;
 use crate::streams;
 
 #[cfg(feature = "history")]
@@ -73,6 +76,8 @@ pub(crate) struct HttpState {
     pub(crate) login_throttle: Arc<login_throttle::LoginThrottle>,
     /// The number of log lines that were lost. Unset if the program around this server does not provide this number.
     pub(crate) lost_lines: Arc<OnceLock<LostLines>>,
+    /// Reads the configuration again; unset if the server has no configuration to read.
+    pub(crate) reloader: Arc<OnceLock<Reloader>>,
 }
 
 impl HttpState {
@@ -96,6 +101,7 @@ impl HttpState {
             connections: connection_counts::ConnectionCounts::default(),
             login_throttle: Arc::default(),
             lost_lines: Arc::default(),
+            reloader: Arc::default(),
         }
     }
 
@@ -147,7 +153,8 @@ pub(crate) fn routes(state: &HttpState) -> Router {
         .merge(controls::routes(cameras.clone()))
         .merge(viewers::routes(cameras.services().viewers.clone(), settings.account.is_some()))
         .merge(state.page(&streamer))
-        .merge(health::routes(cameras.clone()));
+        .merge(health::routes(cameras.clone()))
+        .merge(reload::routes(Arc::clone(&state.reloader), settings.account.is_some()));
     #[cfg(feature = "live")]
     let router = router.merge(state.live());
     #[cfg(feature = "metrics")]

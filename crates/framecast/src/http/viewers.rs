@@ -7,11 +7,11 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::get;
-use framecast_outputs::{Peer, ViewerStats, Viewers};
+use framecast_outputs::{ViewerStats, Viewers};
 use serde::Serialize;
 
 use super::api::{json, rfc3339};
-use super::{forwarded, guard, host};
+use super::this_machine::is_from_this_machine;
 
 /// What this route needs.
 #[derive(Debug, Clone)]
@@ -74,7 +74,7 @@ struct ViewerView {
 }
 
 async fn list(State(state): State<ViewersState>, request: Request) -> Response {
-    let shows_addresses = state.has_account || is_from_here(&request);
+    let shows_addresses = state.has_account || is_from_this_machine(&request);
     let registry = &state.viewers;
     let limits = registry.limits();
     let [(_, server), (_, camera), (_, address)] = registry.refused();
@@ -84,26 +84,6 @@ async fn list(State(state): State<ViewersState>, request: Request) -> Response {
         refused: RefusedViewers { server, camera, address },
         viewers: registry.list().iter().map(|stats| describe(stats, shows_addresses)).collect(),
     })
-}
-
-/// Returns whether `request` comes from a client on this machine, not from a proxy here that forwards requests of
-/// others. On a server without an account, only such a client can see the addresses of viewers.
-///
-/// A proxy that adds no header is recognised by the host name in the request: this is the proxy's name for this server,
-/// or the name that the proxy's client typed, and not `localhost`. For a request that a proxy forwarded, the result is
-/// always false, even if the proxy names a client on this machine, because the proxy might pass on a forged header.
-fn is_from_here(request: &Request) -> bool {
-    let (uri, headers) = (request.uri(), request.headers());
-    if forwarded::is_forwarded(headers)
-        || guard::host_of(uri, headers).is_some_and(|host| !host::is_loopback(&host))
-    {
-        return false;
-    }
-    match request.extensions().get::<Peer>() {
-        Some(Peer(Some(address))) => address.to_canonical().is_loopback(),
-        Some(Peer(None)) => true,
-        None => false,
-    }
 }
 
 fn describe(stats: &ViewerStats, shows_addresses: bool) -> ViewerView {

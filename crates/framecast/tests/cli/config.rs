@@ -293,6 +293,12 @@ fn a_file_that_is_not_text_is_refused() {
 }
 
 #[test]
+fn a_file_that_is_much_too_large_is_refused() {
+    let error = refusal(vec![b'#'; (16 << 20) + 1]);
+    assert_eq!(error, "site.toml is larger than 16 MiB: is it a configuration file?");
+}
+
+#[test]
 fn a_file_that_is_missing_or_a_folder_is_named() {
     let (code, _, errors) = run(&mut framecast(&["check", "--config", "nowhere.toml"]));
     assert_eq!(

@@ -122,3 +122,24 @@ fn a_short_password_is_warned_of_at_the_start_and_by_check() {
     assert!(program.line_with("fewer than 8 characters").contains(" WARN "));
     program.terminate();
 }
+
+#[test]
+fn a_configuration_that_others_can_write_is_refused_with_the_cure() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("my site.toml");
+    fs::write(&path, "listen = '127.0.0.1:0'\n").unwrap();
+    let check = |mode| {
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        run(&mut framecast(&["check", "--config", path.to_str().unwrap()]))
+    };
+    for mode in [0o666, 0o602] {
+        let (code, _, errors) = check(mode);
+        let told = format!("error: other users of this machine can write {}, so ", path.display());
+        let cure = format!("run: chmod o-w '{}'", path.display());
+        assert!(code == 2 && errors.starts_with(&told) && errors.trim().ends_with(&cure), "{errors}");
+    }
+    for mode in [0o664, 0o600] {
+        let (code, _, errors) = check(mode);
+        assert_eq!((code, errors.as_str()), (0, ""), "{mode:o}");
+    }
+}

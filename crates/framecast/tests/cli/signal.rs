@@ -12,7 +12,7 @@ use rustix::process::Signal;
 
 /// The program in its own session, by the tools `setsid` and `env`, which it replaces as their process. It ignores no
 /// signal, whatever the tests inherited.
-fn in_own_session(options: &[&str], arguments: &[&str], state: &Path) -> Command {
+pub(crate) fn in_own_session(options: &[&str], arguments: &[&str], state: &Path) -> Command {
     let mut command = command("setsid".into(), options);
     command.args(["env", "--default-signal=HUP"]);
     command.arg(env!("CARGO_BIN_EXE_framecast")).args(arguments).env("XDG_STATE_HOME", state);
@@ -69,14 +69,14 @@ fn a_closed_terminal_ends_it_in_order_with_its_socket_and_its_children() {
 }
 
 #[test]
-fn without_a_terminal_a_hangup_is_told_and_ignored() {
+fn without_a_terminal_and_a_file_a_hangup_has_nothing_to_reload() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["--listen", "127.0.0.1:0", "emulated"];
     let mut program = Running::start(&mut in_own_session(&[], &arguments, folder.path()));
     let address = program.address();
     program.signal(Signal::HUP);
-    let line = program.line_with("the server ignores SIGHUP");
-    assert!(line.contains(" WARN ") && line.contains("restart") && line.contains("SIGTERM"), "{line}");
+    let line = program.line_with("no configuration file to read again");
+    assert!(line.contains(" WARN ") && line.contains("SIGTERM"), "{line}");
     assert_eq!(get(address, "/snapshot.jpg").status, 200);
     assert_eq!(program.terminate().0.code(), Some(0));
 }

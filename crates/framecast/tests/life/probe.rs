@@ -109,7 +109,10 @@ async fn a_camera_with_a_viewer_is_not_probed() {
     let server = Server::start(probed(&[&camera, &other]), &[&camera, &other]).await;
     let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();
-    let (mut demand, opened) = (server.feed("door").watch_demand(), camera.opened());
+    let mut demand = server.feed("door").watch_demand();
+    // A probe that began before the viewer came can still run.
+    soon("no probe", demand.wait_for(|demand| demand.probes == 0)).await.unwrap();
+    let opened = camera.opened();
     // The interval of both has passed when the other is probed for the second time.
     other.wait_closed(2).await;
     assert!(!demand.has_changed().unwrap(), "a probe is a demand");

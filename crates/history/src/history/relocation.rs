@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use framecast_media::Backoff;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::maintenance::Maintenance;
 use super::{BATCH_BYTES, ID_BLOCK, Shared};
@@ -30,6 +30,8 @@ pub(super) struct Relocation {
     pub(super) at_ms: i64,
     backoff: Backoff,
     destination: Option<Destination>,
+    /// The reason of which the log was last warned; empty if there was none.
+    told: String,
 }
 
 #[derive(Debug)]
@@ -47,7 +49,7 @@ pub(super) struct Destination {
 impl Relocation {
     pub(super) fn new(location: Location, now: ClockReading) -> Self {
         let backoff = Backoff::new(RETRY_DELAYS.0, RETRY_DELAYS.1);
-        let mut relocation = Self { location, at_ms: 0, backoff, destination: None };
+        let mut relocation = Self { location, at_ms: 0, backoff, destination: None, told: String::new() };
         relocation.try_later(now);
         relocation
     }
@@ -71,10 +73,22 @@ impl Relocation {
                 true
             }
             Err(error) => {
-                debug!("cannot move the events in memory to the database, will try again: {error}");
+                self.tell(&error);
                 self.try_later(shared.clock.now());
                 false
             }
+        }
+    }
+
+    /// Logs why the database cannot be opened. Warns once of each reason that does not pass by itself, such as a wrong
+    /// password: the start of the server did not name it, because the database was not reachable then.
+    fn tell(&mut self, error: &Error) {
+        let text = error.to_string();
+        if error.is_transient() || error.is_full() || error.is_unwritable() || self.told == text {
+            debug!("cannot move the events in memory to the database, will try again: {text}");
+        } else {
+            warn!("the history stays in memory: {text}; the server keeps trying");
+            self.told = text;
         }
     }
 

@@ -62,8 +62,6 @@ pub use error::{Error, ErrorKind, Failure};
 pub use frame_builder::FrameBuilder;
 pub use frames::IntoPicture;
 pub use futures_core::future::BoxFuture;
-#[cfg(feature = "http-source")]
-pub use http::system_tls;
 pub use open_context::OpenContext;
 pub use source_url::{Options, SourceUrl};
 pub use suggest::{nearest, video_file_source};

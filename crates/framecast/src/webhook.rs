@@ -7,9 +7,9 @@
 
 use std::time::Duration;
 
-use framecast_drivers::system_tls;
 use framecast_history::{Filter, History, Listener, Notification, StoredEvent};
 use framecast_media::{Backoff, Secret};
+use framecast_tls::system_tls;
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::{Client, StatusCode, redirect};
 use sha2::Sha256;

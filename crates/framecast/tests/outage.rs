@@ -12,9 +12,11 @@ use std::time::{Duration, SystemTime};
 
 use framecast::{Event, EventKind, HistoryStorage, Settings};
 use framecast_history::Address;
-use framecast_testkit::{Postgres, until_async};
+use framecast_testkit::{Authority, Postgres, Validity, until_async};
 use framecast_testkit_server::event_client::EventClient;
 use framecast_testkit_server::history_server::{HistoryServer, labelled};
+use framecast_testkit_server::kill;
+use framecast_testkit_server::program::{Running, framecast};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Two hundred events a second.
@@ -24,7 +26,11 @@ const EVERY: Duration = Duration::from_millis(5);
 const QUEUE: u64 = 10_000;
 
 async fn server(database: &Postgres) -> HistoryServer {
-    let address = Address::parse(&database.url(), None).unwrap();
+    server_at(&database.url()).await
+}
+
+async fn server_at(url: &str) -> HistoryServer {
+    let address = Address::parse(url, None).unwrap();
     HistoryServer::with(|settings: &mut Settings| {
         settings.history.storage = HistoryStorage::Postgres(address)
     })
@@ -81,18 +87,37 @@ async fn two_hundred_events_a_second_outlive_an_outage_in_their_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_whose_database_comes_later_starts_without_it() {
-    let mut database = Postgres::start();
+    let database = Postgres::start();
+    let url = database.url();
+    comes_later(database, &url).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_database_with_tls_comes_later_starts_without_it() {
+    let (authority, folder) = (Authority::new("the site's authority"), tempfile::tempdir().unwrap());
+    let certificate = authority.sign("db.test", Validity::Now);
+    let database = Postgres::start_on_network(Some(&certificate), "hostssl all all ADDRESS trust");
+    let root = folder.path().join("root.crt");
+    std::fs::write(&root, authority.certificate()).unwrap();
+    let keys = format!("sslmode=verify-full&sslrootcert={}", root.display());
+    let url = database.network_url("db.test", &keys);
+    comes_later(database, &url).await;
+}
+
+/// A server with a history at `url`, an address of `database`, starts while the database is away.
+async fn comes_later(mut database: Postgres, url: &str) {
     database.stop();
-    let server = server(&database).await;
+    let server = server_at(url).await;
     tell(&server, 0, 100).await;
     let marked = server.post(labelled("before the database")).await;
     assert!(marked.status < 300, "{}", marked.text());
     assert_eq!(server.get("/api/events?kind=mark").await.status, 200, "it reads what it has in memory");
     database.restart();
     let stored = "SELECT count(*) FROM framecast.events WHERE kind IN ('controls', 'mark')";
-    let has_schema = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'framecast'";
+    // The table with the version comes first, in a transaction of its own.
+    let has_events = "SELECT to_regclass('framecast.events') IS NOT NULL";
     until_async("the events are in the database", async || {
-        database.query(has_schema) != "0" && database.query(stored) == "101"
+        database.query(has_events) == "t" && database.query(stored) == "101"
     })
     .await;
     assert_eq!(server.metric("framecast_history_dropped_events_total").await, 0.0);
@@ -100,6 +125,25 @@ async fn a_server_whose_database_comes_later_starts_without_it() {
     written(&server).await;
     assert_eq!(database.query(stored), "111");
     server.stop().await;
+}
+
+#[test]
+fn a_database_that_comes_later_and_refuses_the_server_is_told_once() {
+    let (folder, access) = (tempfile::tempdir().unwrap(), "host all all ADDRESS scram-sha-256");
+    let mut database = Postgres::start_on_network(None, access);
+    database.stop();
+    let config = kill::config(folder.path(), &database.network_url("db.test", ""));
+    let mut server =
+        Running::start(&mut framecast(&["--config", config.to_str().unwrap(), "--log", "debug"]));
+    let away = server.line_with("the server keeps the newest 16 MiB of events in memory");
+    assert!(away.contains("cannot connect"), "{away}");
+    server.address();
+    database.restart();
+    let refused = server.line_with("; set FRAMECAST_HISTORY_PASSWORD");
+    assert!(refused.contains("WARN") && refused.contains("and tries again"), "{refused}");
+    let again = server.line_with("; set FRAMECAST_HISTORY_PASSWORD");
+    assert!(again.contains("DEBUG"), "{again}");
+    assert!(server.terminate().0.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -77,6 +77,15 @@ pub enum Error {
         /// The name of the database's text encoding.
         encoding: String,
     },
+    /// The certificates of the authorities cannot be read that a server's certificate is to be checked with.
+    #[cfg(feature = "postgres")]
+    #[error("history: {place}: {source}; the address names another file with sslrootcert=FILE")]
+    Authorities {
+        /// The database's address, without a password.
+        place: String,
+        /// What is wrong with the certificates.
+        source: framecast_tls::AuthoritiesError,
+    },
     /// PostgreSQL returned an error, or cannot be reached.
     #[cfg(feature = "postgres")]
     #[error("history: {place}: {}", postgres_error::with_causes(.source))]

@@ -110,46 +110,12 @@ async fn what_finds_no_place_while_the_database_is_away_is_counted_and_told() {
 #[tokio::test]
 async fn a_reader_that_leaves_ends_its_query() {
     let database = database();
-    let (history, _tasks) = open_at(database.location()).await.unwrap();
-    behaviour::fill(&history, 1_000).await;
-    // The query for the first rows waits for this lock.
-    let url = database.0.url();
-    let connecting = tokio_postgres::connect(&url, tokio_postgres::NoTls);
-    let (locker, connection) = soon("a connection", connecting).await.unwrap();
-    let _connection = tokio::spawn(connection);
-    let lock = "BEGIN; LOCK TABLE framecast.events IN ACCESS EXCLUSIVE MODE";
-    soon("the lock", locker.batch_execute(lock)).await.unwrap();
-    let active = || {
-        database.0.query(
-            "SELECT count(*) FROM pg_stat_activity
-            WHERE application_name = 'framecast' AND state <> 'idle' AND query LIKE 'SELECT%'",
-        )
-    };
-    let mut export = behaviour::export(&history);
-    behaviour::next_piece(&mut export).await.unwrap().unwrap();
-    tokio::select! {
-        piece = behaviour::next_piece(&mut export) => panic!("the lock held up nothing: {piece:?}"),
-        () = until("the query runs", || active() == "1") => {}
-    }
-    drop(export);
-    soon("the lock is released", locker.batch_execute("COMMIT")).await.unwrap();
-    until("the query has ended", || active() == "0").await;
+    behaviour::broken::reader_leaves(&database.0, database.location()).await;
 }
 
 #[tokio::test]
 async fn a_database_that_is_killed_ends_a_table_with_an_error() {
-    let mut database = database();
-    let (history, _tasks) = open_at(database.location()).await.unwrap();
-    behaviour::fill(&history, 50_000).await;
-    let mut export = behaviour::export(&history);
-    behaviour::next_piece(&mut export).await.unwrap().unwrap();
-    database.0.kill();
-    let error = loop {
-        match behaviour::next_piece(&mut export).await {
-            Some(Ok(_)) => {}
-            Some(Err(broken)) => break behaviour::cause(broken),
-            None => panic!("the table ends as if it were whole"),
-        }
-    };
-    assert!(matches!(error, Error::Postgres { .. }) && error.is_transient(), "{error}");
+    let database = database();
+    let location = database.location();
+    behaviour::broken::killed_under_table(database.0, location).await;
 }

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use framecast::{App, CancellationToken, Drivers, Events, Settings};
-use framecast_drivers::system_tls;
 use framecast_testkit::soon;
+use framecast_tls::system_tls;
 use reqwest::header::HeaderMap;
 use reqwest::{Body, Client, RequestBuilder, redirect};
 use serde_json::{Value, json};

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::disallowed_methods)]
 
+mod authority;
 pub mod blocking;
 mod coded;
 mod missing;
@@ -18,6 +19,7 @@ mod request;
 mod viewer;
 mod wait;
 
+pub use authority::{Authority, ServerCertificate, Validity};
 pub use coded::{CodedDecoder, CodedStream, coded_number};
 pub use missing::not_run;
 pub use picture::{coded, frame, frame_of_len, jpeg, jpeg_of_len, keyframe, number_of};

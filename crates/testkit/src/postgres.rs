@@ -1,19 +1,29 @@
 //! Runs a real PostgreSQL server for one test. The server listens on a UNIX socket in a temporary folder, which is
-//! removed when the server is dropped.
+//! removed when the server is dropped, and on a TCP port of this machine if the test asks for that.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use tempfile::TempDir;
 
+use crate::authority::ServerCertificate;
 use crate::blocking::{ended, output_of, until};
 
 /// The user account under which the server runs if the test runs as root, because PostgreSQL refuses to run as root.
 /// Debian's package `postgresql` creates the account.
 const SYSTEM_USER: &str = "postgres";
+
+/// The port of a server that listens on a UNIX socket alone: the name of the socket ends with it.
+const DEFAULT_PORT: u16 = 5432;
+
+/// The number of servers on the network that this process has started.
+static SERVERS: AtomicU16 = AtomicU16::new(0);
 
 /// A PostgreSQL server for one test. It is running, or was stopped and can be started again.
 #[derive(Debug)]
@@ -21,6 +31,8 @@ pub struct Postgres {
     folder: TempDir,
     bin_dir: PathBuf,
     server: Option<Child>,
+    port: u16,
+    is_on_network: bool,
 }
 
 impl Postgres {
@@ -29,6 +41,32 @@ impl Postgres {
     /// # Panics
     /// If Debian's package `postgresql`, or a package that it needs, is missing.
     pub fn start() -> Self {
+        let mut server = Self::create(DEFAULT_PORT);
+        server.restart();
+        server
+    }
+
+    /// Creates an empty database and starts a server for it, which also listens on a TCP port of this machine. With
+    /// `certificate`, it speaks TLS there. `access` is how clients get in over TCP: lines of `pg_hba.conf`, in which
+    /// `ADDRESS` stands for all addresses.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn start_on_network(certificate: Option<&ServerCertificate>, access: &str) -> Self {
+        let mut server = Self::create(DEFAULT_PORT + SERVERS.fetch_add(1, Ordering::Relaxed));
+        server.is_on_network = true;
+        let hba = server.data_dir().join("pg_hba.conf");
+        let access = access.replace("ADDRESS", "0.0.0.0/0");
+        fs::write(hba, format!("local all all trust\n{access}\n")).expect("pg_hba.conf");
+        if let Some(certificate) = certificate {
+            server.set_certificate(certificate);
+        }
+        server.restart();
+        server
+    }
+
+    /// Creates an empty database in a temporary folder.
+    fn create(port: u16) -> Self {
         let bin_dir = bin_dir().unwrap_or_else(|| {
             panic!(
                 "this test needs PostgreSQL's server: Debian's package `postgresql`, in /usr/lib/postgresql"
@@ -39,19 +77,43 @@ impl Postgres {
             let owner = format!("{SYSTEM_USER}:");
             run(Command::new("chown").arg(owner).arg(folder.path()));
         }
-        let mut server = Self { folder, bin_dir, server: None };
+        let server = Self { folder, bin_dir, server: None, port, is_on_network: false };
         let data = server.data_dir();
         run(server
             .command("initdb")
             .args(["--auth=trust", "--no-sync", "--username=framecast", "-D"])
             .arg(data));
-        server.restart();
         server
+    }
+
+    /// Sets the certificate that the server uses from its next start.
+    pub fn set_certificate(&self, certificate: &ServerCertificate) {
+        for (name, text) in [("server.crt", &certificate.certificate), ("server.key", &certificate.key)] {
+            let path = self.data_dir().join(name);
+            fs::write(&path, text).expect("a file for the certificate");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("its mode");
+            if is_root() {
+                run(Command::new("chown").arg(format!("{SYSTEM_USER}:")).arg(path));
+            }
+        }
+    }
+
+    /// Returns the URL at which a client can open the database over TCP, as the user `framecast`. The server's name in
+    /// it is `host`; `keys` are further keys, as in `sslmode=require`.
+    pub fn network_url(&self, host: &str, keys: &str) -> String {
+        format!("postgres://framecast@{host}:{}/postgres?hostaddr={}&{keys}", self.port, self.address())
+    }
+
+    /// Returns the address of the server on the network. It belongs to this process alone, so that no other program has
+    /// its port.
+    pub fn address(&self) -> Ipv4Addr {
+        let [high, middle, low] = [16, 8, 0].map(|bits| (std::process::id() >> bits) as u8);
+        Ipv4Addr::new(127, 64 | high & 63, middle, low.max(1))
     }
 
     /// Returns the URL at which a client can open the server's database.
     pub fn url(&self) -> String {
-        format!("postgres://framecast@/postgres?host={}", self.folder.path().display())
+        format!("postgres://framecast@/postgres?host={}&port={}", self.folder.path().display(), self.port)
     }
 
     /// Returns the folder of the server's UNIX socket.
@@ -66,12 +128,17 @@ impl Postgres {
         command
             .arg("-D")
             .arg(self.data_dir())
-            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c"])
+            .args(["-c", "fsync=off", "-p", &self.port.to_string(), "-c"])
             .arg(socket);
+        let listen = if self.is_on_network { self.address().to_string() } else { String::new() };
+        command.arg("-c").arg(format!("listen_addresses={listen}"));
+        if self.data_dir().join("server.crt").exists() {
+            command.args(["-c", "ssl=on"]);
+        }
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("postgres starts");
         self.server = Some(child);
         let mut is_ready = self.command("pg_isready");
-        is_ready.arg("-qh").arg(self.folder.path());
+        is_ready.args(["-p", &self.port.to_string(), "-qh"]).arg(self.folder.path());
         until("postgres comes up", || output_of(&mut is_ready).status.success());
     }
 
@@ -97,7 +164,9 @@ impl Postgres {
     /// Executes the SQL statement `sql` with `psql` and returns the result as text, one line for each row.
     pub fn query(&self, sql: &str) -> String {
         let mut command = self.command("psql");
-        command.args(["-U", "framecast", "-d", "postgres", "-qAtc", sql, "-h"]).arg(self.folder.path());
+        let port = self.port.to_string();
+        command.args(["-U", "framecast", "-d", "postgres", "-p", &port, "-qAtc", sql, "-h"]);
+        command.arg(self.folder.path());
         let output = output_of(&mut command);
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()

@@ -21,9 +21,6 @@ mod session;
 mod snapshot_poller;
 mod stream;
 mod target;
-mod tls;
-
-pub use tls::system_tls;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,8 +10,8 @@ use super::address_policy::AddressPolicy;
 use super::auth::{AuthOutcome, Login, has_invalid_utf8};
 use super::client::{HttpClient, Request, RequestError, Response};
 use super::cookie::Cookies;
+use super::redirect;
 use super::target::{HttpTarget, RedirectPolicy};
-use super::{redirect, tls};
 use crate::Error;
 use crate::error::is_busy_status;
 
@@ -237,16 +237,16 @@ impl Session {
         }
         let config = if self.target.is_insecure {
             tracing::debug!("accepting any TLS certificate, so the server's identity is unknown");
-            tls::unverified()
+            framecast_tls::unverified()
         } else {
-            let roots = tls::system_roots();
+            let roots = framecast_tls::system_roots();
             if roots.is_empty() {
                 return Err(self.target.connection_error(
                     "this system has no root certificates, so Framecast cannot check the server's certificate; install \
                      the package `ca-certificates`, or write #insecure at the end of the URL to accept any certificate",
                 ));
             }
-            tls::verified_by(roots)
+            framecast_tls::verified_by(roots)
         };
         self.client.set_tls(config);
         Ok(())

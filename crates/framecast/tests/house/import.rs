@@ -7,10 +7,10 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 use crate::{none, root};
 
 /// The crates that each crate of the workspace may import, as in the picture in ARCHITECTURE.md.
-const TABLE: [(&str, &[&str]); 13] = [
+const TABLE: [(&str, &[&str]); 14] = [
     ("framecast-media", &[]),
     ("framecast-hub", &["framecast-media"]),
-    ("framecast-drivers", &["framecast-media", "framecast-v4l2"]),
+    ("framecast-drivers", &["framecast-media", "framecast-tls", "framecast-v4l2"]),
     ("framecast-outputs", &["framecast-media", "framecast-hub", "framecast-sys"]),
     (
         "framecast",
@@ -20,16 +20,18 @@ const TABLE: [(&str, &[&str]); 13] = [
             "framecast-drivers",
             "framecast-outputs",
             "framecast-sys",
+            "framecast-tls",
             "framecast-transcode",
             "framecast-history",
         ],
     ),
-    ("framecast-history", &["framecast-hub", "framecast-media"]),
+    ("framecast-history", &["framecast-hub", "framecast-media", "framecast-tls"]),
     ("framecast-testkit", &["framecast-media"]),
-    ("framecast-testkit-server", &["framecast", "framecast-drivers", "framecast-testkit"]),
+    ("framecast-testkit-server", &["framecast", "framecast-testkit", "framecast-tls"]),
     ("framecast-transcode", &["framecast-media", "framecast-turbojpeg"]),
-    // Leaves: safe wrappers of foreign interfaces, with the only `unsafe` code.
+    // Leaves: `tls`, and safe wrappers of foreign interfaces, with the only `unsafe` code.
     ("framecast-sys", &[]),
+    ("framecast-tls", &[]),
     ("framecast-turbojpeg", &[]),
     ("framecast-v4l2", &[]),
     // A separate program that measures Framecast from outside.
@@ -51,7 +53,7 @@ const TABLE: [(&str, &[&str]); 13] = [
 const TESTKITS: [&str; 2] = ["framecast-testkit", "framecast-testkit-server"];
 
 /// Modules that crates must not use: they get bytes and time as arguments.
-const NEVER: [(&str, &[&str]); 6] = [
+const NEVER: [(&str, &[&str]); 7] = [
     (
         "framecast-media",
         &["tokio", "futures-util", "axum", "hyper", "reqwest", "rustix", "socket2", "tracing"],
@@ -78,6 +80,7 @@ const NEVER: [(&str, &[&str]); 6] = [
             "tower",
         ],
     ),
+    ("framecast-tls", &["tokio", "tokio-rustls", "axum", "clap", "toml", "reqwest", "rustix", "url"]),
     ("framecast-transcode", &["tokio", "axum", "clap", "toml", "reqwest", "rustix", "tracing"]),
 ];
 

@@ -30,8 +30,8 @@ pub(super) struct Relocation {
     pub(super) at_ms: i64,
     backoff: Backoff,
     destination: Option<Destination>,
-    /// The reason of which the log was last warned; empty if there was none.
-    told: String,
+    /// The last warning in the log about an error that does not go away by itself.
+    warned: Option<String>,
 }
 
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub(super) struct Destination {
 impl Relocation {
     pub(super) fn new(location: Location, now: ClockReading) -> Self {
         let backoff = Backoff::new(RETRY_DELAYS.0, RETRY_DELAYS.1);
-        let mut relocation = Self { location, at_ms: 0, backoff, destination: None, told: String::new() };
+        let mut relocation = Self { location, at_ms: 0, backoff, destination: None, warned: None };
         relocation.try_later(now);
         relocation
     }
@@ -73,23 +73,23 @@ impl Relocation {
                 true
             }
             Err(error) => {
-                self.tell(&error);
+                self.log(&error);
                 self.try_later(shared.clock.now());
                 false
             }
         }
     }
 
-    /// Logs why the database cannot be opened. Warns once of each reason that does not pass by itself, such as a wrong
-    /// password: the start of the server did not name it, because the database was not reachable then.
-    fn tell(&mut self, error: &Error) {
+    /// Logs why the events in memory could not be moved. Warns, once, of a database that answers and refuses. The
+    /// server's start has warned of a database that is away, and of a file that cannot be written.
+    fn log(&mut self, error: &Error) {
         let text = error.to_string();
-        if error.is_transient() || error.is_full() || error.is_unwritable() || self.told == text {
+        if error.is_transient() || error.is_unwritable() || self.warned.as_ref() == Some(&text) {
             debug!("cannot move the events in memory to the database, will try again: {text}");
-        } else {
-            warn!("the history stays in memory: {text}; the server keeps trying");
-            self.told = text;
+            return;
         }
+        warn!("{text}; the server keeps the newest events in memory, and tries again");
+        self.warned = Some(text);
     }
 
     async fn relocate_once(&mut self, shared: &Shared, maintenance: &mut Maintenance) -> Result<u64, Error> {

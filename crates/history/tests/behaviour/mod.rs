@@ -3,6 +3,8 @@
 //! `tests!` makes the tests for one kind.
 #![allow(dead_code, reason = "each place uses some of it")]
 
+#[cfg(feature = "postgres")]
+pub(crate) mod broken;
 mod clock;
 pub(crate) mod driven;
 pub(crate) mod version_1;

@@ -7,16 +7,24 @@ use framecast_media::Secret;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
+use super::encryption::{self, Encryption, Trust};
+use super::tls::Connector;
 use crate::Error;
 
 /// How long to wait for a connection to the database, if the address does not contain a time limit of its own.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What is told of a text that is no address.
+const EXAMPLE: &str =
+    "this is not the address of a database; write it like this: postgres://user@host:5432/database";
 
 /// The address of a PostgreSQL database. `Display` shows only the scheme, host and port.
 #[derive(Clone, PartialEq)]
 pub struct Address {
     /// The address without a password.
     config: Box<Config>,
+    /// Which certificates of the server are trusted.
+    trust: Trust,
     password: Option<Secret>,
     shown: String,
 }
@@ -28,11 +36,11 @@ impl Address {
     /// [`Error::Address`], which says what is wrong, and what a valid address looks like.
     pub fn parse(url: &str, password: Option<Secret>) -> Result<Self, Error> {
         let wrong = |problem: String| Error::Address { problem };
-        let mut config: Config = url.parse().map_err(|_| {
-            let problem = "this is not the address of a database; write it like this: \
-                           postgres://user@host:5432/database";
-            wrong(problem.to_owned())
-        })?;
+        if !url.contains("://") {
+            return Err(wrong(EXAMPLE.to_owned()));
+        }
+        let (url, encryption) = encryption::take(url).map_err(wrong)?;
+        let mut config: Config = url.parse().map_err(|_| wrong(EXAMPLE.to_owned()))?;
         if config.get_password().is_some() {
             let problem = "the address contains a password; remove it and set FRAMECAST_HISTORY_PASSWORD";
             return Err(wrong(problem.to_owned()));
@@ -46,11 +54,8 @@ impl Address {
                            socket: postgres://user@/database?host=/run/postgresql";
             return Err(wrong(problem.to_owned()));
         }
-        if matches!(config.get_ssl_mode(), SslMode::Require) {
-            let problem = "sslmode=require is not supported: Framecast does not encrypt the connection; use a tunnel, \
-                           or a UNIX socket";
-            return Err(wrong(problem.to_owned()));
-        }
+        let encryption = for_hosts(config.get_hosts(), encryption).map_err(wrong)?;
+        config.ssl_mode(encryption.mode);
         if config.get_application_name().is_none() {
             config.application_name("framecast");
         }
@@ -59,12 +64,19 @@ impl Address {
         }
         config.keepalives_idle(Duration::from_secs(30)).tcp_user_timeout(Duration::from_secs(20));
         let shown = shown(&config);
-        Ok(Self { config: Box::new(config), password, shown })
+        Ok(Self { config: Box::new(config), trust: encryption.trust, password, shown })
     }
 
     /// Sets the password of the user that the address names.
     pub fn set_password(&mut self, password: Secret) {
         self.password = Some(password);
+    }
+
+    /// Returns what makes TLS connections to the database. Reads the certificates of the authorities, which blocks for
+    /// some milliseconds.
+    pub(super) fn connector(&self) -> Result<Connector, Error> {
+        let untrusting = |source| Error::Authorities { place: self.shown.clone(), source };
+        Connector::new(&self.trust).map_err(untrusting)
     }
 
     /// Returns what a client needs to connect, with the password. Not to be kept.
@@ -75,6 +87,21 @@ impl Address {
         }
         config
     }
+}
+
+/// Returns how connections to `hosts` are encrypted, of which those to UNIX sockets never are.
+fn for_hosts(hosts: &[Host], encryption: Encryption) -> Result<Encryption, String> {
+    let sockets = hosts.iter().filter(|host| !matches!(host, Host::Tcp(_))).count();
+    if sockets == hosts.len() {
+        return Ok(Encryption { mode: SslMode::Disable, trust: Trust::Any });
+    }
+    if sockets > 0 && encryption.mode == SslMode::Require {
+        return Err(
+            "the address names a UNIX socket beside a host; with this sslmode, name only one of them"
+                .to_owned(),
+        );
+    }
+    Ok(encryption)
 }
 
 fn shown(config: &Config) -> String {
@@ -116,12 +143,27 @@ mod tests {
     }
 
     #[test]
+    fn addresses_differ_in_what_they_trust_and_sockets_trust_nobody() {
+        let parse = |url: &str| Address::parse(url, None).unwrap();
+        let full = "postgres://cam@db/site?sslmode=verify-full";
+        assert_ne!(parse(full), parse("postgres://cam@db/site?sslmode=verify-ca"));
+        assert_eq!(parse(full), parse("postgres://cam@db/site?sslrootcert=system"));
+        let socket = "postgres://cam@/site?host=/run/postgresql";
+        assert_eq!(parse(socket), parse(&format!("{socket}&sslmode=verify-full")));
+    }
+
+    #[test]
     fn an_address_that_cannot_be_used_is_told_why() {
         for (url, told) in [
             ("postgres://cam:secret@db/site", "history: the address contains a password; remove it"),
             ("postgres://db/site", "history: the address names no user"),
             ("postgres://cam@/site", "history: the address names no host"),
-            ("postgres://cam@db/site?sslmode=require", "history: sslmode=require is not supported"),
+            ("postgres://cam@db/site?sslmode=allow", "history: the address has an unknown sslmode"),
+            (
+                "postgres://cam@db,%2Frun/site?sslmode=require",
+                "history: the address names a UNIX socket beside a host",
+            ),
+            ("host=db user=cam", "history: this is not the address of a database"),
             ("postgres://cam@db/site?nonsense=1", "history: this is not the address of a database"),
             ("postgres://cam@db:x/site", "history: this is not the address of a database"),
         ] {

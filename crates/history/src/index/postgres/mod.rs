@@ -6,7 +6,11 @@
 //! caller decides which calls to retry.
 
 mod address;
+mod certificate_hash;
+mod connection;
+mod encryption;
 mod retain;
+mod tls;
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -20,9 +24,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, NoTls, Statement, Transaction};
+use tokio_postgres::{Client, Statement, Transaction};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 
 use super::block::DbRow;
 use super::sql::{self, Select, SqlValue};
@@ -261,13 +264,9 @@ impl PostgresShared {
     }
 
     async fn connect(&self) -> Result<Client, Error> {
+        let connector = self.address.connector()?;
         let connecting = async {
-            let (client, connection) = self.address.config().connect(NoTls).await?;
-            tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    debug!(%error, "a connection to the database ended");
-                }
-            });
+            let client = connection::connect(&self.address.config(), connector).await?;
             // A mark that is acknowledged is on the disk, whatever the default of this account is.
             client.batch_execute("SET search_path TO framecast; SET synchronous_commit TO on").await?;
             Ok(client)

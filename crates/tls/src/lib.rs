@@ -1,9 +1,17 @@
 //! TLS configurations: they decide which certificates are trusted.
 //!
 //! The system's root certificates are trusted, including a certificate authority that a site has installed for its own
-//! devices. The cryptography provider is `ring`. It is passed explicitly, so no process-wide default is installed.
+//! devices, or the [`Authorities`] in a file. The cryptography provider is `ring`. It is passed explicitly, so no
+//! process-wide default is installed.
+//!
+//! What does not belong here: sockets, and what a URL says about TLS.
+#![forbid(unsafe_code)]
+
+mod authorities;
 
 use std::sync::Arc;
+
+pub use authorities::{Authorities, AuthoritiesError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
@@ -11,7 +19,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 /// Reads the system's root certificates. Skips certificates that cannot be read.
-pub(super) fn system_roots() -> RootCertStore {
+pub fn system_roots() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
         tracing::debug!("cannot read a system root certificate: {error}");
@@ -25,19 +33,18 @@ pub(super) fn system_roots() -> RootCertStore {
 }
 
 /// Returns a TLS configuration that trusts the certificates that chain to one of `roots`.
-pub(super) fn verified_by(roots: RootCertStore) -> ClientConfig {
+pub fn verified_by(roots: RootCertStore) -> ClientConfig {
     builder(Arc::new(ring::default_provider())).with_root_certificates(roots).with_no_client_auth()
 }
 
-/// Returns a TLS configuration that trusts the system's root certificates, as `https:` sources do. It is for those
-/// parts of the program that connect to servers other than cameras.
+/// Returns a TLS configuration that trusts the system's root certificates.
 pub fn system_tls() -> ClientConfig {
     verified_by(system_roots())
 }
 
 /// Returns a TLS configuration that trusts any certificate. The connection is encrypted, but the server is not
 /// authenticated.
-pub(super) fn unverified() -> ClientConfig {
+pub fn unverified() -> ClientConfig {
     let provider = Arc::new(ring::default_provider());
     let schemes = provider.signature_verification_algorithms.supported_schemes();
     builder(provider)
@@ -95,19 +102,21 @@ impl ServerCertVerifier for AnyCertificate {
 
 #[cfg(test)]
 mod tests {
+    use framecast_testkit::{Authority, ServerCertificate, Validity};
     use rustls::pki_types::PrivateKeyDer;
+    use rustls::pki_types::pem::PemObject;
     use rustls::{ClientConnection, ServerConfig, ServerConnection};
 
     use super::*;
 
     /// Whether a client with `config` completes a handshake with a server called `name` that has `certificate`.
-    fn trusts(config: ClientConfig, made: &rcgen::CertifiedKey<rcgen::KeyPair>, name: &'static str) -> bool {
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    pub(crate) fn trusts(config: ClientConfig, certificate: &ServerCertificate, name: &'static str) -> bool {
+        let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).unwrap();
         let server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
+            .with_single_cert(vec![der(&certificate.certificate)], key)
             .unwrap();
         let mut server = ServerConnection::new(Arc::new(server)).unwrap();
         let mut client = ClientConnection::new(Arc::new(config), name.try_into().unwrap()).unwrap();
@@ -126,11 +135,16 @@ mod tests {
         true
     }
 
+    fn der(pem: &str) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
+    }
+
     #[test]
     fn a_certificate_is_trusted_through_its_root_and_for_its_name_alone() {
-        let made = rcgen::generate_simple_self_signed(["cam.lan".to_owned()]).unwrap();
+        let authority = Authority::new("the site's authority");
+        let made = authority.sign("cam.lan", Validity::Now);
         let mut roots = RootCertStore::empty();
-        roots.add(made.cert.der().clone()).unwrap();
+        roots.add(der(&authority.certificate())).unwrap();
         assert!(trusts(verified_by(roots.clone()), &made, "cam.lan"));
         assert!(!trusts(verified_by(roots), &made, "other.lan"));
         assert!(!trusts(verified_by(RootCertStore::empty()), &made, "cam.lan"));

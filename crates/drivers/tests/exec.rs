@@ -301,7 +301,8 @@ async fn the_servers_own_variables_are_not_handed_on() {
             .args(["--exact", "the_servers_own_variables_are_not_handed_on"])
             .env("FRAMECAST_PASSWORD", "s3cret")
             .env("FRAMECAST_WEBHOOK_SECRET", "s3cret")
-            .env("FRAMECAST_OF_TOMORROW", "s3cret");
+            .env("FRAMECAST_OF_TOMORROW", "s3cret")
+            .env("NOTIFY_SOCKET", "/run/systemd/notify");
         let output = output_of(&mut again);
         let told = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && told.contains(" 1 passed"), "{told}");
@@ -312,6 +313,7 @@ async fn the_servers_own_variables_are_not_handed_on() {
     picture(&mut source).await;
     let environment = std::fs::read_to_string(scripts.path("environment")).unwrap();
     assert!(environment.contains("PATH=") && !environment.contains("FRAMECAST_"), "{environment}");
+    assert!(!environment.contains("NOTIFY_SOCKET"), "{environment}");
 }
 
 #[tokio::test]

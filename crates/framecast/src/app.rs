@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::camera_table::CameraServices;
 use crate::cameras::Cameras;
 use crate::config::{Listen, Settings};
-use crate::http::{self, ConnectionListener, Server};
+use crate::http::{self, ListeningSocket, Server};
 use crate::lost_lines::LostLines;
 use crate::reload::{ReloadCause, ReloadError, Reloader};
 use crate::start_error::StartError;
@@ -31,18 +31,41 @@ impl App {
     pub async fn start(settings: Settings, drivers: Drivers) -> Result<Self, StartError> {
         settings.validate(&drivers)?;
         let failed = |source| StartError::Listen { address: settings.listen.clone(), source };
-        let listener = ConnectionListener::bind(&settings.listen).await.map_err(failed)?;
-        let listens_on = listener.listens_on().map_err(failed)?;
+        let socket = ListeningSocket::bind(&settings.listen).map_err(failed)?;
+        Self::start_on(vec![socket], settings, drivers).await
+    }
+
+    /// Starts the cameras, like [`start`](Self::start), and serves requests on `sockets`, which the caller has opened.
+    /// The setting `listen` has no effect.
+    ///
+    /// # Errors
+    /// [`StartError`] says which setting the server cannot use.
+    ///
+    /// # Panics
+    /// If there is no socket.
+    pub async fn start_on(
+        sockets: Vec<ListeningSocket>,
+        settings: Settings,
+        drivers: Drivers,
+    ) -> Result<Self, StartError> {
+        let failed = |source| StartError::Listen { address: settings.listen.clone(), source };
+        let listens_on = sockets.first().expect("a server has a socket").listens_on().map_err(failed)?;
         let cameras = Cameras::start(settings, drivers).await?;
         let (http, CameraServices { hub, tasks, shutdown, .. }) = (cameras.http(), cameras.services());
         let login_throttle = Arc::clone(&http.login_throttle);
         tasks.spawn(login_throttle.run(hub.events().clone(), shutdown.clone()));
         let (settings, counts) = (Arc::clone(&http.settings), http.connections.clone());
-        let server = Server::new(listener, http::guarded(http), settings, counts);
+        let server = Server::new(sockets, http::guarded(http), settings, counts);
         Ok(Self { cameras, server, listens_on })
     }
 
-    /// Returns the address that the server listens on, with the actual port if the configured port was 0.
+    /// Returns the sockets on which the server listens.
+    pub fn sockets(&self) -> &[ListeningSocket] {
+        self.server.sockets()
+    }
+
+    /// Returns the address that the server listens on, with the actual port if the configured port was 0. If the server
+    /// has several sockets, this is the address of the first.
     pub fn listens_on(&self) -> &Listen {
         &self.listens_on
     }

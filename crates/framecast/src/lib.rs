@@ -207,6 +207,8 @@ pub use framecast_outputs::tune;
 #[cfg(feature = "history")]
 #[doc(hidden)] // Public only for the fuzz targets.
 pub use http::EventRequest;
+#[cfg(feature = "server")]
+pub use http::ListeningSocket;
 #[cfg(feature = "history")]
 pub use http::table;
 #[cfg(feature = "server")]

@@ -52,6 +52,11 @@ const CLOSE_GRACE: Duration = Duration::from_millis(1100);
 /// these variables, because they may contain passwords.
 const OWN_ENV_PREFIX: &str = "FRAMECAST_";
 
+/// Variables by which a service manager speaks with Framecast. The programs that Framecast starts do not get them,
+/// because they must not speak for Framecast.
+const SERVICE_ENV: [&str; 6] =
+    ["LISTEN_FDNAMES", "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
+
 /// The description of a program to start: its executable, its arguments and its input.
 #[derive(Clone)]
 pub(crate) struct Launch {
@@ -139,6 +144,9 @@ impl Launch {
             if name.as_encoded_bytes().starts_with(OWN_ENV_PREFIX.as_bytes()) {
                 command.env_remove(name);
             }
+        }
+        for name in SERVICE_ENV {
+            command.env_remove(name);
         }
         let mut child = command
             .args(&self.arguments)

@@ -39,6 +39,14 @@ Environment:
   STATE_DIRECTORY                the folder for history and saved controls, or
   XDG_STATE_HOME                 else here [default: ~/.local/state/framecast]
   FRAMECAST_LOG                  the same as --log
+  LISTEN_FDS, NOTIFY_SOCKET,     as systemd sets them for a service: sockets to
+  WATCHDOG_USEC                  use in place of --listen, and whom to tell
+
+Signals:
+  SIGTERM, SIGINT                end the server
+  SIGHUP                         without a terminal: reads the file again
+  SIGUSR2                        starts a new version of the program in place of
+                                 this one; no connection is refused
 
 Exit codes:
   0    SIGINT or SIGTERM stopped the server; for check: nothing is wrong

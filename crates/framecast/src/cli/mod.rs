@@ -7,23 +7,33 @@ mod devices;
 mod file_watch;
 mod health;
 mod help;
+mod inherited;
 mod plan;
 mod reload;
+mod service_manager;
+mod successor;
 mod tip;
 
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
-use framecast::{App, Drivers, Listen, escape_hidden_multiline, reload_signal, shutdown_signal};
+use framecast::{
+    App, CancellationToken, Drivers, Listen, ListeningSocket, escape_hidden_multiline, reload_signal,
+    shutdown_signal,
+};
 use tracing::{debug, error, info, warn};
 
 use crate::log::{self, Log, LogFormat};
 use help::{AFTER_CHECK_HELP, AFTER_DEVICES_HELP, AFTER_HEALTH_HELP, AFTER_HELP, AFTER_RELOAD_HELP};
+use inherited::Inherited;
 use plan::{Environment, Plan, messages};
 use reload::ReloadSource;
+use service_manager::ServiceManager;
+use successor::Upgrade;
 
 /// Exit code: a signal ended the server normally. For commands other than `serve`: the command found no error.
 const OK: u8 = 0;
@@ -102,7 +112,7 @@ struct ServeArgs {
 }
 
 /// The arguments that say what to serve and to whom.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 struct PlanArgs {
     /// Cameras to show: a source, or NAME=SOURCE; `framecast --help` lists the sources
     #[arg(value_name = "[NAME=]SOURCE")]
@@ -198,6 +208,7 @@ fn missing(plan: &Plan, drivers: &Drivers) -> Vec<String> {
 }
 
 fn serve(args: &ServeArgs) -> u8 {
+    let inherited = Inherited::take();
     let log = match log::init(&args.log, args.log_format) {
         Ok(log) => log,
         Err(error) => {
@@ -205,12 +216,23 @@ fn serve(args: &ServeArgs) -> u8 {
             return BAD_USAGE;
         }
     };
-    let ServeOutcome { code, signalled_at } = serve_with(args, &log);
+    let ServeOutcome { code, signalled_at } = match inherited {
+        Ok(inherited) => serve_with(args, inherited, &log),
+        Err(error) => {
+            error!("{error:#}");
+            BAD_USAGE.into()
+        }
+    };
+    log.finish(log_deadline(signalled_at));
+    code
+}
+
+/// Returns how long the program waits for the log's last lines, if a signal came at `signalled_at`.
+fn log_deadline(signalled_at: Option<Instant>) -> Instant {
     let now = Instant::now();
     let deadline =
         signalled_at.map_or(now + LOG_FLUSH_TIMEOUT, |signalled_at| signalled_at + SHUTDOWN_BUDGET);
-    log.finish(deadline.max(now + MIN_LOG_FLUSH));
-    code
+    deadline.max(now + MIN_LOG_FLUSH)
 }
 
 /// How a server ended: its exit code, and the time of the signal that ended it. `signalled_at` is `None` if the server
@@ -226,7 +248,24 @@ impl From<u8> for ServeOutcome {
     }
 }
 
-fn serve_with(args: &ServeArgs, log: &Log) -> ServeOutcome {
+/// Why a server ended.
+enum Ending {
+    /// A signal ended it, or it could not start.
+    End(ServeOutcome),
+    /// A new version of the program takes over its sockets.
+    HandOver(HandOver),
+}
+
+/// What a new version of the program needs.
+struct HandOver {
+    upgrade: Upgrade,
+    sockets: Vec<ListeningSocket>,
+    signalled_at: Instant,
+    /// Cancelled by a signal that asks the process to end.
+    shutdown: CancellationToken,
+}
+
+fn serve_with(args: &ServeArgs, inherited: Inherited, log: &Log) -> ServeOutcome {
     let drivers = Drivers::builtin();
     let plan = Environment::read().and_then(|env| Ok((Plan::new(&args.plan, &env, &drivers)?, env)));
     let (plan, environment) = match plan {
@@ -252,14 +291,61 @@ fn serve_with(args: &ServeArgs, log: &Log) -> ServeOutcome {
     };
     let (args, names_cameras) = (args.plan.clone(), plan.names_cameras);
     let reload = ReloadSource { args, environment, drivers: drivers.clone(), names_cameras };
-    let ended = runtime.block_on(run(plan, drivers, reload, log));
+    let ended = match runtime.block_on(run(plan, drivers, reload, &inherited, log)) {
+        Ending::End(ended) => ended,
+        // The runtime still handles the signals that end the process.
+        Ending::HandOver(hand_over) => hand_over.carry_out(inherited, log),
+    };
     // A driver's thread that hangs must not keep the program alive.
     runtime.shutdown_background();
     ended
 }
 
-async fn run(plan: Plan, drivers: Drivers, reload: ReloadSource, log: &Log) -> ServeOutcome {
+impl HandOver {
+    /// Replaces this program by the new version. Returns only if that fails, or if a signal asks the process to end.
+    fn carry_out(self, inherited: Inherited, log: &Log) -> ServeOutcome {
+        let Self { upgrade, sockets, signalled_at, shutdown } = self;
+        let path = upgrade.path().to_path_buf();
+        log.flush(log_deadline(Some(signalled_at)));
+        if shutdown.is_cancelled() {
+            return ServeOutcome { code: OK, signalled_at: Some(signalled_at) };
+        }
+        let error = upgrade.exec(inherited, &sockets);
+        error!("cannot start {}, so the server ends: {error}", path.display());
+        FAILED.into()
+    }
+}
+
+async fn run(plan: Plan, drivers: Drivers, reload: ReloadSource, inherited: &Inherited, log: &Log) -> Ending {
     let (shutdown, hangups) = (shutdown_signal(), reload_signal());
+    let upgrade = Upgrade::listen(&reload.args);
+    log_plan(&plan);
+    let (file, has_account) = (plan.file.clone(), plan.settings.account.is_some());
+    // The start waits a moment for a database.
+    let started = shutdown.run_until_cancelled(start(plan, drivers, inherited)).await;
+    let app = match started {
+        None => return Ending::End(OK.into()),
+        Some(Ok(app)) => app,
+        Some(Err(code)) => return Ending::End(code.into()),
+    };
+    app.show_lost_lines(log.lost());
+    announce(&app, has_account);
+    let manager = ServiceManager::from_environment();
+    let hub = app.hub().clone();
+    let reloading = tokio::spawn(reload::run(&app, file, reload, hangups, manager.clone()));
+    manager.ready(&hub);
+    let serving = serve_until_signal(app, upgrade, &shutdown, &manager);
+    let ending = tokio::select! {
+        ending = serving => ending,
+        never = manager.report(&hub) => match never {},
+    };
+    reloading.abort();
+    info!("the server stopped");
+    ending
+}
+
+/// Logs what the server is about to serve.
+fn log_plan(plan: &Plan) {
     info!("using {}", plan.origin);
     for camera in &plan.settings.cameras {
         info!(camera = camera.name, source = camera.source.for_log(), "configured");
@@ -272,47 +358,75 @@ async fn run(plan: Plan, drivers: Drivers, reload: ReloadSource, log: &Log) -> S
     for warning in plan.warnings() {
         warn!("{warning}");
     }
-    let file = plan.file.clone();
-    let (is_local, has_account) = (plan.settings.listen.is_local(), plan.settings.account.is_some());
-    // The start waits a moment for a database.
-    let started = shutdown.run_until_cancelled(App::start(plan.settings, drivers)).await;
-    let app = match started {
-        None => return OK.into(),
-        Some(Ok(app)) => app,
-        Some(Err(error)) => {
-            error!("{error}");
-            return FAILED.into();
-        }
+}
+
+/// Starts the server, on the inherited sockets if there are any. If it does not start, logs why and returns the exit
+/// code.
+async fn start(plan: Plan, drivers: Drivers, inherited: &Inherited) -> Result<App, u8> {
+    let sockets = inherited.sockets(&plan.settings.listen).map_err(|error| {
+        error!("{error:#}");
+        BAD_USAGE
+    })?;
+    let started = match sockets.is_empty() {
+        true => App::start(plan.settings, drivers).await,
+        false => App::start_on(sockets, plan.settings, drivers).await,
     };
-    app.show_lost_lines(log.lost());
-    announce(&app, has_account);
-    if !is_local && !has_account {
+    started.map_err(|error| {
+        error!("{error}");
+        FAILED
+    })
+}
+
+/// Serves requests until a signal asks the server to end, or to hand over to a new version.
+async fn serve_until_signal(
+    app: App,
+    mut upgrade: Upgrade,
+    shutdown: &CancellationToken,
+    manager: &ServiceManager,
+) -> Ending {
+    let (sockets, stop) = (app.sockets().to_vec(), shutdown.child_token());
+    let signalled = async {
+        let is_upgrade = tokio::select! {
+            () = shutdown.cancelled() => false,
+            () = upgrade.accepted() => true,
+        };
+        let signalled_at = Instant::now();
+        if is_upgrade {
+            manager.reloading("Handing over to a new version");
+            stop.cancel();
+            let shutdown = shutdown.clone();
+            return Ending::HandOver(HandOver { upgrade, sockets, signalled_at, shutdown });
+        }
+        manager.stopping();
+        // The sockets close, so that clients do not wait for a server that does not come.
+        drop(sockets);
+        Ending::End(ServeOutcome { code: OK, signalled_at: Some(signalled_at) })
+    };
+    tokio::join!(signalled, app.run(stop.clone())).0
+}
+
+/// Logs the URL of the server's page, and how to make the server reachable from other machines.
+fn announce(app: &App, has_account: bool) {
+    for socket in app.sockets() {
+        match socket.listens_on() {
+            Ok(Listen::Tcp(address)) => announce_address(address, socket.is_given(), has_account),
+            Ok(Listen::Unix(path)) => {
+                let path = path.display();
+                info!("listening on unix:{path}; try curl --unix-socket {path} http://localhost/api/cameras");
+            }
+            Err(error) => warn!("the address of a listening socket is not known: {error}"),
+        }
+    }
+    let is_local = |socket: &ListeningSocket| socket.listens_on().is_ok_and(|address| address.is_local());
+    if !has_account && !app.sockets().iter().all(is_local) {
         warn!(
             "anyone who can reach this machine can watch: to require a password, set FRAMECAST_PASSWORD and \
              use --user NAME"
         );
     }
-    let signalled = async {
-        shutdown.cancelled().await;
-        Instant::now()
-    };
-    let reloading = tokio::spawn(reload::run(&app, file, reload, hangups));
-    let (signalled_at, ()) = tokio::join!(signalled, app.run(shutdown.clone()));
-    reloading.abort();
-    info!("the server stopped");
-    ServeOutcome { code: OK, signalled_at: Some(signalled_at) }
 }
 
-/// Logs the URL of the server's page, and how to make the server reachable from other machines.
-fn announce(app: &App, has_account: bool) {
-    let address = match app.listens_on() {
-        Listen::Tcp(address) => address,
-        Listen::Unix(path) => {
-            let path = path.display();
-            info!("listening on unix:{path}; try curl --unix-socket {path} http://localhost/api/cameras");
-            return;
-        }
-    };
+fn announce_address(address: SocketAddr, is_given: bool, has_account: bool) {
     if address.ip().is_unspecified() {
         let host = rustix::system::uname();
         let host = host.nodename().to_string_lossy().into_owned();
@@ -320,7 +434,8 @@ fn announce(app: &App, has_account: bool) {
     } else {
         info!("listening on {address}; open http://{address}/");
     }
-    if address.ip().is_loopback() {
+    // The program that gave the socket decides about its address.
+    if address.ip().is_loopback() && !is_given {
         let account = if has_account { "" } else { " and a password: FRAMECAST_PASSWORD=… --user NAME" };
         info!(
             "only this machine can watch; to open the server to the network, use --listen 0.0.0.0:{}{account}",

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use framecast::{App, Drivers, ReloadCause, ReloadError, ReloadSignal, Reloader, Settings};
+use framecast::{App, Drivers, Hub, ReloadCause, ReloadError, ReloadSignal, Reloader, Settings};
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use tracing::warn;
@@ -13,6 +13,7 @@ use tracing::warn;
 use super::config_file::ConfigFile;
 use super::file_watch::{FileWatch, LastRead};
 use super::plan::{Environment, Plan, messages};
+use super::service_manager::ServiceManager;
 use super::{BAD_USAGE, FAILED, OK, PlanArgs, client, print_error, print_visible};
 
 /// How long `framecast reload` waits for the server. Closing a camera takes up to two seconds.
@@ -35,6 +36,7 @@ pub(super) fn run(
     file: Option<ConfigFile>,
     source: ReloadSource,
     mut hangups: ReloadSignal,
+    manager: ServiceManager,
 ) -> impl Future<Output = ()> + Send + 'static {
     let watched = file.filter(|file| file.path.is_file()).map(|file| {
         let last_read = LastRead::new(file);
@@ -63,27 +65,39 @@ pub(super) fn run(
         });
         (reloader, watch)
     });
+    let hub = app.hub().clone();
     async move {
         match watched {
-            Some((reloader, watch)) => follow(reloader, watch, hangups).await,
+            Some((reloader, watch)) => follow(reloader, watch, hangups, &manager, &hub).await,
             None => loop {
                 hangups.received().await;
+                // A service manager that sent the signal waits for both messages.
+                manager.reloading("There is no configuration file to read again");
                 warn!(
                     "SIGHUP: there is no configuration file to read again; to stop the server, send SIGTERM"
                 );
+                manager.ready(&hub);
             },
         }
     }
 }
 
-async fn follow(reloader: Reloader, mut watch: FileWatch, mut hangups: ReloadSignal) {
+async fn follow(
+    reloader: Reloader,
+    mut watch: FileWatch,
+    mut hangups: ReloadSignal,
+    manager: &ServiceManager,
+    hub: &Hub,
+) {
     loop {
         let cause = tokio::select! {
             () = hangups.received() => ReloadCause::Request,
             () = watch.changed() => ReloadCause::FileChange,
         };
+        manager.reloading("Reading the configuration again");
         // The log says what came of it.
         reloader.reload(cause).await.ok();
+        manager.ready(hub);
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
-use super::listener::ConnectionListener;
+use super::listener::ListeningSocket;
 use crate::error_chain::remedy;
 
 /// The pause after a connection could not be accepted even with the reserved file descriptor. The pause prevents a busy
@@ -54,7 +54,7 @@ impl SpareDescriptor {
     /// false.
     pub(super) async fn refuse_one(
         &mut self,
-        listener: &ConnectionListener,
+        listener: &ListeningSocket,
         error: &io::Error,
         max_connections: usize,
     ) -> bool {

@@ -57,7 +57,7 @@ use crate::streams;
 
 #[cfg(feature = "history")]
 pub use history::EventRequest;
-pub(crate) use listener::ConnectionListener;
+pub use listener::ListeningSocket;
 pub(crate) use serve::Server;
 
 /// What the routes and the layers keep beside the cameras. All routers of one server share it.

@@ -1,18 +1,20 @@
 //! The accept loop, and the tasks that serve the accepted connections by the library hyper. This module limits the
 //! number of connections, the size of request heads (request line and headers), and the time that a client can take.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io::{self, Read};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Extensions, Request};
+use axum::http::{Extensions, HeaderValue, Request, Response, header};
 use bytes::Bytes;
 use framecast_outputs::{ConnectionPermit, Hijack, HijackedConnection, Peer, RateLimitedLog, Socket};
-use futures_util::TryFutureExt;
+use futures_util::future::join_all;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,7 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -31,7 +33,7 @@ use super::connection_counts::{ConnectionCounts, ConnectionOutcome};
 use super::connection_limit::{self, AddressLimits, AddressPermits};
 use super::connection_tracker::ConnectionTracker;
 use super::descriptors::{self, SpareDescriptor};
-use super::listener::ConnectionListener;
+use super::listener::ListeningSocket;
 use super::login_throttle::ConnectionLogin;
 use super::traffic::{BackpressureBody, MAX_HEAD_BYTES, Traffic};
 use crate::config::Settings;
@@ -53,6 +55,11 @@ const MAX_REFUSALS: usize = 256;
 /// that the whole shutdown can take.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(1800);
 
+/// How long a new connection can take for its first request while the server shuts down. The server has accepted this
+/// connection, so its client expects an answer. Browsers also open connections that they need only later; these must not
+/// delay the shutdown.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The complete HTTP response to a request whose head (request line and headers) does not arrive in time.
 const HEAD_TIMEOUT_RESPONSE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\n\
 Content-Length: 56\r\nConnection: close\r\n\r\n{\"error\":\"the request's headers did not arrive in time\"}";
@@ -66,10 +73,10 @@ name or its address\"}";
 /// The error message for a client that connects while the server already has its maximum number of connections.
 const SERVER_FULL: &str = "all connections are in use; wait, or raise max_connections";
 
-/// The server: a listening socket, and the routes that are served on it.
+/// The server: listening sockets, and the routes that are served on them.
 #[derive(Debug)]
 pub(crate) struct Server {
-    listener: ConnectionListener,
+    sockets: Vec<ListeningSocket>,
     router: Router,
     settings: Arc<Settings>,
     counts: ConnectionCounts,
@@ -86,7 +93,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(
-        listener: ConnectionListener,
+        sockets: Vec<ListeningSocket>,
         router: Router,
         settings: Arc<Settings>,
         counts: ConnectionCounts,
@@ -97,7 +104,7 @@ impl Server {
         let (warning, connections) = (RateLimitedLog::default(), TaskTracker::new());
         let (long_heads, tracker) = (Arc::default(), ConnectionTracker::new());
         Self {
-            listener,
+            sockets,
             router,
             settings,
             counts,
@@ -111,20 +118,34 @@ impl Server {
         }
     }
 
+    /// Returns the sockets on which the server listens.
+    pub(crate) fn sockets(&self) -> &[ListeningSocket] {
+        &self.sockets
+    }
+
     /// Accepts connections until `shutdown`. Then waits for the open connections to end, and drops the connections that
     /// have not ended within [`DRAIN_TIMEOUT`].
-    pub(crate) async fn run(self, shutdown: CancellationToken) {
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        let accepting = self.sockets.iter().map(|socket| self.accept_from(socket, &shutdown));
+        join_all(accepting).await;
+        self.sockets.clear();
+        self.connections.close();
+        self.connections.wait().await;
+    }
+
+    /// Accepts the connections of one socket until `shutdown`.
+    async fn accept_from(&self, listener: &ListeningSocket, shutdown: &CancellationToken) {
         let mut spare = SpareDescriptor::new();
         loop {
             let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
+                accepted = listener.accept() => accepted,
                 () = shutdown.cancelled() => break,
             };
             match accepted {
-                Ok((socket, peer)) => self.serve(socket, peer, &shutdown),
+                Ok((socket, peer)) => self.serve(socket, peer, shutdown),
                 Err(error) if is_connection_error(&error) => debug!(%error, "cannot accept a connection"),
                 Err(error) if descriptors::is_exhausted(&error) => {
-                    if spare.refuse_one(&self.listener, &error, self.settings.max_connections).await {
+                    if spare.refuse_one(listener, &error, self.settings.max_connections).await {
                         self.counts.count(ConnectionOutcome::Refused);
                     }
                 }
@@ -134,9 +155,6 @@ impl Server {
                 }
             }
         }
-        drop(self.listener);
-        self.connections.close();
-        self.connections.wait().await;
     }
 
     fn serve(&self, socket: Socket, peer: Peer, shutdown: &CancellationToken) {
@@ -234,7 +252,7 @@ async fn serve(
     permit: ConnectionPermit,
     shutdown: CancellationToken,
 ) {
-    let traffic = Arc::new(Traffic::default());
+    let (traffic, opened_at) = (Arc::new(Traffic::default()), Instant::now());
     let io = TokioIo::new(Connection::new(socket, context.settings.write_timeout, Arc::clone(&traffic)));
     let hijack = Hijack::new();
     let extensions = extensions(peer, permits, &hijack);
@@ -242,15 +260,15 @@ async fn serve(
         traffic.begin_request(&request);
         let mut request = request.map(Body::new);
         request.extensions_mut().extend(extensions.clone());
-        let (answer, traffic) = (router.clone().oneshot(request), Arc::clone(&traffic));
-        Box::pin(answer.map_ok(|answer| answer.map(|body| BackpressureBody::new(body, traffic))))
+        Box::pin(answer(router.clone(), request, Arc::clone(&traffic), shutdown.clone()))
     });
     let mut connection = http(&context.settings).serve_connection(io, service);
     // The socket stays open afterwards, because a late head still needs an answer.
     let serving = async {
         tokio::select! {
+            biased;
             served = poll_fn(|cx| connection.poll_without_shutdown(cx)) => return served,
-            () = shutdown.cancelled() => {}
+            () = may_close(&shutdown, &traffic, opened_at) => {}
         }
         Pin::new(&mut connection).graceful_shutdown();
         poll_fn(|cx| connection.poll_without_shutdown(cx)).await
@@ -317,6 +335,33 @@ fn reset(socket: Socket, counts: &ConnectionCounts) {
     counts.count(ConnectionOutcome::BrokenOff);
     // The reset fails if the client has gone.
     socket.reset().ok();
+}
+
+/// Returns the router's answer to `request`, whose body waits for the client. If the server shuts down, the answer says
+/// that it is the last one on this connection.
+async fn answer(
+    router: Router,
+    request: Request<Body>,
+    traffic: Arc<Traffic>,
+    shutdown: CancellationToken,
+) -> Result<Response<BackpressureBody>, Infallible> {
+    let mut answer = router.oneshot(request).await?.map(|body| BackpressureBody::new(body, traffic));
+    if shutdown.is_cancelled() {
+        answer.headers_mut().entry(header::CONNECTION).or_insert(HeaderValue::from_static("close"));
+    }
+    Ok(answer)
+}
+
+/// Waits until the server shuts down, and a connection that was opened at `opened_at` had the time to send a request.
+async fn may_close(shutdown: &CancellationToken, traffic: &Traffic, opened_at: Instant) {
+    shutdown.cancelled().await;
+    let mut too_late = pin!(sleep_until(opened_at + FIRST_REQUEST_TIMEOUT));
+    // The bytes of a request wake this task too.
+    let first_request = poll_fn(|cx| match traffic.has_request() {
+        true => Poll::Ready(()),
+        false => too_late.as_mut().poll(cx),
+    });
+    first_request.await;
 }
 
 /// Waits until the server shuts down, and then for [`DRAIN_TIMEOUT`]. The caller then drops the remaining connections.

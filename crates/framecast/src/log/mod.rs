@@ -85,6 +85,11 @@ impl Log {
         &self.lost
     }
 
+    /// Waits until the lines so far are written to standard error, but not beyond `deadline`.
+    pub(crate) fn flush(&self, deadline: Instant) {
+        self.queue_end.wait_until(deadline);
+    }
+
     /// Waits until all lines are written to standard error, but not beyond `deadline`.
     pub(crate) fn finish(self, deadline: Instant) {
         self.queue_end.wait_until(deadline);

@@ -16,6 +16,8 @@ mod pi;
 mod reload;
 mod secret;
 mod serve;
+mod service;
 mod signal;
 mod state;
+mod successor;
 mod unix;

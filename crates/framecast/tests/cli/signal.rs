@@ -20,7 +20,7 @@ pub(crate) fn in_own_session(options: &[&str], arguments: &[&str], state: &Path)
 }
 
 /// The kinds of the events that the program stored, oldest first.
-fn kinds(state: &Path) -> Vec<String> {
+pub(crate) fn kinds(state: &Path) -> Vec<String> {
     let database = rusqlite::Connection::open(state.join("framecast/framecast.db")).unwrap();
     let mut statement = database.prepare("SELECT kind FROM events ORDER BY id").unwrap();
     let kinds = statement.query_map([], |row| row.get(0)).unwrap();

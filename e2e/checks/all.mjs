@@ -5,6 +5,7 @@
 import { alone } from "../lib/alone.mjs";
 import { checks as accesses } from "./access.mjs";
 import { checks as announcers } from "./announcer.mjs";
+import { checks as behinds } from "./behind.mjs";
 import { checks as brokens } from "./broken.mjs";
 import { checks as clients } from "./client.mjs";
 import { checks as days } from "./day.mjs";
@@ -32,7 +33,7 @@ import { checks as words } from "./words.mjs";
 import { checks as guests } from "./vm/all.mjs";
 
 /** The checks on this machine. */
-export const here = [...compat, ...fronts, ...monitoring, ...slow, ...accesses, ...announcers, ...pages, ...elsewhere, ...walls, ...words, ...events, ...days, ...healths, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...loginThrottle, ...examples, ...rtsp, ...waysOut];
+export const here = [...compat, ...fronts, ...behinds, ...monitoring, ...slow, ...accesses, ...announcers, ...pages, ...elsewhere, ...walls, ...words, ...events, ...days, ...healths, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...loginThrottle, ...examples, ...rtsp, ...waysOut];
 
 /** The checks in the virtual machine. There is one machine, and it is slow, so only one check uses it at a time. */
 export const inVm = guests.map(alone);

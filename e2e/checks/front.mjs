@@ -1,44 +1,17 @@
 // The proxies in front of a camera's server on printers: nginx as Mainsail and Fluidd configure it, haproxy as OctoPi
 // configures it. Framecast listens where mjpg-streamer did, only on this machine, and has no settings for them.
 
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import http from "node:http";
-import { hostname, tmpdir } from "node:os";
-import path from "node:path";
-import { fileURLToPath } from "node:url";
+import { hostname } from "node:os";
 import { moves, open, screenshot } from "../lib/browser.mjs";
-import { freePort } from "../lib/framecast.mjs";
-import { openMark, typeLabel } from "../lib/mark.mjs";
+import { ask, startProxy } from "../lib/front.mjs";
 import { digest, jpegSize, readStream } from "../lib/multipart.mjs";
-import { find } from "../lib/tool.mjs";
 import { ensure, until } from "../lib/wait.mjs";
 
 const SIZE = { width: 320, height: 240 };
-const DOCUMENT = fileURLToPath(new URL("../../docs/compat.md", import.meta.url));
 const CAMERA = `front=test:?size=${SIZE.width}x${SIZE.height}&fps=10`;
 
-/** The lines that `docs/compat.md` requires for `proxy` to serve the page, in front of the server at `back`. */
-function documented(proxy, back) {
-  const [, text] = new RegExp("```" + proxy + "\n([^`]*)```").exec(readFileSync(DOCUMENT, "utf8"));
-  return text.replace("5000", String(back));
-}
-
 // The upstream has a name of its own and no line sets Host, so nginx sends that name.
-const NGINX = (folder, front, back) => `
-daemon off;
-worker_processes 1;
-pid ${folder}/nginx.pid;
-error_log stderr;
-events { worker_connections 64; }
-http {
-  access_log off;
-  client_body_temp_path ${folder}/body;
-  proxy_temp_path ${folder}/proxy;
-  fastcgi_temp_path ${folder}/fastcgi;
-  uwsgi_temp_path ${folder}/uwsgi;
-  scgi_temp_path ${folder}/scgi;
+const NGINX = (back) => (front) => `
   upstream mjpgstreamer1 {
     ip_hash;
     server 127.0.0.1:${back};
@@ -51,13 +24,11 @@ http {
       proxy_ignore_headers X-Accel-Buffering;
       proxy_pass http://mjpgstreamer1/;
     }
-    ${documented("nginx", `${back}/`).replace("location / ", "location /cams/ ")}
   }
-}
 `;
 
 // It passes on the Host of the browser.
-const HAPROXY = (_folder, front, back) => `
+const HAPROXY = (back) => (front) => `
 defaults
   mode http
   timeout connect 5s
@@ -68,53 +39,19 @@ frontend printer
   option forwardfor except 127.0.0.1
   acl is_webcam path_beg /webcam/
   use_backend camera if is_webcam
-  default_backend framecast
 backend camera
   http-request replace-path /webcam/(.*) /\\1
   server camera1 127.0.0.1:${back}
-${documented("haproxy", back)}
 `;
 
-const PROXIES = {
-  nginx: { write: NGINX, options: (folder, file) => ["-p", folder, "-c", file] },
-  haproxy: { write: HAPROXY, options: (_folder, file) => ["-db", "-f", file] },
-};
+const PRINTERS = { nginx: NGINX, haproxy: HAPROXY };
 
-/** Starts the proxy called `name` in front of the server at `back`; returns its port. */
-async function startProxy(stage, name, back) {
-  const folder = mkdtempSync(path.join(tmpdir(), `framecast-${name}-`));
-  stage.defer(() => rmSync(folder, { recursive: true, force: true }));
-  const [front, file, { write, options }] = [await freePort(), path.join(folder, "proxy.conf"), PROXIES[name]];
-  writeFileSync(file, write(folder, front, back));
-  const child = spawn(find(name), options(folder, file), { stdio: ["ignore", "ignore", "pipe"] });
-  let said = "";
-  child.stderr.on("data", (bytes) => (said = (said + bytes).slice(-2000)));
-  stage.defer(async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const exit = once(child, "exit");
-    child.kill("SIGTERM");
-    await exit;
-  });
-  await until(`${name} answers`, async () => {
-    if (child.exitCode !== null) return true;
-    return (await fetch(`http://127.0.0.1:${front}/`)).status > 0;
-  });
-  ensure(child.exitCode === null, `${name} did not start: ${said}`);
-  return front;
-}
+/** The proxy of a printer in front of `framecast`; returns its port. */
+const startPrinter = async (stage, proxy, framecast) =>
+  new URL(await startProxy(stage, proxy, PRINTERS[proxy](framecast.port))).port;
 
 /** One picture through the proxy at `port`, requested with `host` as Host. */
-function snapshot(port, host) {
-  return new Promise((resolve, reject) => {
-    const options = { host: "127.0.0.1", port, path: "/webcam/?action=snapshot", headers: { Host: host }, agent: false };
-    const request = http.get(options, async (response) => {
-      const pieces = [];
-      for await (const piece of response) pieces.push(piece);
-      resolve({ status: response.statusCode, body: Buffer.concat(pieces) });
-    });
-    request.on("error", reject);
-  });
-}
+const snapshot = (port, host) => ask(`http://127.0.0.1:${port}/webcam/?action=snapshot`, { headers: { Host: host } });
 
 function ensurePicture(what, data) {
   const { width, height } = jpegSize(data);
@@ -123,7 +60,7 @@ function ensurePicture(what, data) {
 
 async function asItComes(stage, name) {
   const framecast = await stage.framecast([CAMERA]);
-  const port = await startProxy(stage, name, framecast.port);
+  const port = await startPrinter(stage, name, framecast);
   const pictures = [];
   const stream = readStream(`http://127.0.0.1:${port}/webcam/?action=stream`, ({ headers, data }) => {
     // While the camera opens, slates come.
@@ -145,24 +82,10 @@ async function asItComes(stage, name) {
   ensure(!framecast.log.includes("allowed_hosts"), "the server refused a request because of its Host");
 }
 
-/** The page behind a proxy with the lines of the documentation: a wall over one WebSocket, and a mark. */
-async function wholePage(stage, name, prefix) {
-  const framecast = await stage.framecast([CAMERA, CAMERA.replace("front", "yard")]);
-  const port = await startProxy(stage, name, framecast.port);
-  const page = await open(await stage.browser("chromium"), `http://localhost:${port}${prefix}`);
-  await until("the page paints both cameras from one WebSocket", async () => (await page.$$(".tile canvas.seen")).length === 2);
-  await openMark(page);
-  await typeLabel(page, "seen through a proxy");
-  await page.keyboard.press("Enter");
-  await until("the server has the mark", async () => (await framecast.events({ kind: "mark" })).length === 1);
-  const { viewers } = await (await fetch(`${framecast.url}/api/viewers`)).json();
-  ensure(viewers.every(({ via }) => via === "live"), `viewers: ${JSON.stringify(viewers)}`);
-}
-
 /** A proxy that passes on an unknown name: the refusal says what to do, in words and as a picture. */
 async function unknownName(stage) {
   const framecast = await stage.framecast([CAMERA]);
-  const port = await startProxy(stage, "haproxy", framecast.port);
+  const port = await startPrinter(stage, "haproxy", framecast);
   const { status, body } = await snapshot(port, "cameras.example");
   ensure(status === 421 && body.includes("--allowed-host cameras.example"), `the answer is ${status}: ${body}`);
   await until("the log names the key", () => framecast.log.includes("add it to allowed_hosts"));
@@ -172,14 +95,12 @@ async function unknownName(stage) {
   await until("the page shows the picture with the reason", async () => (await width()) === 640);
   await screenshot(page, stage.out("unknown-name.png"));
   const allowing = await stage.framecast(["--allowed-host", "cameras.example", CAMERA]);
-  const allowed = await snapshot(await startProxy(stage, "haproxy", allowing.port), "cameras.example");
+  const allowed = await snapshot(await startPrinter(stage, "haproxy", allowing), "cameras.example");
   ensure(allowed.status === 200, `with --allowed-host the answer is ${allowed.status}`);
 }
 
 export const checks = [
   { name: "front-nginx", needs: ["nginx", "chromium"], run: (stage) => asItComes(stage, "nginx") },
   { name: "front-haproxy", needs: ["haproxy", "chromium"], run: (stage) => asItComes(stage, "haproxy") },
-  { name: "front-page-nginx", needs: ["nginx", "chromium"], run: (stage) => wholePage(stage, "nginx", "/cams/") },
-  { name: "front-page-haproxy", needs: ["haproxy", "chromium"], run: (stage) => wholePage(stage, "haproxy", "/") },
   { name: "front-unknown-name", needs: ["haproxy", "chromium"], run: unknownName },
 ];

@@ -52,45 +52,62 @@ function stateOf(port) {
 export const EXAMPLES =
   process.env.FRAMECAST_EXAMPLES ?? fileURLToPath(new URL("../../target/debug/examples", import.meta.url));
 
+/** The headers with which `user` logs in. */
+export const basic = (user, password) => ({ Authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}` });
+
 /** A running Framecast, queried over HTTP. */
 export class Api {
-  constructor(url) {
+  /** `headers` go with each request. */
+  constructor(url, headers = {}) {
     this.url = url;
+    this.headers = headers;
+  }
+
+  async #get(path) {
+    const response = await fetch(`${this.url}/api/${path}`, { headers: this.headers });
+    return response.json();
   }
 
   async cameras() {
-    const response = await fetch(`${this.url}/api/cameras`);
-    return (await response.json()).cameras;
+    return (await this.#get("cameras")).cameras;
   }
 
-  async camera(name) {
-    const response = await fetch(`${this.url}/api/cameras/${name}`);
-    return response.json();
+  camera(name) {
+    return this.#get(`cameras/${name}`);
+  }
+
+  async viewers() {
+    return (await this.#get("viewers")).viewers;
   }
 
   /** Events of the history, selected by `query`. */
   async events(query) {
-    const response = await fetch(`${this.url}/api/events?${new URLSearchParams(query)}`);
-    return (await response.json()).events;
+    return (await this.#get(`events?${new URLSearchParams(query)}`)).events;
   }
 
   /** Sets a mark, of a camera or of the server. */
   async mark(label, camera) {
     const body = JSON.stringify({ label, camera });
-    await fetch(`${this.url}/api/events`, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+    const headers = { ...this.headers, "Content-Type": "application/json" };
+    await fetch(`${this.url}/api/events`, { method: "POST", headers, body });
   }
 }
 
 /** The program on this machine. */
 export class Framecast extends Api {
+  #account;
   #child;
   #log = "";
 
-  /** Runs `framecast --listen 127.0.0.1:PORT …cameras`, where a camera is `name=SOURCE`. */
-  static async start(cameras, port) {
+  /**
+   * Runs `framecast --listen 127.0.0.1:PORT …cameras`, where a camera is `name=SOURCE`; with `password`, with the
+   * account `me`.
+   */
+  static async start(cameras, port, { password } = {}) {
     const chosen = port ?? (await freePort());
-    const framecast = new Framecast(`http://127.0.0.1:${chosen}`);
+    const framecast = new Framecast(`http://127.0.0.1:${chosen}`, password ? basic("me", password) : {});
     framecast.port = chosen;
+    framecast.#account = password ? { args: ["--user", "me"], env: { FRAMECAST_PASSWORD: password } } : { args: [], env: {} };
     // The same port may have belonged to another server before.
     if (port === undefined) states.delete(chosen);
     await framecast.#run(cameras);
@@ -99,9 +116,9 @@ export class Framecast extends Api {
 
   async #run(cameras) {
     if (!existsSync(BINARY)) throw new Error(`there is no program at ${BINARY}. Build it (cargo build --release), or set FRAMECAST_BIN`);
-    const child = spawn(BINARY, ["--listen", `127.0.0.1:${this.port}`, ...cameras], {
+    const child = spawn(BINARY, ["--listen", `127.0.0.1:${this.port}`, ...this.#account.args, ...cameras], {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, XDG_STATE_HOME: stateOf(this.port) },
+      env: { ...process.env, ...this.#account.env, XDG_STATE_HOME: stateOf(this.port) },
     });
     this.#child = child;
     const keep = (bytes) => (this.#log = (this.#log + bytes).slice(-LOG_CHARACTERS));

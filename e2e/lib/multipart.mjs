@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import http from "node:http";
+import https from "node:https";
 
 const HEADERS_END = Buffer.from("\r\n\r\n");
 
@@ -37,11 +38,15 @@ function parseHeaders(text) {
   );
 }
 
-/** Reads `url` until `onPart` returns true or `stop` is called; `done` settles at the end, or fails with the error. */
-export function readStream(url, onPart, headers = {}) {
+/**
+ * Reads `url` until `onPart` returns true or `stop` is called; `done` settles at the end, or fails with the error.
+ * `options` are further ones of the request.
+ */
+export function readStream(url, onPart, headers = {}, options = {}) {
   let stop;
   const done = new Promise((resolve, reject) => {
-    const request = http.get(url, { agent: false, headers }, (response) => {
+    const { get } = url.startsWith("https:") ? https : http;
+    const request = get(url, { ...options, agent: false, headers }, (response) => {
       if (response.statusCode !== 200) return reject(new Error(`${url} answered ${response.statusCode}`));
       const parts = new Parts((part) => {
         if (onPart(part)) stop();

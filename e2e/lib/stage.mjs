@@ -53,8 +53,8 @@ export class Stage {
     }
   }
 
-  async framecast(cameras = [], port = undefined) {
-    const framecast = await Framecast.start(cameras, port);
+  async framecast(cameras = [], port = undefined, account = {}) {
+    const framecast = await Framecast.start(cameras, port, account);
     this.#servers.push(framecast);
     this.defer(() => framecast.stop());
     return framecast;

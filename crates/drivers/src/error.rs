@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::masking;
 use crate::suggest::nearest;
+use crate::unit;
 
 /// The reason why a source could not be opened or read. Messages name the device and what to do, and viewers see them.
 /// Therefore, a message shows a source only as its `Display` does, without secrets, and never repeats a program's
@@ -64,7 +65,7 @@ pub enum Error {
     #[error("{0}")]
     Stream(#[from] framecast_media::Error),
     /// An operation on a file or device failed.
-    #[error("cannot {doing} {}: {source}", masking::file(path))]
+    #[error("cannot {doing} {}: {source}{}", masking::file(path), if source.kind() == io::ErrorKind::PermissionDenied { unit::hint(path) } else { String::new() })]
     File {
         /// The operation that failed, as a verb: "read", "watch".
         doing: &'static str,
@@ -98,7 +99,7 @@ pub enum Error {
         advice: &'static str,
     },
     /// A program ended, although the driver still needed pictures from it.
-    #[error("`{program}` ended: {status}{}{}", advice(status), if *has_stderr { "; its error output is in the log" } else { "" })]
+    #[error("`{program}` ended: {status}{}{}{}", advice(status), if *has_stderr { "; its error output is in the log" } else { "" }, hint.as_deref().unwrap_or_default())]
     Exited {
         /// The program's name as given.
         program: String,
@@ -106,6 +107,8 @@ pub enum Error {
         status: ExitStatus,
         /// Whether the program wrote to standard error. The log then contains that text.
         has_stderr: bool,
+        /// Why the program may have failed, as the end of the message: a file that it was given is hidden from it.
+        hint: Option<String>,
     },
     /// Reading from a pipe failed.
     #[error("cannot read {what}: {source}")]

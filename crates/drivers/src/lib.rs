@@ -50,6 +50,7 @@ mod source_url;
 mod suggest;
 mod table;
 mod test_pattern;
+mod unit;
 #[cfg(feature = "v4l2-source")]
 #[cfg_attr(not(target_os = "linux"), path = "v4l2_unsupported.rs")]
 mod v4l2;

@@ -130,12 +130,13 @@ impl LibcameraSource {
                 self.given = Some((frame.format.width_px, frame.format.height_px));
                 Ok(Some(frame))
             }
-            Err(Error::Exited { program, status, has_stderr }) => {
+            Err(Error::Exited { program, status, has_stderr, hint }) => {
                 let lines = self.program.last_lines().await;
                 Err(diagnose::exit_error(&self.request, &program, &lines).unwrap_or(Error::Exited {
                     program,
                     status,
                     has_stderr,
+                    hint,
                 }))
             }
             result => result,

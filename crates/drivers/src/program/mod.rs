@@ -30,7 +30,7 @@ use self::process_group::ProcessGroup;
 use self::stderr::StderrLog;
 use crate::frame_parser::FrameParser;
 use crate::redact::Redactor;
-use crate::{Error, OpenContext, SourceUrl, masking};
+use crate::{Error, OpenContext, SourceUrl, masking, unit};
 
 /// The size of the buffer for one read, in bytes. With 10,000 pictures of 4 KiB a second, this takes about 640 read
 /// calls a second instead of 10,000.
@@ -102,6 +102,10 @@ impl Launch {
 
     /// Creates the error for a program that could not be started.
     pub(crate) fn spawn_error(&self, source: io::Error) -> Error {
+        let source = match unit::hint(&self.path) {
+            hint if hint.is_empty() || source.kind() != io::ErrorKind::PermissionDenied => source,
+            hint => io::Error::new(source.kind(), format!("{source}{hint}")),
+        };
         Error::CannotRun { program: self.name.clone(), source }
     }
 
@@ -207,6 +211,8 @@ pub(crate) struct Program {
     group: ProcessGroup,
     stderr: StderrLog,
     name: String,
+    /// Why the program may fail: see [`Error::Exited`].
+    hint: Option<String>,
     buffer: Box<[u8]>,
     pictures: FrameParser,
 }
@@ -224,6 +230,11 @@ impl Program {
             group,
             stderr,
             name: launch.name.clone(),
+            hint: launch
+                .arguments
+                .iter()
+                .map(|argument| unit::hint(argument.as_ref()))
+                .find(|hint| !hint.is_empty()),
             buffer: vec![0; READ_BYTES].into(),
             pictures: FrameParser::new(context),
         })
@@ -335,7 +346,7 @@ impl Program {
             return Ok(None);
         }
         let has_stderr = !self.last_lines().await.is_empty();
-        Err(Error::Exited { program: self.name.clone(), status, has_stderr })
+        Err(Error::Exited { program: self.name.clone(), status, has_stderr, hint: self.hint.clone() })
     }
 
     fn cannot_read(&self, source: io::Error) -> Error {

@@ -89,3 +89,19 @@ server has the same list at /api/devices.
 Exit codes:
   0    the list is complete; it may be empty
   1    a device did not answer";
+
+pub(super) const AFTER_COMPLETIONS_HELP: &str = "\
+Packages install these scripts. Elsewhere, put the script where your shell
+looks for it, and start a new shell.
+
+Examples:
+  framecast completions bash >~/.local/share/bash-completion/completions/framecast
+  framecast completions fish >~/.config/fish/completions/framecast.fish
+  framecast completions zsh >~/.zfunc/_framecast    a folder of your fpath";
+
+pub(super) const AFTER_MAN_HELP: &str = "\
+Packages install these pages, for `man framecast` and `man framecast-check`.
+
+Examples:
+  framecast man | man -l -
+  framecast man --all ~/.local/share/man/man1";

@@ -8,6 +8,7 @@ mod file_watch;
 mod health;
 mod help;
 mod inherited;
+mod manual;
 mod plan;
 mod reload;
 mod service_manager;
@@ -20,7 +21,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
 use framecast::{
     App, CancellationToken, Drivers, Listen, ListeningSocket, escape_hidden_multiline, reload_signal,
     shutdown_signal,
@@ -28,7 +30,10 @@ use framecast::{
 use tracing::{debug, error, info, warn};
 
 use crate::log::{self, Log, LogFormat};
-use help::{AFTER_CHECK_HELP, AFTER_DEVICES_HELP, AFTER_HEALTH_HELP, AFTER_HELP, AFTER_RELOAD_HELP};
+use help::{
+    AFTER_CHECK_HELP, AFTER_COMPLETIONS_HELP, AFTER_DEVICES_HELP, AFTER_HEALTH_HELP, AFTER_HELP,
+    AFTER_MAN_HELP, AFTER_RELOAD_HELP,
+};
 use inherited::Inherited;
 use plan::{Environment, Plan, messages};
 use reload::ReloadSource;
@@ -97,6 +102,21 @@ enum Command {
         #[arg(long)]
         ready: bool,
     },
+    /// Print the script that lets a shell complete Framecast's commands and options
+    #[command(after_help = AFTER_COMPLETIONS_HELP)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page of Framecast, or of one of its commands
+    #[command(after_help = AFTER_MAN_HELP)]
+    Man {
+        /// The command, as in `framecast man check`
+        command: Option<String>,
+        /// Write the pages of all commands into this folder instead
+        #[arg(long, value_name = "FOLDER", conflicts_with = "command", value_hint = ValueHint::DirPath)]
+        all: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -115,10 +135,10 @@ struct ServeArgs {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 struct PlanArgs {
     /// Cameras to show: a source, or NAME=SOURCE; `framecast --help` lists the sources
-    #[arg(value_name = "[NAME=]SOURCE")]
+    #[arg(value_name = "[NAME=]SOURCE", value_hint = ValueHint::AnyPath)]
     sources: Vec<String>,
     /// Configuration file [default: framecast.toml in the current folder, if you give no source]
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
     /// Address and port, or unix:PATH, to listen on; 0.0.0.0:5000 opens the server to the network [default:
     /// 127.0.0.1:5000]
@@ -149,6 +169,9 @@ impl Cli {
             Command::Check(args) => check(&args),
             Command::Reload(args) => reload::ask(&args),
             Command::Health { plan, ready } => health::ask(&plan, ready),
+            Command::Completions { shell } => manual::print_completions(Self::command(), shell),
+            Command::Man { all: Some(folder), .. } => manual::write_pages(Self::command(), &folder),
+            Command::Man { command, all: None } => manual::print_page(Self::command(), command.as_deref()),
         };
         ExitCode::from(code)
     }

@@ -21,7 +21,7 @@ const DEFAULT_FILE: &str = "framecast.toml";
 const DEFAULT_NAME: &str = "camera";
 
 /// The commands of the command line.
-const COMMANDS: [&str; 5] = ["serve", "devices", "check", "reload", "health"];
+const COMMANDS: [&str; 7] = ["serve", "devices", "check", "reload", "health", "completions", "man"];
 
 /// The settings, and a description of where they come from.
 #[derive(Debug)]

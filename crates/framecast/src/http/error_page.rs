@@ -11,7 +11,7 @@ use axum::response::Response;
 use framecast_media::escape_hidden;
 use framecast_outputs::HttpError;
 
-const PAGE: &str = include_str!("../../../../web/error.html");
+const PAGE: &str = include_str!("../../web/error.html");
 
 const START_LINK: &str = r#"<p><a class="button" href="{start}">All cameras</a></p>"#;
 

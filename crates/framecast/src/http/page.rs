@@ -20,7 +20,7 @@ macro_rules! assets {
         &[$(Asset {
             name: $name,
             content_type: $kind,
-            content: include_bytes!(concat!("../../../../web/", $name)),
+            content: include_bytes!(concat!("../../web/", $name)),
         }),*]
     };
 }
@@ -33,12 +33,12 @@ struct Asset {
 
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 
-const INDEX: &[u8] = include_bytes!("../../../../web/index.html");
-const CAMERA: &[u8] = include_bytes!("../../../../web/camera.html");
+const INDEX: &[u8] = include_bytes!("../../web/index.html");
+const CAMERA: &[u8] = include_bytes!("../../web/camera.html");
 
 /// The HTML of the page that only shows pictures. `{start}` stands for the path to the start page. `{stream}` stands
 /// for the path to a stream, for browsers without scripts.
-const EMBED: &str = include_str!("../../../../web/embed.html");
+const EMBED: &str = include_str!("../../web/embed.html");
 
 const ASSETS: &[Asset] = assets! {
     "announcer.js": "text/javascript; charset=utf-8",

@@ -102,3 +102,50 @@ fn what_other_servers_call_the_address_is_told_what_it_is_here() {
         assert!(errors.contains("tip: use --listen ADDRESS:PORT"), "{errors}");
     }
 }
+
+#[test]
+fn each_command_has_a_page_of_the_manual() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, said, errors) = run(&mut framecast(&["man", "--all", folder.path().to_str().unwrap()]));
+    assert_eq!((code, said.as_str()), (0, ""), "{errors}");
+    let page = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let (_, help, _) = run(&mut framecast(&["--help"]));
+    let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let commands = commands.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let commands: Vec<&str> = commands.filter(|name| !name.is_empty() && *name != "help").collect();
+    assert!(commands.len() >= 7, "{commands:?}");
+    for command in commands {
+        let page = page(&format!("framecast-{command}.1"));
+        assert!(page.contains(&format!("\nframecast\\-{command} \\- ")), "{page}");
+        assert!(page.contains(".SH \"SEE ALSO\"\nframecast(1)\n"), "{page}");
+    }
+    let main = page("framecast.1");
+    // The tables of the help are sections, whose lines stay as they are.
+    for section in [".SH SOURCES\n.nf\n", ".SH ENVIRONMENT\n.nf\n", ".SH \"EXIT CODES\"\n.nf\n"] {
+        assert!(main.contains(section), "{section} is not in {main}");
+    }
+    assert!(main.contains("\n\\fB\\-\\-listen\\fR") && !main.contains(" Framecast\n.SH EXTRA"), "{main}");
+    let (_, printed, _) = run(&mut framecast(&["man"]));
+    assert_eq!(printed.trim_end(), main.trim_end());
+    let (code, _, errors) = run(&mut framecast(&["man", "chekc"]));
+    assert!(code == 2 && errors.contains("serve, devices, check"), "{errors}");
+}
+
+#[test]
+fn shells_complete_commands_and_options() {
+    for (shell, mark) in
+        [("bash", "complete -F"), ("zsh", "#compdef framecast"), ("fish", "complete -c framecast")]
+    {
+        let (code, script, errors) = run(&mut framecast(&["completions", shell]));
+        assert_eq!(code, 0, "{errors}");
+        for word in [mark, "check", "reload", "allowed-host"] {
+            assert!(script.contains(word), "{shell}: {word} is not in {script}");
+        }
+    }
+    let script = r#"source <(PROGRAM completions bash)
+        COMP_WORDS=(framecast --li) COMP_CWORD=1; _framecast framecast --li framecast; echo "${COMPREPLY[@]}"
+        COMP_WORDS=(framecast rel) COMP_CWORD=1; _framecast framecast rel framecast; echo "${COMPREPLY[@]}""#;
+    let script = script.replace("PROGRAM", env!("CARGO_BIN_EXE_framecast"));
+    let (code, completed, errors) = run(std::process::Command::new("bash").args(["-c", &script]));
+    assert_eq!((code, completed.as_str()), (0, "--listen\nreload\n"), "{errors}");
+}

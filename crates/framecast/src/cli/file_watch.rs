@@ -2,12 +2,13 @@
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use framecast_media::lock;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::watch;
 use tracing::warn;
 
 use super::config_file::ConfigFile;
@@ -38,60 +39,59 @@ impl LastRead {
     }
 }
 
-/// Finds changes of the configuration file. Looks at the file at intervals and not at the system's reports of changes:
-/// these do not tell when a link or a folder on the way to the file leads elsewhere, and do not exist on all file
-/// systems.
-pub(super) struct FileWatch {
-    path: PathBuf,
-    last_read: LastRead,
-    /// What the file looked like when its content was last compared; `None` at first, because the file may have changed
-    /// since the start of the program.
-    compared: Option<Appearance>,
-}
-
 /// What changes if a program writes a file or puts another file in its place: device, inode, size, time of the last
 /// change. `None` if there is no file.
 type Appearance = Option<(u64, u64, u64, (i64, i64))>;
 
+/// Reports changes of the configuration file.
+pub(super) struct FileWatch(watch::Receiver<()>);
+
 impl FileWatch {
-    pub(super) fn new(last_read: LastRead) -> Self {
-        Self { path: last_read.get().path, last_read, compared: None }
+    /// Starts the thread that looks at the file. Looks at intervals and does not ask the system for reports of changes:
+    /// these do not tell when a link or a folder on the way to the file leads elsewhere, and do not exist on all file
+    /// systems. The thread is its own, because it would keep all idle threads of the runtime alive.
+    ///
+    /// # Errors
+    /// The system allows no more threads.
+    pub(super) fn new(last_read: LastRead) -> io::Result<Self> {
+        let (sender, changes) = watch::channel(());
+        thread::Builder::new().name("config-watch".into()).spawn(move || look(&last_read, &sender))?;
+        Ok(Self(changes))
     }
 
     /// Waits until the file has other content than when it was last read, and has not changed for [`INTERVAL`]. The new
     /// content is in [`LastRead`] then.
     pub(super) async fn changed(&mut self) {
-        let mut ticks = interval(INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut before = None;
-        loop {
-            ticks.tick().await;
-            let path = self.path.clone();
-            let looking = tokio::task::spawn_blocking(move || appearance(&path)).await;
-            // A file that cannot be looked at will be read when that is possible again.
-            let Ok(Ok(now)) = looking else { continue };
-            let is_quiet = before.replace(now) == Some(now);
-            if is_quiet && self.compared != Some(now) {
-                self.compared = Some(now);
-                if self.has_other_content(now).await {
-                    return;
-                }
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Looks at the file until nobody wants to hear of its changes.
+fn look(last_read: &LastRead, changes: &watch::Sender<()>) {
+    let path = last_read.get().path;
+    // What the file looked like when its content was last compared; `None` at first, because the file may have changed
+    // since the start of the program.
+    let (mut before, mut compared) = (None, None);
+    while !changes.is_closed() {
+        thread::sleep(INTERVAL);
+        // A file that cannot be looked at is read when that is possible again.
+        let Ok(now) = appearance(&path) else { continue };
+        let is_quiet = before.replace(now) == Some(now);
+        if is_quiet && compared.replace(now) != Some(now) {
+            if now.is_none() {
+                warn!("{} is gone; the server goes on with the configuration that it has", path.display());
+            } else if has_other_content(last_read) {
+                changes.send_replace(());
             }
         }
     }
+}
 
-    async fn has_other_content(&self, now: Appearance) -> bool {
-        if now.is_none() {
-            warn!("{} is gone; the server goes on with the configuration that it has", self.path.display());
-            return false;
-        }
-        let last_read = self.last_read.clone();
-        let comparing = tokio::task::spawn_blocking(move || {
-            let before = last_read.get();
-            last_read.read_again().text != before.text
-        });
-        comparing.await.unwrap_or(false)
-    }
+fn has_other_content(last_read: &LastRead) -> bool {
+    let before = last_read.get();
+    last_read.read_again().text != before.text
 }
 
 fn appearance(path: &Path) -> io::Result<Appearance> {

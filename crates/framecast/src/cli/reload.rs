@@ -1,6 +1,7 @@
 //! Reloads the configuration of the running server: after SIGHUP, after a change of the file, and for the command
 //! `framecast reload`.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -84,15 +85,25 @@ pub(super) fn run(
 
 async fn follow(
     reloader: Reloader,
-    mut watch: FileWatch,
+    watch: io::Result<FileWatch>,
     mut hangups: ReloadSignal,
     manager: &ServiceManager,
     hub: &Hub,
 ) {
+    let watch = watch.inspect_err(|error| {
+        warn!("cannot watch the configuration file: {error}; after a change, run `framecast reload`");
+    });
+    let mut watch = watch.ok();
     loop {
+        let file_changed = async {
+            match &mut watch {
+                Some(watch) => watch.changed().await,
+                None => std::future::pending().await,
+            }
+        };
         let cause = tokio::select! {
             () = hangups.received() => ReloadCause::Request,
-            () = watch.changed() => ReloadCause::FileChange,
+            () = file_changed => ReloadCause::FileChange,
         };
         manager.reloading("Reading the configuration again");
         // The log says what came of it.

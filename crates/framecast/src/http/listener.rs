@@ -166,7 +166,7 @@ impl Listener {
         }
         let socket = Socket2::from(socket);
         let domain = socket.local_addr()?.domain();
-        // Whoever opened it might have asked for a shorter queue.
+        // The program that opened it might have asked for a shorter queue.
         socket.listen(BACKLOG.cast_signed())?;
         socket.set_nonblocking(true)?;
         match domain {

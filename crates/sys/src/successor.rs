@@ -8,6 +8,8 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use crate::signal::Action;
+
 /// The lowest descriptor that can still be taken: behind the standard streams, which belong to the standard library.
 static NEXT: AtomicI32 = AtomicI32::new(libc::STDERR_FILENO + 1);
 
@@ -32,10 +34,19 @@ pub fn take_inherited(number: RawFd) -> Option<OwnedFd> {
 /// Replaces the program of this process by `command`. Its signals `blocked` stay pending until it calls
 /// [`unblock_signals`]. So a signal that arrives before the new program handles it does not end the process. Returns only
 /// if that fails; the error says why.
+///
+/// After a failure, this process handles signals as before, and this thread blocks none. Other threads should not write to
+/// pipes meanwhile: a write to a broken one would end the process.
 pub fn exec(mut command: Command, blocked: &'static [i32]) -> io::Error {
     let block = || change_mask(libc::SIG_BLOCK, blocked);
+    // The standard library gives SIGPIPE its default action before it tries, so that the new program finds it, and does
+    // not undo that.
+    let pipe = Action::of(libc::SIGPIPE);
     // SAFETY: without a fork, the closure runs as an ordinary function of this thread.
-    unsafe { command.pre_exec(block) }.exec()
+    let error = unsafe { command.pre_exec(block) }.exec();
+    pipe.restore();
+    unblock_signals(blocked);
+    error
 }
 
 /// Lets the signals arrive that [`exec`] has blocked. Call this function on the main thread, once the program handles
@@ -66,6 +77,7 @@ mod tests {
     use std::os::fd::{AsRawFd, IntoRawFd};
 
     use super::*;
+    use crate::is_ignored;
 
     #[test]
     fn an_inherited_descriptor_is_taken_once_and_a_closed_one_never() {
@@ -84,6 +96,15 @@ mod tests {
     fn a_command_that_does_not_exist_replaces_nothing() {
         let error = exec(Command::new("/nonexistent/program"), &[libc::SIGHUP]);
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
-        unblock_signals(&[libc::SIGHUP]);
+        assert!(is_ignored(libc::SIGPIPE), "a write to a broken pipe still fails, and does not end the process");
+        assert!(!is_blocked(libc::SIGHUP));
+    }
+
+    fn is_blocked(signal: i32) -> bool {
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: the call changes nothing, and initialises the set, for which there is room.
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), set.as_mut_ptr()) };
+        // SAFETY: the set is initialised.
+        unsafe { libc::sigismember(set.as_ptr(), signal) == 1 }
     }
 }

@@ -111,10 +111,9 @@ impl App {
         let stop = cameras.services().shutdown.clone();
         let closing = async {
             shutdown.cancelled().await;
-            stop.cancel();
             cameras.close().await;
         };
         // Connections end by themselves while the cameras close.
-        tokio::join!(server.run(stop.clone()), closing);
+        tokio::join!(server.run(stop), closing);
     }
 }

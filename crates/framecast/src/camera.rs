@@ -45,21 +45,31 @@ pub(crate) enum Removal {
     Replaced,
 }
 
-impl Removal {
-    /// Returns what happened, as a headline for viewers.
-    pub(crate) fn headline(self) -> &'static str {
-        match self {
-            Self::Removed => "Camera removed",
-            Self::Replaced => "Camera changed",
-        }
-    }
+/// The text of the last picture that a camera's viewers get.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Farewell {
+    /// What happened.
+    pub(crate) headline: &'static str,
+    /// What viewers should know besides, and do.
+    pub(crate) advice: &'static str,
+}
 
-    /// Returns what viewers should know besides the headline, and do.
-    pub(crate) fn advice(self) -> &'static str {
-        match self {
-            Self::Removed => "This server no longer has this camera",
-            Self::Replaced => "Its settings were changed; reload to see it again",
-        }
+impl Farewell {
+    /// The server ends, or a new version of the program takes over.
+    pub(crate) const OF_SERVER: Self = Self {
+        headline: "Stream ended",
+        advice: "The server stopped or starts anew; reload to see the camera again",
+    };
+}
+
+impl Removal {
+    /// Returns what viewers are told.
+    pub(crate) fn farewell(self) -> Farewell {
+        let (headline, advice) = match self {
+            Self::Removed => ("Camera removed", "This server no longer has this camera"),
+            Self::Replaced => ("Camera changed", "Its settings were changed; reload to see it again"),
+        };
+        Farewell { headline, advice }
     }
 
     /// Returns what happened, for the log and the history.

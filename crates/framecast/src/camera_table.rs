@@ -13,12 +13,14 @@ use framecast_hub::{Feed, Hub, ViewerLimits};
 use framecast_media::unpoisoned;
 use framecast_outputs::Viewers;
 use framecast_transcode::Pool;
+use futures_util::{StreamExt, stream};
 use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::info;
+use tracing::{debug, info};
 
-use crate::camera::{Camera, Removal};
+use crate::camera::{Camera, Farewell, Removal};
 use crate::config::{CameraSettings, ConfigError, Settings};
 use crate::controls::SavedControls;
 #[cfg(feature = "server")]
@@ -26,6 +28,15 @@ use crate::controls::{self, StateFile};
 use crate::encoding;
 use crate::supervisor::{self, ProbePermits, SharedThreads, SharedWithCameras, StuckReaders, Supervisor};
 use crate::suspend::SuspendMonitor;
+
+/// The maximum time that the server takes to draw the last slates of all watched cameras when it ends.
+const FAREWELL_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// How long the last slates stay on their way to the viewers before the server ends the streams.
+const FAREWELL_GRACE: Duration = Duration::from_millis(100);
+
+/// The number of last slates that the server draws at the same time. Each needs the memory of one decoded picture.
+const MAX_FAREWELLS: usize = 4;
 
 /// How often a camera that must work is probed if no setting says otherwise.
 const REQUIRED_PROBE_INTERVAL: Duration = Duration::from_secs(60);
@@ -334,12 +345,34 @@ impl CameraTable {
             info!(camera = camera.feed.name(), "{}", removal.as_str());
             let slate = match camera.feed.viewer_count() {
                 0 => None,
-                _ => supervisor::draw_last_slate(&camera.feed, removal).await,
+                _ => supervisor::draw_last_slate(&camera.feed, removal.farewell()).await,
             };
             camera.end(removal, slate.as_ref());
             camera.tasks.wait().await;
             viewers.forget(&camera.feed);
         })
+    }
+
+    /// Shows a last slate to the viewers of all cameras, because the server ends. From now on, they get no other picture,
+    /// and the last one that they keep does not look like one of a camera that is live. A viewer whose link takes the
+    /// slate later than [`FAREWELL_GRACE`] does not get it. Returns at once if nobody watches.
+    pub(crate) async fn say_farewell(&self) {
+        let cameras = Arc::clone(&unpoisoned(self.state.read()).cameras);
+        let watched: Vec<_> = cameras.iter().filter(|camera| camera.feed.viewer_count() > 0).collect();
+        if watched.is_empty() {
+            return;
+        }
+        let slates = stream::iter(watched).for_each_concurrent(MAX_FAREWELLS, |camera| async {
+            camera.feed.suspend();
+            let publisher = camera.feed.slate_publisher();
+            if let Some(slate) = supervisor::draw_last_slate(&camera.feed, Farewell::OF_SERVER).await {
+                publisher.publish(slate);
+            }
+        });
+        if timeout(FAREWELL_TIMEOUT, slates).await.is_err() {
+            debug!("not all last slates were drawn in time");
+        }
+        sleep(FAREWELL_GRACE).await;
     }
 
     /// Reads the saved controls of all cameras, off the threads that serve viewers.

@@ -10,7 +10,7 @@ use framecast_drivers::Drivers;
 use framecast_hub::{Event, EventKind, Feed, Hub};
 use framecast_outputs::{Limits, Viewers};
 use framecast_transcode::{Backend, Pool};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -211,14 +211,17 @@ impl Cameras {
         self.table.hub()
     }
 
-    /// Ends all streams and closes the cameras. Returns when the cameras are closed, after two seconds at the latest.
+    /// Ends all streams, with a last picture that says so, and closes the cameras. Returns when the cameras are closed,
+    /// after two seconds at the latest.
     pub async fn close(&self) {
         let CameraServices { hub, shutdown, tasks, .. } = self.table.services();
+        let deadline = Instant::now() + SHUTDOWN_TIMEOUT;
+        self.table.say_farewell().await;
         shutdown.cancel();
         tasks.close();
         hub.events().send(Event::new(EventKind::Stopped, SystemTime::now()));
         let cameras = async {
-            if timeout(SHUTDOWN_TIMEOUT, tasks.wait()).await.is_err() {
+            if timeout_at(deadline, tasks.wait()).await.is_err() {
                 warn!("a camera did not close in time");
             }
         };

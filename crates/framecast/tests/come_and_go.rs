@@ -138,9 +138,6 @@ async fn watch(server: &Server, name: &str) -> TestViewer {
 }
 
 async fn ends_with_a_slate(mut viewer: TestViewer) {
-    let mut was_slate = false;
-    while let Some(seen) = viewer.next().await {
-        was_slate = seen.is_slate();
-    }
-    assert!(was_slate && viewer.has_ended_cleanly());
+    assert!(viewer.last().await.is_some_and(|last| last.is_slate()));
+    assert!(viewer.has_ended_cleanly());
 }

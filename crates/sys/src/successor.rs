@@ -96,7 +96,10 @@ mod tests {
     fn a_command_that_does_not_exist_replaces_nothing() {
         let error = exec(Command::new("/nonexistent/program"), &[libc::SIGHUP]);
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
-        assert!(is_ignored(libc::SIGPIPE), "a write to a broken pipe still fails, and does not end the process");
+        assert!(
+            is_ignored(libc::SIGPIPE),
+            "a write to a broken pipe still fails, and does not end the process"
+        );
         assert!(!is_blocked(libc::SIGHUP));
     }
 

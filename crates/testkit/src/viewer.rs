@@ -181,6 +181,15 @@ impl TestViewer {
         self.next_where(|seen| seen.number.is_some()).await?.number
     }
 
+    /// Reads the rest of the stream. Returns the last picture; `None` if none came.
+    pub async fn last(&mut self) -> Option<ReceivedPicture> {
+        let mut last = None;
+        while let Some(seen) = self.next().await {
+            last = Some(seen);
+        }
+        last
+    }
+
     /// Returns whether the server has ended the stream with the final boundary. False if the stream goes on, or if the
     /// connection broke.
     pub fn has_ended_cleanly(&self) -> bool {

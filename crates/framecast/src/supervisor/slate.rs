@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-use crate::camera::Removal;
+use crate::camera::Farewell;
 
 /// The time between two slates (pictures with a text) of a camera. Each slate shows a countdown in seconds.
 const SLATE_INTERVAL: Duration = Duration::from_secs(1);
@@ -124,21 +124,21 @@ impl SlateRenderer {
             background: self.background.take().filter(|held| is_same_frame(newest.as_ref(), held)),
             newest,
             now: SystemTime::now(),
-            removal: None,
+            farewell: None,
         }
     }
 }
 
-/// Draws the last slate of a camera that ends for the reason `removal`, over its last picture. Returns `None` if that
+/// Draws the last slate of a camera that ends, with the text `farewell` over its last picture. Returns `None` if that
 /// fails.
-pub(crate) async fn draw_last_slate(feed: &Feed, removal: Removal) -> Option<Frame> {
+pub(crate) async fn draw_last_slate(feed: &Feed, farewell: Farewell) -> Option<Frame> {
     let input = SlateInput {
         camera: feed.name().to_owned(),
         status: feed.status(),
         newest: feed.source_channel().newest_update(),
         background: None,
         now: SystemTime::now(),
-        removal: Some(removal),
+        farewell: Some(farewell),
     };
     tokio::task::spawn_blocking(|| input.draw()).await.ok()?.0
 }
@@ -159,8 +159,8 @@ struct SlateInput {
     newest: Option<Update>,
     background: Option<Background>,
     now: SystemTime,
-    /// Why the camera ends; `None` if it does not.
-    removal: Option<Removal>,
+    /// The text of the last slate; `None` if the camera goes on.
+    farewell: Option<Farewell>,
 }
 
 impl SlateInput {
@@ -176,7 +176,7 @@ impl SlateInput {
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         let picture = draw::slate(&draw::Slate {
             camera: &self.camera,
-            headline: self.removal.map_or_else(|| headline(self.status.state), Removal::headline),
+            headline: self.farewell.map_or_else(|| headline(self.status.state), |farewell| farewell.headline),
             lines: &lines,
             background: self.background.as_ref().map(|background| &*background.picture),
             width_px,
@@ -202,8 +202,8 @@ impl SlateInput {
     }
 
     fn lines(&self) -> Vec<String> {
-        if let Some(removal) = self.removal {
-            return vec![removal.advice().to_owned()];
+        if let Some(farewell) = self.farewell {
+            return vec![farewell.advice.to_owned()];
         }
         let mut lines = Vec::new();
         if let Some(reason) = &self.status.reason {

@@ -331,9 +331,22 @@ async fn the_end_of_the_server_is_told() {
     let server = Server::with(|_| {});
     let mut client = Client::open(&server).await;
     client.send(subscribe(0, "front")).await;
-    client.picture().await;
+    let mut last = client.picture().await;
+    while last.is_slate {
+        client.ack(&last).await;
+        last = client.picture().await;
+    }
     server.shutdown.cancel();
-    assert_eq!(client.end().await, (1001, "the server is shutting down".to_owned()));
+    let closed = loop {
+        client.ack(&last).await;
+        match client.next().await {
+            Received::Picture(picture) => last = picture,
+            Received::Text(text) => panic!("no camera was removed, but the client was told {text}"),
+            Received::Closed(code, reason) => break (code, reason),
+        }
+    };
+    assert_eq!(closed, (1001, "the server is shutting down".to_owned()));
+    assert!(last.is_slate, "the picture that stays says that the stream has ended");
 }
 
 #[test]

@@ -12,24 +12,35 @@ use crate::program::Program;
 /// Ends the program by `signal` while it has viewers; returns how long that took.
 async fn ends_its_streams(signal: Signal) -> Duration {
     let folder = tempfile::tempdir().unwrap();
-    let program = Program::start(&["emulated:?fps=20"], folder.path()).await;
+    let program = Program::start(&["emulated:?fps=20&size=64x64"], folder.path()).await;
     let mut viewers = Vec::new();
-    for framing in ["", "?advance_headers=1", "?fps=1"] {
+    for framing in ["", "?advance_headers=1", "?width=32", "?fps=1"] {
         let mut viewer = TestViewer::open(program.address, &format!("/video_feed{framing}")).await.unwrap();
-        soon("a picture", viewer.next()).await.unwrap();
-        viewers.push(viewer);
+        viewer.next_where(|seen| !seen.is_slate()).await.unwrap();
+        viewers.push((viewer, framing));
     }
     // A viewer that does not read must not delay the shutdown.
     let _stalled = TestViewer::open_with_small_buffer(program.address, "/video_feed").await.unwrap();
     let told_at = Instant::now();
     program.tell(signal);
-    for viewer in &mut viewers {
-        let end = async { while viewer.next().await.is_some() {} };
-        soon("the stream ends", end).await;
+    for (viewer, framing) in &mut viewers {
+        let last = viewer.last().await;
         assert!(viewer.has_ended_cleanly(), "with its last boundary");
+        // A browser keeps the last picture, which must not look like one of a camera that is live.
+        match *framing {
+            // It may have had its last picture of this second already.
+            "?fps=1" => {}
+            // Its headers are sent before the picture exists, so they cannot say what it is. A slate is larger.
+            "?advance_headers=1" => assert!(width_px(last.unwrap().data()) > 64),
+            _ => assert!(last.unwrap().is_slate(), "{framing}"),
+        }
     }
     assert_eq!(program.end().await, Some(0));
     told_at.elapsed()
+}
+
+fn width_px(jpeg: &[u8]) -> u32 {
+    framecast_media::codec::jpeg::parse_markers(jpeg).unwrap().width_px
 }
 
 #[tokio::test]

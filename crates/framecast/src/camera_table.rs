@@ -18,10 +18,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::camera::{Camera, Farewell, Removal};
-use crate::config::{CameraSettings, ConfigError, Settings};
+use crate::config::{self, CameraSettings, ConfigError, Settings};
 use crate::controls::SavedControls;
 #[cfg(feature = "server")]
 use crate::controls::{self, StateFile};
@@ -351,6 +351,16 @@ impl CameraTable {
             camera.tasks.wait().await;
             viewers.forget(&camera.feed);
         })
+    }
+
+    /// Logs a warning for each of `cameras` whose device, file, folder or program does not exist. The check is a task of
+    /// its own, so that nobody waits for a slow disk.
+    pub(crate) fn warn_of_missing(&self, cameras: Vec<CameraSettings>) {
+        let (drivers, shutdown) = (self.services.drivers.clone(), self.services.shutdown.clone());
+        self.services.tasks.spawn(async move {
+            let missing = shutdown.run_until_cancelled(config::missing(&cameras, &drivers)).await;
+            missing.into_iter().flatten().for_each(|sentence| warn!("{sentence}"));
+        });
     }
 
     /// Shows a last slate to the viewers of all cameras, because the server ends. From now on, they get no other picture,

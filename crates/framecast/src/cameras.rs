@@ -85,15 +85,6 @@ fn services(settings: &Settings, drivers: &Drivers) -> Result<(CameraServices, S
     Ok((services, saved))
 }
 
-/// Logs a warning for each camera whose device, file, folder or program does not exist. Runs as a separate task, so
-/// that a slow disk does not delay the server's start.
-async fn warn_of_missing(settings: Arc<Settings>, drivers: Drivers, shutdown: CancellationToken) {
-    let missing = shutdown.run_until_cancelled(settings.missing(&drivers)).await;
-    for sentence in missing.into_iter().flatten() {
-        warn!("{sentence}");
-    }
-}
-
 impl Cameras {
     /// Starts the history, the webhooks, and a supervisor for each camera of `settings`. A camera opens when its first
     /// viewer connects.
@@ -104,7 +95,7 @@ impl Cameras {
     pub async fn start(settings: Settings, drivers: Drivers) -> Result<Self, StartError> {
         settings.validate(&drivers)?;
         let (services, saved) = services(&settings, &drivers)?;
-        let CameraServices { hub, shutdown, tasks, .. } = services.clone();
+        let CameraServices { hub, shutdown, .. } = services.clone();
         #[cfg(feature = "history")]
         let history = Arc::new(history::open(&settings, &hub).await?);
         let close_on_drop = Arc::new(shutdown.clone().drop_guard());
@@ -115,13 +106,13 @@ impl Cameras {
             &settings.webhooks,
             settings.webhook_secret.as_ref(),
             &history.history,
-            &tasks,
+            &table.services().tasks,
             &shutdown,
         )?;
         hub.events().send(Event::new(EventKind::Started, SystemTime::now()).with_text(VERSION));
         table.carry_out(exchange);
+        table.warn_of_missing(settings.cameras.clone());
         let settings = Arc::new(settings);
-        tasks.spawn(warn_of_missing(Arc::clone(&settings), drivers, shutdown));
         #[cfg(feature = "server")]
         let http = HttpState::new(
             &table,

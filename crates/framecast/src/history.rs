@@ -66,7 +66,7 @@ pub(crate) async fn open(settings: &Settings, hub: &Hub) -> Result<HistoryHandle
         Err(error) if error.is_full() || is_default && error.is_unwritable() => {
             let advice = match error.is_full() {
                 true => "free some space",
-                false => "to store them elsewhere, set state_dir to another folder",
+                false => "let the server's user own these files, or set state_dir to another folder",
             };
             open_in_memory(settings, location, hub, &error.to_string(), advice).await
         }

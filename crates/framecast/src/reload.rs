@@ -102,6 +102,9 @@ impl Reloader {
             return Err(ReloadError::Refused(reason.to_owned()));
         }
         let cameras = self.0.cameras.apply(&settings).await.map_err(|error| invalid(&error))?;
+        let is_new = |name: &String| cameras.added.contains(name) || cameras.replaced.contains(name);
+        let new = settings.cameras.iter().filter(|camera| is_new(&camera.name)).cloned();
+        self.0.cameras.warn_of_missing(new.collect());
         let needs_restart = self.0.started_with.restart_keys(&settings);
         *accepted = Arc::new(settings);
         Ok(ReloadReport { cameras, needs_restart })

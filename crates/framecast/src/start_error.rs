@@ -44,7 +44,11 @@ fn listen_hint(listen: &Listen, error: &std::io::Error) -> String {
     let Listen::Tcp(address) = listen else { return unix_hint(error) };
     match error.kind() {
         std::io::ErrorKind::AddrInUse => {
-            format!("; another program uses this port: choose another with --listen {}:PORT", address.ip())
+            format!(
+                "; another program uses this port: choose another, as --listen {0}:PORT, or listen = \"{0}:PORT\" in the \
+                 configuration file",
+                address.ip()
+            )
         }
         std::io::ErrorKind::PermissionDenied => {
             "; ports below 1024 need privileges: choose a higher one".to_owned()

@@ -5,8 +5,12 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{anyhow, bail};
 use rustix::fs::OFlags;
+use rustix::process::{getegid, geteuid};
+
+/// The name of the file beside the configuration of a service that has the variables of its environment.
+const VARIABLES_FILE: &str = "framecast.env";
 
 /// The maximum size of a configuration file, in bytes: enough for tens of thousands of cameras.
 const MAX_FILE_BYTES: usize = 16 << 20;
@@ -20,6 +24,8 @@ pub(super) struct ConfigFile {
     pub(super) path: PathBuf,
     /// The file's text, or why it could not be read.
     pub(super) text: Result<String, String>,
+    /// Whether it was a regular file, not a pipe, which can be read only once.
+    pub(super) is_regular: bool,
 }
 
 impl ConfigFile {
@@ -46,8 +52,29 @@ impl ConfigFile {
     }
 
     fn opened(path: &Path, open: impl FnOnce() -> io::Result<File>) -> Self {
-        Self { path: path.to_owned(), text: read_text(path, open).map_err(|error| format!("{error:#}")) }
+        let (path, is_regular) = (path.to_owned(), path.is_file());
+        let text = read_text(&path, open).map_err(|error| format!("{error:#}"));
+        Self { path, text, is_regular }
     }
+}
+
+/// Returns the file with the variables of a service's environment whose configuration file is `config`; `None` if there
+/// is none.
+pub(super) fn variables_file(config: &Path) -> Option<PathBuf> {
+    Some(config.with_file_name(VARIABLES_FILE)).filter(|path| path.exists())
+}
+
+/// Returns why the file `shown` could not be read, and what to do if this account may not read it.
+fn reason(error: &io::Error, shown: &str) -> String {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return error.to_string();
+    }
+    let (user, group) = (geteuid().as_raw(), getegid().as_raw());
+    let word = shell_words::quote(shown);
+    format!(
+        "the user with the id {user} may not read it; to allow that, run: chgrp {group} {word} && chmod g+r {word}; \
+         its folder must also be open to that user"
+    )
 }
 
 fn read_text(path: &Path, open: impl FnOnce() -> io::Result<File>) -> anyhow::Result<String> {
@@ -63,7 +90,8 @@ fn read_text(path: &Path, open: impl FnOnce() -> io::Result<File>) -> anyhow::Re
         (&file).take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
         io::Result::Ok((bytes, file.metadata()?))
     };
-    let (bytes, metadata) = read().with_context(|| format!("cannot read {shown}"))?;
+    let (bytes, metadata) =
+        read().map_err(|error| anyhow!("cannot read {shown}: {}", reason(&error, &shown)))?;
     if bytes.len() > MAX_FILE_BYTES {
         bail!("{shown} is larger than {} MiB: is it a configuration file?", MAX_FILE_BYTES >> 20);
     }

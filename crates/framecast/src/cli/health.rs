@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyper::{Method, StatusCode};
 
 use super::plan::{self, Environment, messages};
-use super::{BAD_USAGE, FAILED, OK, PlanArgs, client, print_error, print_visible};
+use super::{BAD_USAGE, FAILED, OK, PlanArgs, client, print_error, print_missing_variables, print_visible};
 
 /// How long the command waits for the server's answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,6 +19,7 @@ pub(super) fn ask(args: &PlanArgs, needs_cameras: bool) -> u8 {
         Ok(settings) => settings,
         Err(error) => {
             messages(&error).iter().for_each(|message| print_error(message));
+            print_missing_variables(args);
             return BAD_USAGE;
         }
     };
@@ -34,6 +35,7 @@ pub(super) fn ask(args: &PlanArgs, needs_cameras: bool) -> u8 {
         }
         Ok((status, body)) => {
             print_error(&client::refusal(status, &body));
+            print_missing_variables(args);
             FAILED
         }
         Err(error) => {

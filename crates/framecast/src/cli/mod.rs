@@ -1,5 +1,6 @@
 //! The command line, and its commands.
 
+mod announce;
 mod camera_env;
 mod client;
 mod config_file;
@@ -16,7 +17,6 @@ mod successor;
 mod tip;
 
 use std::io::{IsTerminal, Write};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -24,12 +24,12 @@ use std::time::{Duration, Instant};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use framecast::{
-    App, CancellationToken, Drivers, Listen, ListeningSocket, escape_hidden_multiline, reload_signal,
-    shutdown_signal,
+    App, CancellationToken, Drivers, ListeningSocket, escape_hidden_multiline, reload_signal, shutdown_signal,
 };
 use tracing::{debug, error, info, warn};
 
 use crate::log::{self, Log, LogFormat};
+use announce::{Places, announce};
 use help::{
     AFTER_CHECK_HELP, AFTER_COMPLETIONS_HELP, AFTER_DEVICES_HELP, AFTER_HEALTH_HELP, AFTER_HELP,
     AFTER_MAN_HELP, AFTER_RELOAD_HELP,
@@ -212,8 +212,17 @@ fn check(args: &ServeArgs) -> u8 {
         (plan, filter) => {
             let errors = [plan.err(), filter.err()].into_iter().flatten();
             errors.flat_map(|error| messages(&error)).for_each(|message| print_error(&message));
+            print_missing_variables(&args.plan);
             BAD_USAGE
         }
+    }
+}
+
+/// If a service has variables that this shell does not have, says so on standard error: a missing password may be the
+/// reason of a failure.
+fn print_missing_variables(args: &PlanArgs) {
+    if let Some(note) = plan::missing_variables(args) {
+        print_labelled("36", "note:", &note);
     }
 }
 
@@ -344,6 +353,7 @@ async fn run(plan: Plan, drivers: Drivers, reload: ReloadSource, inherited: &Inh
     let upgrade = Upgrade::listen(&reload.args);
     log_plan(&plan);
     let (file, has_account) = (plan.file.clone(), plan.settings.account.is_some());
+    let places = Places::of(file.as_ref().map(|file| &*file.path));
     // The start waits a moment for a database.
     let started = shutdown.run_until_cancelled(start(plan, drivers, inherited)).await;
     let app = match started {
@@ -352,7 +362,7 @@ async fn run(plan: Plan, drivers: Drivers, reload: ReloadSource, inherited: &Inh
         Some(Err(code)) => return Ending::End(code.into()),
     };
     app.show_lost_lines(log.lost());
-    announce(&app, has_account);
+    announce(&app, has_account, &places);
     let manager = ServiceManager::from_environment();
     let hub = app.hub().clone();
     let reloading = tokio::spawn(reload::run(&app, file, reload, hangups, manager.clone()));
@@ -426,45 +436,6 @@ async fn serve_until_signal(
         Ending::End(ServeOutcome { code: OK, signalled_at: Some(signalled_at) })
     };
     tokio::join!(signalled, app.run(stop.clone())).0
-}
-
-/// Logs the URL of the server's page, and how to make the server reachable from other machines.
-fn announce(app: &App, has_account: bool) {
-    for socket in app.sockets() {
-        match socket.listens_on() {
-            Ok(Listen::Tcp(address)) => announce_address(address, socket.is_given(), has_account),
-            Ok(Listen::Unix(path)) => {
-                let path = path.display();
-                info!("listening on unix:{path}; try curl --unix-socket {path} http://localhost/api/cameras");
-            }
-            Err(error) => warn!("the address of a listening socket is not known: {error}"),
-        }
-    }
-    let is_local = |socket: &ListeningSocket| socket.listens_on().is_ok_and(|address| address.is_local());
-    if !has_account && !app.sockets().iter().all(is_local) {
-        warn!(
-            "anyone who can reach this machine can watch: to require a password, set FRAMECAST_PASSWORD and \
-             use --user NAME"
-        );
-    }
-}
-
-fn announce_address(address: SocketAddr, is_given: bool, has_account: bool) {
-    if address.ip().is_unspecified() {
-        let host = rustix::system::uname();
-        let host = host.nodename().to_string_lossy().into_owned();
-        info!("listening on {address}; open http://localhost:{0}/ or http://{host}:{0}/", address.port());
-    } else {
-        info!("listening on {address}; open http://{address}/");
-    }
-    // The program that gave the socket decides about its address.
-    if address.ip().is_loopback() && !is_given {
-        let account = if has_account { "" } else { " and a password: FRAMECAST_PASSWORD=… --user NAME" };
-        info!(
-            "only this machine can watch; to open the server to the network, use --listen 0.0.0.0:{}{account}",
-            address.port()
-        );
-    }
 }
 
 /// Raises the limit on open file descriptors. Each viewer needs a descriptor, and the usual limit of 1024 is too low

@@ -11,7 +11,7 @@ use anyhow::{Context, anyhow, bail};
 use framecast::{Account, DriverError, Drivers, ReloadError, Secret, Settings, SourceUrl};
 use framecast_drivers::nearest;
 
-use super::config_file::ConfigFile;
+use super::config_file::{ConfigFile, variables_file};
 use super::{PlanArgs, camera_env};
 
 /// The configuration file that the program reads if the option `--config` does not name another file.
@@ -200,6 +200,15 @@ pub(super) fn listener(args: &PlanArgs, environment: &Environment) -> anyhow::Re
     };
     let errors = add_options(&mut settings, args, environment);
     if errors.is_empty() { Ok(settings) } else { bail!(PlanErrors(errors)) }
+}
+
+/// Returns a sentence about the variables of a service's environment, if this process does not have the password among
+/// them: for commands that a person runs beside a service.
+pub(super) fn missing_variables(args: &PlanArgs) -> Option<String> {
+    let environment = Environment::read().ok().filter(|environment| environment.password.is_none())?;
+    let variables = variables_file(configuration(args, &environment)?)?;
+    let variables = variables.display();
+    Some(format!("the service has the variables of {variables}, such as its password; this command has not"))
 }
 
 /// Returns the path of the configuration file to read; `None` to read no file.

@@ -15,7 +15,7 @@ use super::config_file::ConfigFile;
 use super::file_watch::{FileWatch, LastRead};
 use super::plan::{Environment, Plan, messages};
 use super::service_manager::ServiceManager;
-use super::{BAD_USAGE, FAILED, OK, PlanArgs, client, print_error, print_visible};
+use super::{BAD_USAGE, FAILED, OK, PlanArgs, client, print_error, print_missing_variables, print_visible};
 
 /// How long `framecast reload` waits for the server. Closing a camera takes up to two seconds.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -39,7 +39,7 @@ pub(super) fn run(
     mut hangups: ReloadSignal,
     manager: ServiceManager,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let watched = file.filter(|file| file.path.is_file()).map(|file| {
+    let watched = file.filter(|file| file.is_regular).map(|file| {
         let last_read = LastRead::new(file);
         let watch = FileWatch::new(last_read.clone());
         let ReloadSource { args, environment, drivers, names_cameras } = source;
@@ -129,6 +129,7 @@ pub(super) fn ask(args: &PlanArgs) -> u8 {
         Ok(plan) => plan,
         Err(error) => {
             messages(&error).iter().for_each(|message| print_error(message));
+            print_missing_variables(args);
             return BAD_USAGE;
         }
     };
@@ -139,6 +140,7 @@ pub(super) fn ask(args: &PlanArgs) -> u8 {
         }
         Err(error) => {
             format!("{error:#}").lines().for_each(print_error);
+            print_missing_variables(args);
             FAILED
         }
     }

@@ -12,25 +12,29 @@ impl Settings {
     /// camera's name and what to do. Takes two seconds at most, even if a network share hangs. Must be called within a
     /// Tokio runtime.
     pub async fn missing(&self, drivers: &Drivers) -> Vec<String> {
-        let looks: Vec<_> = self
-            .cameras
-            .iter()
-            .map(|camera| {
-                let (drivers, source) = (drivers.clone(), camera.source.clone());
-                (&camera.name, tokio::spawn(async move { drivers.check_available(&source).await }))
-            })
-            .collect();
-        let mut missing: Vec<String> =
-            self.cameras.iter().filter_map(|camera| camera.missing_controls(drivers)).collect();
-        for (name, look) in looks {
-            if let Ok(Err(error)) = look.await {
-                missing.push(format!(
-                    "camera `{name}`: {error}; the server looks for the camera again when someone watches"
-                ));
-            }
-        }
-        missing
+        missing(&self.cameras, drivers).await
     }
+}
+
+/// Returns one sentence for each thing that `cameras` need and that is missing: see [`Settings::missing`].
+pub(crate) async fn missing(cameras: &[CameraSettings], drivers: &Drivers) -> Vec<String> {
+    let looks: Vec<_> = cameras
+        .iter()
+        .map(|camera| {
+            let (drivers, source) = (drivers.clone(), camera.source.clone());
+            (&camera.name, tokio::spawn(async move { drivers.check_available(&source).await }))
+        })
+        .collect();
+    let mut missing: Vec<String> =
+        cameras.iter().filter_map(|camera| camera.missing_controls(drivers)).collect();
+    for (name, look) in looks {
+        if let Ok(Err(error)) = look.await {
+            missing.push(format!(
+                "camera `{name}`: {error}; the server looks for the camera again when someone watches"
+            ));
+        }
+    }
+    missing
 }
 
 impl CameraSettings {

@@ -25,6 +25,7 @@ mod state_dir;
 mod webhook;
 
 pub use account::Account;
+pub(crate) use availability::missing;
 pub use camera::CameraSettings;
 pub use check::check_camera_name;
 pub use error::ConfigError;

@@ -36,6 +36,30 @@ fn a_server_is_asked_at_its_address_and_with_its_account() {
 }
 
 #[test]
+fn a_command_beside_a_service_says_that_it_lacks_the_services_variables() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, variables) = (folder.path().join("site.toml"), folder.path().join("framecast.env"));
+    fs::write(&file, "user = \"me\"\n").unwrap();
+    let arguments = ["--config", file.to_str().unwrap(), "--listen"];
+    let mut service = framecast(&arguments);
+    let mut service = Running::start(service.arg("127.0.0.1:0").env("FRAMECAST_PASSWORD", "long enough"));
+    let address = service.address().to_string();
+    for name in ["health", "check", "reload"] {
+        let told = |password: &str| {
+            let mut command = framecast(&[name]);
+            run(command.args(arguments).arg(&address).env("FRAMECAST_PASSWORD", password)).2
+        };
+        fs::write(&variables, "").unwrap();
+        let note = format!("note: the service has the variables of {}", variables.display());
+        assert!(told("").contains(&note), "{name}");
+        assert!(!told("long enough").contains("note:"), "{name}");
+        fs::remove_file(&variables).unwrap();
+        assert!(!told("").contains("note:"), "{name}");
+    }
+    service.terminate();
+}
+
+#[test]
 fn what_is_no_framecast_is_not_healthy() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("other.sock");

@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -142,4 +143,25 @@ fn a_configuration_that_others_can_write_is_refused_with_the_cure() {
         let (code, _, errors) = check(mode);
         assert_eq!((code, errors.as_str()), (0, ""), "{mode:o}");
     }
+}
+
+#[test]
+fn a_configuration_that_the_account_may_not_read_is_told_with_the_command_that_allows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let program = folder.path().join("framecast");
+    fs::copy(env!("CARGO_BIN_EXE_framecast"), &program).unwrap();
+    let file = folder.path().join("site.toml");
+    fs::write(&file, "").unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o000)).unwrap();
+    let arguments = ["check", "--config", file.to_str().unwrap()];
+    let mut check = command(program, &arguments);
+    // This account could read everything.
+    if rustix::process::geteuid().is_root() {
+        check.uid(65_534).gid(65_533);
+    }
+    let (code, _, errors) = run(&mut check);
+    assert_eq!(code, 2, "{errors}");
+    assert!(errors.contains("site.toml: the user with the id 6"), "{errors}");
+    assert!(errors.contains("run: chgrp 65533 ") && errors.contains("&& chmod g+r "), "{errors}");
 }

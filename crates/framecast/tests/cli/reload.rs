@@ -160,6 +160,15 @@ fn a_hangup_and_a_change_of_the_file_reload_it() {
 }
 
 #[test]
+fn what_a_new_camera_needs_and_does_not_find_is_warned_of() {
+    let mut site = Site::start(&format!("{ACCOUNT}{}", camera("a", 5)));
+    let new = "[[camera]]\nname = \"new\"\nsource = \"exec:no-such-program\"\n";
+    fs::write(site.file(), format!("{ACCOUNT}{}{new}", camera("a", 5))).unwrap();
+    assert_eq!(site.reload().0, 200);
+    site.program.line_with("camera `new`: cannot run `no-such-program`");
+}
+
+#[test]
 fn a_change_of_the_file_alone_takes_no_cameras_and_no_account_away_by_mistake() {
     let mut site = Site::start(&format!("listen = \"127.0.0.1:0\"\n{ACCOUNT}{}", camera("a", 5)));
     for (content, told) in [

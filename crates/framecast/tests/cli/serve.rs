@@ -109,7 +109,7 @@ fn a_port_that_is_taken_is_exit_code_1_and_says_what_to_do() {
     assert_eq!(code, 1, "{errors}");
     assert!(errors.contains(&format!("cannot listen on {address}: Address already in use")), "{errors}");
     assert!(
-        errors.contains("another program uses this port: choose another with --listen 127.0.0.1:PORT"),
+        errors.contains("another program uses this port: choose another, as --listen 127.0.0.1:PORT"),
         "{errors}"
     );
 }

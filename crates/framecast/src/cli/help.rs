@@ -42,6 +42,13 @@ Environment:
   LISTEN_FDS, NOTIFY_SOCKET,     as systemd sets them for a service: sockets to
   WATCHDOG_USEC                  use in place of --listen, and whom to tell
 
+Files:
+  framecast.toml                 in the current folder, if you name no other file
+                                 and no source
+  /etc/framecast/framecast.toml  the cameras and settings of the service that a
+  /etc/framecast/framecast.env   package installs, and its password
+  /var/lib/framecast             its history and saved controls
+
 Signals:
   SIGTERM, SIGINT                end the server
   SIGHUP                         without a terminal: reads the file again

@@ -30,7 +30,7 @@ use crate::supervisor::{self, ProbePermits, SharedThreads, SharedWithCameras, St
 use crate::suspend::SuspendMonitor;
 
 /// The maximum time that the server takes to draw the last slates of all watched cameras when it ends.
-const FAREWELL_TIMEOUT: Duration = Duration::from_millis(300);
+const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long the last slates stay on their way to the viewers before the server ends the streams.
 const FAREWELL_GRACE: Duration = Duration::from_millis(100);

@@ -51,9 +51,9 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Any further refused connection is closed right after the refusal is sent.
 const MAX_REFUSALS: usize = 256;
 
-/// How long the server waits at shutdown for its connections to end by themselves. This is less than the two seconds
-/// that the whole shutdown can take.
-const DRAIN_TIMEOUT: Duration = Duration::from_millis(1400);
+/// How long the server waits at shutdown for its connections to end by themselves. Together with the time for viewers'
+/// last slates, this is less than the two seconds that the whole shutdown can take.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(1200);
 
 /// How long a new connection can take for its first request while the server shuts down. The server has accepted this
 /// connection, so its client expects an answer. Browsers also open connections that they need only later; these must not

@@ -27,7 +27,7 @@ use crate::EndReason;
 
 /// The time limit for viewers to receive the end of their streams when the server shuts down. It is shorter than the
 /// time that the server then gives all connections to end.
-const ENDING_TIMEOUT: Duration = Duration::from_millis(1300);
+const ENDING_TIMEOUT: Duration = Duration::from_millis(1100);
 
 /// The maximum number of events taken from the kernel at once.
 const MAX_EVENTS: usize = 256;

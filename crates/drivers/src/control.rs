@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// One control, as the device describes it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Control {
     /// The name in the API, the configuration and the state file: `brightness`, `white_balance_automatic`. Unique
     /// within the device.
@@ -34,6 +35,7 @@ pub struct Control {
 
 /// A control's type and accepted values.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ControlKind {
@@ -71,6 +73,7 @@ pub enum ControlKind {
 
 /// One entry of a control's menu.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct MenuEntry {
     /// The control value that selects this entry.
     pub value: i64,
@@ -80,6 +83,7 @@ pub struct MenuEntry {
 
 /// A control's value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum ControlValue {
     /// On or off.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 /// A device that a driver can open.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Device {
     /// The device's own name: "HD Webcam C270".
     pub name: String,
@@ -27,6 +28,7 @@ pub struct Device {
 
 /// A format that a device can deliver.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct DeviceFormat {
     /// The format's name for the option `format` of a source URL, or the device's own name for a format that Framecast
     /// cannot show.
@@ -39,6 +41,7 @@ pub struct DeviceFormat {
 
 /// A picture size that a device can deliver.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct DeviceSize {
     /// Width in pixels.
     pub width: u32,
@@ -50,6 +53,7 @@ pub struct DeviceSize {
 
 /// The mode that an open device delivers, and the mode that Framecast requested from it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Capture {
     /// The device, for display: "HD Webcam (/dev/video0)".
     pub device: String,
@@ -61,6 +65,7 @@ pub struct Capture {
 
 /// A format, a picture size and a frame rate.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Mode {
     /// The pixel format or codec: `mjpeg`, `yuyv`.
     pub format: Option<String>,

@@ -4,12 +4,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use framecast_drivers::{Capture, Device};
 use framecast_hub::{CameraState, Channel, DemandCounts, Feed, Rendition};
 use framecast_media::escape_hidden_json;
@@ -18,8 +16,10 @@ use framecast_transcode::Backend;
 use futures_util::stream;
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
+use utoipa::ToSchema;
 
 use super::find_camera;
+use super::openapi::{Operation, RouteTable, Routes, Tag, maybe_time, time};
 use crate::camera::Camera;
 use crate::camera_table::CameraTable;
 
@@ -61,15 +61,28 @@ pub(crate) struct ServerAbout {
 }
 
 /// Returns the routes `/api/cameras`, `/api/cameras/{name}` and `/api/devices`.
-pub(crate) fn routes(state: ApiState) -> Router {
-    Router::new()
-        .route("/api/cameras", get(cameras).options(framecast_outputs::options))
-        .route("/api/cameras/{name}", get(camera).options(framecast_outputs::options))
-        .route("/api/devices", get(devices).options(framecast_outputs::options))
+pub(super) fn routes(state: ApiState) -> Routes {
+    RouteTable::new()
+        .get("/api/cameras", cameras, || {
+            Operation::new(Tag::Cameras, "Describe all cameras").json::<CameraList>(200, "The cameras.")
+        })
+        .get("/api/cameras/{name}", camera, || {
+            Operation::new(Tag::Cameras, "Describe one camera")
+                .json::<SingleCamera>(200, "The camera.")
+                .of_camera()
+        })
+        .get("/api/devices", devices, || {
+            Operation::new(Tag::Cameras, "List the devices that are plugged in")
+                .details("The server opens the devices for this, at most every ten seconds.")
+                .json::<DeviceList<'_>>(200, "The devices.")
+                .error(503, "A driver failed.")
+                .error(504, "A device did not answer within ten seconds.")
+        })
         .with_state(state)
 }
 
-#[derive(Serialize)]
+/// The devices that are plugged in.
+#[derive(Serialize, ToSchema)]
 struct DeviceList<'a> {
     devices: &'a [Device],
 }
@@ -122,33 +135,36 @@ async fn devices(State(state): State<ApiState>, method: Method) -> Result<Respon
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ServerView {
     version: &'static str,
     /// A sentence that names the JPEG codec that the server uses, and says what another codec would improve.
     codec: String,
+    #[schema(schema_with = time)]
     started_at: String,
     /// Whether clients can set marks, which are events that clients add to the history.
     marks: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct CameraList {
     server: ServerView,
+    #[schema(schema_with = time)]
     now: String,
     cameras: Vec<CameraView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct SingleCamera {
     server: ServerView,
+    #[schema(schema_with = time)]
     now: String,
     #[serde(flatten)]
     camera: CameraView,
 }
 
 /// How many clients need the camera's pictures, by their reason.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct DemandView {
     viewers: usize,
     snapshots: usize,
@@ -158,51 +174,74 @@ struct DemandView {
 
 /// The description of one camera in the API. It contains the name of the camera's driver instead of the URL of the
 /// camera's source, because the URL can contain secrets.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct CameraView {
     name: String,
+    /// Whether this is the default camera, the first of all.
     default: bool,
+    /// The scheme of the camera's source, such as `rtsp`.
     driver: String,
+    /// `idle`, `opening`, `live` or `lost`.
     state: &'static str,
+    /// Why the camera is lost, or what it waits for while it opens.
     reason: Option<String>,
+    #[schema(schema_with = time)]
     since: String,
+    #[schema(schema_with = maybe_time)]
     next_try: Option<String>,
     /// When the server last learned whether the camera works; `None` if it has not opened the camera yet.
+    #[schema(schema_with = maybe_time)]
     checked: Option<String>,
     /// The number of seconds between two checks while nobody watches; `None` if the server does not check the camera.
     probe_s: Option<u64>,
     /// Whether `/readyz` needs this camera.
     required: bool,
+    /// Frames per second of a live camera over the last three seconds.
     fps: Option<f64>,
     width: Option<u32>,
     height: Option<u32>,
+    /// The age of the newest picture, in milliseconds.
     age_ms: Option<u64>,
+    /// The streams and snapshots that the server serves now.
     viewers: usize,
     demand: DemandView,
     /// Why the camera is open: `viewers`, `snapshots`, `probe`, `idle_timeout` or `always`; `None` if it is idle.
     open_for: Option<&'static str>,
+    /// Pictures that the server published.
     frames: u64,
+    /// Pictures that were broken or could not be encoded.
     broken: u64,
+    /// What was wrong with the last of them.
     last_broken: Option<String>,
+    /// Pictures that the server repaired and published.
     repaired: u64,
+    /// Pictures that came faster than `max_fps`, and were dropped.
     over_rate: u64,
+    /// Frames that the device dropped.
     lost: u64,
+    /// Pictures encoded for the camera and all its renditions.
     encoded: u64,
+    /// Frames that were not encoded, because a newer one had arrived.
     encode_skipped: u64,
+    /// Milliseconds that encoding took, summed over all threads.
     encode_ms: u64,
     /// The settings that the server requested from the device when the camera was last opened, and the settings that
     /// the device then used. `None` before the first opening, and for a source that does not report its settings.
     capture: Option<Capture>,
+    /// The other sizes, qualities and rates that someone watches.
     renditions: Vec<WatchedRendition>,
+    /// How often the camera was opened.
     opened: u64,
+    /// How often it was closed after that.
     closed: u64,
+    /// The address of the stream.
     stream: String,
     snapshot: String,
     page: String,
 }
 
 /// A rendition (a version of a camera's pictures at another size, quality or rate) that someone watches.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct WatchedRendition {
     /// The rendition's size, quality and rate as parameters of a URL, such as `width=640`.
     query: String,

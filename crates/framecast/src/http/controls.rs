@@ -8,21 +8,22 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
-use axum::routing::{delete, get};
 use framecast_drivers::{Control, ControlKind, ControlValue, Driver, Error};
 use framecast_hub::{Event, EventKind};
-use framecast_outputs::{HttpError, answer_options, query_flag};
+use framecast_outputs::{HttpError, query_flag};
 use serde::Serialize;
 use tokio::time::timeout;
 use tracing::debug;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::api::{JSON, json, without_length};
 use super::find_camera;
+use super::openapi::{CROSS_SITE, Operation, RouteTable, Routes, Tag, flag};
 use crate::camera::Camera;
 use crate::camera_table::CameraTable;
 use crate::controls::{self, Changes, StateError, StateFile};
@@ -34,35 +35,70 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// device need.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
-pub(super) fn routes(cameras: CameraTable) -> Router {
-    Router::new()
-        .route("/api/cameras/{name}/controls", get(list).patch(change).options(options))
-        .route("/api/cameras/{name}/controls/kept", delete(forget).options(options_of_kept))
+pub(super) fn routes(cameras: CameraTable) -> Routes {
+    RouteTable::new()
+        .get("/api/cameras/{name}/controls", list, || {
+            of_device(Operation::new(Tag::Controls, "List the controls of a camera's device"))
+        })
+        .patch("/api/cameras/{name}/controls", change, || {
+            of_device(Operation::new(Tag::Controls, "Set controls of a camera's device"))
+                .details("Controls are set in the order of the body. If one fails, those before it stay set.")
+                .parameters([flag("persist", "Whether to save the values, so that they survive a restart.")])
+                .body::<ControlChanges>(
+                    "The controls to set, by their ids. `null` stands for the default value.",
+                )
+                .error(403, CROSS_SITE)
+                .error(413, "The body has more than 64 KiB.")
+                .error(422, "The device has no such control, or refuses the value.")
+                .error(501, "The server saves no controls: `state_dir` is missing in its configuration.")
+        })
+        .delete("/api/cameras/{name}/controls/kept", forget, || {
+            Operation::new(Tag::Controls, "Delete the saved controls of a camera")
+                .details("The device keeps the values that it has.")
+                .of_camera()
+                .empty(204, "They are deleted.")
+                .error(403, CROSS_SITE)
+                .error(501, "The server saves no controls: `state_dir` is missing in its configuration.")
+                .error(503, "The server cannot write the file of saved controls.")
+        })
         .with_state(cameras)
 }
 
-async fn options() -> Response {
-    answer_options("GET, HEAD, PATCH, OPTIONS")
+/// Adds what all operations on a device's controls have in common.
+fn of_device(operation: Operation) -> Operation {
+    operation
+        .of_camera()
+        .json::<ControlsAnswer>(200, "The controls.")
+        .error(503, "The device or its driver failed.")
+        .error(504, "The device did not answer in time.")
 }
 
-async fn options_of_kept() -> Response {
-    answer_options("DELETE, OPTIONS")
+/// The body of a request that sets controls: values by the ids of the controls.
+struct ControlChanges;
+
+impl PartialSchema for ControlChanges {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().additional_properties(Some(Option::<ControlValue>::schema())).into()
+    }
 }
 
-#[derive(Serialize)]
+impl ToSchema for ControlChanges {}
+
+#[derive(Serialize, ToSchema)]
 struct ControlsAnswer {
     /// Whether the server can save changes of controls so that they outlive a restart.
     can_persist: bool,
     controls: Vec<ListedControl>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ListedControl {
     #[serde(flatten)]
     control: Control,
-    /// The saved value, to which the server sets the control after a restart. `None` means that no value is saved.
-    /// `Some(None)` means that the control's default value is saved.
+    /// The saved value, to which the server sets the control after a restart; `null` stands for the device's default.
+    /// Absent if no value is saved.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ControlValue>)]
     kept: Option<Option<ControlValue>>,
 }
 

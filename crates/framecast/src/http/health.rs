@@ -1,21 +1,32 @@
 //! `/healthz`, which says that the server runs, and `/readyz`, which says whether the cameras that must work do.
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use framecast_hub::{CameraState, CameraStatus};
-use framecast_outputs::options;
 
+use super::openapi::{Access, Operation, RouteTable, Routes, TEXT, Tag};
 use crate::camera::Camera;
 use crate::camera_table::CameraTable;
 
 /// Returns the routes `/healthz` and `/readyz`.
-pub(super) fn routes(cameras: CameraTable) -> Router {
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }).options(options))
-        .route("/readyz", get(ready).options(options))
+pub(super) fn routes(cameras: CameraTable) -> Routes {
+    RouteTable::new()
+        .get(
+            "/healthz",
+            || async { "ok\n" },
+            || {
+                Operation::new(Tag::Server, "Say that the server runs")
+                    .access(Access::Monitor)
+                    .answer(200, TEXT, "`ok`.")
+            },
+        )
+        .get("/readyz", ready, || {
+            Operation::new(Tag::Server, "Say whether the cameras that must work do")
+                .access(Access::Monitor)
+                .answer(200, TEXT, "`ready`.")
+                .answer(503, TEXT, "Each camera that does not work, one on a line.")
+        })
         .with_state(cameras)
 }
 

@@ -25,8 +25,10 @@ mod login_throttle;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod monitor_access;
+mod openapi;
 mod page;
 mod path_encoding;
+mod pictures;
 mod reload;
 mod serve;
 #[cfg(feature = "history")]
@@ -58,6 +60,7 @@ use crate::streams;
 #[cfg(feature = "history")]
 pub use history::EventRequest;
 pub use listener::ListeningSocket;
+use openapi::Routes;
 pub(crate) use serve::Server;
 
 /// What the routes and the layers keep beside the cameras. All routers of one server share it.
@@ -105,24 +108,26 @@ impl HttpState {
         }
     }
 
-    fn page(&self, streamer: &mjpeg::Streamer) -> Router {
-        let page = page::routes(self.api.cameras.hub().clone());
+    fn page(&self, streamer: &mjpeg::Streamer) -> Routes {
+        let hub = self.api.cameras.hub().clone();
         if self.settings.drop_in {
             let compat = compat::Compat::new(&self.api.cameras, &self.settings, streamer);
-            compat::with_actions(page, &compat).merge(compat::routes(&compat))
+            let page = page::routes(hub, compat::describe_index);
+            page.map_router(|page| compat::with_actions(page, &compat)).merge(compat::routes(&compat))
         } else {
-            page.layer(middleware::from_fn(compat::refuse_actions))
+            let page = page::routes(hub, page::describe_index);
+            page.map_router(|page| page.layer(middleware::from_fn(compat::refuse_actions)))
         }
     }
 
     #[cfg(feature = "live")]
-    fn live(&self) -> Router {
+    fn live(&self) -> Routes {
         let CameraServices { hub, viewers, shutdown, .. } = self.api.cameras.services().clone();
         let config =
             live::Config { write_timeout: self.settings.write_timeout, counts: self.live_endings.clone() };
         let origins = Arc::new(cors::Origins::new(&self.settings.cors_origins));
-        live::routes(hub, viewers, config, shutdown)
-            .layer(middleware::from_fn_with_state(origins, guard::check_websocket))
+        pictures::describe_live(live::routes(hub, viewers, config, shutdown))
+            .map_router(|live| live.layer(middleware::from_fn_with_state(origins, guard::check_websocket)))
     }
 
     #[cfg(feature = "metrics")]
@@ -141,14 +146,12 @@ impl HttpState {
     }
 }
 
-/// Returns all routes without the checks of account, host name and origin. For another program that mounts the routes
-/// in its own server.
-pub(crate) fn routes(state: &HttpState) -> Router {
+/// Returns the declared routes, except that of the document which describes them.
+fn declared(state: &HttpState) -> Routes {
     let (cameras, settings) = (&state.api.cameras, &state.settings);
     let streamer = streams::streamer(cameras, settings);
-    let policy = Arc::new(embed_policy::EmbedPolicy::new(&settings.frame_ancestors));
     // One line for each output, and one for each feature that has routes.
-    let router = streams::routes(cameras, streamer.clone())
+    let routes = pictures::describe(streams::routes(cameras, streamer.clone()))
         .merge(api::routes(state.api.clone()))
         .merge(controls::routes(cameras.clone()))
         .merge(viewers::routes(cameras.services().viewers.clone(), settings.account.is_some()))
@@ -156,12 +159,27 @@ pub(crate) fn routes(state: &HttpState) -> Router {
         .merge(health::routes(cameras.clone()))
         .merge(reload::routes(Arc::clone(&state.reloader), settings.account.is_some()));
     #[cfg(feature = "live")]
-    let router = router.merge(state.live());
+    let routes = routes.merge(state.live());
     #[cfg(feature = "metrics")]
-    let router = router.merge(metrics::routes(state.counters()));
+    let routes = routes.merge(metrics::routes(state.counters()));
     #[cfg(feature = "history")]
-    let router = router.merge(history::routes(state.history.clone(), &cameras.services().shutdown));
-    router
+    let routes = routes.merge(history::routes(state.history.clone(), &cameras.services().shutdown));
+    routes
+}
+
+/// Returns all routes without the checks of account, host name and origin. For another program that mounts the routes
+/// in its own server.
+pub(crate) fn routes(state: &HttpState) -> Router {
+    assembled(state, declared(state))
+}
+
+/// Adds the document that describes `routes`, and the layers that all routes have.
+fn assembled(state: &HttpState, routes: Routes) -> Router {
+    let settings = &state.settings;
+    let policy = Arc::new(embed_policy::EmbedPolicy::new(&settings.frame_ancestors));
+    let document = openapi::Document::new(openapi::AccessRules::new(settings));
+    document
+        .describe(routes.merge(document.routes()))
         .layer(middleware::from_fn(path_encoding::check))
         .layer(middleware::from_fn_with_state(policy, embed_policy::set_headers))
         .layer(middleware::from_fn(error_page::show))
@@ -188,12 +206,14 @@ pub(crate) fn guarded(state: &HttpState) -> Router {
     let settings = &state.settings;
     let guard = Arc::new(guard::Guard::new(settings));
     let proxies = Arc::new(forwarded::ProxyTrust::new(Arc::clone(settings)));
-    let mut router = routes(state).fallback(nothing_here);
+    let routes = declared(state);
+    let monitor_paths = routes.paths_with(openapi::Access::Monitor);
+    let mut router = assembled(state, routes).fallback(nothing_here);
     if let Some(account) = &settings.account {
         let account = (Arc::new(auth::BasicAuth::new(account)), Arc::clone(&state.login_throttle));
         router = router.layer(middleware::from_fn_with_state(account, auth::check));
     }
-    if let Some(access) = monitor_access::MonitorAccess::new(settings) {
+    if let Some(access) = monitor_access::MonitorAccess::new(settings, monitor_paths) {
         router = router.layer(middleware::from_fn_with_state(Arc::new(access), monitor_access::check));
     }
     cors::allow(router, &settings.cors_origins)

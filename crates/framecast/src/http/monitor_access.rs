@@ -20,12 +20,11 @@ use crate::config::{AddressRanges, Settings};
 /// The start of the header `Authorization` with a bearer token.
 const SCHEME: &[u8] = b"Bearer ";
 
-/// The paths for programs that watch the server.
-const PATHS: [&str; 3] = ["/metrics", "/healthz", "/readyz"];
-
 /// The rules of the paths for programs that watch the server.
 #[derive(Debug)]
 pub(super) struct MonitorAccess {
+    /// The paths for programs that watch the server.
+    paths: Vec<&'static str>,
     addresses: Option<AddressRanges>,
     /// The host names under which an address is admitted. Otherwise a hostile page could read the paths in the browser
     /// of somebody at such an address, by DNS rebinding.
@@ -40,11 +39,17 @@ pub(super) struct MonitorAccess {
 pub(super) struct IsMonitor;
 
 impl MonitorAccess {
-    /// Creates the rules of `settings`; `None` if the paths have no rules of their own.
-    pub(super) fn new(settings: &Settings) -> Option<Self> {
+    /// Creates the rules of `settings` for `paths`; `None` if the paths have no rules of their own.
+    pub(super) fn new(settings: &Settings, paths: Vec<&'static str>) -> Option<Self> {
         let (addresses, token) = (settings.monitor_addresses.clone(), settings.monitor_token.clone());
         let (hosts, has_account) = (AllowedHosts::new(&settings.allowed_hosts), settings.account.is_some());
-        (addresses.is_some() || token.is_some()).then_some(Self { addresses, hosts, token, has_account })
+        (addresses.is_some() || token.is_some()).then_some(Self {
+            paths,
+            addresses,
+            hosts,
+            token,
+            has_account,
+        })
     }
 
     /// Refuses a request from `address` that has neither a token nor an account.
@@ -83,14 +88,14 @@ fn bears(headers: &HeaderMap, token: &Secret) -> bool {
     has_bearer(headers) && given[SCHEME.len()..].trim_ascii().ct_eq(token.expose().as_bytes()).into()
 }
 
-/// Marks a request for one of the [`PATHS`] that needs no account. Refuses a request for one of them that the rules do
+/// Marks a request for one of the rules' paths that needs no account. Refuses a request for one of them that the rules do
 /// not admit, if there is no account either. Passes other requests on.
 pub(super) async fn check(
     State(access): State<Arc<MonitorAccess>>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    if !PATHS.contains(&request.uri().path()) {
+    if !access.paths.contains(&request.uri().path()) {
         return next.run(request).await;
     }
     if access.admits(&request) {

@@ -1,14 +1,14 @@
 //! The web pages and the files that these pages load. All are compiled into the program.
 
-use axum::Router;
 use axum::extract::{OriginalUri, Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::get;
 use framecast_hub::Hub;
 use framecast_outputs::{HttpError, percent_encode, query_flag};
+use utoipa::openapi::path::Parameter;
 
 use super::embed_policy::EmbeddableAnywhere;
+use super::openapi::{self, Describe, Operation, RouteTable, Routes, Tag, flag, path_choice};
 
 /// The content security policy (CSP) of our pages. All files that our pages need come from this server, so a page is
 /// not allowed to load files from elsewhere.
@@ -34,6 +34,7 @@ struct Asset {
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 
 const INDEX: &[u8] = include_bytes!("../../web/index.html");
+const ROUTES: &[u8] = include_bytes!("../../web/routes.html");
 const CAMERA: &[u8] = include_bytes!("../../web/camera.html");
 
 /// The HTML of the page that only shows pictures. `{start}` stands for the path to the start page. `{stream}` stands
@@ -61,6 +62,8 @@ const ASSETS: &[Asset] = assets! {
     "mark.js": "text/javascript; charset=utf-8",
     "mjpeg_image.js": "text/javascript; charset=utf-8",
     "problem.js": "text/javascript; charset=utf-8",
+    "routes.css": "text/css; charset=utf-8",
+    "routes.js": "text/javascript; charset=utf-8",
     "snapshots.js": "text/javascript; charset=utf-8",
     "spans.js": "text/javascript; charset=utf-8",
     "states.js": "text/javascript; charset=utf-8",
@@ -72,15 +75,49 @@ const ASSETS: &[Asset] = assets! {
     "title.js": "text/javascript; charset=utf-8",
 };
 
-/// Returns the routes `/` and `/cameras/{name}`, which also accept the parameter `?embed`, and the routes `/static/…`
-/// and `/favicon.ico`.
-pub(crate) fn routes(hub: Hub) -> Router {
-    Router::new()
-        .route("/", get(index).options(framecast_outputs::options))
-        .route("/cameras/{name}", get(camera).options(framecast_outputs::options))
-        .route("/static/{file}", get(file).options(framecast_outputs::options))
-        .route("/favicon.ico", get(icon).options(framecast_outputs::options))
+/// Returns the routes of the pages and of the files that the pages load. `describe_index` describes `/`.
+pub(super) fn routes(hub: Hub, describe_index: Describe) -> Routes {
+    RouteTable::new()
+        .get("/", index, describe_index)
+        .get("/cameras/{name}", camera, || {
+            page("Show the page of one camera").parameters([embed()]).of_camera()
+        })
+        .get("/api", api, || page("Show the description of all routes"))
+        .get("/static/{file}", file, || {
+            let names = ASSETS.iter().map(|file| file.name);
+            let operation = Operation::new(Tag::Pages, "Return a file that the pages load")
+                .parameters([path_choice("file", names, "The file's name.")])
+                .error(404, "There is no such file.");
+            let kinds = ASSETS.iter().map(|file| openapi::media_type(file.content_type));
+            kinds.fold(operation, |operation, kind| operation.answer(200, kind, "The file."))
+        })
+        .get("/favicon.ico", icon, || {
+            Operation::new(Tag::Pages, "Return the icon of the pages").answer(
+                200,
+                "image/svg+xml",
+                "The icon.",
+            )
+        })
         .with_state(hub)
+}
+
+/// Describes `/`.
+pub(super) fn describe_index() -> Operation {
+    page("Show the page of all cameras")
+        .parameters([embed()])
+        .empty(307, "The address lacks its slash at the end, below the prefix of another program.")
+}
+
+fn page(summary: &'static str) -> Operation {
+    Operation::new(Tag::Pages, summary).answer(200, openapi::HTML, "The page.")
+}
+
+fn embed() -> Parameter {
+    flag("embed", "Whether the page only shows pictures, for a frame in another page.")
+}
+
+async fn api() -> Response {
+    respond(HTML, ROUTES)
 }
 
 /// Handles `/`: responds with the page that shows all cameras. URLs in the page are relative. So, if another program

@@ -2,15 +2,15 @@
 
 use std::sync::{Arc, OnceLock};
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::post;
-use framecast_outputs::{HttpError, answer_options};
+use framecast_outputs::HttpError;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::api::json;
+use super::openapi::{Access, CROSS_SITE, Operation, RouteTable, Routes, Tag};
 use super::this_machine::is_from_this_machine;
 use crate::camera_table::CameraChanges;
 use crate::reload::{ReloadCause, ReloadError, ReloadReport, Reloader};
@@ -22,7 +22,7 @@ struct ReloadState {
 }
 
 /// What a reload has changed: names of cameras, and of the keys that only a restart applies.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ReloadView {
     added: Vec<String>,
     replaced: Vec<String>,
@@ -31,9 +31,20 @@ struct ReloadView {
 }
 
 /// Returns the route `/api/reload`. Without an account, only requests from this machine may reload.
-pub(super) fn routes(reloader: Arc<OnceLock<Reloader>>, has_account: bool) -> Router {
-    Router::new()
-        .route("/api/reload", post(reload).options(async || answer_options("POST, OPTIONS")))
+pub(super) fn routes(reloader: Arc<OnceLock<Reloader>>, has_account: bool) -> Routes {
+    RouteTable::new()
+        .post("/api/reload", reload, || {
+            Operation::new(Tag::Server, "Read the configuration file again, and apply what has changed")
+                .access(Access::AccountOrThisMachine)
+                .json::<ReloadView>(200, "What has changed.")
+                .error(403, CROSS_SITE)
+                .error(
+                    403,
+                    "There is no account, and the request does not come from the server's own machine.",
+                )
+                .error(422, "Something in the file is wrong, so nothing has changed.")
+                .error(501, "The server has no configuration file.")
+        })
         .with_state(ReloadState { reloader, has_account })
 }
 

@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::get;
 use framecast_outputs::{ViewerStats, Viewers};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::api::{json, rfc3339};
+use super::openapi::{Operation, RouteTable, Routes, Tag, time};
 use super::this_machine::is_from_this_machine;
 
 /// What this route needs.
@@ -21,13 +21,19 @@ struct ViewersState {
 }
 
 /// Returns the route `/api/viewers`. `has_account` says whether the clients of the server log in.
-pub(super) fn routes(viewers: Viewers, has_account: bool) -> Router {
-    let state = ViewersState { viewers, has_account };
-    Router::new().route("/api/viewers", get(list).options(framecast_outputs::options)).with_state(state)
+pub(super) fn routes(viewers: Viewers, has_account: bool) -> Routes {
+    RouteTable::new()
+        .get("/api/viewers", list, || {
+            Operation::new(Tag::Viewers, "List the viewers, the oldest first")
+                .details("Without an account, only clients on the server's machine see the addresses.")
+                .json::<ViewerList>(200, "The viewers.")
+        })
+        .with_state(ViewersState { viewers, has_account })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ViewerList {
+    #[schema(schema_with = time)]
     now: String,
     limits: LimitsView,
     refused: RefusedViewers,
@@ -36,31 +42,33 @@ struct ViewerList {
 
 /// The maximum numbers of viewers of the whole server and of each client address; `None` for no limit. The limits of
 /// cameras are not listed here.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct LimitsView {
     server: Option<usize>,
     address: Option<usize>,
 }
 
 /// The number of viewers that the server has refused since its start, by the limit that was reached.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RefusedViewers {
     server: u64,
     camera: u64,
     address: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ViewerView {
     id: u64,
     camera: String,
-    /// The viewer's address. `None` (in JSON `null`) for a viewer on a UNIX socket. Also `None` if the client that
+    /// The viewer's address. `None` for a viewer on a UNIX socket. Also `None` if the client that
     /// requests the list is not allowed to see addresses.
+    #[schema(value_type = Option<String>)]
     address: Option<IpAddr>,
     via: &'static str,
     /// The size, quality and rate that the viewer requested, as parameters of a URL, such as `width=640`; empty for the
     /// camera's own pictures.
     rendition: String,
+    #[schema(schema_with = time)]
     since: String,
     /// The number of the writer thread that sends to the viewer; `None` if the viewer has a task of its own.
     shard: Option<u32>,

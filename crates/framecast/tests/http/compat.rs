@@ -476,7 +476,7 @@ fn camera_streamers_clients_are_told_what_there_is() {
     let answer = server.get("/option?device=CAMERA&key=brightness&value=9");
     assert_eq!((answer.status, answer.text().as_str()), (200, "The 'brightness' was set to '9'.\r\n"));
     assert_eq!(server.ask("POST /option?Gain=3", &[("Content-Length", "0")]).status, 200);
-    assert_eq!(server.get("/option?brightness=999").status, 500);
+    assert_eq!(server.get("/option?brightness=999").status, 422);
     assert_eq!(server.get("/option").status, 404);
     assert_eq!(device.set(), ["brightness 9", "gain 3"]);
     assert_eq!(server.get("/control").header("location"), Some("cameras/front"));

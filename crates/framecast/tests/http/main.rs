@@ -17,6 +17,7 @@ mod health;
 mod hidden;
 mod live;
 mod login_throttle;
+mod openapi;
 mod page;
 mod relay;
 mod snapshot;

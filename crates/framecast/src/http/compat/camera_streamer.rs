@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use framecast_media::escape_hidden_multiline;
 use framecast_outputs::{HttpError, percent_encode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::query::CompatQuery;
 use super::{Compat, command, json};
@@ -30,22 +31,23 @@ pub(super) async fn no_video() -> HttpError {
     HttpError { status: StatusCode::NOT_IMPLEMENTED, message }
 }
 
-#[derive(Serialize)]
-struct StatusAnswer {
+#[derive(Serialize, ToSchema)]
+pub(super) struct StatusAnswer {
     outputs: OutputStatuses,
     devices: Vec<DeviceStatus>,
+    #[schema(value_type = Vec<String>)]
     links: [(); 0],
     endpoints: Endpoints,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct OutputStatuses {
     snapshot: OutputStatus,
     stream: OutputStatus,
     video: Disabled,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct OutputStatus {
     name: &'static str,
     enabled: bool,
@@ -61,12 +63,12 @@ struct OutputStatus {
 
 /// The description of a camera in `/status`. Contains the camera's name, but not the device's path or URL, which stay
 /// private.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct DeviceStatus {
     name: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Endpoints {
     rtsp: Disabled,
     webrtc: Disabled,
@@ -75,14 +77,14 @@ struct Endpoints {
     snapshot: Endpoint,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Disabled {
     enabled: bool,
 }
 
 const DISABLED: Disabled = Disabled { enabled: false };
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Endpoint {
     enabled: bool,
     output: &'static str,
@@ -152,7 +154,7 @@ pub(super) async fn option(State(compat): State<Compat>, request: Request) -> Re
         match set(&camera, key, value).await {
             Ok(()) => said.push(format!("The '{key}' was set to '{value}'.\r\n")),
             Err(refusal) => {
-                status = StatusCode::INTERNAL_SERVER_ERROR;
+                status = refusal.status;
                 said.push(format!("Cannot set '{key}' to '{value}': {}.\r\n", refusal.message));
             }
         }

@@ -15,6 +15,7 @@ use framecast_hub::{Feed, Rendition, SIDE_RANGE_PX};
 use framecast_outputs::mjpeg::{Boundary, Framing, PartFormat};
 use framecast_outputs::{HttpError, Peer, snapshot};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::query::CompatQuery;
 use super::{Compat, json, picture_answer};
@@ -53,19 +54,21 @@ pub(super) async fn stream(State(compat): State<Compat>, request: Request) -> Re
 
 /// The description of a camera in go2rtc's format. The name of the camera's driver stands in place of the source's URL,
 /// because the URL can contain secrets.
-#[derive(Serialize)]
-struct StreamInfo {
+#[derive(Serialize, ToSchema)]
+pub(super) struct StreamInfo {
+    #[schema(value_type = Vec<ProducerInfo>)]
     producers: [ProducerInfo; 1],
     consumers: Vec<ConsumerInfo>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ProducerInfo {
     url: String,
+    #[schema(value_type = Vec<String>)]
     medias: [&'static str; 1],
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ConsumerInfo {
     format_name: &'static str,
     bytes_send: u64,

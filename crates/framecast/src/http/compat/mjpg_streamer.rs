@@ -14,6 +14,7 @@ use framecast_drivers::{Control, ControlKind, ControlValue};
 use framecast_hub::Feed;
 use framecast_outputs::{HttpError, snapshot};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::query::CompatQuery;
 use super::stream_client::StreamOptions;
@@ -30,7 +31,7 @@ const HEAD: [(&str, &str); 3] = [
 ];
 
 /// The content type of mjpg-streamer's JSON descriptions.
-const JAVASCRIPT: &str = "application/x-javascript";
+pub(super) const JAVASCRIPT: &str = "application/x-javascript";
 
 /// A value of `/?action=`, such as `stream_1`, with the number of the camera if the value contains a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,19 +120,20 @@ fn parts(
     Ok(response)
 }
 
-#[derive(Serialize)]
-struct InputInfo {
+#[derive(Serialize, ToSchema)]
+pub(super) struct InputInfo {
     controls: Vec<ControlInfo>,
     formats: Vec<FormatInfo>,
 }
 
-#[derive(Serialize)]
-struct OutputInfo {
+#[derive(Serialize, ToSchema)]
+pub(super) struct OutputInfo {
+    #[schema(value_type = Vec<ControlInfo>)]
     controls: [ControlInfo; 0],
 }
 
 /// The description of a camera control in mjpg-streamer's JSON format, in which the numbers of V4L2 are strings.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ControlInfo {
     name: String,
     id: String,
@@ -145,10 +147,11 @@ struct ControlInfo {
     flags: String,
     group: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
     menu: Option<BTreeMap<i64, String>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct FormatInfo {
     id: &'static str,
@@ -203,13 +206,14 @@ pub(super) async fn output() -> Response {
     json(JAVASCRIPT, &OutputInfo { controls: [] })
 }
 
-#[derive(Serialize)]
-struct ProgramInfo {
+#[derive(Serialize, ToSchema)]
+pub(super) struct ProgramInfo {
     inputs: Vec<PluginInfo>,
+    #[schema(value_type = Vec<PluginInfo>)]
     outputs: [PluginInfo; 1],
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PluginInfo {
     id: String,
     name: String,

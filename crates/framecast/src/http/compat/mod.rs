@@ -8,6 +8,7 @@
 
 mod camera_streamer;
 mod command;
+mod describe;
 mod extra_header_stream;
 mod go2rtc;
 mod mjpg_streamer;
@@ -26,7 +27,6 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use framecast_hub::{Feed, Rendition, Update};
 use framecast_media::container::multipart::format_unix_seconds;
 use framecast_media::escape_hidden_json;
@@ -35,9 +35,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::cors::Origins;
 use super::find_camera;
+use super::openapi::{Describe, RouteTable, Routes};
 use crate::camera::Camera;
 use crate::camera_table::CameraTable;
 use crate::config::Settings;
+pub(super) use describe::index as describe_index;
 use query::CompatQuery;
 use stream_client::StreamClients;
 
@@ -62,35 +64,44 @@ pub(super) struct Compat {
 
 /// Returns the routes for all compat paths (the paths of other camera servers) except `/?action=`, which
 /// [`with_actions`] adds.
-pub(super) fn routes(compat: &Compat) -> Router {
-    let mut router = Router::new()
+pub(super) fn routes(compat: &Compat) -> Routes {
+    let mut routes = RouteTable::new()
         // uStreamer; POST is mjpg-streamer's.
-        .route("/stream", get(ustreamer::stream).post(mjpg_streamer::stream).options(options))
-        .route("/snapshot", get(ustreamer::snapshot).options(options))
-        .route("/state", get(ustreamer::state).options(options))
+        .get("/stream", ustreamer::stream, describe::ustreamer_stream)
+        .post("/stream", mjpg_streamer::stream, describe::mjpg_streamer_stream)
+        .get("/snapshot", ustreamer::snapshot, describe::ustreamer_snapshot)
+        .get("/state", ustreamer::state, describe::ustreamer_state)
         // mjpg-streamer; the path with a number is below.
-        .route("/program.json", get(mjpg_streamer::program).options(options))
-        .route("/input.json", get(mjpg_streamer::first_input).options(options))
-        .route("/output.json", get(mjpg_streamer::output).options(options))
-        .route("/output_0.json", get(mjpg_streamer::output).options(options))
+        .get("/program.json", mjpg_streamer::program, describe::program)
+        .get("/input.json", mjpg_streamer::first_input, describe::first_input)
+        .get("/output.json", mjpg_streamer::output, describe::output)
+        .get("/output_0.json", mjpg_streamer::output, describe::output)
         // camera-streamer, which also has /stream, /snapshot and /?action=; /snapshot.jpg is ours.
-        .route("/status", get(camera_streamer::status).options(options))
-        .route("/option", get(camera_streamer::option).post(camera_streamer::option).options(options))
-        .route("/control", get(camera_streamer::control).options(options))
+        .get("/status", camera_streamer::status, describe::camera_streamer_status)
+        .get("/option", camera_streamer::option, describe::option)
+        .post("/option", camera_streamer::option, describe::option)
+        .get("/control", camera_streamer::control, describe::control)
         // go2rtc.
-        .route("/api/frame.jpeg", get(go2rtc::frame).options(options))
-        .route("/api/stream.mjpeg", get(go2rtc::stream).options(options))
-        .route("/api/streams", get(go2rtc::streams).options(options));
-    for path in camera_streamer::NO_VIDEO.iter().chain(go2rtc::NO_VIDEO) {
-        router = router.route(path, get(camera_streamer::no_video).post(camera_streamer::no_video));
+        .get("/api/frame.jpeg", go2rtc::frame, describe::go2rtc_frame)
+        .get("/api/stream.mjpeg", go2rtc::stream, describe::go2rtc_stream)
+        .get("/api/streams", go2rtc::streams, describe::go2rtc_streams);
+    let no_video: [(&[&str], Describe); 2] = [
+        (camera_streamer::NO_VIDEO, describe::camera_streamer_video),
+        (go2rtc::NO_VIDEO, describe::go2rtc_video),
+    ];
+    for (path, describe) in
+        no_video.iter().flat_map(|(paths, describe)| paths.iter().map(|path| (*path, *describe)))
+    {
+        routes = routes.get(path, camera_streamer::no_video, describe);
+        routes = routes.post(path, camera_streamer::no_video, describe);
     }
-    router
+    routes
         // Cameras come and go, so the handlers read the number. Here it is that of mjpg-streamer, with `.json`.
-        .route("/input_{file}", get(mjpg_streamer::input_json).options(options))
+        .get("/input_{file}", mjpg_streamer::input_json, describe::input)
         // Motion.
-        .route("/{number}/mjpg/{kind}", get(motion::stream).options(options))
-        .route("/{number}/static/{kind}", get(motion::picture).options(options))
-        .route("/{number}/mpegts/stream", get(motion::no_video))
+        .get("/{number}/mjpg/{kind}", motion::stream, describe::motion_stream)
+        .get("/{number}/static/{kind}", motion::picture, describe::motion_picture)
+        .get("/{number}/mpegts/stream", motion::no_video, describe::motion_video)
         .with_state(compat.clone())
 }
 
@@ -139,11 +150,6 @@ fn action_parameter<'q>(query: &'q CompatQuery, request: &Request) -> Option<&'q
 fn no_camera(number: usize, count: usize, first: usize) -> HttpError {
     let message = format!("no camera {number}; this server has {count}, counted from {first}");
     HttpError { status: StatusCode::NOT_FOUND, message }
-}
-
-/// Responds to OPTIONS as the camera server uStreamer does, with status 200 and without a body.
-async fn options() -> impl IntoResponse {
-    (StatusCode::OK, framecast_outputs::options().await)
 }
 
 impl Compat {

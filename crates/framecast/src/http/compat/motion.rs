@@ -1,7 +1,6 @@
 //! The picture paths of the camera server Motion: `/1/mjpg/stream` and similar paths for streams, and
 //! `/1/static/stream` and similar paths for single pictures.
 
-use std::fmt;
 use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
@@ -32,8 +31,20 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 6] =
+    pub(super) const ALL: [Self; 6] =
         [Self::Stream, Self::Substream, Self::Main, Self::Source, Self::Motion, Self::Secondary];
+
+    /// Returns the name of this kind in a path.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Substream => "substream",
+            Self::Main => "main",
+            Self::Source => "source",
+            Self::Motion => "motion",
+            Self::Secondary => "secondary",
+        }
+    }
 
     /// Returns the rendition of `feed` (the size of its pictures) for this kind of picture. Half the size is
     /// computed from a current picture, for which the camera is opened if necessary.
@@ -58,23 +69,13 @@ impl Kind {
                 Ok(Rendition::default().with_width(width))
             }
             Self::Motion | Self::Secondary => {
-                let message = format!("the picture `{self}` is not supported: this server detects no motion");
+                let message = format!(
+                    "the picture `{}` is not supported: this server detects no motion",
+                    self.as_str()
+                );
                 Err(HttpError { status: StatusCode::NOT_FOUND, message })
             }
         }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Stream => "stream",
-            Self::Substream => "substream",
-            Self::Main => "main",
-            Self::Source => "source",
-            Self::Motion => "motion",
-            Self::Secondary => "secondary",
-        })
     }
 }
 
@@ -89,7 +90,7 @@ type PathParameters = Path<(String, String)>;
 fn find(compat: &Compat, path: &PathParameters, uri: &Uri) -> Result<(Arc<Feed>, Kind), HttpError> {
     let Path((number, kind)) = path;
     let number = compat.number(number, 1, uri)?;
-    let kind = Kind::ALL.into_iter().find(|known| known.to_string() == *kind);
+    let kind = Kind::ALL.into_iter().find(|known| known.as_str() == *kind);
     let kind = kind.ok_or_else(|| nothing_at(uri))?;
     Ok((Arc::clone(&compat.nth_camera(number.saturating_sub(1))?.feed), kind))
 }

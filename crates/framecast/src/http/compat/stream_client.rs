@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use framecast_media::lock;
 use framecast_outputs::{ViewerStats, percent_encode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::query::CompatQuery;
 
@@ -19,7 +20,7 @@ const MAX_KEY_CHARS: usize = 64;
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// The options that one viewer requested on `/stream`, a path that imitates the camera server uStreamer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct StreamOptions {
     pub(super) extra_headers: bool,
     pub(super) advance_headers: bool,
@@ -64,7 +65,7 @@ struct ViewerRate {
 }
 
 /// The description of one viewer in the response to `/state`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct StreamClientStat {
     fps: u64,
     #[serde(flatten)]

@@ -13,6 +13,7 @@ use framecast_media::container::multipart::format_unix_seconds;
 use framecast_outputs::mjpeg::{Boundary, Framing, PartFormat};
 use framecast_outputs::{HttpError, Transport, ViewerStats, snapshot};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::query::CompatQuery;
 use super::stream_client::{self, StreamClientStat, StreamOptions};
@@ -118,13 +119,13 @@ fn head() -> [(&'static str, &'static str); 3] {
     [("cache-control", CACHE_CONTROL), ("pragma", "no-cache"), ("expires", EXPIRES)]
 }
 
-#[derive(Serialize)]
-struct StateAnswer {
+#[derive(Serialize, ToSchema)]
+pub(super) struct StateAnswer {
     ok: bool,
     result: StateResult,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct StateResult {
     instance_id: &'static str,
     encoder: EncoderState,
@@ -132,13 +133,13 @@ struct StateResult {
     stream: StreamState,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct EncoderState {
     r#type: &'static str,
     quality: u8,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct SourceState {
     resolution: Resolution,
     online: bool,
@@ -146,13 +147,13 @@ struct SourceState {
     captured_fps: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Resolution {
     width: u32,
     height: u32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct StreamState {
     queued_fps: u64,
     clients: usize,

@@ -9,13 +9,11 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware;
 use axum::response::Response;
-use axum::routing::get;
 use bytes::Bytes;
 use framecast_history::{Listener, Notification, StoredEvent};
 use framecast_outputs::{HttpError, websocket};
@@ -24,7 +22,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::socket::EventSocket;
-use super::{HistoryState, read};
+use super::{HistoryState, describe, read};
+use crate::http::openapi::{RouteTable, Routes};
 use crate::http::{cors, guard};
 
 /// How often the server sends a heartbeat (a message without an event) while no event happens. Without heartbeats,
@@ -43,13 +42,13 @@ struct LiveEvents {
     shutdown: CancellationToken,
 }
 
-pub(super) fn routes(context: HistoryState, shutdown: CancellationToken) -> Router {
+pub(super) fn routes(context: HistoryState, shutdown: CancellationToken) -> Routes {
     let origins = std::sync::Arc::new(cors::Origins::new(&context.settings.cors_origins));
-    let live = LiveEvents { context, shutdown };
-    Router::new()
-        .route("/api/events/live", get(open).options(framecast_outputs::options))
-        .layer(middleware::from_fn_with_state(origins, guard::check_websocket))
-        .with_state(live)
+    let check = middleware::from_fn_with_state(origins, guard::check_websocket);
+    RouteTable::new()
+        .get("/api/events/live", open, describe::live)
+        .with_state(LiveEvents { context, shutdown })
+        .map_router(|live| live.layer(check))
 }
 
 async fn open(State(live): State<LiveEvents>, request: Request) -> Result<Response, HttpError> {

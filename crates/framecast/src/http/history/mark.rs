@@ -12,9 +12,10 @@ use axum::response::Response;
 use framecast_history::{Entry, RecordError, TEXT_CHARS};
 use framecast_hub::{Event, EventKind};
 use framecast_media::lock;
-use framecast_outputs::{HttpError, Peer, answer_options};
+use framecast_outputs::{HttpError, Peer};
 use serde::Deserialize;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use super::HistoryState;
 use crate::http::api::json;
@@ -38,10 +39,13 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 const OUTAGE_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// The body of a request that sets a mark, which is an event that a client adds to the history.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Mark {
+pub(super) struct Mark {
+    /// What the mark says.
+    #[schema(min_length = 1, max_length = 1000)]
     label: String,
+    /// The camera that the mark is about; `null` for a mark about none.
     camera: Option<String>,
 }
 
@@ -83,10 +87,6 @@ impl MarkLimiter {
             Rate { burst: per_minute.saturating_mul(PROXY_FACTOR), interval: rate.interval / PROXY_FACTOR };
         buckets.proxies.touch(proxy, now).take(rate, now)
     }
-}
-
-pub(super) async fn options() -> Response {
-    answer_options("GET, HEAD, POST, OPTIONS")
 }
 
 /// Handles a request that sets a mark, and adds the mark to the history. The response has one of these statuses:

@@ -4,9 +4,11 @@
 //! This module only parses requests and formats responses. The crate `framecast_history` stores the events and reads
 //! them.
 
+mod describe;
 mod live;
 mod mark;
 mod page;
+mod parameter;
 mod request;
 mod socket;
 mod table;
@@ -15,21 +17,21 @@ mod time_parameter;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use axum::routing::get;
 use framecast_history::{Entry, Error};
 use framecast_outputs::HttpError;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 pub(crate) use mark::MarkLimiter;
 pub use request::EventRequest;
 
 use super::api::{json, rfc3339};
+use super::openapi::{RouteTable, Routes, time};
 use super::table::{TableFormat, choose_format};
 use crate::camera_table::CameraTable;
 use crate::config::Settings;
@@ -54,23 +56,27 @@ pub(crate) struct HistoryState {
 
 /// Returns the routes `/history`, `/api/events`, the downloads `/api/events.csv`, `.ndjson` and `.json`, and
 /// `/api/events/live`. The streams of `/api/events/live` end when `shutdown` is cancelled.
-pub(crate) fn routes(context: HistoryState, shutdown: &CancellationToken) -> Router {
+pub(super) fn routes(context: HistoryState, shutdown: &CancellationToken) -> Routes {
     let live = live::routes(context.clone(), shutdown.clone());
-    Router::new()
-        .route("/api/events", get(events).post(mark::post).options(mark::options))
-        .route("/api/events.csv", table::route(TableFormat::Csv))
-        .route("/api/events.ndjson", table::route(TableFormat::Ndjson))
-        .route("/api/events.json", table::route(TableFormat::Json))
-        .route("/history", get(table::history).options(framecast_outputs::options))
+    RouteTable::new()
+        .get("/api/events", events, describe::page)
+        .post("/api/events", mark::post, describe::mark)
+        .get("/api/events.csv", table::handler(TableFormat::Csv), describe::csv)
+        .get("/api/events.ndjson", table::handler(TableFormat::Ndjson), describe::ndjson)
+        .get("/api/events.json", table::handler(TableFormat::Json), describe::json)
+        .get("/history", table::history, describe::html)
         .with_state(context)
         .merge(live)
 }
 
-#[derive(Serialize)]
-struct Page {
+/// A page of events.
+#[derive(Serialize, ToSchema)]
+struct EventPage {
+    #[schema(schema_with = time)]
     now: String,
+    #[schema(value_type = Vec<describe::EventView>)]
     events: Vec<Entry>,
-    /// The value of the parameter `cursor` with which a client gets the next page; `None` (in JSON `null`) on the last
+    /// The value of the parameter `cursor` with which a client gets the next page; `None` on the last
     /// page.
     next: Option<String>,
 }
@@ -92,7 +98,7 @@ async fn events(
     let page = context.history.history.page(&request.query, request.after, limit).await;
     let (events, next) = page.map_err(|error| unavailable(&error))?;
     let next = next.map(|key| request.cursor(key));
-    let mut response = json(Page { now: rfc3339(SystemTime::now()), events, next });
+    let mut response = json(EventPage { now: rfc3339(SystemTime::now()), events, next });
     response.headers_mut().insert(header::VARY, header::HeaderValue::from_static("accept"));
     Ok(response)
 }

@@ -16,7 +16,7 @@ use jiff::tz::TimeZone;
 use super::time_parameter;
 
 /// The maximum number of events that a client can request at once (a page).
-const MAX_LIMIT: usize = 1000;
+pub(super) const MAX_LIMIT: usize = 1000;
 
 /// The longest time that a client can look back with the parameter `since`: a hundred years.
 const MAX_SINCE: Duration = Duration::from_secs(100 * 366 * 86_400);

@@ -4,9 +4,9 @@
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
-use axum::routing::{MethodRouter, get};
 use framecast_history::Row;
 use framecast_outputs::HttpError;
+use futures_util::future::BoxFuture;
 
 use super::page::HistoryPage;
 use super::request::EventRequest;
@@ -14,12 +14,17 @@ use super::{FILTERS, HistoryState, choose, read, text};
 use crate::http::page::set_head;
 use crate::http::table::{HtmlPage, PlainPage, Table, TableFormat, Writer, choose_compression, respond};
 
-/// Returns a route that responds with a table of the events that match the request's query, in `format`.
-pub(super) fn route(format: TableFormat) -> MethodRouter<HistoryState> {
-    get(async move |State(context): State<HistoryState>, RawQuery(query): RawQuery, headers: HeaderMap| {
-        answer(&context, &query.unwrap_or_default(), format, &headers).await
-    })
-    .options(framecast_outputs::options)
+/// Returns a handler that responds with a table of the events that match the request's query, in `format`.
+pub(super) fn handler(
+    format: TableFormat,
+) -> impl Fn(State<HistoryState>, RawQuery, HeaderMap) -> BoxFuture<'static, Result<Response, HttpError>>
++ Clone
++ Send
++ Sync
++ 'static {
+    move |State(context), RawQuery(query), headers| {
+        Box::pin(async move { answer(&context, &query.unwrap_or_default(), format, &headers).await })
+    }
 }
 
 /// Handles `/history`: responds with the HTML page, or with a table of the same events if the client asks for a table.

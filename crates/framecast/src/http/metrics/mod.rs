@@ -11,11 +11,9 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use framecast_hub::{CameraState, Feed, Stats};
 use framecast_outputs::{AgeHistogram, CameraTotals, Transport, ViewerStats};
 use prometheus_client::collector::Collector;
@@ -29,6 +27,7 @@ use prometheus_client::registry::Registry;
 use super::api::ServerAbout;
 use super::connection_counts::ConnectionCounts;
 use super::login_throttle::LoginThrottle;
+use super::openapi::{Access, Operation, RouteTable, Routes, Tag};
 use crate::camera_table::CameraTable;
 #[cfg(feature = "history")]
 use crate::history::HistoryHandle;
@@ -65,8 +64,16 @@ pub(super) struct Counters {
 }
 
 /// Returns the route `/metrics`.
-pub(super) fn routes(counters: Counters) -> Router {
-    Router::new().route("/metrics", get(metrics).options(framecast_outputs::options)).with_state(counters)
+pub(super) fn routes(counters: Counters) -> Routes {
+    RouteTable::new()
+        .get("/metrics", metrics, || {
+            Operation::new(Tag::Server, "Return all counters for Prometheus").access(Access::Monitor).answer(
+                200,
+                "application/openmetrics-text",
+                "The metrics, as OpenMetrics text.",
+            )
+        })
+        .with_state(counters)
 }
 
 async fn metrics(State(counters): State<Counters>) -> Response {

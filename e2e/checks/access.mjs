@@ -46,6 +46,13 @@ async function losesHistory(page) {
   });
 }
 
+/** Opens the first of the routes. */
+async function opensRoute(page) {
+  await until("a route", () => page.$(".route summary"));
+  await page.click(".route summary");
+  await until("the route is open", () => page.$(".route[open] .inside"));
+}
+
 // The page, the server that serves it, and what shows that the page is complete.
 const PAGES = [
   { name: "one camera", server: "one", path: "", ready: (page) => moves(page, ".picture") },
@@ -60,6 +67,7 @@ const PAGES = [
     ready: says("#day", "Cannot load the history: the disk is gone"), expected: /503/ },
   { name: "the history", server: "several", path: "history", ready: (page) => until("a row", () => page.$(".events tbody tr")) },
   { name: "a camera with controls", server: "controls", path: "cameras/bars", ready: openPanel },
+  { name: "the HTTP API", server: "several", path: "api", ready: opensRoute },
   // Browsers log the status of the answer on their own.
   { name: "an address with nothing behind it", server: "one", path: "nowhere", ready: says("main p", "there is nothing at"), expected: /404/ },
 ];

@@ -20,6 +20,7 @@ import { checks as healths } from "./health.mjs";
 import { checks as loginThrottle } from "./login_throttle.mjs";
 import { checks as histories } from "./history.mjs";
 import { checks as monitoring } from "./monitoring.mjs";
+import { checks as openapi } from "./openapi.mjs";
 import { checks as pages } from "./page.mjs";
 import { checks as panels } from "./panel.mjs";
 import { checks as rtsp } from "./rtsp.mjs";
@@ -33,7 +34,7 @@ import { checks as words } from "./words.mjs";
 import { checks as guests } from "./vm/all.mjs";
 
 /** The checks on this machine. */
-export const here = [...compat, ...fronts, ...behinds, ...monitoring, ...slow, ...accesses, ...announcers, ...pages, ...elsewhere, ...walls, ...words, ...events, ...days, ...healths, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...loginThrottle, ...examples, ...rtsp, ...waysOut];
+export const here = [...compat, ...fronts, ...behinds, ...monitoring, ...slow, ...accesses, ...announcers, ...pages, ...openapi, ...elsewhere, ...walls, ...words, ...events, ...days, ...healths, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...loginThrottle, ...examples, ...rtsp, ...waysOut];
 
 /** The checks in the virtual machine. There is one machine, and it is slow, so only one check uses it at a time. */
 export const inVm = guests.map(alone);

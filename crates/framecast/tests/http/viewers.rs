@@ -190,6 +190,7 @@ fn the_process_is_measured() {
     assert!(read("process_open_fds") > descriptors + 25.0);
     drop(files);
     assert!(read("process_threads") >= 3.0 && read("process_max_fds") > descriptors);
+    assert!(read("framecast_runtime_tasks") >= 1.0, "the request itself");
     assert!(read("process_virtual_memory_bytes") > read("process_resident_memory_bytes"));
     assert!(read("process_resident_memory_bytes") > 1e6);
     let used = read("process_cpu_seconds_total");

@@ -23,6 +23,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use tokio::runtime::Handle;
 
 use super::api::ServerAbout;
 use super::connection_counts::ConnectionCounts;
@@ -158,6 +159,9 @@ impl Scrape {
             "Start time of the server in Unix time",
             ConstGauge::new(started),
         )?;
+        // The request encodes its answer within the runtime.
+        let tasks = ConstGauge::new(Handle::current().metrics().num_alive_tasks() as f64);
+        single(encoder, "runtime_tasks", "Current tasks of the Tokio runtime", tasks)?;
         let accepted = ConstCounter::new(self.0.connections.accepted());
         single(encoder, "connections", "Connections that the server accepted", accepted)?;
         if let Some(lost) = self.0.lost_lines.get() {

@@ -16,6 +16,9 @@ use framecast_testkit_server::camera_server::{
 /// The cameras of the equal load, in the order of the file.
 pub(crate) const STEADY: [&str; 7] = ["yard", "clock", "raw", "shell", "film", "stream", "still"];
 
+/// A camera of the equal load that nobody watches for long.
+pub(crate) const BRIEF: &str = "brief";
+
 /// How a web camera answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mood {
@@ -82,7 +85,7 @@ impl Cameras {
 
     fn source(&self, name: &str) -> String {
         match name {
-            "yard" => "test:?size=320x240&fps=10".to_owned(),
+            "yard" | BRIEF => "test:?size=320x240&fps=10".to_owned(),
             "clock" => "emulated:?fps=5".to_owned(),
             "raw" => "test:?size=320x240&fps=10&format=yuyv".to_owned(),
             "shell" => format!("exec:sh {}/shell.sh", self.folder),
@@ -104,7 +107,7 @@ impl Cameras {
 
     /// The file of the equal load.
     pub(crate) fn steady_file(&self) -> String {
-        let tables: String = STEADY.iter().map(|name| self.table(name, "")).collect();
+        let tables: String = STEADY.iter().chain([&BRIEF]).map(|name| self.table(name, "")).collect();
         head() + &tables
     }
 

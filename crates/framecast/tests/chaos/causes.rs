@@ -17,7 +17,7 @@ const fn cause(act: Act, texts: &'static [&'static str]) -> Cause {
 
 /// All that the log may say. A camera of the driver `test` or `emulated` has no line here: nothing that the test does
 /// makes it fail.
-const CAUSES: [Cause; 26] = [
+const CAUSES: [Cause; 28] = [
     cause(Act::BadFile, &["the configuration was not reloaded, and nothing has changed: ", "site.toml:"]),
     cause(
         Act::BadFile,
@@ -45,12 +45,15 @@ const CAUSES: [Cause; 26] = [
     ),
     cause(Act::Upset, &["lost source=\"http://", "no JPEG pictures here"]),
     cause(Act::Upset, &["lost source=\"http://", "no picture for "]),
+    cause(Act::Upset, &["lost source=\"http://", "no complete picture within ", "broken pictures: "]),
     cause(Act::Upset, &["the camera sent no picture; asking again", "error=http://"]),
     cause(Act::Upset, &["a picture is broken", "error=picture "]),
     cause(Act::Strike, &["lost source=\"exec:", "ended: signal: "]),
     // So ffmpeg ends after SIGTERM.
     cause(Act::Strike, &["lost source=\"exec:ffmpeg\"", "ended: exit status: 255"]),
     cause(Act::Strike, &["lost source=\"exec:", "no picture for "]),
+    // The shell ends after the program that it waited for.
+    cause(Act::Strike, &["lost source=\"exec:sh\"", "`sh` ended: exit status: 0, without a picture"]),
     cause(Act::File, &["camera{id=\"guest-", "lost source=\"http://", "connection refused"]),
     cause(Act::File, &["camera{id=\"guest-", "lost source=\"exec:framecast-no-such-program\"", "cannot run"]),
     cause(Act::File, &["camera{id=\"guest-", "lost source=\"exec:false\"", "`false` ended: exit status: 1"]),

@@ -99,6 +99,7 @@ async fn listen(address: SocketAddr) {
 /// The median of each figure while the load is equal, and the descriptors and threads by name at the last look. The
 /// median, because requests and blocking work change them for a moment.
 pub(crate) async fn measure(site: &Site) -> (Figures, Usage) {
+    site.return_memory().await;
     pause(SETTLE).await;
     let (mut figures, mut tasks, mut last) = (Vec::new(), Vec::new(), None);
     for look in 1..=LOOKS {
@@ -117,12 +118,12 @@ pub(crate) async fn measure(site: &Site) -> (Figures, Usage) {
         descriptors: of(|figures| figures.descriptors),
         threads: of(|figures| figures.threads),
         tasks: median(tasks),
-        processes: of(|figures| figures.processes),
+        groups: of(|figures| figures.groups),
     };
     (figures, last.unwrap())
 }
 
-fn median(mut values: Vec<usize>) -> usize {
+pub(crate) fn median(mut values: Vec<usize>) -> usize {
     values.sort_unstable();
     values[values.len() / 2]
 }

@@ -1,6 +1,6 @@
 //! The program under test, its file, and its processes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use fastrand::Rng;
 use framecast_testkit::{Response, get, pause, send_request, soon, until, until_async};
 use framecast_testkit_server::process::Usage;
 use framecast_testkit_server::program::{Running, binary, command, framecast, run};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getpgid, kill_process};
 use tempfile::TempDir;
 
-use crate::cameras::{Cameras, STEADY};
+use crate::cameras::{BRIEF, Cameras, STEADY};
 
 /// A variable by which the test knows the processes that the program started, also those of a process that has ended.
 const MARK: &str = "CHAOS_MARK";
@@ -27,8 +27,9 @@ pub(crate) struct Figures {
     pub(crate) descriptors: usize,
     pub(crate) threads: usize,
     pub(crate) tasks: usize,
-    /// Processes that the program started, and their children.
-    pub(crate) processes: usize,
+    /// The groups of processes that the program started: one for each camera with a program. Within a group, processes
+    /// come and go.
+    pub(crate) groups: usize,
 }
 
 pub(crate) struct Site {
@@ -107,13 +108,20 @@ impl Site {
         until_async("the file of the equal load applies", async || self.post_reload().await.status == 200)
             .await;
         let names: Vec<String> = self.states().await.into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, STEADY);
+        assert_eq!(names, [&STEADY[..], &[BRIEF]].concat());
         // A viewer stays at the first camera.
         until_async("nobody watches the others", async || {
             self.states().await[1..].iter().all(|(_, state)| state == "idle" || state == "lost")
         })
         .await;
-        // Lets the program return its memory to the system, which it does a second after a camera became idle.
+    }
+
+    /// Has the program return freed memory to the system, which it does a second after a camera became idle.
+    pub(crate) async fn return_memory(&self) {
+        let snapshot = get(self.address, &format!("/cameras/{BRIEF}/snapshot.jpg")).await.unwrap();
+        assert_eq!(snapshot.status, 200);
+        let idle = (BRIEF.to_owned(), "idle".to_owned());
+        until_async("the camera is idle again", async || self.states().await.contains(&idle)).await;
         pause(Duration::from_millis(1500)).await;
     }
 
@@ -162,9 +170,15 @@ impl Site {
             descriptors: sum(&usage.descriptors),
             threads: sum(&usage.threads),
             tasks: 0,
-            processes: self.processes().len(),
+            groups: self.groups(),
         };
         (figures, usage)
+    }
+
+    fn groups(&self) -> usize {
+        let ids = self.processes().into_iter().filter_map(|process| Pid::from_raw(process.cast_signed()));
+        // A process may be gone before this asks for its group.
+        ids.filter_map(|id| getpgid(Some(id)).ok()).collect::<HashSet<_>>().len()
     }
 
     /// How many tasks the program has, as it says.

@@ -80,7 +80,12 @@ if has_systemd; then
         # The server checks its configuration with the new program, and becomes it; no client is refused.
         systemctl kill --signal=USR2 --kill-who=main framecast.service
     else
-        systemctl start framecast.service
+        systemctl start framecast.service || true
     fi
+fi
+if has_systemd && ! systemctl --quiet is-active framecast.service; then
+    echo "Framecast did not start: journalctl -u framecast -n 5 says why. If another program has port 5000, as OctoPrint" >&2
+    echo "does, set another port in listen in /etc/framecast/framecast.toml, and run: systemctl restart framecast" >&2
+    exit 1
 fi
 echo "Framecast is at http://127.0.0.1:5000/, for this machine alone. Your cameras go into /etc/framecast/framecast.toml."

@@ -13,12 +13,12 @@ const MONITOR: &str = "monitor";
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::http) enum Access {
-    /// Whoever has the server's account, or everyone if there is none.
+    /// Clients that log in with the server's account. If the server has no account, all clients.
     #[default]
     Account,
     /// As [`Account`](Self::Account), and also programs that watch the server: by a token, or by their address.
     Monitor,
-    /// Whoever has the server's account. If there is none, programs on the server's own machine.
+    /// Clients that log in with the server's account. If the server has no account, programs on its own machine.
     AccountOrThisMachine,
 }
 

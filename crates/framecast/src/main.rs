@@ -8,7 +8,8 @@ mod log;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Before the first thread starts, because each thread's malloc arena reads this setting when the arena is created.
+    // Before the first thread starts, because threads read these settings when they get their heaps.
     framecast_sys::fix_malloc_thresholds();
+    framecast_sys::limit_malloc_heaps();
     cli::Cli::read().run()
 }

@@ -7,7 +7,7 @@ const MMAP_THRESHOLD_BYTES: libc::c_int = 1024 * 1024;
 
 /// The number of free bytes that the allocator keeps at the end of each heap. This is more than the size of a usual
 /// camera picture, so that memory which the next picture needs is not returned to the kernel. It is no larger, because
-/// each thread's heap keeps this much even after [`trim_heap`]: a server has a dozen of them.
+/// each heap keeps this much even after [`trim_heap`].
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const TRIM_THRESHOLD_BYTES: libc::c_int = MMAP_THRESHOLD_BYTES;
 
@@ -24,6 +24,27 @@ pub fn fix_malloc_thresholds() {
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES);
         libc::mallopt(libc::M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES);
+    }
+}
+
+/// The fewest heaps between which threads are distributed.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const MIN_HEAPS: usize = 2;
+
+/// Makes all threads share as many heaps as the machine has cores, and at least two. Does nothing except with the GNU C
+/// library. Call this before the first thread starts.
+///
+/// By default there are up to eight heaps for each core. Each keeps free memory at its end and between its blocks, so
+/// the memory of a server would grow until each heap has once held the most that a thread needs. Only as many threads as
+/// there are cores can allocate at the same moment, so more heaps make nothing faster.
+pub fn limit_malloc_heaps() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        let cores =
+            std::thread::available_parallelism().map_or(MIN_HEAPS, |cores| cores.get().max(MIN_HEAPS));
+        let heaps = libc::c_int::try_from(cores).unwrap_or(libc::c_int::MAX);
+        // SAFETY: `mallopt` takes two numbers and keeps no pointer; it locks what it changes.
+        unsafe { libc::mallopt(libc::M_ARENA_MAX, heaps) };
     }
 }
 

@@ -1,7 +1,8 @@
 //! Safe wrappers of system calls and C library functions. Most of them query the kernel about a connected socket: how
 //! many of the written bytes have not arrived yet, and how fast the kernel sends. The others load data into the CPU's
-//! cache ([`prefetch`]), make the allocator return memory to the system ([`fix_malloc_thresholds`], [`trim_heap`]), tell
-//! whether the process ignores a signal ([`is_ignored`]), and replace the program of the process ([`exec`]).
+//! cache ([`prefetch`]), make the allocator return memory to the system ([`fix_malloc_thresholds`],
+//! [`limit_malloc_heaps`], [`trim_heap`]), tell whether the process ignores a signal ([`is_ignored`]), and replace the
+//! program of the process ([`exec`]).
 //!
 //! Each function that queries a socket makes one system call. It returns `None` if the kernel does not know the value
 //! for this kind of socket, and always on systems other than Linux. A value that an older kernel does not provide is
@@ -22,7 +23,7 @@ mod tcp_info;
 use std::os::fd::BorrowedFd;
 
 pub use cache::prefetch;
-pub use heap::{fix_malloc_thresholds, trim_heap};
+pub use heap::{fix_malloc_thresholds, limit_malloc_heaps, trim_heap};
 pub use signal::is_ignored;
 pub use successor::{exec, take_inherited, unblock_signals};
 pub use tcp_info::TcpInfo;

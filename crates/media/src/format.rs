@@ -12,12 +12,31 @@ pub enum Codec {
     Jpeg,
     /// Uncompressed samples, packed without padding. Viewers never get raw pictures: the pictures are encoded first.
     Raw(PixelFormat, ColorRange),
+    /// One access unit of H.264 (ITU-T H.264, AVC): its NAL units, each behind its length as 4 bytes in big endian,
+    /// without parameter sets, access unit delimiters and filler.
+    H264,
+    /// One access unit of H.265 (ITU-T H.265, HEVC), as for [`H264`](Self::H264).
+    H265,
 }
 
 impl Codec {
+    /// Returns the name of the coding of coded video, such as `H.264`; `None` for pictures that stand alone.
+    pub const fn video_name(self) -> Option<&'static str> {
+        match self {
+            Self::H264 => Some("H.264"),
+            Self::H265 => Some("H.265"),
+            Self::Jpeg | Self::Raw(..) => None,
+        }
+    }
+
     /// Returns whether the bytes are uncompressed samples.
     pub const fn is_raw(self) -> bool {
         matches!(self, Self::Raw(..))
+    }
+
+    /// Returns whether frames need earlier frames, so that a decoder can start at keyframes only.
+    pub const fn is_video(self) -> bool {
+        matches!(self, Self::H264 | Self::H265)
     }
 }
 

@@ -17,6 +17,7 @@ mod flag;
 mod format;
 mod frame;
 mod lock;
+pub mod rtp;
 mod secret;
 mod timestamp;
 

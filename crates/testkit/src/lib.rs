@@ -1,10 +1,11 @@
-//! Helpers for tests only: JPEG pictures and frames that contain a number, clients over real sockets, and a PostgreSQL
-//! server.
+//! Helpers for tests only: JPEG pictures and frames that contain a number, clients over real sockets, a fake RTSP camera,
+//! and a PostgreSQL server.
 //!
 //! A test writes a number into each picture that a camera sends, with [`jpeg`] or [`frame`], and reads the number from
 //! each picture that a viewer receives, with [`number_of`]. So the test can check which pictures arrived, not only that
-//! some arrived. Fake cameras do not belong here: they need the traits of the camera drivers, and `media` is the only
-//! crate of Framecast that this crate depends on.
+//! some arrived. Fake sources do not belong here: they need the traits of the camera drivers, and `media` is the only
+//! crate of Framecast that this crate depends on. The fake RTSP camera in [`rtsp`] needs no trait, because drivers reach
+//! it over the network.
 
 #![forbid(unsafe_code)]
 #![warn(clippy::disallowed_methods)]
@@ -16,6 +17,7 @@ mod missing;
 mod picture;
 mod postgres;
 mod request;
+pub mod rtsp;
 mod viewer;
 mod wait;
 

@@ -20,8 +20,10 @@ pub enum Content {
     Jpeg,
     /// A Matroska or WebM file.
     Matroska,
-    /// An MP4 or QuickTime file.
+    /// An MP4 or QuickTime file, fragmented or not.
     Mp4,
+    /// MPEG-1 or MPEG-2 video, or a program stream of it.
+    Mpeg,
     /// An MPEG transport stream.
     MpegTs,
     /// A PNG image.
@@ -54,8 +56,10 @@ impl Content {
             _ if at(0, b"FLV\x01") => Self::Flv,
             _ if at(0, b"YUV4MPEG2") => Self::Yuv4Mpeg,
             _ if at(0, &[0x1A, 0x45, 0xDF, 0xA3]) => Self::Matroska,
-            _ if at(4, b"ftyp") || at(4, b"moov") || at(4, b"styp") => Self::Mp4,
-            _ if at(0, &[0, 0, 0, 1]) || at(0, &[0, 0, 1]) => Self::H26x,
+            _ if bytes.get(4..8).is_some_and(|kind| MP4_BOXES.contains(&kind)) => Self::Mp4,
+            // The start codes of a sequence and of a pack (ISO/IEC 13818-2 §6.2.1, 13818-1 §2.5.3.3).
+            _ if at(0, &[0, 0, 1, 0xB3]) || at(0, &[0, 0, 1, 0xBA]) => Self::Mpeg,
+            _ if starts_like_h26x(bytes) => Self::H26x,
             // Packets of 188 bytes that begin with the sync byte (ISO/IEC 13818-1 §2.4.3.2).
             _ if at(0, b"G") && at(188, b"G") => Self::MpegTs,
             _ if starts_like_html(trimmed) => Self::Html,
@@ -82,6 +86,30 @@ impl Content {
     }
 }
 
+/// The boxes with which MP4 and QuickTime files begin, and the ones at which reading a live stream can begin.
+const MP4_BOXES: [&[u8]; 9] =
+    [b"ftyp", b"styp", b"moov", b"moof", b"sidx", b"mdat", b"free", b"skip", b"wide"];
+
+/// Returns whether `bytes` begins with a start code and the header of a NAL unit with which a stream of H.264 or H.265
+/// can begin. Further zeros can come before the start code (annex B of both standards).
+fn starts_like_h26x(bytes: &[u8]) -> bool {
+    let zeros = bytes.iter().take_while(|&&byte| byte == 0).count();
+    let (2.., [1, header, next, ..]) = (zeros, &bytes[zeros..]) else { return false };
+    let is_referenced = header & 0x60 != 0;
+    let is_h264 = match header & 0x1F {
+        1 => true,
+        5 | 7 | 8 => is_referenced,
+        6 | 9 => !is_referenced,
+        _ => false,
+    };
+    // The base layer: slices, parameter sets, a delimiter and SEI.
+    let is_h265 = header & 1 == 0
+        && next & 0xF8 == 0
+        && next & 7 != 0
+        && matches!(header >> 1, 0..=9 | 16..=21 | 32..=35 | 39);
+    header & 0x80 == 0 && (is_h264 || is_h265)
+}
+
 fn starts_like_html(bytes: &[u8]) -> bool {
     let starts =
         |tag: &str| bytes.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag.as_bytes()));
@@ -92,7 +120,9 @@ impl fmt::Display for Content {
     /// Writes the name of the content with its article and, if a remedy is known, what the user should change.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const ADVICE: &str = "make the program write JPEG (ffmpeg: add `-c:v mjpeg -f mjpeg` before the output; \
-                              rpicam-vid: `--codec mjpeg`)";
+                              rpicam-vid: `--codec mjpeg`), H.264 (`-f h264`; `--codec h264 --inline`), H.265 (`-f \
+                              hevc`) or fragmented MP4 (`-movflags frag_every_frame+empty_moov+default_base_moof -f \
+                              mp4`)";
         match self {
             Self::Jpeg => f.write_str("a JPEG image"),
             Self::Html => f.write_str("an HTML page; write the address of the stream itself"),
@@ -104,6 +134,7 @@ impl fmt::Display for Content {
             Self::H26x => write!(f, "H.264 or H.265; {ADVICE}"),
             Self::Matroska => write!(f, "a Matroska or WebM file; {ADVICE}"),
             Self::Mp4 => write!(f, "an MP4 file; {ADVICE}"),
+            Self::Mpeg => write!(f, "MPEG-1 or MPEG-2 video; {ADVICE}"),
             Self::MpegTs => write!(f, "an MPEG transport stream; {ADVICE}"),
             Self::Png => write!(f, "a PNG image; {ADVICE}"),
             Self::Yuv4Mpeg => write!(f, "uncompressed video; {ADVICE}"),
@@ -125,7 +156,12 @@ mod tests {
             (b"RIFF\x24\0\0\0WEBPVP8 ", Content::WebP),
             (b"\0\0\0\x20ftypisom", Content::Mp4),
             (b"\0\0\0\x01\x67\x42", Content::H26x),
-            (b"\0\0\x01\xB3", Content::H26x),
+            (b"\0\0\x01\x40\x01", Content::H26x),
+            (b"\0\0\0\0\0\x01\x09\xF0", Content::H26x),
+            (b"\0\0\x01\xB3", Content::Mpeg),
+            (b"\0\0\0\x01\xB0\x01", Content::Unknown(vec![0, 0, 0, 1, 0xB0, 1])),
+            (b"\0\0\0\x01\0\0\0\0", Content::Unknown(vec![0, 0, 0, 1, 0, 0, 0, 0])),
+            (b"\0\0\x01\x18moof", Content::Mp4),
             (b"\x1A\x45\xDF\xA3", Content::Matroska),
             (b"YUV4MPEG2 W640", Content::Yuv4Mpeg),
             (b"\r\n<!doctype HTML>", Content::Html),

@@ -11,6 +11,7 @@ fuzz_target!(|text: &str| {
             assert!(wish.priority <= 100);
             assert!(wish.fps.is_none_or(|fps| (0.01..=1000.0).contains(&fps)));
             assert!(wish.rendition.width_px().is_none_or(|width| (160..=3840).contains(&width)));
+            assert!(!wish.plays_mp4 || text.contains("mp4") || text.contains('\\'));
             assert!(wish.rendition.quality().is_none_or(|quality| (30..=95).contains(&quality)));
         }
         Ok(ClientMessage::Ack(ack)) => assert!(ack.paint.is_none_or(|paint| paint.as_secs() <= 86_400)),

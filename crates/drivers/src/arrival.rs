@@ -1,18 +1,9 @@
 //! What to make of a picture that arrives from a server or a program: whether the capture time that the sender states is
-//! plausible, and whether an error ends the stream.
+//! plausible.
 
 use std::time::{Duration, SystemTime};
 
-use framecast_media::Error as MediaError;
-use framecast_media::container::multipart::Problem;
-
 use crate::{CaptureTime, ClockReading};
-
-/// Returns whether `error` makes the rest of the stream unreadable.
-pub(crate) fn is_fatal(error: &MediaError) -> bool {
-    use MediaError::{Multipart, NotPictures};
-    matches!(error, NotPictures { .. } | Multipart { problem: Problem::NoBoundary { .. }, .. })
-}
 
 /// The maximum plausible age of a picture on arrival. A capture time that makes a picture older is a sender's mistake:
 /// mjpg-streamer sends the time since its machine's start.

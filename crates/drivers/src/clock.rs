@@ -92,6 +92,24 @@ impl MediaClock {
         self.clock.now()
     }
 
+    /// Returns the media time now.
+    #[cfg(feature = "program-source")]
+    pub(crate) fn media_time(&self) -> Duration {
+        self.media_time_of(self.now().monotonic)
+    }
+
+    /// Returns the media time at the time `at` of the monotonic clock; zero before the start.
+    #[cfg(feature = "program-source")]
+    pub(crate) fn media_time_of(&self, at: Duration) -> Duration {
+        at.saturating_sub(self.zero_at)
+    }
+
+    /// Returns the time of the monotonic clock at `media_time`.
+    #[cfg(feature = "program-source")]
+    pub(crate) fn monotonic_of(&self, media_time: Duration) -> Duration {
+        self.zero_at + media_time
+    }
+
     /// Returns the media time and the time of capture of a picture that arrives now and was captured at `captured`.
     /// Media time never decreases from call to call.
     pub(crate) fn stamp(&mut self, captured: CaptureTime) -> (Timestamp, SystemTime) {

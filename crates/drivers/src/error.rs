@@ -262,7 +262,8 @@ pub enum Failure {
 /// of a source, not an error.)
 fn advice(status: &ExitStatus) -> &'static str {
     if status.success() {
-        ", without a picture; it must stay in the foreground and write JPEG images on its standard output"
+        ", without a picture; it must stay in the foreground and write JPEG images, H.264, H.265 or fragmented MP4 on \
+         its standard output"
     } else {
         ""
     }

@@ -1,5 +1,6 @@
-//! The driver for any program that writes JPEG images to its standard output, either concatenated or as multipart:
-//! `ffmpeg`, `rpicam-vid`, a shell script.
+//! The driver for any program that writes pictures to its standard output: `ffmpeg`, `rpicam-vid`, a shell script. They
+//! are JPEG images, either concatenated or as multipart, or coded video (H.264 or H.265), either as a byte stream or as
+//! fragmented MP4.
 //!
 //! No shell is involved. The driver splits the command into words as a shell would; to run a pipeline, use
 //! `exec:sh -c '…'`. [`program`](crate::program) runs the program and reads its output.
@@ -63,5 +64,9 @@ impl Source for Program {
 
     fn repaired_frames(&self) -> u64 {
         self.repaired_pictures()
+    }
+
+    fn dropped_frames(&self) -> u64 {
+        self.skipped_frames()
     }
 }

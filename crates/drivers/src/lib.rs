@@ -26,7 +26,7 @@ mod frames;
 #[cfg(feature = "http-source")]
 mod http;
 #[doc(hidden)] // Public only for the fuzz targets.
-#[cfg(feature = "http-source")]
+#[cfg(any(feature = "http-source", feature = "program-source"))]
 pub mod http1;
 #[cfg(feature = "file-source")]
 mod images;
@@ -34,6 +34,9 @@ mod images;
 mod interval_timer;
 #[cfg(feature = "program-source")]
 mod libcamera;
+#[cfg(any(feature = "http-source", feature = "program-source"))]
+#[cfg_attr(not(feature = "http-source"), expect(dead_code, reason = "`rtsp:` needs only a part of it"))]
+mod login;
 mod masking;
 mod open_context;
 #[cfg(feature = "program-source")]
@@ -41,9 +44,14 @@ mod pipe;
 #[cfg(feature = "program-source")]
 mod program;
 #[cfg(feature = "program-source")]
+mod program_video;
+#[cfg(feature = "program-source")]
 mod redact;
 #[cfg(feature = "program-source")]
 mod rtsp;
+#[doc(hidden)] // Public only for the fuzz targets.
+#[cfg(feature = "program-source")]
+pub mod rtsp_message;
 #[cfg(any(feature = "http-source", feature = "program-source"))]
 mod server_url;
 mod source_url;
@@ -54,6 +62,10 @@ mod unit;
 #[cfg(feature = "v4l2-source")]
 #[cfg_attr(not(target_os = "linux"), path = "v4l2_unsupported.rs")]
 mod v4l2;
+#[cfg(feature = "program-source")]
+mod video_decoder;
+#[cfg(feature = "program-source")]
+mod video_frames;
 
 pub use clock::{CaptureTime, Clock, ClockReading};
 pub use control::{Control, ControlKind, ControlValue, MenuEntry};
@@ -67,3 +79,5 @@ pub use open_context::OpenContext;
 pub use source_url::{Options, SourceUrl};
 pub use suggest::{nearest, video_file_source};
 pub use table::Drivers;
+#[cfg(feature = "program-source")]
+pub use video_decoder::{DecoderInput, VideoDecoder};

@@ -10,16 +10,16 @@ use std::io::{self, IsTerminal, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use framecast_media::container::PictureReader;
+use framecast_media::container::StreamReader;
 use framecast_media::{Frame, lock};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use crate::arrival::is_fatal;
 use crate::blocking::{self, BlockingSource, Sink};
-use crate::frame_parser::FrameParser;
+use crate::frame_parser::{FrameParser, PAUSE};
 use crate::{BoxFuture, Driver, Error, ErrorKind, OpenContext, Source, SourceUrl};
 
 /// The driver for `pipe:-`. There is only one standard input, so only one camera can be open at a time.
@@ -36,7 +36,7 @@ enum InputState {
     /// A camera is open and owns the picture reader.
     Open,
     /// The camera was closed and returned this reader. The input is a file, so the next opening reads on from here.
-    Paused(PictureReader),
+    Paused(StreamReader),
     /// The camera was closed, and a thread discards pictures until the next opening.
     Draining(Drain),
 }
@@ -175,19 +175,30 @@ impl OpenInput {
     fn run(&mut self, is_dropped: &PipeReader, sink: &Sink) -> Result<(), Error> {
         let (input, stream) = self.held.as_mut().expect("the input is there until it is dropped");
         let mut buffer = vec![0; READ_BYTES];
-        while let Some(len) = read(input, is_dropped, &mut buffer)? {
-            if len == 0 {
-                stream.finish();
-            }
-            stream.push(&buffer[..len]);
+        loop {
+            let pause = stream.awaits_pause().then_some(PAUSE);
+            let is_at_end = match read(input, is_dropped, pause, &mut buffer)? {
+                Input::Bytes(len) => {
+                    stream.push(&buffer[..len]);
+                    false
+                }
+                Input::Pause => {
+                    stream.pause();
+                    false
+                }
+                Input::End => {
+                    stream.finish();
+                    true
+                }
+                Input::Stop => return Ok(()),
+            };
             if !send_frames(stream, sink)? {
                 return Ok(());
             }
-            if len == 0 {
+            if is_at_end {
                 return if stream.has_yielded() { Ok(()) } else { Err(input_error(ENDED)) };
             }
         }
-        Ok(())
     }
 }
 
@@ -209,17 +220,17 @@ impl Drop for OpenInput {
 #[derive(Debug)]
 struct Drain {
     wake: PipeWriter,
-    thread: JoinHandle<PictureReader>,
+    thread: JoinHandle<StreamReader>,
 }
 
 impl Drain {
-    fn spawn(input: OwnedFd, mut reader: PictureReader) -> io::Result<Self> {
+    fn spawn(input: OwnedFd, mut reader: StreamReader) -> io::Result<Self> {
         let (is_ended, wake) = io::pipe()?;
         let thread = thread::Builder::new().name(NAME.to_owned()).spawn(move || {
             let mut buffer = vec![0; READ_BYTES];
             discard_pictures(&mut reader);
             // An error here repeats for the next camera, which then reports it.
-            while let Ok(Some(len @ 1..)) = read(&input, &is_ended, &mut buffer) {
+            while let Ok(Input::Bytes(len)) = read(&input, &is_ended, None, &mut buffer) {
                 reader.push(&buffer[..len]);
                 discard_pictures(&mut reader);
             }
@@ -230,18 +241,18 @@ impl Drain {
 
     /// Stops the thread and returns its picture reader, or `None` if the thread panicked. This does not take long,
     /// because the thread blocks only while waiting for bytes, and this call wakes it.
-    fn stop(self) -> Option<PictureReader> {
+    fn stop(self) -> Option<StreamReader> {
         drop(self.wake);
         self.thread.join().ok()
     }
 }
 
 /// Takes all pictures, whole or broken, out of `reader` and drops them.
-fn discard_pictures(reader: &mut PictureReader) {
+fn discard_pictures(reader: &mut StreamReader) {
     loop {
-        match reader.next_picture() {
+        match reader.next_item() {
             Ok(None) => return,
-            Err(error) if is_fatal(&error) => return,
+            Err(error) if !reader.is_readable_after(&error) => return,
             Ok(Some(_)) | Err(_) => {}
         }
     }
@@ -264,27 +275,63 @@ fn send_frames(stream: &mut FrameParser, sink: &Sink) -> Result<bool, Error> {
     }
 }
 
-/// Waits for bytes of `input` and reads them into `buffer`. Returns their number, which is zero at the end of the
-/// input, or `None` if the writing end of the pipe `is_ended` was closed, which asks the thread to end.
-fn read(input: &OwnedFd, is_ended: &PipeReader, buffer: &mut [u8]) -> Result<Option<usize>, Error> {
-    while wait_readable(input.as_fd(), is_ended.as_fd())? {
+/// What there is to read.
+enum Input {
+    /// This many bytes, at least one.
+    Bytes(usize),
+    /// Nothing for the time that the caller has given.
+    Pause,
+    End,
+    /// The thread is asked to end.
+    Stop,
+}
+
+/// Waits for bytes of `input` and reads them into `buffer`. If a time `pause` is given and no bytes come within it,
+/// returns [`Input::Pause`]. Returns [`Input::Stop`] if the writing end of the pipe `is_ended` was closed.
+fn read(
+    input: &OwnedFd,
+    is_ended: &PipeReader,
+    pause: Option<Duration>,
+    buffer: &mut [u8],
+) -> Result<Input, Error> {
+    loop {
+        match wait_readable(input.as_fd(), is_ended.as_fd(), pause)? {
+            Wakeup::Readable => {}
+            Wakeup::Timeout => return Ok(Input::Pause),
+            Wakeup::Dropped => return Ok(Input::Stop),
+        }
         match rustix::io::read(input, &mut *buffer) {
-            Ok(len) => return Ok(Some(len)),
+            Ok(0) => return Ok(Input::End),
+            Ok(len) => return Ok(Input::Bytes(len)),
             Err(Errno::INTR | Errno::AGAIN) => {}
             Err(errno) => return Err(cannot_read(errno.into())),
         }
     }
-    Ok(None)
 }
 
-/// Waits until `input` has bytes or has ended, and returns true. Returns false if the writing end of the pipe
-/// `is_dropped` was closed, which means that the source was dropped.
-fn wait_readable(input: BorrowedFd<'_>, is_dropped: BorrowedFd<'_>) -> Result<bool, Error> {
+/// Why a wait for bytes is over.
+enum Wakeup {
+    /// There are bytes, or there is the end.
+    Readable,
+    Timeout,
+    Dropped,
+}
+
+/// Waits until `input` has bytes or has ended, until the writing end of the pipe `is_dropped` was closed, which means
+/// that the source was dropped, or until `timeout` has passed.
+fn wait_readable(
+    input: BorrowedFd<'_>,
+    is_dropped: BorrowedFd<'_>,
+    timeout: Option<Duration>,
+) -> Result<Wakeup, Error> {
+    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     let mut waited_for =
         [PollFd::from_borrowed_fd(input, PollFlags::IN), PollFd::from_borrowed_fd(is_dropped, PollFlags::IN)];
     loop {
-        match poll(&mut waited_for, None) {
-            Ok(_) => return Ok(waited_for[1].revents().is_empty()),
+        match poll(&mut waited_for, timeout.as_ref()) {
+            Ok(0) => return Ok(Wakeup::Timeout),
+            Ok(_) if waited_for[1].revents().is_empty() => return Ok(Wakeup::Readable),
+            Ok(_) => return Ok(Wakeup::Dropped),
             Err(Errno::INTR) => {}
             Err(errno) => return Err(cannot_read(errno.into())),
         }
@@ -308,6 +355,7 @@ mod tests {
 
     const PICTURE: &[u8] = include_bytes!("../../../testdata/ffmpeg-mjpeg.jpg");
     const OTHER: &[u8] = include_bytes!("../../../testdata/ffmpeg-exif-thumbnail.jpg");
+    const VIDEO: &[u8] = include_bytes!("../../../testdata/x264-baseline.h264");
 
     /// A driver over a pipe, and both ends of that pipe.
     struct TestPipe {
@@ -427,6 +475,27 @@ mod tests {
         let mut source = pipe.open().await.unwrap();
         pipe.writer.write_all(OTHER).unwrap();
         assert_eq!(next(&mut source).await.data, OTHER);
+    }
+
+    #[tokio::test]
+    async fn coded_video_begins_at_a_keyframe_after_each_opening() {
+        let mut pipe = TestPipe::new();
+        let mut source = pipe.open().await.unwrap();
+        // Two GOPs of three frames. The last frame comes out when another begins.
+        pipe.write_and_wait(VIDEO);
+        for is_keyframe in [true, false, false, true, false] {
+            assert_eq!(next(&mut source).await.is_keyframe, is_keyframe);
+        }
+        drop(source);
+        let gop_bytes = VIDEO.len() / 3;
+        pipe.write_and_wait(&VIDEO[..gop_bytes]);
+        let mut source = pipe.open().await.unwrap();
+        pipe.writer.write_all(&VIDEO[gop_bytes..]).unwrap();
+        drop(pipe.writer);
+        assert!(next(&mut source).await.is_keyframe);
+        while let Some(frame) = source.next_frame().await.unwrap() {
+            assert_eq!(frame.format.codec, framecast_media::Codec::H264);
+        }
     }
 
     #[tokio::test]

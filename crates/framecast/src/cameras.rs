@@ -173,7 +173,7 @@ impl Cameras {
     }
 
     /// Returns a router with the routes of streams and snapshots alone: `/video_feed`, `/cameras/{name}/stream.mjpg`,
-    /// `/snapshot.jpg` and `/cameras/{name}/snapshot.jpg`. The router checks nothing; the program that mounts it does.
+    /// `/cameras/{name}/stream.mp4`, `/snapshot.jpg` and `/cameras/{name}/snapshot.jpg`. The router checks nothing; the program that mounts it does.
     pub fn streams(&self) -> Router {
         streams::routes(&self.table, streams::streamer(&self.table, &self.settings))
     }

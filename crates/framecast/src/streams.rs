@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use axum::Router;
-use framecast_outputs::{mjpeg, snapshot};
+use framecast_outputs::{mjpeg, mp4, snapshot};
 
 use crate::camera_table::CameraTable;
 use crate::config::Settings;
@@ -22,5 +22,7 @@ pub(crate) fn streamer(cameras: &CameraTable, settings: &Settings) -> mjpeg::Str
 /// Returns the routes of the streams that `streamer` sends, and of snapshots.
 pub(crate) fn routes(cameras: &CameraTable, streamer: mjpeg::Streamer) -> Router {
     let hub = cameras.hub();
-    mjpeg::routes(hub.clone(), streamer).merge(snapshot::routes(hub.clone(), snapshot::Config::default()))
+    mjpeg::routes(hub.clone(), streamer.clone())
+        .merge(mp4::routes(hub.clone(), streamer, mp4::Config::default()))
+        .merge(snapshot::routes(hub.clone(), snapshot::Config::default()))
 }

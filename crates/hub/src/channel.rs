@@ -184,8 +184,8 @@ impl Channel {
         Subscriber::new(Arc::clone(&self.state), delivery, true)
     }
 
-    /// Creates a subscriber that the number of subscribers does not include.
-    pub(crate) fn observe(&self, delivery: Delivery) -> Subscriber {
+    /// Creates a subscriber that the number of subscribers does not include, so that the server makes no pictures for it.
+    pub fn observe(&self, delivery: Delivery) -> Subscriber {
         Subscriber::new(Arc::clone(&self.state), delivery, false)
     }
 

@@ -11,10 +11,11 @@ use std::time::{Duration, SystemTime};
 use framecast_media::{Anchor, Frame, lock};
 use tokio::sync::watch;
 
-use crate::camera_channels::{CameraChannels, Publisher, SlatePublisher};
+use crate::camera_channels::{CameraChannels, Publisher, SlatePublisher, SourceKind};
 use crate::channel::Channel;
 use crate::demand::{Demand, DemandCounts, DemandKind};
 use crate::event::{Event, Events};
+use crate::gop_figures::GopFigures;
 use crate::rendition::Rendition;
 use crate::rendition_limiter::{RenditionLimiter, TooManyRenditions};
 use crate::source_subscriber::SourceSubscriber;
@@ -110,20 +111,40 @@ impl Feed {
         &self.channels.main
     }
 
-    /// Returns the channel of the frames as the device delivers them now. This is the main channel unless the server
-    /// must encode them.
+    /// Returns the channel of the frames as the device delivers them now. This is the main channel if they are JPEG.
     pub fn source_channel(&self) -> &Channel {
         self.channels.source()
     }
 
-    /// Returns whether the server must encode the newest frame of the device for viewers, because it is raw. Returns
-    /// false before the first frame.
+    /// Returns whether the server must make JPEG of the newest frame of the device for viewers of JPEG. Returns false
+    /// before the first frame.
     pub fn needs_encoder(&self) -> bool {
-        self.channels.needs_encoder()
+        self.source_kind() != SourceKind::Jpeg
     }
 
-    /// Creates a reader of the frames as the device delivers them, for a task that encodes them. It does not keep the
-    /// camera open.
+    /// Returns what the newest frame of the device is.
+    pub fn source_kind(&self) -> SourceKind {
+        self.channels.kind()
+    }
+
+    /// Returns a receiver of what the newest frame of the device is, which is notified of each change.
+    pub fn watch_source_kind(&self) -> watch::Receiver<SourceKind> {
+        self.channels.kind.subscribe()
+    }
+
+    /// Returns the channel of coded video. It has frames while the device delivers coded video, and only then.
+    pub fn video_channel(&self) -> &Channel {
+        &self.channels.video
+    }
+
+    /// Subscribes a viewer to the coded video of the camera, every frame in order from the newest keyframe. `demand`
+    /// says why, and keeps the camera open while the subscriber exists.
+    pub fn subscribe_to_video(&self, demand: Demand) -> Subscriber {
+        self.channels.video.subscribe(Delivery::InOrder).with_demand(Some(demand))
+    }
+
+    /// Creates a reader of the camera's pictures, for a task that makes a rendition of them: the raw pictures or the
+    /// JPEG of the device, or the JPEG that the server makes of the device's video. It does not keep the camera open.
     pub fn subscribe_to_source(&self) -> SourceSubscriber {
         SourceSubscriber::new(Arc::clone(&self.channels), false)
     }
@@ -261,6 +282,7 @@ impl Feed {
     pub fn set_status(&self, status: CameraStatus) {
         if status.state != CameraState::Live {
             lock(&self.channels.rate).reset();
+            lock(&self.channels.gop_meter).reset();
         }
         self.status.send_replace(status);
     }
@@ -371,6 +393,12 @@ impl Feed {
         lock(&self.channels.rate).frames_per_second()
     }
 
+    /// Returns the figures of the last complete group of pictures of the camera's coded video; `None` if the camera
+    /// delivers none, or before its second keyframe.
+    pub fn gop_figures(&self) -> Option<GopFigures> {
+        lock(&self.channels.gop_meter).last().filter(|_| self.source_kind() == SourceKind::Video)
+    }
+
     /// Returns the camera's statistics since the start of the server.
     pub fn stats(&self) -> Stats {
         let frames = self.channels.frame_count.load(Ordering::Relaxed);
@@ -386,7 +414,7 @@ mod tests {
     use std::sync::atomic::AtomicU64;
 
     use framecast_media::{Codec, ColorRange, Format, Frame, PixelFormat, Timestamp};
-    use framecast_testkit::{frame, number_of, soon};
+    use framecast_testkit::{frame, keyframe, number_of, soon};
 
     use super::*;
     use crate::epoch::Epoch;
@@ -441,6 +469,51 @@ mod tests {
         publish(&feed, raw(2));
         let update = soon("the raw frame", waiting).await.unwrap();
         assert!(update.frame.format.codec.is_raw());
+    }
+
+    /// A frame of coded video. Frame 0 and each tenth one are keyframes.
+    fn video(n: u64) -> Frame {
+        let mut frame = keyframe(n, 10, 2000);
+        frame.format = Arc::new(Format::new(Codec::H264, 16, 16));
+        frame
+    }
+
+    #[tokio::test]
+    async fn video_is_for_those_who_play_it_and_its_jpeg_is_made_while_somebody_watches_jpeg() {
+        let feed = feed();
+        let mut jpeg_viewer = feed.watch(Rendition::default(), Delivery::Latest).unwrap();
+        let mut publisher = feed.begin_epoch(Anchor::of(&video(0)));
+        (0..15).for_each(|n| assert!(publisher.publish(video(n))));
+        assert_eq!(feed.source_kind(), SourceKind::Video);
+        assert!(feed.needs_encoder() && jpeg_viewer.try_next().is_none());
+        let mut player = feed.subscribe_to_video(feed.demand(DemandKind::Viewer));
+        let got: Vec<_> =
+            std::iter::from_fn(|| player.try_next()).map(|update| number_of(&update.frame.data)).collect();
+        assert_eq!(got, (10..15).map(Some).collect::<Vec<_>>(), "the newest GOP");
+        assert_eq!(feed.viewer_count(), 2);
+
+        drop(jpeg_viewer);
+        let mut encoder = feed.subscribe_to_source();
+        assert_eq!(feed.main_channel().subscriber_count(), 1, "a rendition needs the JPEG");
+        let epoch = Epoch { number: 1, anchor: Anchor::of(&frame(1)) };
+        feed.main_channel().publisher().publish(frame(7), epoch);
+        let update = soon("the JPEG", encoder.next_update()).await.unwrap();
+        assert_eq!(number_of(&update.frame.data), Some(7));
+    }
+
+    #[tokio::test]
+    async fn slates_of_a_camera_with_video_are_shown_to_viewers_of_jpeg() {
+        let feed = feed();
+        let mut viewer = feed.watch(Rendition::default(), Delivery::Latest).unwrap();
+        publish(&feed, video(0));
+        feed.suspend();
+        feed.slate_publisher().publish(frame(99));
+        assert!(viewer.try_next().is_some_and(|update| update.is_slate));
+        let late = feed.slate_publisher();
+        publish(&feed, video(10));
+        late.publish(frame(98));
+        assert!(viewer.try_next().is_none(), "the camera is live again");
+        assert!(feed.video_channel().subscribe(Delivery::InOrder).try_next().is_some());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! that it has read gets a keyframe.
 
 use std::collections::VecDeque;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use framecast_media::Frame;
 
@@ -20,12 +20,24 @@ pub struct RingLimits {
     /// The maximum total size in bytes of the last keyframe and the frames after that. The limit matters for sources
     /// whose keyframes are far apart or never come. The ring holds the newest frame even if it is larger.
     pub gop_bytes: usize,
+    /// The maximum time from the last keyframe to the newest frame. Beyond this, the frames before the newest one are
+    /// dropped: who starts to watch then waits for the next keyframe, because catching up would take too long.
+    pub gop_duration: Duration,
+}
+
+impl RingLimits {
+    /// Returns the limits for a camera's coded video: 16 MiB, and 6 s from a keyframe on.
+    pub const fn of_video() -> Self {
+        let max_bytes = 16 * 1024 * 1024;
+        Self { backlog_bytes: max_bytes, gop_bytes: max_bytes, gop_duration: Duration::from_secs(6) }
+    }
 }
 
 impl Default for RingLimits {
     /// 16 MiB of backlog; and 32 MiB, which is about half a minute of video in good quality, from a keyframe on.
     fn default() -> Self {
-        Self { backlog_bytes: 16 * 1024 * 1024, gop_bytes: 32 * 1024 * 1024 }
+        let (backlog_bytes, gop_bytes) = (16 * 1024 * 1024, 32 * 1024 * 1024);
+        Self { backlog_bytes, gop_bytes, gop_duration: Duration::MAX }
     }
 }
 
@@ -222,11 +234,12 @@ impl Ring {
 
     /// Returns the frame after `cursor` for a subscriber that reads every frame in order. A subscriber that has just
     /// started gets a keyframe, one that has lost frames gets the newest keyframe, and after the end of an epoch comes
-    /// the first keyframe of the next. Returns `None` if the ring has no such frame yet.
-    pub(crate) fn next_after(&self, cursor: Cursor) -> Option<Next> {
+    /// the first keyframe of the next. A subscriber whose next frame is older than the newest one by more than `max_lag`
+    /// gets the newest keyframe, if that comes after its next frame. Returns `None` if the ring has no such frame yet.
+    pub(crate) fn next_after(&self, cursor: Cursor, max_lag: Duration) -> Option<Next> {
         let wanted = cursor.frame + 1;
         let has_lost_frames = wanted < self.oldest_number();
-        let number = if has_lost_frames {
+        let number = if has_lost_frames || (wanted < self.keyframe_number && self.lag_of(wanted) > max_lag) {
             self.keyframe_number
         } else {
             let follows = |held: &HeldFrame| cursor.sequence > 0 && held.epoch.number == cursor.epoch;
@@ -239,7 +252,9 @@ impl Ring {
     /// keyframe, unless that is out of date. Any other starts at the newest frame or slate.
     pub(crate) fn start_cursor(&self, is_in_order: bool) -> Cursor {
         let frame = match (is_in_order, &self.shown) {
-            (true, Shown::Newest) if self.held(self.keyframe_number).is_some() => self.keyframe_number - 1,
+            (true, Shown::Newest) if self.held(self.keyframe_number).is_some() && !self.is_gop_too_long() => {
+                self.keyframe_number - 1
+            }
             (true, _) => self.newest_number,
             (false, _) => 0,
         };
@@ -279,6 +294,25 @@ impl Ring {
         while self.held_bytes > self.limits.gop_bytes.max(keep_bytes) && self.frames.len() > 1 {
             self.drop_oldest();
         }
+        if self.is_gop_too_long() {
+            while self.frames.len() > 1 && self.held_bytes > keep_bytes {
+                self.drop_oldest();
+            }
+        }
+    }
+
+    /// Returns the decoding time from the frame with this number to the newest one; zero if the ring does not hold it.
+    fn lag_of(&self, number: u64) -> Duration {
+        let (held, newest) = (self.held(number), self.frames.back());
+        let lag = |held: &HeldFrame, newest: &HeldFrame| newest.frame.dts.saturating_since(held.frame.dts);
+        held.zip(newest).map_or(Duration::ZERO, |(held, newest)| lag(held, newest))
+    }
+
+    fn is_gop_too_long(&self) -> bool {
+        let (Some(keyframe), Some(newest)) = (self.newest_keyframe(), self.frames.back()) else {
+            return false;
+        };
+        newest.frame.dts.saturating_since(keyframe.frame.dts) > self.limits.gop_duration
     }
 
     pub(crate) fn held_bytes(&self) -> usize {
@@ -330,7 +364,7 @@ mod tests {
     /// The numbers of the frames that an in-order reader gets from `cursor` on.
     fn read(ring: &Ring, cursor: &mut Cursor) -> Vec<u64> {
         let mut numbers = Vec::new();
-        while let Some(next) = ring.next_after(*cursor) {
+        while let Some(next) = ring.next_after(*cursor, Duration::MAX) {
             *cursor = next.cursor;
             numbers.push(number_of(&next.frame.data).unwrap());
         }
@@ -446,6 +480,43 @@ mod tests {
         }
         assert_eq!(held(&ring), [10, 11, 12, 13, 14, 15]);
         assert_eq!(read(&ring, &mut cursor), [12, 13, 14, 15]);
+    }
+
+    #[test]
+    fn a_reader_in_order_that_is_too_far_behind_goes_on_at_the_newest_keyframe() {
+        let mut ring = Ring::default();
+        push(&mut ring, keyframe(0, 10, 2000), 1 << 20);
+        let mut cursor = ring.start_cursor(true);
+        assert_eq!(read(&ring, &mut cursor), [0]);
+        for number in 1..16 {
+            push(&mut ring, keyframe(number, 10, 2000), 1 << 20);
+        }
+        let lag = ring.lag_of(2);
+        let next = |max_lag| number_of(&ring.next_after(cursor, max_lag).unwrap().frame.data);
+        assert_eq!(next(lag), Some(1));
+        assert_eq!(next(lag - Duration::from_millis(1)), Some(10));
+        let mut late = cursor;
+        late.frame = ring.newest_number() - 2;
+        let next = ring.next_after(late, Duration::ZERO).unwrap();
+        assert_eq!(number_of(&next.frame.data), Some(14), "no keyframe is newer");
+    }
+
+    #[test]
+    fn nobody_starts_in_a_group_of_pictures_that_is_too_long() {
+        let gop_duration = keyframe(10, 100, 2000).dts.saturating_since(keyframe(0, 100, 2000).dts);
+        let mut ring = Ring::new(RingLimits { gop_duration, ..RingLimits::default() });
+        let mut in_order = ring.start_cursor(true);
+        for number in 0..=10 {
+            ring.push(keyframe(number, 100, 2000), EPOCH, true);
+        }
+        assert_eq!(ring.start_cursor(true).frame, 0);
+        ring.push(keyframe(11, 100, 2000), EPOCH, true);
+        assert_eq!(read(&ring, &mut ring.start_cursor(true)), [0; 0]);
+        assert_eq!(read(&ring, &mut in_order).len(), 12, "who has started reads on");
+        ring.push(keyframe(12, 100, 2000), EPOCH, false);
+        assert_eq!(ring.len(), 1, "nobody needs the frames before it");
+        ring.push(keyframe(100, 100, 2000), EPOCH, false);
+        assert_eq!(read(&ring, &mut ring.start_cursor(true)), [100]);
     }
 
     #[test]

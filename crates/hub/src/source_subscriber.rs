@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::camera_channels::CameraChannels;
+use crate::camera_channels::{CameraChannels, SourceKind};
 use crate::subscriber::{ChangeListener, Delivery, Subscriber, Update};
 
-/// A reader of the newest frame that a camera's device delivers, in whichever channel it is, or only of those that the
-/// server must encode for every viewer. It does not keep the camera open, and is no viewer.
+/// A reader of the newest picture of a camera, in whichever channel it is, or only of the raw pictures, which the server
+/// must encode for every viewer. It does not keep the camera open. It is no viewer, except that the server makes pictures
+/// of coded video for it.
 #[derive(Debug)]
 pub struct SourceSubscriber {
     channels: Arc<CameraChannels>,
-    /// Whether it stays at the frames that must be encoded, even if the device delivers others now.
+    /// Whether it stays at the raw pictures, even if the device delivers others now.
     is_raw_only: bool,
     subscriber: Subscriber,
     listener: ChangeListener,
@@ -18,8 +19,8 @@ pub struct SourceSubscriber {
 
 impl SourceSubscriber {
     pub(crate) fn new(channels: Arc<CameraChannels>, is_raw_only: bool) -> Self {
-        let source = if is_raw_only { &channels.to_encode } else { channels.source() };
-        let subscriber = source.observe(Delivery::Latest);
+        let subscriber =
+            if is_raw_only { channels.raw.observe(Delivery::Latest) } else { subscribe(&channels) };
         Self { listener: subscriber.change_listener(), subscriber, channels, is_raw_only }
     }
 
@@ -46,10 +47,23 @@ impl SourceSubscriber {
 
     /// Subscribes to the other channel if the device now delivers its frames there.
     fn follow(&mut self) {
-        let source = self.channels.source();
-        if !self.is_raw_only && !source.is_read_by(&self.subscriber) {
-            self.subscriber = source.observe(Delivery::Latest);
+        if self.is_raw_only {
+            return;
+        }
+        let is_video = self.channels.kind() == SourceKind::Video;
+        if !self.channels.pictures().is_read_by(&self.subscriber) || is_video != self.subscriber.is_counted()
+        {
+            self.subscriber = subscribe(&self.channels);
             self.listener = self.subscriber.change_listener();
         }
+    }
+}
+
+/// Subscribes to the channel with the pictures of which renditions are made. A subscriber to pictures that the server
+/// makes of coded video counts, because the server makes them only while there is one.
+fn subscribe(channels: &CameraChannels) -> Subscriber {
+    match channels.kind() {
+        SourceKind::Video => channels.pictures().subscribe(Delivery::Latest),
+        SourceKind::Jpeg | SourceKind::Raw => channels.pictures().observe(Delivery::Latest),
     }
 }

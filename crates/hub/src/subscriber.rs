@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use framecast_media::Frame;
 use tokio::sync::watch;
@@ -69,6 +70,8 @@ pub struct Subscriber {
     has_read_all: bool,
     cursor: Cursor,
     delivery: Delivery,
+    /// The most decoding time by which a subscriber that reads every frame in order may be behind.
+    max_lag: Duration,
     is_counted: bool,
     /// The epoch of the last update; `None` before the first. Frames published before the first update are not added to
     /// `skipped`, the number of frames that the subscriber missed.
@@ -100,12 +103,21 @@ impl Subscriber {
             has_read_all: false,
             cursor,
             delivery,
+            max_lag: Duration::MAX,
             is_counted,
             last_epoch,
             skipped,
             demand: None,
             _permit: None,
         }
+    }
+
+    /// Makes a subscriber that reads every frame in order skip to the newest keyframe if its next frame is older than the
+    /// newest one by more than `max_lag` of decoding time, and the newest keyframe is newer than its next frame.
+    #[must_use]
+    pub fn with_max_lag(mut self, max_lag: Duration) -> Self {
+        self.max_lag = max_lag;
+        self
     }
 
     /// Makes the subscriber hold `demand`, the reason why the camera must be open, until the subscriber is dropped.
@@ -155,7 +167,7 @@ impl Subscriber {
     fn look(&self, ring: &Ring) -> Option<Next> {
         match self.delivery {
             Delivery::Latest => ring.latest_after(self.cursor),
-            Delivery::InOrder => ring.next_after(self.cursor),
+            Delivery::InOrder => ring.next_after(self.cursor, self.max_lag),
         }
     }
 
@@ -234,6 +246,11 @@ impl Subscriber {
     /// Returns how many frames this subscriber has skipped, because it was too slow or could not decode them.
     pub fn skipped(&self) -> u64 {
         self.skipped
+    }
+
+    /// Returns whether the channel's number of subscribers includes this one.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.is_counted
     }
 
     /// Returns whether this is a subscriber of the channel with this `state`.

@@ -185,7 +185,11 @@ fn drain(readers: Vec<Reader>) -> Result<(), String> {
 
 /// One channel with little memory: overrun, new epochs and hidden frames.
 fn run_channel(rng: &mut Rng) -> Result<(), String> {
-    let limits = RingLimits { backlog_bytes: rng.usize(0..6000), gop_bytes: rng.usize(1000..6000) };
+    let limits = RingLimits {
+        backlog_bytes: rng.usize(0..6000),
+        gop_bytes: rng.usize(1000..6000),
+        ..RingLimits::default()
+    };
     let channel = Channel::with_limits(limits);
     let bound = limits.backlog_bytes.max(limits.gop_bytes).max(MAX_FRAME_BYTES + FRAME_BYTES);
     let (mut stream, mut readers) = (CodedStream::default(), Vec::new());

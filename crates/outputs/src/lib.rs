@@ -18,6 +18,7 @@ mod ladder;
 #[cfg(feature = "live")]
 pub mod live;
 pub mod mjpeg;
+pub mod mp4;
 mod peer;
 #[cfg(test)]
 mod publish;
@@ -26,6 +27,10 @@ mod rendition;
 mod schedule;
 pub mod snapshot;
 mod tune;
+#[cfg(test)]
+mod video_camera;
+mod video_packer;
+mod video_reader;
 mod viewers;
 #[cfg(feature = "live")]
 pub mod websocket;

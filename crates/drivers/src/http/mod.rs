@@ -12,7 +12,6 @@
 //! reach.
 
 mod address_policy;
-mod auth;
 mod body_kind;
 mod client;
 mod cookie;

@@ -7,13 +7,13 @@ use std::time::Duration;
 use url::Url;
 
 use super::address_policy::AddressPolicy;
-use super::auth::{AuthOutcome, Login, has_invalid_utf8};
 use super::client::{HttpClient, Request, RequestError, Response};
 use super::cookie::Cookies;
 use super::redirect;
 use super::target::{HttpTarget, RedirectPolicy};
 use crate::Error;
 use crate::error::is_busy_status;
+use crate::login::{AuthOutcome, Login, RequestLine, has_invalid_utf8};
 
 const MAX_REDIRECTS: usize = 5;
 
@@ -167,7 +167,10 @@ impl Session {
         let mut was_forgotten = false;
         loop {
             let login = self.login.as_mut().filter(|_| is_trusted);
-            let authorization = login.and_then(|login| login.authorization(url));
+            let target = request_target(url);
+            let request =
+                RequestLine { method: "GET", target: &target, is_encrypted: url.scheme() == "https" };
+            let authorization = login.and_then(|login| login.authorization(request));
             let is_remembered = authorization.is_some() && answered == 0;
             let response = self.send(url, is_trusted, authorization).await?;
             let status = response.head().status();
@@ -176,7 +179,7 @@ impl Session {
             let Some(login) = self.login.as_mut().filter(|_| is_trusted && is_refused) else {
                 return Ok(AuthResponse { response, is_login_wrong: false });
             };
-            let allowed = match login.handle_challenge(url, response.head()) {
+            let allowed = match login.handle_challenge(url.scheme() == "https", response.head()) {
                 AuthOutcome::Unsupported if is_remembered && !was_forgotten => {
                     login.forget();
                     was_forgotten = true;
@@ -313,5 +316,13 @@ pub(super) async fn with_timeout<T>(
         Ok(Ok(value)) => Ok(value),
         Ok(Err(fault)) => Err(source_error(target, fault)),
         Err(_) => Err(target.timeout_error(awaited, limit)),
+    }
+}
+
+/// Returns the path and query of `url`, as a request line contains them.
+fn request_target(url: &Url) -> String {
+    match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
     }
 }

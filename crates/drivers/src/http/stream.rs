@@ -6,13 +6,13 @@ use std::time::Duration;
 use framecast_media::Frame;
 use framecast_media::container::Picture;
 use framecast_media::container::jpeg_stream::Splitter;
-use framecast_media::container::multipart::{Limits, Parser, ParserEvent, PartEnd};
+use framecast_media::container::multipart::{Limits, Parser, ParserEvent, PartEnd, Problem};
 use tokio::time::{Instant, timeout_at};
 
 use super::client::{Piece, RequestError, Response};
 use super::session::source_error;
 use super::target::HttpTarget;
-use crate::arrival::{capture_time, is_fatal};
+use crate::arrival::capture_time;
 use crate::{BoxFuture, Error, FrameBuilder, OpenContext, Source};
 
 /// The header with which another Framecast server marks slates: the pictures that this other server draws itself when
@@ -281,4 +281,10 @@ impl Source for HttpStream {
     fn max_frame_gap(&self) -> Duration {
         self.target.silence.unwrap_or_default()
     }
+}
+
+/// Returns whether `error` makes the rest of the stream unreadable.
+fn is_fatal(error: &framecast_media::Error) -> bool {
+    use framecast_media::Error::{Multipart, NotPictures};
+    matches!(error, NotPictures { .. } | Multipart { problem: Problem::NoBoundary { .. }, .. })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::auth::Credentials;
+use crate::login::Credentials;
 use crate::{Clock, Error, OpenContext, SourceUrl, server_url};
 
 const OPTIONS: &[&str] = &["fps", "insecure", "redirect", "silence", "timeout"];

@@ -10,7 +10,10 @@ pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 const MAX_HEADERS: usize = 256;
 
 /// The possible beginnings of a response: that of HTTP, or that of the SHOUTcast protocol, which some cameras imitate.
-const STATUS_LINE_STARTS: [&[u8]; 2] = [b"HTTP/", b"ICY "];
+const HTTP_STARTS: &[&[u8]] = &[b"HTTP/", b"ICY "];
+
+/// The beginning of a response of RTSP, whose heads are written as those of HTTP.
+const RTSP_STARTS: &[&[u8]] = &[b"RTSP/"];
 
 /// The maximum number of line-end bytes before the status line. A response with more of them is not HTTP.
 const MAX_BLANK_BYTES: usize = 16;
@@ -65,12 +68,25 @@ impl Head {
 }
 
 /// Finds the end of a head in a growing buffer, examining each byte only once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct HeadReader {
     scanned: usize,
+    /// The possible beginnings of a response.
+    starts: &'static [&'static [u8]],
+}
+
+impl Default for HeadReader {
+    fn default() -> Self {
+        Self { scanned: 0, starts: HTTP_STARTS }
+    }
 }
 
 impl HeadReader {
+    /// Creates a reader of the responses of an RTSP server (RFC 2326 §7).
+    pub fn of_rtsp() -> Self {
+        Self { scanned: 0, starts: RTSP_STARTS }
+    }
+
     /// Returns the head at the start of `bytes`, together with the head's length in bytes; `None` while more bytes are
     /// needed. `bytes` must begin with the bytes of the previous call.
     ///
@@ -83,7 +99,7 @@ impl HeadReader {
     /// with more than 256 headers, or without a status.
     pub fn read(&mut self, bytes: &[u8]) -> Result<Option<(Head, usize)>, Error> {
         let blanks = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        check_start(&bytes[blanks..], blanks)?;
+        check_start(&bytes[blanks..], blanks, self.starts)?;
         let from = self.scanned.max(blanks);
         let Some(end) = find_end(bytes, from) else {
             if bytes.len() > MAX_HEAD_BYTES {
@@ -100,14 +116,14 @@ impl HeadReader {
     }
 }
 
-/// Returns an error if `bytes` cannot be the beginning of an HTTP response. `blanks` is the number of line-end bytes
-/// before `bytes`.
-fn check_start(bytes: &[u8], blanks: usize) -> Result<(), Error> {
+/// Returns an error if `bytes` cannot be the beginning of a response, which begins with one of `starts`. `blanks` is the
+/// number of line-end bytes before `bytes`.
+fn check_start(bytes: &[u8], blanks: usize, starts: &[&[u8]]) -> Result<(), Error> {
     let may_begin = |start: &[u8]| {
         let len = start.len().min(bytes.len());
         bytes[..len].eq_ignore_ascii_case(&start[..len])
     };
-    if blanks <= MAX_BLANK_BYTES && STATUS_LINE_STARTS.into_iter().any(may_begin) {
+    if blanks <= MAX_BLANK_BYTES && starts.iter().any(|start| may_begin(start)) {
         return Ok(());
     }
     Err(Error::NotHttp { start: printable(bytes) })

@@ -1,7 +1,8 @@
 //! The driver for cameras on the ribbon cable of a Raspberry Pi. It reads them through the program `rpicam-vid`, which
 //! was called `libcamera-vid` before Raspberry Pi OS Bookworm.
 //!
-//! The source is `libcamera:?camera=1&size=1280x720&fps=30&hflip&vflip&quality=80&options=…`, or `pi:` for short.
+//! The source is `libcamera:?camera=1&codec=mjpeg&size=1280x720&fps=30&hflip&vflip&quality=80&options=…`, or `pi:` for
+//! short. `codec=h264` passes on coded video.
 //! [`request`] turns the URL into the program's arguments, [`diagnose`] turns the program's messages into errors, and
 //! [`list`] turns the program's list of cameras into devices. The driver does not link libcamera itself, because the
 //! library's interface changes with each update of the system, while that of the program hardly does.
@@ -153,10 +154,14 @@ impl Source for LibcameraSource {
         self.program.repaired_pictures()
     }
 
+    fn dropped_frames(&self) -> u64 {
+        self.program.skipped_frames()
+    }
+
     fn capture(&self) -> Option<Capture> {
         let (width, height) = self.given?;
         let given = Mode {
-            format: Some("mjpeg".to_owned()),
+            format: Some(self.request.coding.name().to_owned()),
             width: Some(width),
             height: Some(height),
             // The program does not report the frame rate.

@@ -2,9 +2,9 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::{Error, Mode, SourceUrl};
+use crate::{Error, Mode, Options, SourceUrl};
 
-const OPTIONS: &[&str] = &["camera", "fps", "hflip", "options", "quality", "size", "vflip"];
+const OPTIONS: &[&str] = &["camera", "codec", "fps", "hflip", "options", "quality", "size", "vflip"];
 
 const DEFAULT_SIZE_PX: (u32, u32) = (1280, 720);
 const DEFAULT_FPS: f64 = 30.0;
@@ -14,6 +14,12 @@ const DEFAULT_QUALITY: u8 = 80;
 /// The range of the picture's width and height. The upper limit is a little above the longest side of a 64-megapixel
 /// sensor.
 const SIDES_PX: (u32, u32) = (16, 16384);
+
+/// The time between two keyframes of H.264: a picture that is damaged or late lasts no longer.
+const KEYFRAME_INTERVAL_SECONDS: f64 = 2.0;
+
+/// The argument that sets the time between two keyframes, under both of its names.
+const INTRA: [&str; 2] = ["--intra", "-g"];
 
 /// The highest camera number. It is above that of a Raspberry Pi 5 with a camera multiplexer board.
 const MAX_CAMERA: u8 = 31;
@@ -37,16 +43,34 @@ const RESERVED: [&str; 14] = [
     "--list-cameras",
 ];
 
+/// How the program codes the pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CaptureCoding {
+    Mjpeg,
+    H264,
+}
+
+impl CaptureCoding {
+    /// Returns the name, which the URL and the program share.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Mjpeg => "mjpeg",
+            Self::H264 => "h264",
+        }
+    }
+}
+
 /// The parsed options of a source's URL.
 #[derive(Debug, PartialEq)]
 pub(super) struct CaptureRequest {
     /// The camera's number, as `rpicam-hello --list-cameras` shows it.
     pub(super) camera: u8,
+    pub(super) coding: CaptureCoding,
     pub(super) size_px: (u32, u32),
     pub(super) fps: f64,
-    /// The size and frame rate that the URL requests. A field is `None` if the URL does not set it.
+    /// The format, size and frame rate that the URL requests. A field is `None` if the URL does not set it.
     pub(super) asked: Mode,
-    /// JPEG quality, from 1 to 100.
+    /// JPEG quality, from 1 to 100; only for MJPEG.
     quality: u8,
     is_hflipped: bool,
     is_vflipped: bool,
@@ -61,6 +85,7 @@ impl CaptureRequest {
     /// An unknown option, or a value that cannot be used.
     pub(super) fn parse(url: &SourceUrl) -> Result<Self, Error> {
         let options = url.options(OPTIONS)?;
+        let coding = coding(&options)?;
         let number = |name: &'static str, default: u8, min: u8, max: u8| match options.get(name) {
             None => Ok(default),
             Some(text) => {
@@ -80,13 +105,14 @@ impl CaptureRequest {
         let fps = 1.0 / options.frame_interval(DEFAULT_FPS)?.as_secs_f64();
         let asked_size = options.get("size").map(|_| size_px);
         let asked = Mode {
-            format: None,
+            format: options.get("codec").map(str::to_owned),
             width: asked_size.map(|(width, _)| width),
             height: asked_size.map(|(_, height)| height),
             fps: options.get("fps").map(|_| fps),
         };
         Ok(Self {
             camera: number("camera", 0, 0, MAX_CAMERA)?,
+            coding,
             size_px,
             fps,
             asked,
@@ -97,21 +123,28 @@ impl CaptureRequest {
         })
     }
 
-    /// Returns the arguments with which `rpicam-vid` writes JPEG images to standard output without end and shows no
-    /// preview. They also make the program flush each image at once; otherwise the end of a picture would stay in a
-    /// buffer until the next one.
+    /// Returns the arguments with which `rpicam-vid` writes JPEG images or H.264 to standard output without end and
+    /// shows no preview. They also make the program flush each image at once; otherwise the end of a picture would stay
+    /// in a buffer until the next one. H.264 has its parameter sets before each keyframe.
     pub(super) fn arguments(&self) -> Vec<String> {
         let (width, height) = self.size_px;
         let mut arguments: Vec<String> =
-            ["-t", "0", "-n", "--flush", "--codec", "mjpeg"].map(str::to_owned).into();
+            ["-t", "0", "-n", "--flush", "--codec", self.coding.name()].map(str::to_owned).into();
         let mut set = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
         set("--camera", self.camera.to_string());
         set("--width", width.to_string());
         set("--height", height.to_string());
         // Rounding hides the error of the interval, which is in whole nanoseconds.
         set("--framerate", ((self.fps * 1000.0).round() / 1000.0).to_string());
-        set("--quality", self.quality.to_string());
-        for (flag, is_set) in [("--hflip", self.is_hflipped), ("--vflip", self.is_vflipped)] {
+        if self.coding == CaptureCoding::Mjpeg {
+            set("--quality", self.quality.to_string());
+        } else if !self.rest.iter().any(|word| INTRA.iter().any(|name| is_argument(word, name))) {
+            set("--intra", (self.fps * KEYFRAME_INTERVAL_SECONDS).ceil().to_string());
+        }
+        let is_h264 = self.coding == CaptureCoding::H264;
+        for (flag, is_set) in
+            [("--inline", is_h264), ("--hflip", self.is_hflipped), ("--vflip", self.is_vflipped)]
+        {
             arguments.extend(is_set.then(|| flag.to_owned()));
         }
         arguments.extend(self.rest.iter().cloned());
@@ -123,14 +156,29 @@ impl CaptureRequest {
 /// Returns the argument in [`RESERVED`] that `word` sets, or `None` if it sets none of them. `word` may include the
 /// argument's value (`--output=x`, `-ox`).
 fn reserved(word: &str) -> Option<&'static str> {
-    let name = word.split('=').next().unwrap_or_default();
-    RESERVED.into_iter().find(|reserved| {
-        if reserved.starts_with("--") {
-            name == *reserved
-        } else {
-            !word.starts_with("--") && word.starts_with(reserved)
-        }
-    })
+    RESERVED.into_iter().find(|reserved| is_argument(word, reserved))
+}
+
+/// Returns whether `word` sets the argument `name`. `word` may include the value, as in `--output=x` and `-ox`.
+fn is_argument(word: &str, name: &str) -> bool {
+    if name.starts_with("--") {
+        word.split('=').next() == Some(name)
+    } else {
+        !word.starts_with("--") && word.starts_with(name)
+    }
+}
+
+/// Returns the coding that the option `codec` sets.
+fn coding(options: &Options<'_>) -> Result<CaptureCoding, Error> {
+    match options.get("codec") {
+        None | Some("mjpeg") => Ok(CaptureCoding::Mjpeg),
+        Some("h264") if options.get("quality").is_some() => Err(options.refuse(
+            "quality",
+            "is for `codec=mjpeg`; with `codec=h264` set the bit rate, as in `options=--bitrate 4000000`",
+        )),
+        Some("h264") => Ok(CaptureCoding::H264),
+        Some(_) => Err(options.refuse("codec", "must be `mjpeg` or `h264`")),
+    }
 }
 
 #[cfg(test)]
@@ -167,13 +215,28 @@ mod tests {
     }
 
     #[test]
+    fn h264_has_its_sets_and_a_keyframe_every_two_seconds() {
+        assert_eq!(
+            arguments("pi:?codec=h264&fps=12.5&vflip"),
+            "-t 0 -n --flush --codec h264 --camera 0 --width 1280 --height 720 --framerate 12.5 --intra 25 --inline \
+             --vflip -o -"
+        );
+        for own in ["--intra 10", "--intra=10", "-g 10", "-g10"] {
+            let arguments = arguments(&format!("pi:?codec=h264&options={own}"));
+            assert!(arguments.ends_with(&format!("--framerate 30 --inline {own} -o -")), "{arguments}");
+        }
+    }
+
+    #[test]
     fn values_out_of_range_and_arguments_that_are_ours_are_refused() {
         for (bad, told) in [
             ("pi:?camera=x", "from 0 to 31"),
             ("pi:?quality=0", "from 1 to 100"),
             ("pi:?size=8x8", "each side from 16"),
             ("pi:?fps=0", "frames per second"),
-            ("pi:?rotate=90", "known options: camera, fps"),
+            ("pi:?rotate=90", "known options: camera, codec, fps"),
+            ("pi:?codec=h265", "must be `mjpeg` or `h264`"),
+            ("pi:?codec=h264&quality=80", "options=--bitrate 4000000"),
             ("pi:0", "accepts only options, after a `?`"),
             ("pi:?options='", "cannot be split"),
             ("pi:?options=--output=x", "`--output` cannot be set here"),

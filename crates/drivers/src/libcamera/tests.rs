@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 
+use framecast_media::Codec;
 use tempfile::TempDir;
 
 use super::*;
@@ -12,6 +13,8 @@ use crate::ErrorKind;
 use crate::program::fake_program;
 
 const PICTURE: &[u8] = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
+
+const VIDEO: &[u8] = include_bytes!("../../../../testdata/x264-baseline.h264");
 
 /// A folder with a fake program, which writes its arguments to the file `arguments` and then runs the script of the
 /// test.
@@ -68,6 +71,21 @@ async fn pictures_are_read_and_what_was_given_is_told_beside_what_was_asked() {
     assert_eq!((capture.asked.width, capture.asked.fps), (Some(640), Some(10.0)));
     assert_eq!(capture.given.format.as_deref(), Some("mjpeg"));
     assert!(capture.given.width.is_some());
+}
+
+#[tokio::test]
+async fn h264_is_passed_on_as_the_camera_codes_it() {
+    let fake = FakeLibcamera::new("rpicam-vid", "cat video.h264");
+    fs::write(fake.folder.path().join("video.h264"), VIDEO).unwrap();
+    let mut source = fake.open("pi:?codec=h264").await.unwrap();
+    for is_keyframe in [true, false, false, true] {
+        let frame = source.next_frame().await.unwrap().unwrap();
+        assert_eq!((frame.format.codec, frame.is_keyframe), (Codec::H264, is_keyframe));
+    }
+    assert!(fake.arguments().contains("--codec h264 "), "{}", fake.arguments());
+    let capture = source.capture().unwrap();
+    assert_eq!((capture.given.format.as_deref(), capture.given.width), (Some("h264"), Some(96)));
+    assert_eq!(capture.asked.format.as_deref(), Some("h264"));
 }
 
 #[tokio::test]

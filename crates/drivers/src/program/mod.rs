@@ -22,13 +22,14 @@ use framecast_media::Frame;
 use rustix::io::Errno;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe::Receiver;
-use tokio::process::Command;
+use tokio::process::{ChildStdin, Command};
+use tokio::time::{Instant, sleep_until};
 use tracing::Level;
 
 pub(crate) use self::output::run_to_end;
 use self::process_group::ProcessGroup;
 use self::stderr::StderrLog;
-use crate::frame_parser::FrameParser;
+use crate::frame_parser::{FrameParser, PAUSE};
 use crate::redact::Redactor;
 use crate::{Error, OpenContext, SourceUrl, masking, unit};
 
@@ -68,6 +69,8 @@ pub(crate) struct Launch {
     /// The text that is written to the program's standard input, which is then closed. Other users of the machine
     /// cannot see this text, whereas they can see the arguments.
     input: Option<String>,
+    /// Whether the program reads its standard input until its end, from what [`Program::take_input`] returns.
+    reads_input: bool,
     /// The level at which the program's standard error is logged.
     level: Level,
 }
@@ -77,7 +80,14 @@ impl Launch {
     pub(crate) fn new(program: impl Into<String>, arguments: Vec<String>) -> Self {
         let program = program.into();
         let name = masking::program(&program);
-        Self { path: PathBuf::from(program), name, arguments, input: None, level: Level::INFO }
+        Self {
+            path: PathBuf::from(program),
+            name,
+            arguments,
+            input: None,
+            reads_input: false,
+            level: Level::INFO,
+        }
     }
 
     /// Sets the folder in which the program is searched. `None` means that it is searched on PATH.
@@ -91,6 +101,12 @@ impl Launch {
     /// Sets the text for the program's standard input.
     pub(crate) fn with_input(mut self, input: String) -> Self {
         self.input = Some(input);
+        self
+    }
+
+    /// Makes the program's standard input stay open, for [`Program::take_input`].
+    pub(crate) fn with_open_input(mut self) -> Self {
+        self.reads_input = true;
         self
     }
 
@@ -155,7 +171,7 @@ impl Launch {
         let mut child = command
             .args(&self.arguments)
             .process_group(0)
-            .stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() })
+            .stdin(if self.input.is_some() || self.reads_input { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
@@ -167,14 +183,18 @@ impl Launch {
         enlarge_pipe(&stdout);
         let stderr = stderr.into_owned_fd().and_then(Receiver::from_owned_fd)?;
         group.drain_while_ending(stderr.as_fd().try_clone_to_owned()?);
-        let child = StartedProgram {
+        let mut child = StartedProgram {
+            stdin: None,
             stdout: Receiver::from_owned_fd(stdout)?,
             group,
             stderr: StderrLog::spawn(self.name.clone(), self.level, redactor, stderr),
         };
-        if let (Some(mut stdin), Some(input)) = (stdin, &self.input) {
-            // A program that does not read its input ends and reports why.
-            stdin.write_all(input.as_bytes()).await.ok();
+        match (stdin, &self.input) {
+            (Some(mut stdin), Some(input)) => {
+                // A program that does not read its input ends and reports why.
+                stdin.write_all(input.as_bytes()).await.ok();
+            }
+            (stdin, _) => child.stdin = stdin,
         }
         Ok(child)
     }
@@ -197,6 +217,8 @@ impl fmt::Debug for Launch {
 
 /// A program that was started, with its output and error streams.
 struct StartedProgram {
+    /// The writing end of the program's standard input, if that stays open.
+    stdin: Option<ChildStdin>,
     stdout: Receiver,
     group: ProcessGroup,
     stderr: StderrLog,
@@ -208,12 +230,16 @@ struct StartedProgram {
 pub(crate) struct Program {
     /// The reading end of the program's standard output; `None` once everything was read.
     stdout: Option<Receiver>,
+    /// The writing end of the program's standard input, if that stays open and nobody has taken it.
+    stdin: Option<ChildStdin>,
     group: ProcessGroup,
     stderr: StderrLog,
     name: String,
     /// Why the program may fail: see [`Error::Exited`].
     hint: Option<String>,
     buffer: Box<[u8]>,
+    /// When the program's output was last read.
+    read_at: Instant,
     pictures: FrameParser,
 }
 
@@ -224,9 +250,10 @@ impl Program {
     /// The system's error: [`NotFound`](io::ErrorKind::NotFound) if there is no such program.
     pub(crate) async fn start(context: &OpenContext, url: &SourceUrl, launch: &Launch) -> io::Result<Self> {
         let redactor = launch.redactor().with(Redactor::for_source(url));
-        let StartedProgram { stdout, group, stderr } = launch.start(redactor).await?;
+        let StartedProgram { stdin, stdout, group, stderr } = launch.start(redactor).await?;
         Ok(Self {
             stdout: Some(stdout),
+            stdin,
             group,
             stderr,
             name: launch.name.clone(),
@@ -236,6 +263,7 @@ impl Program {
                 .map(|argument| unit::hint(argument.as_ref()))
                 .find(|hint| !hint.is_empty()),
             buffer: vec![0; READ_BYTES].into(),
+            read_at: Instant::now(),
             pictures: FrameParser::new(context),
         })
     }
@@ -258,6 +286,12 @@ impl Program {
         }
     }
 
+    /// Returns the writing end of the program's standard input; `None` unless the program was launched with an open
+    /// input, and at the second call.
+    pub(crate) fn take_input(&mut self) -> Option<ChildStdin> {
+        self.stdin.take()
+    }
+
     /// Returns whether the program has yielded a whole picture.
     pub(crate) fn has_yielded(&self) -> bool {
         self.pictures.has_yielded()
@@ -266,6 +300,11 @@ impl Program {
     /// Returns how many pictures so far lacked their end or had stray bytes around them, and were repaired.
     pub(crate) fn repaired_pictures(&self) -> u64 {
         self.pictures.repaired_frames()
+    }
+
+    /// Returns how many frames of coded video so far were skipped, because a frame that they need was missing.
+    pub(crate) fn skipped_frames(&self) -> u64 {
+        self.pictures.skipped_frames()
     }
 
     /// Returns the last lines of the program's standard error. They may contain secrets: for parsing only, never to be
@@ -283,20 +322,30 @@ impl Program {
         self.group.terminate(CLOSE_GRACE).await;
     }
 
-    /// Waits until the program writes output, closes its output or exits. Passes new output to the parser, and tells
-    /// the parser when the output has ended.
+    /// Waits until the program writes output, pauses, closes its output or exits. Passes new output to the parser, and
+    /// tells the parser when the output pauses or has ended.
     async fn fill(&mut self) -> Result<(), Error> {
         let Some(stdout) = &mut self.stdout else { return Ok(()) };
         tokio::select! {
             biased;
             read = stdout.read(&mut self.buffer) => match read {
                 Ok(0) => self.close_output(),
-                Ok(len) => self.pictures.push(&self.buffer[..len]),
+                Ok(len) => {
+                    self.read_at = Instant::now();
+                    self.pictures.push(&self.buffer[..len]);
+                }
                 Err(source) => return Err(self.cannot_read(source)),
             },
             status = self.group.wait() => {
                 status.map_err(|source| self.cannot_read(source))?;
                 self.drain()?;
+            }
+            () = sleep_until(self.read_at + PAUSE), if self.pictures.awaits_pause() => {
+                // If this thread had no time, bytes may have come that nobody has read.
+                match rustix::io::ioctl_fionread(&*stdout) {
+                    Ok(0) => self.pictures.pause(),
+                    _ => self.read_at = Instant::now(),
+                }
             }
         }
         Ok(())

@@ -23,7 +23,7 @@ pub(crate) struct ProgramOutput {
 /// # Errors
 /// The system's error: [`NotFound`](io::ErrorKind::NotFound) if there is no such program.
 pub(crate) async fn run_to_end(launch: &Launch) -> io::Result<ProgramOutput> {
-    let StartedProgram { stdout, mut group, mut stderr } = launch.start(launch.redactor()).await?;
+    let StartedProgram { stdout, mut group, mut stderr, .. } = launch.start(launch.redactor()).await?;
     let mut output = Vec::new();
     stdout.take(MAX_ANSWER_BYTES).read_to_end(&mut output).await?;
     group.wait().await?;

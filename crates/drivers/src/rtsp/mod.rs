@@ -1,127 +1,157 @@
-//! The driver for RTSP cameras. It reads them through ffmpeg, with one child process for each open camera.
+//! The driver for RTSP cameras.
 //!
 //! The source is `rtsp://user:password@host:554/path?query#options`. Path and query go to the camera unchanged.
 //! Framecast's own options are in the fragment, as for `http:`: `#fps=5`, `#size=1280x720`, `#transport=tcp` and
 //! `#timeout=4s`. The timeout limits the time until the camera responds, and the time between two pictures.
 //!
-//! ffmpeg copies a camera's MJPEG unchanged, and decodes and re-encodes its H.264 or H.265. At the first opening,
-//! ffprobe finds out the codec, and whether the camera sends over TCP or only over UDP. [`ProbeCache`] keeps the result
-//! of ffprobe until an opening fails. [`script`] creates the arguments of ffmpeg and ffprobe. The camera's URL is not
-//! among the arguments but in a script for standard input, so that no process list shows the password. [`diagnose`]
-//! turns the programs' messages into errors, and [`stream`] turns ffmpeg's output into frames.
+//! H.264 and H.265 are taken as the camera sends them, by a [`client`] of our own. What the client cannot read, such as
+//! other codecs, goes through [`ffmpeg`], and so does what the URL wants in another rate or size.
 
+mod client;
 mod diagnose;
-mod probe_cache;
-mod script;
-mod stream;
+mod ffmpeg;
 mod target;
 #[cfg(test)]
 mod tests;
+mod video_source;
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
 
+use framecast_media::lock;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use self::diagnose::FfmpegRun;
-use self::probe_cache::{ProbeCache, ProbeResult};
-use self::script::Media;
-use self::stream::RtspStream;
+use self::client::{ClientError, Described};
+use self::ffmpeg::Ffmpeg;
 use self::target::{RtspTarget, SLOW_ANSWER_TIMEOUT, Transport};
-use crate::program::{Launch, Program, run_to_end};
+use self::video_source::VideoSource;
 use crate::{BoxFuture, Driver, Error, OpenContext, Source, SourceUrl};
 
 /// The driver for the scheme `rtsp:` or `rtsps:`. The driver table has one instance for each of the two schemes.
 pub(crate) struct Rtsp {
     scheme: &'static str,
-    /// The folder of `ffmpeg` and `ffprobe`; `None` means that they are searched on PATH.
-    folder: Option<PathBuf>,
-    probe_cache: ProbeCache,
+    ffmpeg: Ffmpeg,
+    /// The cameras that send only over UDP, by their URLs without logins. They are not asked for TCP again.
+    udp_only: Mutex<Vec<String>>,
 }
 
-/// The result of probing a camera over one transport.
-enum ProbeOutcome {
-    /// The name of the camera's codec.
-    Codec(String),
-    /// The camera responded but refused this transport.
-    Refused(Error),
+/// How a camera is to be read.
+enum Opening {
+    Native(Box<VideoSource>),
+    /// By ffmpeg, because the client cannot.
+    ByFfmpeg,
 }
+
+/// The maximum number of cameras of which the driver remembers that they send only over UDP.
+const MAX_REMEMBERED: usize = 256;
 
 impl Rtsp {
     pub(crate) fn new(scheme: &'static str) -> Self {
-        Self { scheme, folder: None, probe_cache: ProbeCache::default() }
+        Self { scheme, ffmpeg: Ffmpeg::default(), udp_only: Mutex::default() }
     }
 
-    fn launch(&self, program: &str, arguments: Vec<String>) -> Launch {
-        Launch::new(program, arguments).in_folder(self.folder.as_deref())
-    }
-
-    /// Finds out how to read the camera: tries the transports that `target` allows, in order, until the camera accepts
-    /// one. Returns that transport and the camera's codec.
-    async fn probe_transports(&self, target: &RtspTarget) -> Result<ProbeResult, Error> {
+    /// Opens the camera with the client, over the first transport that the camera accepts.
+    async fn open_natively(&self, context: &OpenContext, target: &RtspTarget) -> Result<Opening, Error> {
         let mut refusal = None;
         for &transport in target.transports {
-            match self.probe_with_retry(target, transport).await? {
-                ProbeOutcome::Codec(codec) => {
-                    debug!(codec, transport = transport.name(), "found the camera's codec");
+            if transport == Transport::Tcp && target.transports.len() > 1 && self.is_udp_only(target) {
+                continue;
+            }
+            match self.open_over(context, target, transport).await {
+                Err(OpenError::TransportRefused(error)) => refusal = Some(error),
+                Err(OpenError::Failed(error)) => return Err(error),
+                Ok(opening) => {
                     if refusal.is_some() {
                         info!("the camera refuses TCP; reading it over UDP");
+                        self.remember_udp_only(target);
                     }
-                    let known = ProbeResult { codec, transport };
-                    self.probe_cache.insert(target, known.clone());
-                    return Ok(known);
+                    return Ok(opening);
                 }
-                ProbeOutcome::Refused(error) => refusal = Some(error),
             }
         }
         Err(refusal.expect("a target has a transport"))
     }
 
-    /// Finds out the camera's codec over `transport`. If the camera accepts connections but does not respond in time,
-    /// and the URL sets no timeout, tries again with a longer timeout. A longer timeout from the start would delay the
-    /// result for cameras that respond soon and then send nothing.
-    async fn probe_with_retry(
+    async fn open_over(
         &self,
+        context: &OpenContext,
         target: &RtspTarget,
         transport: Transport,
-    ) -> Result<ProbeOutcome, Error> {
-        let answer = self.probe(target, transport, target.answer_timeout()).await;
-        let is_late = matches!(answer, Err(Error::TimedOut { .. })) && target.timeout.is_none();
-        if is_late && accepts_connections(target).await {
-            info!("the camera is slow to answer; asking again with a timeout of {SLOW_ANSWER_TIMEOUT:?}");
-            return self.probe(target, transport, SLOW_ANSWER_TIMEOUT).await;
+    ) -> Result<Opening, OpenError> {
+        let described = self.describe(target, transport).await?;
+        let track = match &described.video {
+            Ok(track) => track.clone(),
+            Err(client::NoVideo::NoTrack) => return Err(OpenError::Failed(diagnose::no_video_error(target))),
+            Err(client::NoVideo::Unreadable) => {
+                info!("the camera's description of its stream cannot be read; ffmpeg tries it");
+                return Ok(Opening::ByFfmpeg);
+            }
+        };
+        if let client::Encoding::Other(name) = &track.encoding {
+            debug!(codec = name, "the camera's codec is read by ffmpeg");
+            return Ok(Opening::ByFfmpeg);
         }
-        answer
+        let limit = target.answer_timeout();
+        let session = timeout(limit, described.play(&track, transport))
+            .await
+            .map_err(|_| OpenError::Failed(target.timeout_error(limit)))?
+            .map_err(|error| OpenError::of(target, transport, error))?;
+        debug!(transport = transport.name(), codec = ?track.encoding, "the camera plays");
+        Ok(Opening::Native(Box::new(VideoSource::new(context, target.clone(), transport, &track, session))))
     }
 
-    /// Runs ffprobe to find the camera's codec over `transport`. Each response of the camera can take up to
-    /// `time_limit`.
-    async fn probe(
-        &self,
-        target: &RtspTarget,
-        transport: Transport,
-        time_limit: Duration,
-    ) -> Result<ProbeOutcome, Error> {
-        let silence = Some(time_limit);
-        let launch = self
-            .launch("ffprobe", script::probe_arguments())
-            .with_input(script::concat_script(target, transport, Media::All, silence))
-            .with_debug_log();
-        let asked_at = Instant::now();
-        // ffprobe waits up to `time_limit` for a response, and then as long for a packet, which might never arrive.
-        let answer = timeout(time_limit * 5 / 2, run_to_end(&launch))
-            .await
-            .map_err(|_| target.timeout_error(time_limit))?
-            .map_err(|source| diagnose::spawn_error(&launch, source))?;
-        if let Some(codec) = script::video_codec(&answer.output) {
-            return Ok(ProbeOutcome::Codec(codec));
+    /// Asks the camera what it sends. If it accepts connections but does not respond in time, and the URL sets no
+    /// timeout, asks again with more time, because some cameras must wake up first.
+    async fn describe(&self, target: &RtspTarget, transport: Transport) -> Result<Described, OpenError> {
+        let limits = [target.answer_timeout(), SLOW_ANSWER_TIMEOUT];
+        let limits = if target.timeout.is_some() { &limits[..1] } else { &limits };
+        for (attempt, &limit) in limits.iter().enumerate() {
+            let (host, port) = &target.host_and_port;
+            let asking = Described::ask((host, *port), &target.plain_url, target.login());
+            match timeout(limit, asking).await {
+                Ok(Ok(described)) => return Ok(described),
+                Ok(Err(error)) => return Err(OpenError::of(target, transport, error)),
+                Err(_) if attempt + 1 < limits.len() && accepts_connections(target).await => {
+                    info!(
+                        "the camera is slow to answer; asking again with a timeout of {SLOW_ANSWER_TIMEOUT:?}"
+                    );
+                }
+                Err(_) => return Err(OpenError::Failed(target.timeout_error(limit))),
+            }
         }
-        let (lines, elapsed) = (&answer.last_lines, asked_at.elapsed());
-        let run = FfmpegRun { target, transport, lines, elapsed, silence };
-        let error = run.probe_error(&answer.output);
-        if run.is_transport_refused() { Ok(ProbeOutcome::Refused(error)) } else { Err(error) }
+        Err(OpenError::Failed(target.timeout_error(SLOW_ANSWER_TIMEOUT)))
+    }
+
+    fn is_udp_only(&self, target: &RtspTarget) -> bool {
+        lock(&self.udp_only).contains(&target.plain_url)
+    }
+
+    fn remember_udp_only(&self, target: &RtspTarget) {
+        let mut known = lock(&self.udp_only);
+        if known.len() >= MAX_REMEMBERED {
+            known.remove(0);
+        }
+        known.push(target.plain_url.clone());
+    }
+}
+
+/// Why a camera could not be opened over one transport.
+enum OpenError {
+    /// The camera responded but refused this transport.
+    TransportRefused(Error),
+    Failed(Error),
+}
+
+impl OpenError {
+    fn of(target: &RtspTarget, transport: Transport, error: ClientError) -> Self {
+        let is_refused = match &error {
+            ClientError::OtherTransport => true,
+            ClientError::Refused { method, code } => diagnose::refuses_transport(method, *code),
+            _ => false,
+        };
+        let error = diagnose::client_error(target, transport, error, false);
+        if is_refused { Self::TransportRefused(error) } else { Self::Failed(error) }
     }
 }
 
@@ -146,10 +176,7 @@ impl Driver for Rtsp {
     }
 
     fn check_available(&self, _url: &SourceUrl) -> Result<(), Error> {
-        ["ffmpeg", "ffprobe"].into_iter().try_for_each(|program| {
-            let launch = self.launch(program, Vec::new());
-            launch.check_executable().map_err(|source| diagnose::spawn_error(&launch, source))
-        })
+        self.ffmpeg.check_available()
     }
 
     fn open<'a>(
@@ -159,21 +186,12 @@ impl Driver for Rtsp {
     ) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
             let target = RtspTarget::parse(url)?;
-            let cached = self.probe_cache.get(&target);
-            let was_cached = cached.is_some();
-            let known = match cached {
-                Some(known) => known,
-                None => self.probe_transports(&target).await?,
-            };
-            let launch = self
-                .launch("ffmpeg", script::read_arguments(&target, &known.codec))
-                .with_input(script::concat_script(&target, known.transport, Media::Video, target.timeout));
-            let program = Program::start(context, url, &launch)
-                .await
-                .map_err(|source| diagnose::spawn_error(&launch, source))?;
-            let probe_cache = self.probe_cache.clone();
-            Ok(Box::new(RtspStream::new(program, target, known.transport, probe_cache, was_cached))
-                as Box<dyn Source>)
+            // In another rate or size, the pictures must be coded anew. The client has no TLS.
+            let is_native = target.fps.is_none() && target.size_px.is_none() && !target.is_encrypted();
+            if is_native && let Opening::Native(source) = self.open_natively(context, &target).await? {
+                return Ok(source as Box<dyn Source>);
+            }
+            self.ffmpeg.open(context, url, target).await
         })
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
+use crate::login::{Credentials, Login};
 use crate::{Error, Options, SourceUrl, server_url};
 
 const OPTIONS: &[&str] = &["fps", "size", "timeout", "transport"];
@@ -43,9 +44,13 @@ impl Transport {
 const SIDES_PX: (u32, u32) = (16, 8192);
 
 /// A parsed source URL with its options.
+#[derive(Clone)]
 pub(super) struct RtspTarget {
     /// The URL for ffmpeg, with the password and without the fragment. It contains neither quotes nor white space.
     pub(super) address: String,
+    /// The URL for the client: without the login and the fragment.
+    pub(super) plain_url: String,
+    credentials: Option<Credentials>,
     /// The text by which messages name the camera: scheme and host.
     pub(super) shown: String,
     pub(super) has_login: bool,
@@ -86,7 +91,11 @@ impl RtspTarget {
             Some(_) => Some(options.size((0, 0), SIDES_PX.0, SIDES_PX.1)?),
             None => size_of_query(&url),
         };
+        let mut plain_url = url.clone();
+        let credentials = Credentials::take_from(&mut plain_url);
         Ok(Self {
+            plain_url: plain_url.into(),
+            credentials,
             // A single quote ends a quoted text in ffmpeg's script; elsewhere in a URL both spellings mean the same.
             address: url.as_str().replace('\'', "%27"),
             shown: source.to_string(),
@@ -100,6 +109,11 @@ impl RtspTarget {
                 .transpose()?,
             host_and_port: host_and_port(&url),
         })
+    }
+
+    /// Returns the login for the camera; `None` if the URL has none.
+    pub(super) fn login(&self) -> Option<Login> {
+        self.credentials.clone().map(Login::new)
     }
 
     /// Returns the time limit for each response of the camera.

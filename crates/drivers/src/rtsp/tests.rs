@@ -1,329 +1,248 @@
-//! Tests the driver with scripts in place of ffmpeg and ffprobe. The tests with the real programs are in `e2e/`.
+//! Tests the driver with fake cameras over real sockets.
 #![warn(clippy::disallowed_methods)]
 
-use std::fs;
-use std::io;
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use framecast_media::Frame;
+use framecast_media::codec::{dependency, nal};
+use framecast_media::{Codec, Dependency, Frame};
+use framecast_testkit::rtsp::{Clip, FakeRtsp, Fault, LoginScheme, Pace, RtspBuilder};
 use framecast_testkit::soon;
-use tempfile::TempDir;
 
 use super::*;
-use crate::program::fake_program;
 
-const PICTURE: &[u8] = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
-const CAMERA: &str = "rtsp://me:s3cret@cam/1";
+/// H.264 of 96x64 pixels: 6 frames, a keyframe each 3.
+const H264: &[u8] = include_bytes!("../../../../testdata/x264-baseline.h264");
+/// H.264 of 96x64 pixels with B-frames: 12 frames.
+const WITH_B_FRAMES: &[u8] = include_bytes!("../../../../testdata/x264-main-bframes.h264");
+/// H.264 of 100x50 pixels.
+const OTHER_SIZE: &[u8] = include_bytes!("../../../../testdata/x264-cropped.h264");
+/// H.265 of 96x64 pixels with B-frames: 12 frames.
+const H265: &[u8] = include_bytes!("../../../../testdata/x265-bframes.h265");
 
-/// A folder with a fake ffmpeg and a fake ffprobe. Each appends its arguments and its input to a log file, `ffmpeg.log`
-/// or `ffprobe.log`.
-struct FakeFfmpeg {
-    folder: TempDir,
-    driver: Rtsp,
+fn camera(file: &'static [u8]) -> RtspBuilder {
+    FakeRtsp::builder(Clip::from_annex_b(file))
 }
 
-impl FakeFfmpeg {
-    fn new(ffprobe: &str, ffmpeg: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("picture.jpg"), PICTURE).unwrap();
-        let driver = Rtsp { folder: Some(folder.path().to_owned()), ..Rtsp::new("rtsp") };
-        let fake = Self { folder, driver };
-        fake.program("ffprobe", ffprobe);
-        fake.program("ffmpeg", ffmpeg);
-        fake
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn program(&self, name: &str, script: &str) {
-        let script = format!("echo \"{name} $*\" >>{name}.log\ncat >>{name}.log\n{script}");
-        fake_program::write(&self.path().join(name), &script);
-    }
-
-    async fn open(&self, url: &str) -> Result<Box<dyn Source>, Error> {
-        let (context, url) = (OpenContext::default(), SourceUrl::parse(url).unwrap());
-        soon("the opening", self.driver.open(&context, &url)).await
-    }
-
-    /// Returns the error with which opening `url` fails or, if opening succeeds, the error in place of the first
-    /// picture.
-    async fn failure(&self, url: &str) -> String {
-        let error = match self.open(url).await {
-            Ok(mut source) => next(&mut source).await.unwrap_err(),
-            Err(error) => error,
-        };
-        error.to_string()
-    }
-
-    fn log(&self, name: &str) -> String {
-        fs::read_to_string(self.path().join(format!("{name}.log"))).unwrap_or_default()
-    }
-
-    fn probes(&self) -> usize {
-        self.log("ffprobe").matches("ffprobe -v").count()
-    }
+fn with_faults(server: FakeRtsp, faults: &[Fault]) -> FakeRtsp {
+    server.set_faults(faults);
+    server
 }
 
-async fn next(source: &mut Box<dyn Source>) -> Result<Option<Frame>, Error> {
-    soon("the next picture", source.next_frame()).await
+async fn open(url: &str) -> Result<Box<dyn Source>, Error> {
+    let (context, url) = (OpenContext::default(), SourceUrl::parse(url).unwrap());
+    let driver = Rtsp::new("rtsp");
+    soon("the opening", driver.open(&context, &url)).await
 }
 
-const H264: &str = "echo 'codec_name=h264|codec_type=video'";
-const PICTURES: &str = "cat picture.jpg picture.jpg; exec sleep 1000";
-
-#[tokio::test]
-async fn a_camera_is_asked_for_its_codec_once_and_then_read() {
-    let fake = FakeFfmpeg::new(H264, PICTURES);
-    for _ in 0..2 {
-        let mut source = fake.open(CAMERA).await.unwrap();
-        assert_eq!(next(&mut source).await.unwrap().unwrap().data, PICTURE);
-    }
-    assert_eq!(fake.probes(), 1);
-    let log = fake.log("ffmpeg");
-    assert!(log.contains("-c:v mjpeg") && log.contains("\nfile 'rtsp://me:s3cret@cam/1'\n"), "{log}");
-}
-
-#[tokio::test]
-async fn closing_lets_ffmpeg_say_goodbye_to_the_camera() {
-    let says_goodbye = "trap 'echo TEARDOWN >goodbye; exit 255' TERM; cat picture.jpg
-        while :; do sleep 0.01; done";
-    let fake = FakeFfmpeg::new(H264, says_goodbye);
-    let mut source = fake.open(CAMERA).await.unwrap();
-    next(&mut source).await.unwrap().unwrap();
-    soon("the source is closed", source.close()).await;
-    assert_eq!(fs::read_to_string(fake.path().join("goodbye")).unwrap(), "TEARDOWN\n");
-}
-
-#[tokio::test]
-async fn an_ffmpeg_that_does_not_end_when_asked_is_gone_once_the_source_is_closed() {
-    let fake = FakeFfmpeg::new(H264, "trap '' TERM; echo $$ >pid; cat picture.jpg; exec sleep 1000");
-    let mut source = fake.open(CAMERA).await.unwrap();
-    next(&mut source).await.unwrap().unwrap();
-    soon("the source is closed", source.close()).await;
-    let id: i32 = fs::read_to_string(fake.path().join("pid")).unwrap().trim().parse().unwrap();
-    let id = rustix::process::Pid::from_raw(id).unwrap();
-    assert_eq!(rustix::process::test_kill_process(id), Err(rustix::io::Errno::SRCH));
-}
-
-#[tokio::test]
-async fn no_argument_of_either_program_has_the_password() {
-    let fake = FakeFfmpeg::new(H264, PICTURES);
-    let mut source = fake.open(CAMERA).await.unwrap();
-    next(&mut source).await.unwrap();
-    for name in ["ffprobe", "ffmpeg"] {
-        let log = fake.log(name);
-        let arguments = log.lines().next().unwrap();
-        assert!(arguments.starts_with(name) && !arguments.contains("s3cret"), "{arguments}");
-    }
-}
-
-#[tokio::test]
-async fn an_opening_that_fails_has_the_codec_asked_for_again() {
-    let refused = "echo '[rtsp @ 0x1] method DESCRIBE failed: 404 Not Found' >&2; exit 1";
-    let fake = FakeFfmpeg::new(H264, refused);
-    for probes in 1..=2 {
-        let failure = fake.failure(CAMERA).await;
-        assert!(
-            failure.starts_with("rtsp://cam: the server answered 404 Not Found; check the path"),
-            "{failure}"
-        );
-        assert_eq!(fake.probes(), probes);
-    }
-}
-
-#[tokio::test]
-async fn a_stream_that_its_server_ends_has_ended_and_the_codec_stays_known() {
-    let fake = FakeFfmpeg::new(H264, "cat picture.jpg");
-    for _ in 0..2 {
-        let mut source = fake.open(CAMERA).await.unwrap();
-        next(&mut source).await.unwrap().unwrap();
-        assert!(next(&mut source).await.unwrap().is_none());
-    }
-    assert_eq!(fake.probes(), 1);
-}
-
-#[tokio::test]
-async fn a_stream_that_breaks_off_is_an_error() {
-    for (end, told) in [
-        ("echo 'pipe:0: Connection timed out' >&2", "no data for 4s while waiting for the next picture"),
-        ("echo 'pipe:0: Connection reset by peer' >&2", "the connection to the camera broke"),
-        ("echo 'pipe:0: Input/output error' >&2; exit 1", "the connection to the camera broke"),
-        ("exit 1", "ffmpeg failed; its error output is in the log at level debug"),
-    ] {
-        let fake = FakeFfmpeg::new(H264, &format!("cat picture.jpg; {end}"));
-        let mut source = fake.open(CAMERA).await.unwrap();
-        next(&mut source).await.unwrap().unwrap();
-        let error = next(&mut source).await.unwrap_err().to_string();
-        assert_eq!(error, format!("rtsp://cam: {told}"));
-    }
-}
-
-#[tokio::test]
-async fn a_camera_without_pictures_is_named() {
-    let fake = FakeFfmpeg::new("echo 'codec_name=pcm_alaw|codec_type=audio'", PICTURES);
-    let failure = fake.failure(CAMERA).await;
-    assert!(failure.contains("the camera sends no video at this address, only sound"), "{failure}");
-}
-
-#[tokio::test]
-async fn a_wrong_password_is_named_and_shown_nowhere() {
-    let refused = "echo '[rtsp @ 0x1] method DESCRIBE failed: 401 Unauthorized' >&2
-        echo \"[concat @ 0x2] Impossible to open 'rtsp://me:s3cret@cam/1'\" >&2; exit 1";
-    let failure = FakeFfmpeg::new(refused, PICTURES).failure(CAMERA).await;
-    assert!(failure.contains("401 Unauthorized; user or password is wrong"), "{failure}");
-    assert!(!failure.contains("s3cret"), "{failure}");
-}
-
-#[tokio::test]
-async fn a_camera_that_does_not_answer_is_given_up() {
-    let fake = FakeFfmpeg::new("exec sleep 1000", PICTURES);
-    let failure = fake.failure("rtsp://cam/1#timeout=50ms").await;
-    assert_eq!(failure, "rtsp://cam: no data for 50ms while waiting for the camera's answer");
-}
-
-#[tokio::test]
-async fn a_missing_ffmpeg_is_named_with_its_package() {
-    let mut fake = FakeFfmpeg::new(H264, PICTURES);
-    for name in ["ffmpeg", "ffprobe"] {
-        fs::remove_file(fake.path().join(name)).unwrap();
-        fake.driver.probe_cache = ProbeCache::default();
-        let failure = fake.failure(CAMERA).await;
-        assert!(failure.starts_with(&format!("`{name}` is not installed; ")), "{failure}");
-        assert!(failure.contains("`apt install ffmpeg`"), "{failure}");
-    }
-}
-
-/// Returns the script of an ffprobe that finds a codec only over UDP. Over TCP, it prints `words` as the camera's
-/// refusal.
-fn over_udp_alone(words: &str) -> String {
-    format!(
-        "tail -n 8 ffprobe.log | grep -q 'rtsp_transport udp' || {{ echo '{words}' >&2; exit 1; }}; {H264}"
-    )
-}
-
-const REFUSED: &str = "[rtsp @ 0x1] method SETUP failed: 461 Unsupported Transport";
-const OTHER: &str = "[rtsp @ 0x1] Nonmatching transport in server reply";
-
-#[tokio::test]
-async fn a_camera_that_refuses_tcp_is_read_over_udp_and_not_asked_for_tcp_again() {
-    for words in [REFUSED, OTHER] {
-        let fake = FakeFfmpeg::new(&over_udp_alone(words), PICTURES);
-        for _ in 0..2 {
-            let mut source = fake.open(CAMERA).await.unwrap();
-            assert_eq!(next(&mut source).await.unwrap().unwrap().data, PICTURE);
+/// Returns the next `count` frames, and leaves out broken ones.
+async fn frames(source: &mut Box<dyn Source>, count: usize) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    while frames.len() < count {
+        match soon("the next frame", source.next_frame()).await {
+            Ok(frame) => frames.push(frame.expect("the stream goes on")),
+            Err(error) => assert_eq!(error.kind(), crate::ErrorKind::Frame, "{error}"),
         }
-        assert_eq!(fake.probes(), 2, "one for each transport, at the first opening");
-        let log = fake.log("ffmpeg");
-        assert_eq!(log.matches("rtsp_transport udp").count(), 2, "{log}");
+    }
+    frames
+}
+
+/// Checks what must be true of the frames of any camera.
+fn check(frames: &[Frame]) {
+    assert!(frames[0].is_keyframe);
+    for pair in frames.windows(2) {
+        assert!(pair[0].dts < pair[1].dts, "{:?} {:?}", pair[0].dts, pair[1].dts);
+        assert!(pair[1].captured_at >= pair[0].captured_at);
+    }
+    for frame in frames {
+        assert!(frame.dts <= frame.pts && frame.dts.ticks() >= 0);
+        assert!(nal::units(&frame.data).all(|unit| unit.is_ok()));
+        let is_key = dependency(&frame.format, &frame.data).unwrap() == Dependency::Keyframe;
+        assert_eq!(frame.is_keyframe, is_key);
+        assert!(!frame.format.parameter_sets.is_empty());
     }
 }
 
-#[tokio::test]
-async fn a_transport_that_fails_is_forgotten() {
-    let fake = FakeFfmpeg::new(&over_udp_alone(REFUSED), "echo 'pipe:0: Connection timed out' >&2; exit 1");
-    for probes in [2, 4] {
-        fake.failure(CAMERA).await;
-        assert_eq!(fake.probes(), probes, "TCP is tried first again");
-    }
-}
-
-#[tokio::test]
-async fn a_transport_that_the_url_names_is_the_only_one_that_is_tried() {
-    let fake = FakeFfmpeg::new(&over_udp_alone(REFUSED), PICTURES);
-    let failure = fake.failure("rtsp://cam/1#transport=tcp").await;
-    assert!(failure.ends_with("refuses TCP; leave `#transport=tcp` out"), "{failure}");
-    assert_eq!(fake.probes(), 1);
-    let mut source = fake.open("rtsp://cam/1#transport=udp").await.unwrap();
-    next(&mut source).await.unwrap().unwrap();
-    assert_eq!(fake.probes(), 2);
-    // The saved probe result for UDP does not help a source that requires TCP.
-    let failure = fake.failure("rtsp://cam/1#transport=tcp").await;
-    assert!(failure.contains("refuses TCP"), "{failure}");
-}
-
-#[tokio::test]
-async fn a_camera_that_refuses_both_transports_is_told_so() {
-    let fake = FakeFfmpeg::new(&format!("echo '{REFUSED}' >&2; exit 1"), PICTURES);
-    let failure = fake.failure(CAMERA).await;
-    assert!(failure.contains("the camera answered, but refuses both TCP and UDP"), "{failure}");
-}
-
-#[tokio::test]
-async fn datagrams_that_do_not_come_are_told_in_the_log_and_awaited_as_long_as_the_reader_likes() {
-    let log = LogBuffer::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    for url in [CAMERA, "rtsp://cam/1#timeout=50s"] {
-        let fake = FakeFfmpeg::new(&over_udp_alone(REFUSED), "exec sleep 1000");
-        let mut source = fake.open(url).await.unwrap();
-        tokio::time::pause();
-        for _ in 0..2 {
-            let waited = framecast_testkit::cut_short(Duration::from_secs(30), source.next_frame()).await;
-            assert!(waited.is_none(), "{url}: {waited:?}");
-        }
-        tokio::time::resume();
-        let told = String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap();
-        let warning = "the camera answered, but no data came over UDP within 25s; a firewall may block it";
-        assert_eq!(told.matches(warning).count(), 1, "{told}");
-    }
-}
-
-/// Collects the log of a test.
-#[derive(Clone, Default)]
-struct LogBuffer(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for LogBuffer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The script of an ffprobe that finds a codec only if its timeout is 20 s.
-const SLOW: &str =
-    "grep -q 'option timeout 20000000' ffprobe.log || { echo 'pipe:0: Connection timed out' >&2; exit 1; }
-    echo 'codec_name=h264|codec_type=video'";
-
-#[tokio::test]
-async fn a_camera_that_is_there_and_slow_to_answer_is_asked_again_with_more_time() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("rtsp://{}/1", listener.local_addr().unwrap());
-    let fake = FakeFfmpeg::new(SLOW, PICTURES);
-    next(&mut fake.open(&url).await.unwrap()).await.unwrap().unwrap();
-    assert_eq!(fake.probes(), 2);
-    let fake = FakeFfmpeg::new(SLOW, PICTURES);
-    let failure = fake.failure(&format!("{url}#timeout=3s")).await;
-    assert!(failure.contains("no data for 3s while"), "{failure}");
-    assert_eq!(fake.probes(), 1, "a time that is stated holds");
-    drop(listener);
-    let fake = FakeFfmpeg::new(SLOW, PICTURES);
-    let failure = fake.failure(&url).await;
-    assert!(failure.contains("no data for 4s while"), "{failure}");
-    assert_eq!(fake.probes(), 1, "nobody is there");
-}
-
-#[tokio::test]
-async fn a_camera_that_was_there_before_and_takes_no_connection_now_is_told_before_the_first_picture_is_given_up()
- {
-    let port = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().port()
+async fn failure(url: &str) -> String {
+    let error = match open(url).await {
+        Ok(mut source) => loop {
+            match soon("an error", source.next_frame()).await {
+                Ok(frame) => assert!(frame.is_some(), "the stream ended without an error"),
+                Err(error) if error.kind() == crate::ErrorKind::Frame => {}
+                Err(error) => break error,
+            }
+        },
+        Err(error) => error,
     };
-    let url = format!("rtsp://127.0.0.1:{port}/1#timeout=500ms");
-    let fake = FakeFfmpeg::new(H264, PICTURES);
-    next(&mut fake.open(&url).await.unwrap()).await.unwrap().unwrap();
-    fake.program("ffmpeg", "exec sleep 1000");
-    let failure = fake.failure(&url).await;
-    assert!(failure.contains("the camera is no longer reachable"), "{failure}");
-    assert_eq!(fake.probes(), 1);
-    fake.open(&url).await.unwrap();
-    assert_eq!(fake.probes(), 2, "what was known is forgotten");
+    error.to_string()
+}
+
+#[tokio::test]
+async fn h264_and_h265_arrive_as_the_camera_sends_them_over_tcp_and_udp() {
+    for (file, codec) in [(H264, Codec::H264), (WITH_B_FRAMES, Codec::H264), (H265, Codec::H265)] {
+        for transport in ["tcp", "udp"] {
+            let server = camera(file).start().unwrap();
+            let mut source = open(&format!("{}#transport={transport}", server.url())).await.unwrap();
+            let frames = frames(&mut source, 30).await;
+            check(&frames);
+            assert_eq!(frames[0].format.codec, codec);
+            assert_eq!((frames[0].format.width_px, frames[0].format.height_px), (96, 64));
+            assert_eq!(frames.iter().any(|frame| frame.pts != frame.dts), file != H264, "{transport}");
+            soon("the source is closed", source.close()).await;
+            let counts = server.counts();
+            assert_eq!((counts.open, counts.sessions, counts.teardowns), (0, 1, 1), "{transport}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_login_is_sent_when_the_camera_asks_for_it() {
+    for scheme in [LoginScheme::Basic, LoginScheme::Digest] {
+        let server = camera(H264).login(scheme, "me", "s3cr@t").start().unwrap();
+        let mut source = open(&server.url_for("me:s3cr%40t")).await.unwrap();
+        check(&frames(&mut source, 3).await);
+        let wrong = failure(&server.url_for("me:no")).await;
+        assert!(wrong.contains("answered 401 Unauthorized; user or password is wrong"), "{wrong}");
+        let none = failure(&server.url()).await;
+        assert!(none.contains("the camera asks for a user and a password"), "{none}");
+    }
+}
+
+#[tokio::test]
+async fn cameras_with_oddities_play() {
+    let oddities = [
+        Fault::NoSprop,
+        Fault::OutOfBand,
+        Fault::MidGop,
+        Fault::RepeatedPts,
+        Fault::MarkerOnSei,
+        Fault::NoRtpInfo,
+        Fault::BackChannel,
+        Fault::PtsJump(3),
+        Fault::PtsJump(-3),
+    ];
+    for fault in oddities {
+        let server = with_faults(camera(H264).fps(100.0).with_audio().start().unwrap(), &[fault]);
+        let mut source = open(&server.url()).await.unwrap();
+        check(&frames(&mut source, 40).await);
+        assert_eq!(server.counts().back_channel_setups, 0, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn whatever_the_camera_answers_to_keep_alives_the_session_goes_on() {
+    for fault in [Fault::WrongCseq, Fault::KeepAliveRefused(454)] {
+        let server = camera(H264).session_timeout(Duration::from_secs(2)).start().unwrap();
+        let server = with_faults(server, &[fault]);
+        let mut source = open(&server.url()).await.unwrap();
+        while server.counts().keep_alives < 2 {
+            frames(&mut source, 1).await;
+        }
+        frames(&mut source, 10).await;
+        assert_eq!(server.counts().sessions, 1, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_camera_that_sends_only_over_one_transport_is_read_over_that() {
+    let server = with_faults(camera(H264).start().unwrap(), &[Fault::NoTcp]);
+    let (context, driver) = (OpenContext::default(), Rtsp::new("rtsp"));
+    let url = SourceUrl::parse(&server.url()).unwrap();
+    let mut requests = Vec::new();
+    for _ in 0..2 {
+        let before = server.counts().requests;
+        let mut source = soon("the opening", driver.open(&context, &url)).await.unwrap();
+        check(&frames(&mut source, 3).await);
+        requests.push(server.counts().requests - before);
+    }
+    assert!(requests[1] < requests[0], "TCP is not tried again: {requests:?}");
+    let refused = failure(&format!("{}#transport=tcp", server.url())).await;
+    assert!(refused.contains("refuses TCP; leave `#transport=tcp` out"), "{refused}");
+    server.set_faults(&[Fault::NoTcp, Fault::NoUdp]);
+    let refused = failure(&server.url()).await;
+    assert!(refused.contains("refuses both TCP and UDP"), "{refused}");
+}
+
+#[tokio::test]
+async fn packets_in_another_order_do_no_harm_and_lost_ones_cost_pictures_up_to_a_keyframe() {
+    let server = with_faults(camera(H264).fps(100.0).start().unwrap(), &[Fault::UdpReorder(5)]);
+    let mut source = open(&format!("{}#transport=udp", server.url())).await.unwrap();
+    check(&frames(&mut source, 40).await);
+    assert_eq!(source.dropped_frames(), 0);
+    server.set_faults(&[Fault::UdpLoss(10)]);
+    let mut source = open(&format!("{}#transport=udp", server.url())).await.unwrap();
+    let frames = frames(&mut source, 60).await;
+    check(&frames);
+    assert!(source.dropped_frames() > 0);
+}
+
+#[tokio::test]
+async fn another_size_is_another_format() {
+    let second = Clip::from_annex_b(OTHER_SIZE);
+    let server = with_faults(camera(H264).second(second).start().unwrap(), &[Fault::SizeChange]);
+    let mut source = open(&server.url()).await.unwrap();
+    let frames = frames(&mut source, 20).await;
+    check(&frames);
+    let sizes: std::collections::BTreeSet<u32> = frames.iter().map(|frame| frame.format.width_px).collect();
+    assert_eq!(sizes, [96, 100].into());
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_in_one_sentence() {
+    for (fault, expected) in [
+        (Fault::HttpAnswer, "answers with HTTP, not with RTSP"),
+        (Fault::NoVideo, "the camera sends no video at this address"),
+        (Fault::Reset(Duration::from_millis(200)), "the connection to the camera broke"),
+    ] {
+        let server = with_faults(camera(H264).start().unwrap(), &[fault]);
+        let told = failure(&server.url()).await;
+        assert!(told.contains(expected) && !told.contains('\n'), "{told}");
+    }
+    let server = with_faults(camera(H264).start().unwrap(), &[Fault::Silence(Duration::from_millis(100))]);
+    let told = failure(&format!("{}#timeout=300ms", server.url())).await;
+    assert!(told.contains("no data for 300ms while waiting for the next picture"), "{told}");
+    let server = with_faults(camera(H264).start().unwrap(), &[Fault::SlowAnswers(Duration::from_secs(2))]);
+    let told = failure(&format!("{}#timeout=300ms", server.url())).await;
+    assert!(told.contains("no data for 300ms while waiting for the camera's answer"), "{told}");
+}
+
+#[tokio::test]
+async fn a_connection_that_the_camera_ends_is_the_normal_end() {
+    let server = with_faults(camera(H264).start().unwrap(), &[Fault::Fin(Duration::from_millis(300))]);
+    let mut source = open(&server.url()).await.unwrap();
+    loop {
+        if soon("the next frame", source.next_frame()).await.unwrap().is_none() {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_giant_access_unit_is_dropped_and_the_stream_goes_on_at_the_next_keyframe() {
+    let server = with_faults(camera(H264).fps(50.0).start().unwrap(), &[Fault::Giant(20)]);
+    let mut source = open(&server.url()).await.unwrap();
+    let mut told = None;
+    let mut after = 0;
+    while after < 6 {
+        match soon("the next frame", source.next_frame()).await {
+            Ok(frame) => {
+                let frame = frame.expect("the stream goes on");
+                if told.is_some() {
+                    assert!(after > 0 || frame.is_keyframe);
+                    after += 1;
+                }
+            }
+            Err(error) => told = Some(told.unwrap_or_else(|| error.to_string())),
+        }
+    }
+    assert!(told.unwrap().contains("16777216"), "the limit is named");
+}
+
+#[tokio::test]
+async fn frames_are_dropped_until_the_first_keyframe() {
+    let server = camera(H264).pace(Pace::Steps).start().unwrap();
+    let server = with_faults(server, &[Fault::NoKeyframe]);
+    let mut source = open(&server.url()).await.unwrap();
+    server.step(12);
+    let waited = framecast_testkit::cut_short(Duration::from_millis(500), source.next_frame()).await;
+    assert!(waited.is_none(), "{waited:?}");
 }

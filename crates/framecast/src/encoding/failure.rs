@@ -70,18 +70,17 @@ impl Failures {
             }
             streak.slate_at = Some(now);
         }
-        draw_slate(camera.feed.name(), format, error)
+        draw_slate(camera.feed.name(), format, &error.to_string())
     }
 }
 
-/// Draws a slate: a picture with a text. The text says that the camera's picture cannot be encoded, and shows `error`
-/// as the reason. Returns `None` if the slate cannot be encoded either.
-fn draw_slate(camera: &str, format: &Format, error: &Error) -> Option<Frame> {
-    let reason = error.to_string();
+/// Draws a slate: a picture with a text. The text says that the camera's picture cannot be encoded, and why. Returns
+/// `None` if the slate cannot be encoded either.
+pub(super) fn draw_slate(camera: &str, format: &Format, reason: &str) -> Option<Frame> {
     let picture = draw::slate(&draw::Slate {
         camera,
         headline: "Cannot encode the picture",
-        lines: &[&reason],
+        lines: &[reason],
         background: None,
         width_px: format.width_px.min(MAX_SIDE_PX),
         height_px: format.height_px.min(MAX_SIDE_PX),

@@ -2,7 +2,10 @@
 //! versions of the pictures in another size, quality or frame rate. For the main channel, this module encodes raw
 //! frames; for the renditions, all frames.
 //!
-//! Each channel with viewers has one task. The task takes the newest frame of the camera, passes it to the pool of
+//! If a camera delivers coded video, [`video_pictures`] has ffmpeg make the pictures of the main channel, and the
+//! renditions are made of these.
+//!
+//! Each other channel with viewers has one task. The task takes the newest frame of the camera, passes it to the pool of
 //! encoder threads, and publishes the result to the viewers. So each picture is encoded once for all viewers of a
 //! channel, and never without a viewer. The hub, which distributes the frames, decides which renditions exist. The pool
 //! decides how to encode pictures.
@@ -10,6 +13,8 @@
 mod channel_encoder;
 mod failure;
 mod frame_pacer;
+#[cfg(feature = "program-source")]
+mod video_pictures;
 
 use std::sync::Arc;
 
@@ -27,6 +32,8 @@ pub(crate) async fn run(camera: Arc<Camera>, pool: Arc<Pool>) {
         |rendition, channel| ChannelEncoder::new(Arc::clone(&camera), Arc::clone(&pool), rendition, channel);
     let main = encoder(Rendition::default(), camera.feed.main_channel().clone());
     tasks.spawn(stop.clone().run_until_cancelled_owned(main.run_forever()));
+    #[cfg(feature = "program-source")]
+    tasks.spawn(stop.clone().run_until_cancelled_owned(video_pictures::run_forever(Arc::clone(&camera))));
     let mut renditions = camera.feed.renditions();
     let mut served: Vec<(Rendition, Channel)> = Vec::new();
     loop {

@@ -10,7 +10,8 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use framecast_drivers::{Capture, Device};
 use framecast_hub::{CameraState, Channel, DemandCounts, Feed, Rendition};
-use framecast_media::escape_hidden_json;
+use framecast_media::codec::VideoParameters;
+use framecast_media::{Format, escape_hidden_json};
 use framecast_outputs::{HttpError, percent_encode};
 use framecast_transcode::Backend;
 use futures_util::stream;
@@ -228,6 +229,8 @@ struct CameraView {
     /// The settings that the server requested from the device when the camera was last opened, and the settings that
     /// the device then used. `None` before the first opening, and for a source that does not report its settings.
     capture: Option<Capture>,
+    /// The coded video that the camera delivers. `None` if it delivers pictures, or before its first frame.
+    video: Option<VideoView>,
     /// The other sizes, qualities and rates that someone watches.
     renditions: Vec<WatchedRendition>,
     /// How often the camera was opened.
@@ -238,6 +241,37 @@ struct CameraView {
     stream: String,
     snapshot: String,
     page: String,
+}
+
+/// The coded video that a camera delivers.
+#[derive(Serialize, ToSchema)]
+struct VideoView {
+    /// The name of the coding, such as `H.264`.
+    codec: &'static str,
+    /// The coding with its profile and level as in MIME types (RFC 6381), such as `avc1.64001F`.
+    codec_string: String,
+    /// The name of the profile, such as `High`.
+    profile: String,
+    /// The level, such as `4.1`.
+    level: String,
+    /// How many seconds passed between the last two keyframes. `None` before the second keyframe.
+    keyframe_interval_s: Option<f64>,
+    /// The bit rate from the keyframe before the last to the last one. `None` before the second keyframe.
+    bits_per_second: Option<u64>,
+}
+
+/// Describes the coded video of the camera with this `format`; `None` if the format is not of coded video.
+fn video(feed: &Feed, format: &Format) -> Option<VideoView> {
+    let parameters = VideoParameters::parse(format.codec, &format.parameter_sets).ok()?;
+    let gop = feed.gop_figures();
+    Some(VideoView {
+        codec: format.codec.video_name()?,
+        codec_string: parameters.codec_string,
+        profile: parameters.profile,
+        level: parameters.level,
+        keyframe_interval_s: gop.map(|gop| (gop.duration.as_secs_f64() * 1000.0).round() / 1000.0),
+        bits_per_second: gop.map(|gop| gop.bits_per_second()),
+    })
 }
 
 /// A rendition (a version of a camera's pictures at another size, quality or rate) that someone watches.
@@ -320,6 +354,7 @@ fn describe(camera: &Camera, is_default: bool, now: SystemTime) -> CameraView {
         encode_skipped: stats.encode_skipped,
         encode_ms: u64::try_from(stats.encode_time.as_millis()).unwrap_or(u64::MAX),
         capture: camera.capture(),
+        video: format.and_then(|format| video(feed, format)),
         renditions: renditions(feed),
         opened: stats.opened,
         closed: stats.closed,

@@ -11,9 +11,9 @@ use super::embed_policy::EmbeddableAnywhere;
 use super::openapi::{self, Describe, Operation, RouteTable, Routes, Tag, flag, path_choice};
 
 /// The content security policy (CSP) of our pages. All files that our pages need come from this server, so a page is
-/// not allowed to load files from elsewhere.
+/// not allowed to load files from elsewhere. Pictures and video that a page puts together itself have `blob:` URLs.
 const CONTENT_SECURITY_POLICY: &str =
-    "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'";
+    "default-src 'self'; img-src 'self' blob: data:; media-src blob:; base-uri 'none'; form-action 'none'";
 
 macro_rules! assets {
     ($($name:literal: $kind:literal),* $(,)?) => {
@@ -54,10 +54,12 @@ const ASSETS: &[Asset] = assets! {
     "embed.js": "text/javascript; charset=utf-8",
     "events.js": "text/javascript; charset=utf-8",
     "format.js": "text/javascript; charset=utf-8",
+    "fragment.js": "text/javascript; charset=utf-8",
     "history.css": "text/css; charset=utf-8",
     "icon-lost.svg": "image/svg+xml",
     "icon.svg": "image/svg+xml",
     "live.js": "text/javascript; charset=utf-8",
+    "live_stage.js": "text/javascript; charset=utf-8",
     "lost_first.js": "text/javascript; charset=utf-8",
     "mark.js": "text/javascript; charset=utf-8",
     "mjpeg_image.js": "text/javascript; charset=utf-8",
@@ -66,6 +68,7 @@ const ASSETS: &[Asset] = assets! {
     "routes.js": "text/javascript; charset=utf-8",
     "snapshots.js": "text/javascript; charset=utf-8",
     "spans.js": "text/javascript; charset=utf-8",
+    "stage.js": "text/javascript; charset=utf-8",
     "states.js": "text/javascript; charset=utf-8",
     "streams.js": "text/javascript; charset=utf-8",
     "style.css": "text/css; charset=utf-8",
@@ -73,6 +76,7 @@ const ASSETS: &[Asset] = assets! {
     "tiles.js": "text/javascript; charset=utf-8",
     "timeline.js": "text/javascript; charset=utf-8",
     "title.js": "text/javascript; charset=utf-8",
+    "video_player.js": "text/javascript; charset=utf-8",
 };
 
 /// Returns the routes of the pages and of the files that the pages load. `describe_index` describes `/`.

@@ -5,7 +5,7 @@ use axum::Router;
 use framecast_hub::QUALITY_RANGE;
 use utoipa::openapi::path::Parameter;
 
-use super::openapi::{IMAGE, MULTIPART, Operation, Routes, Tag, flag, number, side, whole};
+use super::openapi::{IMAGE, MP4, MULTIPART, Operation, Routes, Tag, flag, number, side, whole};
 
 /// Describes `router`, which has the routes of streams and snapshots.
 pub(super) fn describe(router: Router) -> Routes {
@@ -14,6 +14,7 @@ pub(super) fn describe(router: Router) -> Routes {
         [
             ("/video_feed", || of_default(stream("Stream the default camera"))),
             ("/cameras/{name}/stream.mjpg", || stream("Stream a camera").of_camera()),
+            ("/cameras/{name}/stream.mp4", || video("Stream the coded video of a camera").of_camera()),
             ("/snapshot.jpg", || of_default(snapshot("Take a picture of the default camera"))),
             ("/cameras/{name}/snapshot.jpg", || snapshot("Take a picture of a camera").of_camera()),
         ],
@@ -59,6 +60,15 @@ fn stream(summary: &'static str) -> Operation {
         .error(400, "A parameter is wrong; the error names the allowed range.")
         .answer(503, IMAGE, "A limit on viewers or renditions is reached; an `<img>` gets this as a picture.")
         .error(503, "")
+}
+
+fn video(summary: &'static str) -> Operation {
+    Operation::new(Tag::Pictures, summary)
+        .details("Fragmented MP4 with the video as the camera codes it, from the newest keyframe on.")
+        .endless()
+        .answer(200, MP4, "Video that ends when the camera is lost or its format changes.")
+        .error(409, "The camera delivers no coded video; the error names the stream of its pictures.")
+        .error(503, "The camera shows no video in time, or a limit on viewers is reached.")
 }
 
 fn snapshot(summary: &'static str) -> Operation {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use framecast_hub::{CameraState, CameraStatus, Feed, SlatePublisher, Update};
+use framecast_hub::{CameraState, CameraStatus, Feed, SlatePublisher, SourceKind, Update};
 use framecast_media::codec::{RgbImage, jpeg};
 use framecast_media::{Codec, Format, Frame, Timestamp, draw};
 use framecast_transcode::{Backend, TargetFormat, Transcoder};
@@ -117,7 +117,7 @@ impl SlateRenderer {
     }
 
     fn slate_input(&mut self, status: &CameraStatus) -> SlateInput {
-        let newest = self.feed.source_channel().newest_update();
+        let newest = newest_picture(&self.feed);
         SlateInput {
             camera: self.feed.name().to_owned(),
             status: status.clone(),
@@ -135,12 +135,20 @@ pub(crate) async fn draw_last_slate(feed: &Feed, farewell: Farewell) -> Option<F
     let input = SlateInput {
         camera: feed.name().to_owned(),
         status: feed.status(),
-        newest: feed.source_channel().newest_update(),
+        newest: newest_picture(feed),
         background: None,
         now: SystemTime::now(),
         farewell: Some(farewell),
     };
     tokio::task::spawn_blocking(|| input.draw()).await.ok()?.0
+}
+
+/// Returns the camera's newest picture. Of coded video, this is the newest picture that the server has made of it.
+fn newest_picture(feed: &Feed) -> Option<Update> {
+    match feed.source_kind() {
+        SourceKind::Video => feed.main_channel().newest_update(),
+        SourceKind::Jpeg | SourceKind::Raw => feed.source_channel().newest_update(),
+    }
 }
 
 fn is_same_frame(newest: Option<&Update>, held: &Background) -> bool {

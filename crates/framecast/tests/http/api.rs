@@ -14,7 +14,7 @@ pub(crate) fn keys(value: &Value) -> Vec<&str> {
     keys
 }
 
-const CAMERA_KEYS: [&str; 33] = [
+const CAMERA_KEYS: [&str; 34] = [
     "age_ms",
     "broken",
     "capture",
@@ -46,6 +46,7 @@ const CAMERA_KEYS: [&str; 33] = [
     "snapshot",
     "state",
     "stream",
+    "video",
     "viewers",
     "width",
 ];
@@ -107,6 +108,7 @@ fn a_camera_is_idle_and_unknown_until_someone_watches() {
     assert_eq!((&camera["state"], &camera["viewers"]), (&"live".into(), &1.into()));
     assert_eq!((&camera["width"], &camera["height"]), (&64.into(), &64.into()));
     assert_eq!((&camera["opened"], &camera["closed"]), (&1.into(), &0.into()));
+    assert!(camera["video"].is_null(), "{camera}");
     assert!(camera["checked"].is_string(), "{camera}");
 }
 

@@ -6,12 +6,13 @@ use serde_json::Value;
 use crate::controls::Device;
 
 /// One path of each kind, including those of other programs.
-const PATHS: [&str; 39] = [
+const PATHS: [&str; 40] = [
     "/",
     "/video_feed",
     "/snapshot.jpg",
     "/cameras/front",
     "/cameras/front/stream.mjpg",
+    "/cameras/front/stream.mp4",
     "/cameras/front/snapshot.jpg",
     "/static/app.js",
     "/favicon.ico",

@@ -137,6 +137,7 @@ fn endless_answers_say_so() {
         "get /api/live",
         "get /api/stream.mjpeg",
         "get /cameras/{name}/stream.mjpg",
+        "get /cameras/{name}/stream.mp4",
         "get /stream",
         "get /video_feed",
         "get /{number}/mjpg/{kind}",

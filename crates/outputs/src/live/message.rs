@@ -1,6 +1,6 @@
 //! The bytes of the protocol of `/api/live`, version 1: messages from the client and to the client.
 //!
-//! [`parse`] makes a [`ClientMessage`] of the client's text. [`hello`], [`error`] and [`picture_head`] make the bytes
+//! [`parse`] makes a [`ClientMessage`] of the client's text. [`hello`], [`error`] and [`message_head`] make the bytes
 //! for the client. The limits of a connection, and what happens on a message, belong to the scheduler and the session.
 
 use std::fmt::Display;
@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
 use framecast_hub::{QUALITY_RANGE, Rendition, SIDE_RANGE_PX};
-use framecast_media::escape_hidden_json;
+use framecast_media::{Codec, Format, escape_hidden_json};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -25,8 +25,22 @@ const PRIORITY: RangeInclusive<u8> = 0..=100;
 /// The range of `paint_ms`, the time that a client needed to paint a picture, in milliseconds: from zero to one day.
 const PAINT_MS: RangeInclusive<f64> = 0.0..=86_400_000.0;
 
-/// The bit in a picture's flags which says that the picture is a slate: a drawn notice that the camera is not live.
-const SLATE_FLAG: u8 = 1;
+/// The flags of a binary message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MessageFlags(u8);
+
+impl MessageFlags {
+    /// The message is a JPEG picture of the camera.
+    pub const PICTURE: Self = Self(0);
+    /// The message is a slate, a JPEG picture that was drawn to say that the camera is not live.
+    pub const SLATE: Self = Self(1);
+    /// The message is a fragment of MP4 with one frame of coded video that needs earlier frames.
+    pub const FRAGMENT: Self = Self(2);
+    /// The message is the init segment of MP4, which a decoder needs before the first fragment.
+    pub const INIT: Self = Self(4);
+    /// The message is a fragment of MP4 with a keyframe, at which a decoder can start.
+    pub const KEYFRAME: Self = Self(2 | 8);
+}
 
 /// A message from a client.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +72,8 @@ pub struct Subscribe {
     pub priority: u8,
     /// Whether to send smaller pictures if the link is too slow for the requested size.
     pub adapt: bool,
+    /// Whether the client plays fragmented MP4, so that the tile of a camera with coded video gets that video.
+    pub plays_mp4: bool,
 }
 
 /// A client's acknowledgement of a picture that it has painted or skipped.
@@ -101,6 +117,8 @@ struct SubscribeFields {
     priority: Option<u8>,
     #[serde(default, deserialize_with = "flag")]
     adapt: Option<bool>,
+    #[serde(default, rename = "video", deserialize_with = "video_container")]
+    container: Option<()>,
 }
 
 /// The fields of a request to stop showing a camera in a tile.
@@ -131,6 +149,23 @@ struct ErrorMessage<'a> {
     message: &'a str,
 }
 
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "video")]
+struct VideoFormat<'a> {
+    tile: u16,
+    content_type: &'a str,
+    codec: &'static str,
+    width: u32,
+    height: u32,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "dropped")]
+struct DroppedFrames {
+    tile: u16,
+    frames: u64,
+}
+
 /// Creates the first message to a client. It contains the protocol's version, the maximum number of tiles, and how many
 /// unacknowledged pictures (`window`) the server sends for each tile.
 pub fn hello(max_tiles: usize, window: usize) -> String {
@@ -143,19 +178,40 @@ pub fn error(tile: u16, message: &str) -> String {
     json(&ErrorMessage { tile, message })
 }
 
+/// Creates the message which says that `tile` gets coded video of `format` from now on. `content_type` is the MIME type
+/// with the codec, as in `video/mp4; codecs="avc1.640028"`.
+pub fn video(tile: u16, content_type: &str, format: &Format) -> String {
+    let codec = match format.codec {
+        Codec::H264 => "H.264",
+        Codec::H265 => "H.265",
+        _ => "other",
+    };
+    json(&VideoFormat { tile, content_type, codec, width: format.width_px, height: format.height_px })
+}
+
+/// Creates the message which says that `tile` does not get `frames` frames, because the client or its link is too slow.
+pub fn dropped(tile: u16, frames: u64) -> String {
+    json(&DroppedFrames { tile, frames })
+}
+
 fn json(message: &impl Serialize) -> String {
     let json = serde_json::to_string(message).expect("numbers and text are JSON");
     escape_hidden_json(&json).into_owned()
 }
 
-/// Creates the bytes before a picture's JPEG. All numbers are big endian: version (1 byte), flags (1), tile (2),
+/// Creates the bytes before a picture or a part of the video. All numbers are big endian: version (1 byte), flags (1), tile (2),
 /// sequence (4), capture time in µs of unix time (8).
-pub fn picture_head(tile: u16, sequence: u32, captured_at: SystemTime, is_slate: bool) -> [u8; HEAD_BYTES] {
+pub fn message_head(
+    tile: u16,
+    sequence: u32,
+    captured_at: SystemTime,
+    flags: MessageFlags,
+) -> [u8; HEAD_BYTES] {
     let since_epoch = captured_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let micros = u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX);
     let mut head = [0; HEAD_BYTES];
     head[0] = VERSION;
-    head[1] = if is_slate { SLATE_FLAG } else { 0 };
+    head[1] = flags.0;
     head[2..4].copy_from_slice(&tile.to_be_bytes());
     head[4..8].copy_from_slice(&sequence.to_be_bytes());
     head[8..].copy_from_slice(&micros.to_be_bytes());
@@ -204,7 +260,8 @@ fn read<'v, T: Deserialize<'v>>(message: &'v Value) -> Result<T, BadMessage> {
 
 impl From<SubscribeFields> for Subscribe {
     fn from(fields: SubscribeFields) -> Self {
-        let SubscribeFields { tile, camera, width, height, quality, fps, priority, adapt } = fields;
+        let SubscribeFields { tile, camera, width, height, quality, fps, priority, adapt, container } =
+            fields;
         let mut rendition = Rendition::default();
         if let Some(width) = width {
             rendition = rendition.with_width(width);
@@ -216,7 +273,7 @@ impl From<SubscribeFields> for Subscribe {
             rendition = rendition.with_quality(quality);
         }
         let (priority, adapt) = (priority.unwrap_or(1), adapt.unwrap_or_default());
-        Self { tile, camera, rendition, fps, priority, adapt }
+        Self { tile, camera, rendition, fps, priority, adapt, plays_mp4: container.is_some() }
     }
 }
 
@@ -254,6 +311,11 @@ fn text<'de, D: Deserializer<'de>>(value: D) -> Result<String, D::Error> {
 
 fn flag<'de, D: Deserializer<'de>>(value: D) -> Result<Option<bool>, D::Error> {
     given(value, "must be true or false", Value::as_bool)
+}
+
+/// Reads the name of the container that the client plays. Only `mp4` exists.
+fn video_container<'de, D: Deserializer<'de>>(value: D) -> Result<Option<()>, D::Error> {
+    given(value, "must be `mp4`", |value| (value.as_str() == Some("mp4")).then_some(()))
 }
 
 fn number<'de, D: Deserializer<'de>>(value: D, range: RangeInclusive<f64>) -> Result<Option<f64>, D::Error> {
@@ -304,15 +366,16 @@ mod tests {
     #[test]
     fn a_subscription_has_what_it_says_and_defaults_for_the_rest() {
         let all = r#"{"type":"subscribe","tile":3,"camera":"front","width":300,"height":180,"quality":62,"fps":9.5,
-            "priority":7,"adapt":true,"colour":"ignored"}"#;
+            "priority":7,"adapt":true,"video":"mp4","colour":"ignored"}"#;
         let rendition = Rendition::default().with_width(320).with_height(180).with_quality(60);
         let camera = "front".to_owned();
-        let expected = Subscribe { tile: 3, camera, rendition, fps: Some(9.5), priority: 7, adapt: true };
+        let (fps, priority, adapt, plays_mp4) = (Some(9.5), 7, true, true);
+        let expected = Subscribe { tile: 3, camera, rendition, fps, priority, adapt, plays_mp4 };
         assert_eq!(parse(all).unwrap(), ClientMessage::Subscribe(expected));
         let least = parse(r#"{"type":"subscribe","tile":65535.0,"camera":"","fps":null}"#).unwrap();
         let rendition = Rendition::default();
-        let expected =
-            Subscribe { tile: 65535, camera: String::new(), rendition, fps: None, priority: 1, adapt: false };
+        let (camera, fps, priority, adapt, plays_mp4) = (String::new(), None, 1, false, false);
+        let expected = Subscribe { tile: 65535, camera, rendition, fps, priority, adapt, plays_mp4 };
         assert_eq!(least, ClientMessage::Subscribe(expected));
     }
 
@@ -360,6 +423,8 @@ mod tests {
                 "`priority` must be a whole number from 0 to 100",
             ),
             (r#"{"type":"subscribe","tile":1,"camera":"x","adapt":1}"#, "`adapt` must be true or false"),
+            (r#"{"type":"subscribe","tile":1,"camera":"x","video":"webm"}"#, "`video` must be `mp4`"),
+            (r#"{"type":"subscribe","tile":1,"camera":"x","video":true}"#, "`video` must be `mp4`"),
             (r#"{"type":"ack","tile":1}"#, "`sequence` is missing"),
             (
                 r#"{"type":"ack","tile":1,"sequence":1,"paint_ms":-1}"#,
@@ -379,13 +444,24 @@ mod tests {
     #[test]
     fn a_head_is_sixteen_bytes_in_network_order() {
         let captured_at = SystemTime::UNIX_EPOCH + Duration::from_micros(0x0102_0304_0506);
-        let head = picture_head(0x0A0B, 0x0C0D_0E0F, captured_at, true);
+        let head = message_head(0x0A0B, 0x0C0D_0E0F, captured_at, MessageFlags::SLATE);
         assert_eq!(head, [1, 1, 10, 11, 12, 13, 14, 15, 0, 0, 1, 2, 3, 4, 5, 6]);
-        assert_eq!(picture_head(1, 1, SystemTime::UNIX_EPOCH - Duration::from_secs(9), false)[8..], [0; 8]);
+        let early = SystemTime::UNIX_EPOCH - Duration::from_secs(9);
+        assert_eq!(message_head(1, 1, early, MessageFlags::PICTURE)[8..], [0; 8]);
+        for (flags, byte) in
+            [(MessageFlags::FRAGMENT, 2), (MessageFlags::INIT, 4), (MessageFlags::KEYFRAME, 10)]
+        {
+            assert_eq!(message_head(1, 1, captured_at, flags)[1], byte);
+        }
     }
 
     #[test]
     fn what_a_client_is_told_is_one_object() {
+        let told = video(3, "video/mp4; codecs=\"avc1.64001F\"", &Format::new(Codec::H264, 1280, 720));
+        let expected =
+            r#"{"type":"video","tile":3,"content_type":"video/mp4; codecs=\"avc1.64001F\"","codec":"H.264","#;
+        assert_eq!(told, format!(r#"{expected}"width":1280,"height":720}}"#));
+        assert_eq!(dropped(3, 17), r#"{"type":"dropped","tile":3,"frames":17}"#);
         assert_eq!(hello(256, 2), r#"{"type":"hello","version":1,"max_tiles":256,"window":2}"#);
         assert_eq!(error(3, "no \"x\""), r#"{"type":"error","tile":3,"message":"no \"x\""}"#);
     }

@@ -14,6 +14,7 @@ mod session;
 mod tests;
 mod throughput;
 mod tiles;
+mod video_tile;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -30,6 +31,7 @@ use tracing::debug;
 
 pub use close_reason::{CloseCounts, CloseReason};
 
+use crate::video_packer::VideoPackers;
 use crate::websocket::Wire;
 use crate::{Viewers, websocket};
 use session::Session;
@@ -54,6 +56,7 @@ impl Default for Config {
 struct Live {
     hub: Hub,
     viewers: Viewers,
+    packers: VideoPackers,
     config: Config,
     shutdown: CancellationToken,
 }
@@ -64,7 +67,7 @@ struct Live {
 /// The caller must first check whether a page of another site is allowed to connect, because browsers let any page try
 /// to connect.
 pub fn routes(hub: Hub, viewers: Viewers, config: Config, shutdown: CancellationToken) -> Router {
-    let live = Live { hub, viewers, config, shutdown };
+    let live = Live { hub, viewers, packers: VideoPackers::default(), config, shutdown };
     Router::new().route("/api/live", get(open).options(crate::options)).with_state(live)
 }
 
@@ -78,7 +81,7 @@ impl websocket::Handler for Live {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let wire = Wire::new(stream, &read_buf, self.config.write_timeout).await;
-        let tiles = Tiles::new(self.hub.clone(), self.viewers.clone(), peer);
+        let tiles = Tiles::new(self.hub.clone(), self.viewers.clone(), self.packers.clone(), peer);
         let mut session = Session::new(wire, tiles);
         let close_reason = tokio::select! {
             close_reason = session.serve() => close_reason,

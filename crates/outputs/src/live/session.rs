@@ -8,15 +8,17 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use framecast_media::Frame;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Message;
 use tracing::trace;
 
 use super::close_reason::CloseReason;
-use super::message::{self, Ack, ClientMessage, Subscribe};
+use super::message::{self, Ack, ClientMessage, MessageFlags, Subscribe};
 use super::scheduler::{MAX_TILES, NotSent, Scheduler, TooManyTiles, WINDOW};
 use super::tiles::{TileEvent, Tiles};
+use super::video_tile::VideoMessage;
 use crate::websocket::wire::{self, HEAD_BYTES, Wire};
 use crate::websocket::{ClientActivity, PING_INTERVAL};
 
@@ -47,7 +49,50 @@ pub(super) struct Session<S> {
 struct InFlight {
     tile: u16,
     bytes: usize,
+    kind: SentKind,
+}
+
+/// What a message is for the statistics of the viewer.
+#[derive(Debug)]
+enum SentKind {
+    /// The newest picture or frame, captured at this time.
+    Live(SystemTime),
+    /// A frame of the past, with which a player starts.
+    Late,
+    /// The init segment of coded video, which is no frame.
+    Init,
+}
+
+/// A binary message of a tile of coded video.
+struct VideoPart {
+    flags: MessageFlags,
+    payload: [Bytes; 2],
+    kind: SentKind,
     captured_at: SystemTime,
+}
+
+impl VideoPart {
+    /// Returns the binary message for `message`, or else the text.
+    fn of(message: VideoMessage, tile: u16) -> Result<Self, String> {
+        Ok(match message {
+            VideoMessage::Dropped(frames) => return Err(message::dropped(tile, frames)),
+            VideoMessage::Format(init) => return Err(message::video(tile, &init.content_type, &init.format)),
+            VideoMessage::Init { segment, captured_at } => {
+                let (flags, payload) = (MessageFlags::INIT, [Bytes::new(), segment]);
+                Self { flags, payload, kind: SentKind::Init, captured_at }
+            }
+            VideoMessage::Slate(Frame { data, captured_at, .. }) => {
+                let (flags, payload) = (MessageFlags::SLATE, [Bytes::new(), data]);
+                Self { flags, payload, kind: SentKind::Live(captured_at), captured_at }
+            }
+            VideoMessage::Fragment { head, frame, is_late } => {
+                let flags = if frame.is_keyframe { MessageFlags::KEYFRAME } else { MessageFlags::FRAGMENT };
+                let captured_at = frame.captured_at;
+                let kind = if is_late { SentKind::Late } else { SentKind::Live(captured_at) };
+                Self { flags, payload: [head, frame.data], kind, captured_at }
+            }
+        })
+    }
 }
 
 enum SessionEvent {
@@ -101,6 +146,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     self.receive(message, Instant::now())?
                 }
                 SessionEvent::Tile(TileEvent::Picture(tile)) => self.scheduler.announce(tile),
+                SessionEvent::Tile(TileEvent::Video(tile)) => self.scheduler.announce_video(tile),
                 SessionEvent::Tile(TileEvent::End(tile)) => self.close_tile(tile),
             }
         }
@@ -151,12 +197,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.wire.begin(Message::Ping(Bytes::new()))?;
         } else {
             self.begin_picture(now);
+            // A tile of coded video may have something to say first.
+            if self.wire.is_idle()
+                && let Some(text) = self.texts.pop_front()
+            {
+                self.wire.begin(Message::text(text))?;
+            }
         }
         Ok(())
     }
 
     fn begin_picture(&mut self, now: Instant) {
         while let Some(tile) = self.scheduler.next_tile(now) {
+            if self.tiles.is_video(tile) {
+                if self.begin_video(tile, now) {
+                    return;
+                }
+                continue;
+            }
             let Some(update) = self.tiles.newest(tile) else {
                 self.scheduler.withdraw(tile);
                 self.tiles.wait(tile, now);
@@ -166,29 +224,68 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let width_px = update.frame.format.width_px;
             let bytes = HEAD_BYTES + jpeg.len();
             let sequence = self.scheduler.send(tile, bytes as u64, captured_at, now);
-            // Without a number the picture waits for an acknowledgement; a newer one can replace it meanwhile.
-            if let Some(sequence) = sequence {
-                let head = message::picture_head(tile, sequence, captured_at, update.is_slate);
-                self.wire.begin_picture(head, jpeg);
-                self.in_flight = Some(InFlight { tile, bytes, captured_at });
-                self.tiles.wait(tile, now);
-                if !update.is_slate {
-                    let bytes_per_second = self.scheduler.bytes_per_second_of(tile);
-                    if let Some(interval) = self.tiles.sent(tile, (width_px, bytes), bytes_per_second, now) {
-                        self.scheduler.set_interval(tile, interval);
-                    }
+            // Without a number the picture waits for an acknowledgement; a newer one can replace it meanwhile. Video
+            // does not wait.
+            let Some(sequence) = sequence else {
+                self.scheduler.announce(tile);
+                continue;
+            };
+            let flags = if update.is_slate { MessageFlags::SLATE } else { MessageFlags::PICTURE };
+            let head = message::message_head(tile, sequence, captured_at, flags);
+            self.wire.begin_picture(head, [Bytes::new(), jpeg]);
+            self.in_flight = Some(InFlight { tile, bytes, kind: SentKind::Live(captured_at) });
+            self.tiles.wait(tile, now);
+            if !update.is_slate {
+                let bytes_per_second = self.scheduler.bytes_per_second_of(tile);
+                if let Some(interval) = self.tiles.sent(tile, (width_px, bytes), bytes_per_second, now) {
+                    self.scheduler.set_interval(tile, interval);
                 }
             }
             return;
         }
     }
 
+    /// Starts to send what a tile of coded video sends next. Returns whether there is something to write now.
+    fn begin_video(&mut self, tile: u16, now: Instant) -> bool {
+        let message = match self.tiles.next_video(tile) {
+            Ok(Some(message)) => message,
+            Ok(None) => {
+                self.scheduler.withdraw(tile);
+                self.tiles.wait(tile, now);
+                return false;
+            }
+            Err(error) => {
+                let camera = self.tiles.camera(tile).unwrap_or_default();
+                self.refuse_tile(tile, &format!("the video of camera `{camera}` cannot be sent: {error}"));
+                return true;
+            }
+        };
+        let part = match VideoPart::of(message, tile) {
+            Ok(part) => part,
+            Err(text) => {
+                self.texts.push_back(text);
+                return true;
+            }
+        };
+        let VideoPart { flags, payload, kind, captured_at } = part;
+        let bytes = HEAD_BYTES + payload.iter().map(Bytes::len).sum::<usize>();
+        let sequence = self.scheduler.send_video(tile, bytes as u64, captured_at, now);
+        self.wire.begin_picture(message::message_head(tile, sequence, captured_at, flags), payload);
+        self.in_flight = Some(InFlight { tile, bytes, kind });
+        self.tiles.wait(tile, now);
+        true
+    }
+
     /// Updates the statistics and the scheduler after the current write is complete.
     fn on_flushed(&mut self, now: Instant) {
-        let Some(InFlight { tile, bytes, captured_at }) = self.in_flight.take() else { return };
+        let Some(InFlight { tile, bytes, kind }) = self.in_flight.take() else { return };
         self.scheduler.on_flushed(now);
         if let Some(viewer) = self.tiles.viewer(tile) {
-            viewer.sent(bytes, age(captured_at));
+            match kind {
+                SentKind::Live(captured_at) => viewer.sent(bytes, age(captured_at)),
+                SentKind::Late => viewer.resent(bytes),
+                SentKind::Init => viewer.sent_beside(bytes),
+            }
             viewer.set_queue_bytes(self.scheduler.in_flight_of(tile));
         }
     }
@@ -253,7 +350,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Removes a tile whose camera was removed, and tells the client.
     fn close_tile(&mut self, tile: u16) {
         let camera = self.tiles.camera(tile).unwrap_or_default();
-        self.texts.push_back(message::error(tile, &format!("camera `{camera}` was removed")));
+        self.refuse_tile(tile, &format!("camera `{camera}` was removed"));
+    }
+
+    /// Removes a tile, and tells the client why.
+    fn refuse_tile(&mut self, tile: u16, message: &str) {
+        self.texts.push_back(message::error(tile, message));
         self.scheduler.unsubscribe(tile);
         self.tiles.remove(tile);
     }

@@ -1,6 +1,8 @@
 //! Tests of connections as a client sees them. The clock of the tests advances only when all tasks wait.
 #![warn(clippy::disallowed_methods)]
 
+mod video;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -41,7 +43,8 @@ impl Server {
         });
         let config = Config { write_timeout: WRITE_TIMEOUT, counts: CloseCounts::default() };
         let (viewers, shutdown) = (Viewers::default(), CancellationToken::new());
-        Self { live: Live { hub, viewers, config, shutdown }, door, yard }
+        let packers = VideoPackers::default();
+        Self { live: Live { hub, viewers, packers, config, shutdown }, door, yard }
     }
 
     /// Creates a pipe to the server with a capacity of `bytes`.
@@ -500,7 +503,7 @@ async fn frames_that_never_become_a_message_are_a_flood_too() {
 #[tokio::test]
 async fn in_another_programs_server_the_socket_comes_by_an_upgrade() {
     let server = Server::new();
-    let Live { hub, viewers, config, shutdown } = server.live.clone();
+    let Live { hub, viewers, config, shutdown, .. } = server.live.clone();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = routes(hub, viewers, config, shutdown);
@@ -518,7 +521,7 @@ async fn in_another_programs_server_the_socket_comes_by_an_upgrade() {
         .header("upgrade", "websocket")
         .header("sec-websocket-version", "13")
         .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
-    let Live { hub, viewers, config, shutdown } = server.live.clone();
+    let Live { hub, viewers, config, shutdown, .. } = server.live.clone();
     let answer = routes(hub, viewers, config, shutdown).oneshot(request.body(Body::empty()).unwrap()).await;
     assert_eq!(answer.unwrap().status(), 400);
 }

@@ -12,14 +12,17 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use framecast_hub::{
-    Delivery, Demand, DemandKind, Feed, Hub, ReadySet, Rendition, Subscriber, TooManyRenditions, Update,
-    WakeRegistration,
+    Delivery, Demand, DemandKind, Feed, Hub, ReadySet, Rendition, SourceKind, Subscriber, TooManyRenditions,
+    Update, WakeRegistration,
 };
+use framecast_media::Error;
 use tokio::time::Instant;
 
 use super::adaptation::{Lag, SentTile, TileAdaptation};
 use super::message::Subscribe;
 use super::scheduler::TilePace;
+use super::video_tile::{VideoMessage, VideoWatch};
+use crate::video_packer::VideoPackers;
 use crate::viewers::SkipCounter;
 use crate::{HttpError, Transport, ViewerGuard, Viewers, client_key, rendition};
 
@@ -32,6 +35,7 @@ pub(super) struct Tiles {
     hub: Hub,
     viewers: Viewers,
     peer: Option<IpAddr>,
+    packers: VideoPackers,
     shown: BTreeMap<u16, ShownTile>,
     /// The queue of the watches (subscriptions of a tile to a channel) whose channels published something.
     ready_set: ReadySet,
@@ -46,8 +50,33 @@ pub(super) struct Tiles {
 pub(super) enum TileEvent {
     /// The tile of this number has a picture that was not sent yet.
     Picture(u16),
+    /// The tile of this number has coded video that was not sent yet.
+    Video(u16),
     /// The tile of this number will get no more pictures.
     End(u16),
+}
+
+/// What a tile shows of its camera.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TileContent {
+    /// Slates, until the camera delivers its first frame: only then it is known what the camera delivers. Pictures are
+    /// not asked for meanwhile, so that nothing makes pictures of coded video for a client that plays the video.
+    Unknown,
+    /// JPEG pictures.
+    Pictures,
+    /// The coded video of the camera.
+    Video,
+}
+
+impl TileContent {
+    /// Returns what a client that plays coded video gets of `feed`.
+    fn for_player(feed: &Feed) -> Self {
+        match feed.source_kind() {
+            SourceKind::Video => Self::Video,
+            SourceKind::Jpeg if feed.main_channel().newest_captured_at().is_none() => Self::Unknown,
+            SourceKind::Jpeg | SourceKind::Raw => Self::Pictures,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -62,6 +91,12 @@ struct ShownTile {
     /// A subscription to another size or quality, which replaces the current one as soon as the new one has a picture;
     /// `None` if no change is under way.
     next: Option<Watch>,
+    /// The subscription to the coded video of the camera; `None` if the client does not play it, and while the tile is
+    /// paused.
+    video: Option<VideoWatch>,
+    content: TileContent,
+    /// The size and quality that the tile shows while it shows pictures.
+    wanted: Rendition,
     /// The number of frames that the tile skipped in its subscriptions before the current one.
     passed: u64,
     /// The maximum number of pictures a second that the client takes; `None` for no limit.
@@ -123,6 +158,9 @@ impl ShownTile {
             demand: None,
             watch: None,
             next: None,
+            video: None,
+            content: TileContent::Pictures,
+            wanted: Rendition::default(),
             passed: 0,
             fps: None,
             interval: Duration::ZERO,
@@ -177,13 +215,38 @@ impl ShownTile {
     fn pause(&mut self) {
         (self.next, self.demand) = (None, None);
         self.replace(None);
+        self.end_video();
+    }
+
+    fn end_video(&mut self) {
+        self.passed += self.video.take().map(|video| video.dropped()).unwrap_or_default();
+    }
+
+    /// Makes the tile show `content`. What it showed before ends, if that was something else.
+    fn set_content(&mut self, content: TileContent) {
+        if self.content != content {
+            self.content = content;
+            self.next = None;
+            self.replace(None);
+            self.video.iter_mut().for_each(VideoWatch::restart);
+        }
+    }
+
+    /// Returns the subscription to coded video if the tile shows that.
+    fn shown_video(&mut self) -> Option<&mut VideoWatch> {
+        self.video.as_mut().filter(|_| self.content == TileContent::Video)
+    }
+
+    fn all_passed(&self) -> u64 {
+        let watched = self.watch.as_ref().map(Watch::all_passed).unwrap_or_default();
+        self.passed + watched + self.video.as_ref().map(VideoWatch::dropped).unwrap_or_default()
     }
 }
 
 impl Tiles {
-    pub(super) fn new(hub: Hub, viewers: Viewers, peer: Option<IpAddr>) -> Self {
+    pub(super) fn new(hub: Hub, viewers: Viewers, packers: VideoPackers, peer: Option<IpAddr>) -> Self {
         let (shown, ready_set) = (BTreeMap::new(), ReadySet::default());
-        Self { hub, viewers, peer, shown, ready_set, unchecked: VecDeque::new(), watches: 0 }
+        Self { hub, viewers, peer, packers, shown, ready_set, unchecked: VecDeque::new(), watches: 0 }
     }
 
     /// Makes a tile show what `subscription` requests from now on. Returns how often and with what priority the tile
@@ -224,18 +287,94 @@ impl Tiles {
             });
             return Ok((feed, rendition));
         }
-        let begun = self.begin(subscription.tile, &feed, rendition);
-        let rendition = match begun {
-            Ok(()) => rendition,
-            // The limit on renditions is reached: an existing size is better than no picture.
-            Err(TooManyRenditions { watched, .. }) => {
-                let nearest = rendition::nearest(&watched, rendition);
-                self.begin(subscription.tile, &feed, nearest).map_err(|error| error.to_string())?;
-                nearest
-            }
-        };
+        let content = self.prepare(subscription, &feed);
+        let rendition = self.show_content(subscription.tile, &feed, content, rendition)?;
         self.change(subscription.tile, |tile| tile.viewer.set_rendition(rendition));
         Ok((feed, rendition))
+    }
+
+    /// Subscribes a tile to the coded video of `feed` if its client plays that. Returns what the tile shows now.
+    fn prepare(&mut self, subscription: &Subscribe, feed: &Feed) -> TileContent {
+        let number = subscription.tile;
+        if !subscription.plays_mp4 {
+            self.change(number, ShownTile::end_video);
+            return TileContent::Pictures;
+        }
+        if self.shown.get(&number).is_some_and(|tile| tile.video.is_none()) {
+            let token = self.new_token(number);
+            let packer = self.packers.get_or_create(feed.id());
+            let video = VideoWatch::new(feed, packer, &self.ready_set, token);
+            self.change(number, |tile| tile.video = Some(video));
+        }
+        TileContent::for_player(feed)
+    }
+
+    /// Makes an existing tile show `content` of `feed`; pictures in the size and quality `wanted`, or in the nearest that
+    /// can be had. Returns the rendition that the tile shows.
+    fn show_content(
+        &mut self,
+        number: u16,
+        feed: &Feed,
+        content: TileContent,
+        wanted: Rendition,
+    ) -> Result<Rendition, String> {
+        self.change(number, |tile| {
+            tile.wanted = wanted;
+            tile.set_content(content);
+            tile.demand.get_or_insert_with(|| feed.demand(DemandKind::Viewer));
+        });
+        match content {
+            TileContent::Pictures => self.begin_nearest(number, feed, wanted),
+            TileContent::Unknown => {
+                if self.shown.get(&number).is_some_and(|tile| tile.watch.is_none()) {
+                    let watch = self.new_watch(number, wanted, feed.main_channel().observe(Delivery::Latest));
+                    self.change(number, |tile| tile.take(watch));
+                }
+                Ok(wanted)
+            }
+            TileContent::Video => {
+                let video = self.shown.get_mut(&number).and_then(ShownTile::shown_video);
+                if let Some(video) = video {
+                    video.wait();
+                    self.unchecked.push_back(video.token);
+                }
+                Ok(Rendition::default())
+            }
+        }
+    }
+
+    /// Makes a tile whose client plays coded video follow its camera, which may deliver something else now.
+    fn follow(&mut self, number: u16) {
+        let Some(tile) = self.shown.get(&number).filter(|tile| tile.video.is_some()) else { return };
+        let content = TileContent::for_player(&tile.feed);
+        if content == tile.content {
+            return;
+        }
+        let (feed, wanted) = (Arc::clone(&tile.feed), tile.wanted);
+        // Of the camera's own pictures there is no limit.
+        let shown = self.show_content(number, &feed, content, wanted).or_else(|_| {
+            let own = Rendition::default();
+            self.begin(number, &feed, own).map(|()| own)
+        });
+        if let Ok(rendition) = shown {
+            self.change(number, |tile| {
+                tile.interval = interval(tile.fps, rendition);
+                tile.viewer.set_rendition(rendition);
+            });
+        }
+    }
+
+    /// Makes an existing tile show `feed` in `wanted`, or in the nearest rendition that can be had. Returns which.
+    fn begin_nearest(&mut self, tile: u16, feed: &Feed, wanted: Rendition) -> Result<Rendition, String> {
+        match self.begin(tile, feed, wanted) {
+            Ok(()) => Ok(wanted),
+            // The limit on renditions is reached: an existing size is better than no picture.
+            Err(TooManyRenditions { watched, .. }) => {
+                let nearest = rendition::nearest(&watched, wanted);
+                self.begin(tile, feed, nearest).map_err(|error| error.to_string())?;
+                Ok(nearest)
+            }
+        }
     }
 
     /// Makes an existing tile show `feed` in `rendition`, as soon as there is a picture in this size and quality.
@@ -260,12 +399,20 @@ impl Tiles {
     fn watch(&mut self, tile: u16, feed: &Feed, rendition: Rendition) -> Result<Watch, TooManyRenditions> {
         let client = self.peer.map(client_key);
         let subscriber = feed.watch_from(client, rendition, Delivery::Latest, None)?;
-        self.watches = self.watches.wrapping_add(1);
-        let token = self.watches << TILE_BITS | usize::from(tile);
+        Ok(self.new_watch(tile, rendition, subscriber))
+    }
+
+    fn new_watch(&mut self, tile: u16, rendition: Rendition, subscriber: Subscriber) -> Watch {
+        let token = self.new_token(tile);
         let registration = subscriber.register(&self.ready_set, token);
         self.unchecked.push_back(token);
         let (is_waiting, overtaken, passed) = (true, 0, 0);
-        Ok(Watch { token, rendition, subscriber, registration, is_waiting, overtaken, passed })
+        Watch { token, rendition, subscriber, registration, is_waiting, overtaken, passed }
+    }
+
+    fn new_token(&mut self, tile: u16) -> usize {
+        self.watches = self.watches.wrapping_add(1);
+        self.watches << TILE_BITS | usize::from(tile)
     }
 
     /// Removes a tile from the connection.
@@ -290,7 +437,12 @@ impl Tiles {
     fn check(&mut self, token: usize) -> Option<TileEvent> {
         // Cuts off the number of the watch.
         let number = token as u16;
+        self.follow(number);
         let tile = self.shown.get_mut(&number)?;
+        if let Some(video) = tile.shown_video().filter(|video| video.token == token) {
+            let has_next = video.check()?;
+            return Some(if has_next { TileEvent::Video(number) } else { TileEvent::End(number) });
+        }
         let is_it = |watch: &Option<Watch>| watch.as_ref().is_some_and(|watch| watch.token == token);
         let is_next = is_it(&tile.next);
         let watch = if is_next { &mut tile.next } else { &mut tile.watch };
@@ -316,16 +468,39 @@ impl Tiles {
         watch.subscriber.current()
     }
 
+    /// Returns whether the tile shows coded video.
+    pub(super) fn is_video(&mut self, tile: u16) -> bool {
+        self.shown.get_mut(&tile).is_some_and(|tile| tile.shown_video().is_some())
+    }
+
+    /// Returns what a tile of coded video sends next; `None` if it has nothing to send.
+    ///
+    /// # Errors
+    /// If the video does not go into fragmented MP4.
+    pub(super) fn next_video(&mut self, tile: u16) -> Result<Option<VideoMessage>, Error> {
+        let Some(shown) = self.shown.get_mut(&tile) else { return Ok(None) };
+        let feed = Arc::clone(&shown.feed);
+        shown.shown_video().map_or(Ok(None), |video| video.next(&feed))
+    }
+
     /// Makes a tile wait for the next update of its channel. The tile's last picture was sent at `now`.
     pub(super) fn wait(&mut self, tile: u16, now: Instant) {
         let Some(shown) = self.shown.get_mut(&tile) else { return };
-        let Some(watch) = shown.watch.as_mut().filter(|watch| !watch.is_waiting) else { return };
-        watch.is_waiting = true;
-        watch.registration.resume();
-        self.unchecked.push_back(watch.token);
-        watch.passed = watch.subscriber.skipped();
-        let passed = shown.passed + watch.all_passed();
-        shown.viewer.skipped(shown.skips.count(passed, shown.interval, now));
+        let mut interval = shown.interval;
+        if let Some(video) = shown.shown_video() {
+            video.wait();
+            interval = Duration::ZERO;
+            self.unchecked.push_back(video.token);
+        } else if let Some(watch) = shown.watch.as_mut().filter(|watch| !watch.is_waiting) {
+            watch.is_waiting = true;
+            watch.registration.resume();
+            self.unchecked.push_back(watch.token);
+            watch.passed = watch.subscriber.skipped();
+        } else {
+            return;
+        }
+        let passed = shown.all_passed();
+        shown.viewer.skipped(shown.skips.count(passed, interval, now));
     }
 
     /// Records that a picture of `width_px` pixels and `bytes` bytes was just sent at `now`, and changes a tile to a
@@ -424,14 +599,16 @@ mod tests {
         fn new() -> Self {
             let hub = Hub::new();
             let feed = hub.add("door", SystemTime::UNIX_EPOCH).unwrap();
-            let (tiles, now) = (Tiles::new(hub, Viewers::default(), None), Instant::now());
+            let (tiles, now) =
+                (Tiles::new(hub, Viewers::default(), VideoPackers::default(), None), Instant::now());
             Self { feed, tiles, now, step: MILLIS_100, published: 0 }
         }
 
         /// Subscribes with adaptation.
         fn subscribe(&mut self, rendition: Rendition, fps: Option<f64>) -> TilePace {
             let camera = "door".to_owned();
-            let subscription = Subscribe { tile: 1, camera, fps, rendition, priority: 1, adapt: true };
+            let subscription =
+                Subscribe { tile: 1, camera, fps, rendition, priority: 1, adapt: true, plays_mp4: false };
             self.tiles.subscribe(&subscription).unwrap()
         }
 

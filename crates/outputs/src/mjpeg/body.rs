@@ -14,14 +14,15 @@ use futures_util::stream;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::client_stream::ClientStream;
 use super::handover::{Departure, hand_over};
-use super::part_stream::{Next, PartStream};
+use super::part_stream::Next;
 use crate::EndReason;
 use crate::flow_control::{FlowControl, Gate};
 
 /// A viewer whose stream is sent as a response body.
 pub(crate) struct StreamBody {
-    stream: PartStream,
+    stream: ClientStream,
     changes: ChangeListener,
     phase: Phase,
     write_timeout: Duration,
@@ -44,7 +45,7 @@ enum Phase {
 impl StreamBody {
     /// Creates the body for a viewer. The HTTP server closes the connection of a client that takes nothing for
     /// `write_timeout`.
-    pub(crate) fn new(stream: PartStream, write_timeout: Duration) -> Self {
+    pub(crate) fn new(stream: ClientStream, write_timeout: Duration) -> Self {
         let flow = FlowControl::new(stream.latency_budget(), Instant::now());
         let changes = stream.change_listener();
         Self {

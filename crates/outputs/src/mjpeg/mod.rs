@@ -1,13 +1,15 @@
 //! MJPEG over HTTP: `multipart/x-mixed-replace` for `<img>`, players and scripts.
 //!
 //! [`Streamer::respond`] creates a `StreamBody` for each request. Its multipart parts come from the `Packer`, which
-//! packs each frame once for all viewers. [`routes`] maps the paths of this server to cameras. The paths that imitate
-//! other streaming programs are mapped elsewhere.
+//! packs each frame once for all viewers. A `VideoStream` of fragmented MP4 is sent in the same way. [`routes`] maps the
+//! paths of this server to cameras. The paths that imitate other streaming programs are mapped elsewhere.
 
 mod body;
+mod client_stream;
 mod framing;
 mod handover;
 mod limit_response;
+mod opened_video;
 mod pacer;
 mod packer;
 mod part;
@@ -15,6 +17,7 @@ mod part_format;
 mod part_stream;
 #[cfg(test)]
 mod tests;
+mod video_stream;
 #[cfg(target_os = "linux")]
 mod writer_pool;
 
@@ -38,13 +41,16 @@ pub use part_format::{Boundary, PartFormat};
 
 #[cfg(target_os = "linux")]
 use crate::Hijack;
+use crate::video_packer::VideoPackers;
 use crate::{
     HttpError, LimitReached, NO_STORE, Peer, Transport, ViewerStats, Viewers, client_key, error_picture,
     query_flag, rendition,
 };
 use body::StreamBody;
+use client_stream::ClientStream;
 use packer::Packers;
 use part_stream::PartStream;
+use video_stream::VideoStream;
 
 /// The configuration of all multipart streams.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +104,7 @@ pub struct Streamer(Arc<Inner>);
 struct Inner {
     config: Config,
     packers: Packers,
+    video_packers: VideoPackers,
     viewers: Viewers,
     shutdown: CancellationToken,
     limit_responses: limit_response::LimitResponses,
@@ -118,6 +125,7 @@ impl Streamer {
         Self(Arc::new(Inner {
             config,
             packers,
+            video_packers: VideoPackers::default(),
             viewers,
             shutdown,
             limit_responses,
@@ -165,24 +173,40 @@ impl Streamer {
             stats = Some(Arc::clone(viewer.stats()));
             let resend_after = inner.config.resend_after;
             let parts = PartStream::new(subscriber, &inner.packers, viewer, stream_request, resend_after);
-            self.send(parts, request)
+            self.send(parts.into(), request)
         };
-        let mut response = Response::new(body);
-        if let Some(stats) = stats {
-            response.extensions_mut().insert::<Arc<ViewerStats>>(stats);
+        Ok(stream_response(body, content_type, stats, request))
+    }
+
+    /// Responds to `request` with the coded video of `feed` as fragmented MP4, until the client leaves or the camera is
+    /// lost. Opens the camera if needed, and waits at most `wait` until it shows video. On success the response's
+    /// extensions contain the viewer's [`ViewerStats`], as an [`Arc`].
+    ///
+    /// # Errors
+    /// If a limit on viewers is reached, if the camera delivers no coded video, or none in time.
+    pub async fn respond_with_video(
+        &self,
+        feed: &Arc<Feed>,
+        request: Request,
+        wait: Duration,
+    ) -> Result<Response, HttpError> {
+        let content_type = HeaderValue::from_static("video/mp4");
+        // A HEAD request must not open the camera.
+        if request.method() == Method::HEAD {
+            return Ok(stream_response(crate::unknown_length_body(), content_type, None, &request));
         }
-        // An HTTP/1.0 response ends with the connection and has no chunk headers between the parts, which old clients
-        // cannot parse.
-        if request.version() <= Version::HTTP_11 {
-            *response.version_mut() = Version::HTTP_10;
-        }
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, content_type);
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(NO_STORE));
-        headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
-        // Without this header nginx buffers parts before it passes them on.
-        headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-        Ok(response)
+        let inner = &self.0;
+        let peer = Peer::from_extensions(request.extensions());
+        let viewer = inner.viewers.admit(feed, peer, Transport::Mp4);
+        let viewer = viewer.map_err(|limit_reached| HttpError::limit_reached(&limit_reached))?;
+        let demand = feed.demand(DemandKind::Viewer);
+        let format = opened_video::wait_for_format(feed, wait).await?;
+        let packer = inner.video_packers.get_or_create(feed.id());
+        let init = packer.init(&format).map_err(|error| opened_video::unsuitable(feed, &error))?;
+        let stats = Some(Arc::clone(viewer.stats()));
+        let stream = VideoStream::new(packer, init, viewer, demand);
+        let body = self.send(ClientStream::Video(Box::new(stream)), &request);
+        Ok(stream_response(body, content_type, stats, &request))
     }
 
     /// Responds to `request` when a limit on viewers of `feed` is reached. The response shows the refusal as a picture.
@@ -197,6 +221,31 @@ impl Streamer {
     ) -> Result<Response, HttpError> {
         self.0.limit_responses.respond(limit_reached, feed.name(), request.headers())
     }
+}
+
+/// Creates the response to `request` with an endless `body`. `stats` are the statistics of its viewer.
+fn stream_response(
+    body: Body,
+    content_type: HeaderValue,
+    stats: Option<Arc<ViewerStats>>,
+    request: &Request,
+) -> Response {
+    let mut response = Response::new(body);
+    if let Some(stats) = stats {
+        response.extensions_mut().insert::<Arc<ViewerStats>>(stats);
+    }
+    // An HTTP/1.0 response ends with the connection and has no chunk headers between the parts, which old clients
+    // cannot parse.
+    if request.version() <= Version::HTTP_11 {
+        *response.version_mut() = Version::HTTP_10;
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, content_type);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(NO_STORE));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    // Without this header nginx buffers parts before it passes them on.
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
 }
 
 /// Subscribes to `feed` at `rendition`. If the limit on renditions is reached, and the client is an `<img>` or the like
@@ -232,7 +281,7 @@ impl Streamer {
     /// Arranges that `stream` is sent to the client, and returns the response body. If the HTTP server can hand over
     /// the socket, the body is empty, and a writer thread sends the stream after the response head. Otherwise the body
     /// is the stream.
-    fn send(&self, stream: PartStream, request: &Request) -> Body {
+    fn send(&self, stream: ClientStream, request: &Request) -> Body {
         #[cfg(target_os = "linux")]
         if let Some(hijack) = request.extensions().get::<Hijack>() {
             let writer_pool = Arc::clone(&self.0.writer_pool);

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use framecast_hub::{ChangeListener, Delivery, Rendition, Subscriber, Update};
-#[cfg(target_os = "linux")]
-use framecast_hub::{ReadySet, WakeRegistration};
+use framecast_hub::{Delivery, Rendition, Subscriber, Update};
 use tokio::time::Instant;
 
 use super::pacer::Pacer;
@@ -16,7 +14,7 @@ use super::part::Part;
 use super::{Framing, StreamRequest};
 use crate::ladder::Ladder;
 use crate::viewers::{self, SkipCounter};
-use crate::{EndReason, client_key, rendition};
+use crate::{client_key, rendition};
 
 /// What the sender of a stream does next.
 #[derive(Debug, PartialEq, Eq)]
@@ -204,34 +202,9 @@ impl PartStream {
         false
     }
 
-    /// Creates a listener that waits until a frame is published in the channel that this stream reads, or until the
-    /// channel ends.
-    pub(crate) fn change_listener(&self) -> ChangeListener {
-        self.subscriber.change_listener()
-    }
-
-    /// Arranges that `ready_set` reports `token` each time a frame is published in the channel that this stream reads.
-    /// This ends when the returned registration is dropped.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn register(&self, ready_set: &ReadySet, token: usize) -> WakeRegistration {
-        self.subscriber.register(ready_set, token)
-    }
-
-    /// Returns whether `registration` was made with the channel (sequence of frames) that this stream reads now.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn is_same_channel(&self, registration: &WakeRegistration) -> bool {
-        registration.is_same_channel(&self.subscriber)
-    }
-
-    /// Returns the camera's latency budget: the maximum time that the link should need for the bytes in flight.
-    pub(crate) fn latency_budget(&self) -> Duration {
-        self.viewer.feed().latency_budget()
-    }
-
-    /// Sets why the stream ends if it is dropped from now on. When the stream is dropped, the camera's count for this
-    /// reason goes up by one.
-    pub(crate) fn set_end_reason(&mut self, end_reason: EndReason) {
-        self.viewer.set_end_reason(end_reason);
+    /// Returns a subscriber of the channel that this stream reads.
+    pub(crate) fn channel(&self) -> &Subscriber {
+        &self.subscriber
     }
 
     /// Returns the guard that registers the stream as a viewer.

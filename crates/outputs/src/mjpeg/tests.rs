@@ -1,6 +1,8 @@
 //! Tests of streams that are sent as response bodies. The clock of the tests advances only when all tasks wait.
 #![warn(clippy::disallowed_methods)]
 
+mod video;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How a multipart stream ended. Connections of `/api/live` have [reasons of their own](crate::live::CloseReason).
+/// How a stream over HTTP ended. Connections of `/api/live` have [reasons of their own](crate::live::CloseReason).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EndReason {
     /// The client closed its connection, or the connection broke.
@@ -14,7 +14,7 @@ pub enum EndReason {
     Slow,
     /// The server shut down.
     Shutdown,
-    /// The camera was removed.
+    /// The camera was removed. A stream of coded video also ends if the camera is lost or delivers another format.
     CameraEnded,
     /// An internal error of the server, for example a thread that could not be started.
     Failed,

@@ -275,6 +275,13 @@ impl ViewerGuard {
         self.totals.resent(bytes);
     }
 
+    /// Records that `bytes` bytes are given to the kernel that are no picture, but that a player needs.
+    pub fn sent_beside(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        self.stats.sent(self.frames, self.bytes, None);
+        self.totals.sent_beside(bytes);
+    }
+
     /// Records that the viewer has missed `total` frames so far. The viewer has missed a frame if the viewer's
     /// requested rate had room for the frame, but a newer frame replaced it before it was sent.
     pub fn skipped(&mut self, total: u64) {
@@ -297,7 +304,7 @@ impl Deref for ViewerGuard {
 impl Drop for ViewerGuard {
     fn drop(&mut self) {
         lock(&self.viewers.0.active).remove(&self.stats.id());
-        if self.transport() != Transport::Mjpeg {
+        if self.transport() == Transport::Live {
             // Tiles have no end reason of their own. `live::CloseCounts` counts the reason of their connection.
             return;
         }

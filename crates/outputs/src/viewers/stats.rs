@@ -18,6 +18,8 @@ const NONE: u64 = u64::MAX;
 pub enum Transport {
     /// As a multipart stream over HTTP.
     Mjpeg,
+    /// As fragmented MP4 over HTTP.
+    Mp4,
     /// As a tile (one camera's place on the client's page) of the WebSocket `/api/live`.
     Live,
 }
@@ -27,6 +29,7 @@ impl Transport {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mjpeg => "mjpeg",
+            Self::Mp4 => "mp4",
             Self::Live => "live",
         }
     }

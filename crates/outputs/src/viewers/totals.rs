@@ -25,6 +25,10 @@ impl CameraTotals {
 
     pub(super) fn resent(&self, bytes: usize) {
         self.frames.fetch_add(1, Ordering::Relaxed);
+        self.sent_beside(bytes);
+    }
+
+    pub(super) fn sent_beside(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 

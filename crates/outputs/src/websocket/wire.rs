@@ -21,7 +21,7 @@ use super::zero_copy::ZeroCopyStream;
 /// connections to end when it shuts down.
 const CLOSING_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// The number of bytes that precede the JPEG in the message of a picture.
+/// The number of bytes that precede the picture, or the part of the video, in its message.
 pub const HEAD_BYTES: usize = 16;
 
 /// The WebSocket of one client, which sends pictures and limits the size of the client's messages. Writes fail if the
@@ -29,8 +29,8 @@ pub const HEAD_BYTES: usize = 16;
 #[derive(Debug)]
 pub struct Wire<S> {
     ws: WebSocketStream<ZeroCopyStream<S>>,
-    /// The head and the JPEG of the picture to send after the current write.
-    picture: Option<([u8; HEAD_BYTES], Bytes)>,
+    /// The head and the payload of the picture to send after the current write.
+    picture: Option<([u8; HEAD_BYTES], [Bytes; 2])>,
     is_idle: bool,
 }
 
@@ -72,10 +72,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Pin::new(&mut self.ws).start_send(message)
     }
 
-    /// Starts to write a picture. The caller must ensure that no other write is in progress.
-    pub fn begin_picture(&mut self, head: [u8; HEAD_BYTES], jpeg: Bytes) {
+    /// Starts to write a picture, or a part of a video, in one message. Of the payload, the first piece is copied and
+    /// the second is not. The caller must ensure that no other write is in progress.
+    pub fn begin_picture(&mut self, head: [u8; HEAD_BYTES], payload: [Bytes; 2]) {
         self.is_idle = false;
-        self.picture = Some((head, jpeg));
+        self.picture = Some((head, payload));
     }
 
     /// Polls for the next event. Reads messages only if `may_read`. Cancel safe.
@@ -95,9 +96,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         ready!(Pin::new(&mut self.ws).poll_flush(cx))?;
-        let Some((head, jpeg)) = self.picture.take() else { return Poll::Ready(Ok(())) };
+        let Some((head, [first, rest])) = self.picture.take() else { return Poll::Ready(Ok(())) };
         // The flush has sent any pong completely, so the picture cannot split another frame.
-        self.ws.get_mut().queue_picture(&head, jpeg);
+        self.ws.get_mut().queue_picture([&head, &first], rest);
         Pin::new(&mut self.ws).poll_flush(cx)
     }
 

@@ -48,12 +48,13 @@ impl<S> ZeroCopyStream<S> {
         Self { stream, head, body, write_timeout, read: 0, counting_since: Instant::now() }
     }
 
-    /// Queues a binary message of `head` and `body` as the next bytes to send. Flushing sends the message. The caller
-    /// must ensure that no write is pending, neither here nor in the WebSocket library.
-    pub(super) fn queue_picture(&mut self, head: &[u8], body: Bytes) {
+    /// Queues a binary message of `heads`, which are copied, and `body` as the next bytes to send. Flushing sends the
+    /// message. The caller must ensure that no write is pending, neither here nor in the WebSocket library.
+    pub(super) fn queue_picture(&mut self, heads: [&[u8]; 2], body: Bytes) {
         debug_assert!(self.head.is_empty() && self.body.is_empty(), "one picture at a time");
-        let len = (head.len() + body.len()) as u64;
-        let mut frame = Vec::with_capacity(head.len() + 10);
+        let heads_len = heads.iter().map(|head| head.len()).sum::<usize>();
+        let len = (heads_len + body.len()) as u64;
+        let mut frame = Vec::with_capacity(heads_len + 10);
         frame.push(WHOLE_BINARY);
         match u16::try_from(len) {
             Ok(short) if len < LONG => frame.push(short.to_be_bytes()[1]),
@@ -66,7 +67,7 @@ impl<S> ZeroCopyStream<S> {
                 frame.extend_from_slice(&len.to_be_bytes());
             }
         }
-        frame.extend_from_slice(head);
+        heads.iter().for_each(|head| frame.extend_from_slice(head));
         self.head = frame.into();
         self.body = body;
     }
@@ -151,7 +152,7 @@ mod tests {
         for len in [0, 1, 109, 110, 65_519, 65_520, 100_000] {
             let (client, mut server) = duplex(1000);
             let mut socket = ZeroCopyStream::new(client, PATIENCE);
-            socket.queue_picture(&[7; 16], vec![9; len].into());
+            socket.queue_picture([&[7; 10], &[7; 6]], vec![9; len].into());
             let writing = async move { socket.write_all(b"after").await.unwrap() };
             let mut got = Vec::new();
             let ((), read) = tokio::join!(writing, server.read_to_end(&mut got));
@@ -170,7 +171,7 @@ mod tests {
     async fn a_client_that_takes_nothing_is_given_up_and_one_that_takes_little_is_not() {
         let (client, mut server) = duplex(10);
         let mut socket = ZeroCopyStream::new(client, PATIENCE);
-        socket.queue_picture(&[], vec![0; 100].into());
+        socket.queue_picture([&[], &[]], vec![0; 100].into());
         let start = Instant::now();
         let slowly = async {
             for _ in 0..10 {
@@ -181,7 +182,7 @@ mod tests {
         };
         let (flushed, _server) = tokio::join!(socket.flush(), slowly);
         flushed.unwrap();
-        socket.queue_picture(&[], vec![0; 100].into());
+        socket.queue_picture([&[], &[]], vec![0; 100].into());
         let last = Instant::now();
         assert_eq!(socket.flush().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert!(last.elapsed() == PATIENCE && start.elapsed() > PATIENCE * 9);
@@ -217,7 +218,7 @@ mod tests {
     async fn a_picture_is_written_from_where_it_is_by_one_call_and_let_go() {
         let picture = Bytes::from(vec![9; 1000]);
         let mut socket = ZeroCopyStream::new(Kernel(Vec::new()), PATIENCE);
-        socket.queue_picture(&[7; 16], picture.clone());
+        socket.queue_picture([&[7; 10], &[7; 6]], picture.clone());
         socket.flush().await.unwrap();
         assert_eq!(socket.stream.0, [picture.as_ptr()]);
         assert!(picture.is_unique());

@@ -190,7 +190,10 @@ async fn describe_input(camera: &Arc<Camera>, method: &Method) -> Result<Respons
     let described = controls.iter().enumerate().map(|(n, control)| describe(n, control)).collect();
     let formats = camera.feed.source_channel().newest().map(|frame| FormatInfo {
         id: "0",
-        name: if frame.format.codec.is_raw() { "Raw" } else { "Motion-JPEG" },
+        name: match frame.format.codec {
+            codec if codec.is_raw() => "Raw",
+            codec => codec.video_name().unwrap_or("Motion-JPEG"),
+        },
         compressed: if frame.format.codec.is_raw() { "false" } else { "true" },
         emulated: "false",
         current: "true",

@@ -179,9 +179,10 @@ pub(super) async fn state(State(compat): State<Compat>, request: Request) -> Res
 /// Returns the state of the encoder for `/state`. As in uStreamer, the type `HW` means that the device itself delivers
 /// JPEG, and `CPU` that the server encodes the pictures.
 fn encoder(camera: &Camera) -> EncoderState {
-    let newest = camera.feed.source_channel().newest();
-    let is_raw = newest.is_some_and(|frame| frame.format.codec.is_raw());
-    EncoderState { r#type: if is_raw { "CPU" } else { "HW" }, quality: camera.settings.quality }
+    EncoderState {
+        r#type: if camera.feed.needs_encoder() { "CPU" } else { "HW" },
+        quality: camera.settings.quality,
+    }
 }
 
 fn source(camera: &Camera, captured_fps: u64) -> SourceState {

@@ -299,7 +299,8 @@ impl Scrape {
             let count = records.iter().filter(|stats| stats.transport() == transport).count();
             ([("via", transport.as_str().to_owned())], ConstGauge::new(count as i64))
         };
-        family(encoder, "viewers", "Current viewers", [count(Transport::Mjpeg), count(Transport::Live)])?;
+        let counts = [Transport::Mjpeg, Transport::Mp4, Transport::Live].map(count);
+        family(encoder, "viewers", "Current viewers", counts)?;
         let refused = self.0.cameras.services().viewers.refused();
         let refused = refused.map(|(limit, count)| ([("limit", limit.to_owned())], ConstCounter::new(count)));
         family(encoder, "refused_viewers", "Viewers refused because a viewer limit was reached", refused)

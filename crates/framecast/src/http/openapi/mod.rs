@@ -20,7 +20,7 @@ use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
 
 pub(super) use access::{Access, AccessRules};
-pub(super) use operation::{CROSS_SITE, HTML, IMAGE, JSON, MULTIPART, Operation, TEXT, Tag, media_type};
+pub(super) use operation::{CROSS_SITE, HTML, IMAGE, JSON, MP4, MULTIPART, Operation, TEXT, Tag, media_type};
 pub(super) use parameter::{
     flag, number, parameter, path_choice, path_number, path_word, required_word, side, whole, word,
 };

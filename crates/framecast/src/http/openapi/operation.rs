@@ -17,6 +17,7 @@ pub(in crate::http) const HTML: &str = "text/html";
 pub(in crate::http) const IMAGE: &str = "image/jpeg";
 pub(in crate::http) const TEXT: &str = "text/plain";
 pub(in crate::http) const MULTIPART: &str = "multipart/x-mixed-replace";
+pub(in crate::http) const MP4: &str = "video/mp4";
 
 /// Why a request that changes something is refused with 403.
 pub(in crate::http) const CROSS_SITE: &str =

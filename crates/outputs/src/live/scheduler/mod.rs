@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::throughput::Throughput;
+use super::throughput::{SendMark, Throughput};
 use tile::{SentPicture, TileSchedule};
 
 /// The maximum number of tiles of a connection.
@@ -72,8 +72,14 @@ pub struct Scheduler {
     /// The number of pictures sent for each tile. The number is kept after a tile is removed, because acknowledgements
     /// might still arrive.
     counts: BTreeMap<u16, u64>,
+    /// The number of unacknowledged pictures and parts of coded video.
     in_flight: usize,
+    /// The number of unacknowledged pictures.
+    pictures_in_flight: usize,
+    /// The number of bytes of the unacknowledged pictures.
     in_flight_bytes: u64,
+    /// Whether a picture waits for an acknowledgement, because it would exceed the budget. Video does not wait for it.
+    is_budget_full: bool,
     throughput: Throughput,
     /// The virtual time of the fair queueing: the start of the last turn. See [`TileSchedule::start`].
     virtual_time: u64,
@@ -116,15 +122,32 @@ impl Scheduler {
     /// whether the tile existed.
     pub fn unsubscribe(&mut self, tile: u16) -> bool {
         let Some(gone) = self.tiles.remove(&tile) else { return false };
-        self.in_flight_bytes -= gone.in_flight_bytes();
-        self.in_flight -= gone.outstanding.len();
+        self.settle(gone.outstanding.iter());
         true
+    }
+
+    /// Removes `sent` from what is in flight.
+    fn settle<'s>(&mut self, sent: impl Iterator<Item = &'s SentPicture>) {
+        self.is_budget_full = false;
+        for sent in sent {
+            self.in_flight -= 1;
+            self.pictures_in_flight -= usize::from(!sent.is_video());
+            self.in_flight_bytes -= sent.budget_bytes();
+        }
     }
 
     /// Records that `tile` has a new picture.
     pub fn announce(&mut self, tile: u16) {
         if let Some(known) = self.tiles.get_mut(&tile) {
-            known.announce(self.virtual_time);
+            known.announce(self.virtual_time, false);
+        }
+    }
+
+    /// Records that `tile` has coded video to send. It is sent without regard to the tile's frame rate, the window and
+    /// the budget, as long as acknowledgements come in time.
+    pub fn announce_video(&mut self, tile: u16) {
+        if let Some(known) = self.tiles.get_mut(&tile) {
+            known.announce(self.virtual_time, true);
         }
     }
 
@@ -142,7 +165,10 @@ impl Scheduler {
     /// So on a link that cannot carry everything, each tile gets a share in proportion to its priority, and no tile
     /// waits for ever.
     pub fn next_tile(&self, now: Instant) -> Option<u16> {
-        let may_send = self.tiles.iter().filter(|(_, tile)| tile.may_send());
+        let may_send = self
+            .tiles
+            .iter()
+            .filter(|(_, tile)| tile.may_send(now) && (tile.is_video() || !self.is_budget_full));
         may_send
             .filter(|(_, tile)| tile.due_at().is_none_or(|due| due <= now))
             .min_by_key(|(_, tile)| (tile.start, Reverse(tile.pace.priority), tile.last_turn))
@@ -157,23 +183,45 @@ impl Scheduler {
     /// If the connection has no tile with the number `tile`.
     pub fn send(&mut self, tile: u16, bytes: u64, captured_at: SystemTime, now: Instant) -> Option<u32> {
         let budget = self.budget_bytes();
-        let (is_alone, after) = (self.in_flight == 0, self.in_flight_bytes.saturating_add(bytes));
+        let (is_alone, after) = (self.pictures_in_flight == 0, self.in_flight_bytes.saturating_add(bytes));
         // A picture larger than the budget is allowed when no other picture is in flight.
         if !is_alone && after > budget {
+            self.is_budget_full = true;
             return None;
         }
         let mark = self.throughput.mark(now, is_alone, after >= budget / 2);
+        (self.pictures_in_flight, self.in_flight_bytes) = (self.pictures_in_flight + 1, after);
+        Some(self.record(tile, bytes, captured_at, now, Some(mark)))
+    }
+
+    /// Records that a part of coded video of `tile`, whose turn it is, is sent now. Returns its sequence number: pictures
+    /// and parts of video are numbered together.
+    ///
+    /// # Panics
+    /// If the connection has no tile with the number `tile`.
+    pub fn send_video(&mut self, tile: u16, bytes: u64, captured_at: SystemTime, now: Instant) -> u32 {
+        self.record(tile, bytes, captured_at, now, None)
+    }
+
+    fn record(
+        &mut self,
+        tile: u16,
+        bytes: u64,
+        captured_at: SystemTime,
+        now: Instant,
+        mark: Option<SendMark>,
+    ) -> u32 {
         let count = self.counts.entry(tile).or_default();
         *count += 1;
         self.turns += 1;
         let known = self.tiles.get_mut(&tile).expect("a tile whose turn it is");
         self.virtual_time = known.start;
-        known.send(SentPicture { count: *count, bytes, captured_at, mark }, now, self.turns);
-        (self.in_flight, self.in_flight_bytes) = (self.in_flight + 1, after);
-        if is_alone {
+        known.send(SentPicture { count: *count, bytes, captured_at, sent_at: now, mark }, now, self.turns);
+        if self.in_flight == 0 {
             self.ack_awaited_since = Some(now);
         }
-        Some(wire_sequence(*count))
+        self.in_flight += 1;
+        wire_sequence(*count)
     }
 
     /// Records that the last picture was sent completely at `now`, so that the client's time limit for an
@@ -193,12 +241,13 @@ impl Scheduler {
         let count = sent.checked_sub(back).filter(|count| *count > 0).ok_or(NotSent)?;
         let nothing = Acknowledged { pictures: 0, captured_at: None };
         let Some(known) = self.tiles.get_mut(&tile) else { return Ok(nothing) };
-        let covered = known.acknowledge(count);
+        let covered = known.acknowledge(count, now);
         let Some(last) = covered.last() else { return Ok(nothing) };
-        let bytes = covered.iter().map(|sent| sent.bytes).sum();
-        self.in_flight_bytes -= bytes;
-        self.in_flight -= covered.len();
-        self.throughput.delivered(bytes, last.mark, now);
+        let before = self.in_flight_bytes;
+        self.settle(covered.iter());
+        if let Some(mark) = covered.iter().rev().find_map(|sent| sent.mark) {
+            self.throughput.delivered(before - self.in_flight_bytes, mark, now);
+        }
         self.ack_awaited_since = Some(now);
         Ok(Acknowledged { pictures: covered.len(), captured_at: Some(last.captured_at) })
     }
@@ -212,11 +261,10 @@ impl Scheduler {
     /// acknowledgement or a new picture can allow a picture earlier, but after each of these the caller calls this
     /// method again.
     pub fn next_due(&self, now: Instant) -> Option<Instant> {
-        let waiting = self.tiles.values().filter(|tile| tile.may_send());
-        waiting.filter_map(TileSchedule::due_at).filter(|due| *due > now).min()
+        self.tiles.values().filter_map(|tile| tile.next_due(now)).min()
     }
 
-    /// Returns the number of bytes in flight (sent, but not acknowledged), over all tiles.
+    /// Returns the number of bytes of pictures in flight (sent, but not acknowledged), over all tiles.
     pub fn in_flight_bytes(&self) -> u64 {
         self.in_flight_bytes
     }
@@ -242,7 +290,7 @@ impl Scheduler {
         (all > 0.0).then(|| (rate as f64 * own / all) as u64)
     }
 
-    /// Returns the maximum number of bytes in flight (sent, but not acknowledged) at once.
+    /// Returns the maximum number of bytes of pictures in flight (sent, but not acknowledged) at once.
     pub fn budget_bytes(&self) -> u64 {
         let latency_budget =
             self.tiles.values().map(|tile| tile.pace.latency_budget).min().unwrap_or_default();

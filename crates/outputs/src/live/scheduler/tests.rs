@@ -263,3 +263,71 @@ fn there_are_no_more_tiles_than_there_may_be() {
     assert_eq!(connection.scheduler.subscribe(1000, FAST), Ok(()));
     assert_eq!(connection.scheduler.tiles(), MAX_TILES);
 }
+
+/// Sends coded video of tile 5 every 40 ms for `time`, while the scheduler allows it. Returns the number of messages.
+fn play(connection: &mut Connection, time: Duration) -> usize {
+    let (end, mut sent) = (connection.now + time, 0);
+    while connection.now < end {
+        connection.scheduler.announce_video(5);
+        if connection.scheduler.next_tile(connection.now) == Some(5) {
+            connection.scheduler.send_video(5, SMALL, SystemTime::UNIX_EPOCH, connection.now);
+            sent += 1;
+        }
+        connection.wait(Duration::from_millis(40));
+    }
+    sent
+}
+
+#[test]
+fn video_is_sent_without_a_window_for_a_second_and_the_time_that_acknowledgements_take() {
+    let slow = TilePace { interval: Duration::from_secs(1), ..FAST };
+    let mut connection = Connection::with(&[(5, slow)]);
+    assert_eq!(play(&mut connection, Duration::from_secs(5)), 25);
+    assert_eq!(
+        connection.scheduler.next_due(connection.now),
+        None,
+        "no time makes it due, but an acknowledgement"
+    );
+    connection.ack((5, 24));
+    assert_eq!(
+        play(&mut connection, Duration::from_secs(5)),
+        1,
+        "the client has a reason to acknowledge the rest"
+    );
+    connection.ack((5, 26));
+    assert_eq!(play(&mut connection, Duration::from_millis(360)), 9);
+    // Acknowledgements that come half a second late become usual.
+    let mut last = 35;
+    for _ in 0..200 {
+        let sent = play(&mut connection, Duration::from_millis(480)) as u32;
+        connection.ack((5, last));
+        last += sent;
+    }
+    // The oldest message was sent half a second ago: of the second and a half that it has now, a second is left.
+    let ahead = play(&mut connection, Duration::from_secs(5));
+    assert!((25..=28).contains(&ahead), "{ahead}");
+    let deadline = connection.scheduler.ack_deadline();
+    assert!(deadline.is_some_and(|at| at > connection.now), "a client that acknowledges nothing is given up");
+}
+
+#[test]
+fn video_takes_nothing_of_the_budget_and_pictures_nothing_of_its_time() {
+    let mut connection = Connection::with(&[(5, FAST), (6, FAST)]);
+    connection.scheduler.announce_video(5);
+    assert_eq!(connection.scheduler.next_tile(connection.now), Some(5));
+    connection.scheduler.send_video(5, 10 * MIN_BUDGET_BYTES, SystemTime::UNIX_EPOCH, connection.now);
+    assert_eq!(connection.scheduler.in_flight_bytes(), 0);
+    assert_eq!(connection.scheduler.in_flight_of(5), 10 * MIN_BUDGET_BYTES);
+    connection.announce([6]);
+    assert_eq!(
+        connection.send(2 * MIN_BUDGET_BYTES),
+        Some((6, 1)),
+        "a large picture goes alone among pictures"
+    );
+    connection.announce([6]);
+    assert_eq!(connection.send(SMALL), None);
+    assert_eq!(play(&mut connection, Duration::from_secs(1)), 25, "the last one 960 ms after the first");
+    assert!(connection.scheduler.unsubscribe(5));
+    connection.ack((6, 1));
+    assert_eq!((connection.scheduler.in_flight_bytes(), connection.scheduler.ack_deadline()), (0, None));
+}

@@ -10,8 +10,9 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 use tokio::time::Instant;
 
+use super::super::client_stream::ClientStream;
 use super::super::part::Part;
-use super::super::part_stream::{Next, PartStream};
+use super::super::part_stream::Next;
 use super::Join;
 use super::deadlines::Deadline;
 use crate::flow_control::{FlowControl, Gate, SocketSample};
@@ -33,7 +34,7 @@ const READ_BYTES: usize = 4096;
 /// The connection of one viewer, which a writer thread owns.
 pub(super) struct ViewerConnection {
     socket: OwnedFd,
-    pub(super) stream: PartStream,
+    pub(super) stream: ClientStream,
     pub(super) group: usize,
     pub(super) deadline: Deadline,
     /// The bytes of the current part that the kernel has not accepted yet.
@@ -98,7 +99,9 @@ impl ViewerConnection {
             if !self.rest.is_empty() {
                 match self.write_rest(now) {
                     // A frame that is published meanwhile wakes the writer again.
-                    Ok(true) if is_newest => return Progress::Until(self.stream.wake_at(now)),
+                    Ok(true) if is_newest && !self.stream.has_more() => {
+                        return Progress::Until(self.stream.wake_at(now));
+                    }
                     Ok(true) => {}
                     Ok(false) => return self.check_stall(now, write_timeout),
                     Err(_) => return Progress::Gone,

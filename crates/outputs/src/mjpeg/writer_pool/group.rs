@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use framecast_hub::{ReadySet, WakeRegistration};
 
-use super::super::part_stream::PartStream;
+use super::super::client_stream::ClientStream;
 
 /// The groups of viewers of one writer thread, by number. A new group can get the number of a removed group.
 #[derive(Default)]
@@ -25,7 +25,7 @@ struct Group {
 
 impl Groups {
     /// Adds viewer number `slot` to the group of the channel that `stream` reads. Returns the group's number.
-    pub(super) fn join(&mut self, stream: &PartStream, slot: usize) -> usize {
+    pub(super) fn join(&mut self, stream: &ClientStream, slot: usize) -> usize {
         let is_same_channel = |group: &Group| stream.is_same_channel(&group.registration);
         let known = self.groups.iter().position(|group| group.as_ref().is_some_and(is_same_channel));
         let number = known.unwrap_or_else(|| {

@@ -3,7 +3,7 @@
 //! A viewer comes to a writer when the HTTP server has sent the response head and hands over the socket
 //! ([`Hijack`](crate::Hijack)). A writer wakes up once for each frame of a channel and goes through the viewers of that
 //! channel. Each viewer gets the same packed multipart part by one `send`. A viewer whose socket is full continues when
-//! the kernel reports room. The [`PartStream`] decides what to send, and when.
+//! the kernel reports room. The [`ClientStream`] decides what to send, and when.
 
 mod connection;
 mod deadlines;
@@ -23,12 +23,12 @@ use framecast_media::lock;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::part_stream::PartStream;
+use super::client_stream::ClientStream;
 use crate::{EndReason, HijackedConnection};
 
 /// A new viewer that is handed to a writer thread.
 pub(super) struct Join {
-    stream: PartStream,
+    stream: ClientStream,
     hijacked: HijackedConnection,
     load_token: LoadToken,
 }
@@ -75,7 +75,7 @@ impl WriterPool {
     ///
     /// # Errors
     /// If no writer thread could be started. The viewer's connection is then closed.
-    pub(super) fn join(&self, mut stream: PartStream, hijacked: HijackedConnection) -> io::Result<()> {
+    pub(super) fn join(&self, mut stream: ClientStream, hijacked: HijackedConnection) -> io::Result<()> {
         // Until a writer has the stream, the stream cannot end because of the client.
         stream.set_end_reason(EndReason::Failed);
         let mut writers = lock(&self.writers);

@@ -9,6 +9,7 @@ use framecast_testkit::frame_of_len;
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 
+use super::super::part_stream::PartStream;
 use super::connection::{Progress, ViewerConnection};
 use super::*;
 use crate::mjpeg::packer::Packers;
@@ -44,8 +45,8 @@ impl Setup {
             adapt: false,
         };
         let subscriber = feed.watch(request.rendition, Delivery::Latest).unwrap();
-        let stream =
-            PartStream::new(subscriber, &Packers::default(), viewer, request, Duration::from_secs(1));
+        let packers = Packers::default();
+        let stream = PartStream::new(subscriber, &packers, viewer, request, Duration::from_secs(1)).into();
         let (ours, reader) = UnixStream::pair().unwrap();
         let hijacked =
             HijackedConnection { socket: ours.into(), read_buf: bytes::Bytes::new(), permit: Box::new(()) };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use framecast_media::lock;
 
-use super::target::{RtspTarget, Transport};
+use crate::rtsp::target::{RtspTarget, Transport};
 
 /// How to read a camera: its codec and its transport.
 #[derive(Debug, Clone, PartialEq, Eq)]

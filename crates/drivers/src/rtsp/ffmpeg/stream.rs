@@ -15,8 +15,9 @@ use tracing::warn;
 
 use super::diagnose::{self, FfmpegRun};
 use super::probe_cache::ProbeCache;
-use super::target::{RtspTarget, Transport};
 use crate::program::Program;
+use crate::rtsp::diagnose::no_data_error;
+use crate::rtsp::target::{RtspTarget, Transport};
 use crate::{BoxFuture, Error, Source};
 
 /// The time after which a warning is logged, counted from the opening, if no picture has come over UDP. It is less than
@@ -65,7 +66,7 @@ impl RtspStream {
                 error = watch_reachability(&self.target, look_at), if is_first && self.was_cached => return Err(error),
                 () = sleep_until(warn_at), if may_warn => {
                     self.has_warned = true;
-                    warn!("{}", diagnose::no_data_error(&self.target, self.transport, WARN_AFTER));
+                    warn!("{}", no_data_error(&self.target, self.transport, WARN_AFTER));
                 }
             }
         };

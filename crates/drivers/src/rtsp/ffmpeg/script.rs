@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::target::{RtspTarget, Transport};
+use crate::rtsp::target::{RtspTarget, Transport};
 
 /// The kinds of streams to request from the camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Basic and Digest authentication (RFC 7617, RFC 7616).
+//! Basic and Digest authentication (RFC 7617, RFC 7616), for HTTP and RTSP.
 //!
 //! The client sends no login until the server asks for one. The client then remembers the server's authentication
 //! method, so that later requests need no second round trip.
@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use digest_auth::{AuthContext, Charset, Qop, WwwAuthenticateHeader};
+use digest_auth::{AuthContext, Charset, HttpMethod, Qop, WwwAuthenticateHeader};
 use framecast_media::Secret;
 use percent_encoding::percent_decode_str;
 use url::Url;
@@ -16,14 +16,14 @@ use crate::http1::{Challenge, Head, parse_challenges};
 
 /// A user and a password, percent-decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Credentials {
-    pub(super) user: Secret,
-    pub(super) password: Secret,
+pub(crate) struct Credentials {
+    pub(crate) user: Secret,
+    pub(crate) password: Secret,
 }
 
 impl Credentials {
     /// Removes the user and password from `url` and returns them; `None` if the URL has neither.
-    pub(super) fn take_from(url: &mut Url) -> Option<Self> {
+    pub(crate) fn take_from(url: &mut Url) -> Option<Self> {
         let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let user = decoded(url.username());
         let password = decoded(url.password().unwrap_or_default());
@@ -35,9 +35,20 @@ impl Credentials {
     }
 }
 
+/// What an `Authorization` header is computed for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequestLine<'a> {
+    /// The method, such as `GET` or `DESCRIBE`.
+    pub(crate) method: &'a str,
+    /// The target, as the request line contains it.
+    pub(crate) target: &'a str,
+    /// Whether the request is sent over TLS.
+    pub(crate) is_encrypted: bool,
+}
+
 /// The login state of one source: its credentials and the authentication method for which the server last asked.
 #[derive(Debug)]
-pub(super) struct Login {
+pub(crate) struct Login {
     credentials: Credentials,
     method: Option<Method>,
     /// Whether the server asked for the login over TLS. If true, the login is never sent over an unencrypted
@@ -57,7 +68,7 @@ enum Method {
 
 /// The result of reading the challenges in a server's 401 response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AuthOutcome {
+pub(crate) enum AuthOutcome {
     /// The server offers no method that Framecast supports.
     Unsupported,
     /// The server asked for a login with a method that Framecast supports.
@@ -67,36 +78,38 @@ pub(super) enum AuthOutcome {
 }
 
 impl Login {
-    pub(super) fn new(credentials: Credentials) -> Self {
+    pub(crate) fn new(credentials: Credentials) -> Self {
         Self { credentials, method: None, is_tls: false, is_nonce_single_use: false }
     }
 
     /// Forgets the authentication method, so that the next request is sent without a login and the server sends a new
     /// challenge.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.is_nonce_single_use |= matches!(self.method, Some(Method::Digest(_)));
         self.method = None;
     }
 
     /// Records that a request has succeeded. If the server accepts each nonce only once, forgets the authentication
     /// method together with its used nonce.
-    pub(super) fn succeeded(&mut self) {
+    pub(crate) fn succeeded(&mut self) {
         if self.is_nonce_single_use {
             self.method = None;
         }
     }
 
-    /// Returns the `Authorization` header for a GET of `url`. Returns `None` if the server has not asked for a login
-    /// yet. Also returns `None` if the server asked over TLS, but the connection to `url` is not encrypted.
-    pub(super) fn authorization(&mut self, url: &Url) -> Option<String> {
-        if self.is_tls && url.scheme() != "https" {
+    /// Returns the `Authorization` header for `request`. Returns `None` if the server has not asked for a login yet.
+    /// Also returns `None` if the server asked over TLS, but the request is sent unencrypted.
+    pub(crate) fn authorization(&mut self, request: RequestLine<'_>) -> Option<String> {
+        if self.is_tls && !request.is_encrypted {
             return None;
         }
         let (user, password) = (self.credentials.user.expose(), self.credentials.password.expose());
         match self.method.as_mut()? {
             Method::Basic => Some(format!("Basic {}", BASE64.encode(format!("{user}:{password}")))),
             Method::Digest(digest_challenge) => {
-                let mut context = AuthContext::new(user, password, request_target(url));
+                let method = HttpMethod(Cow::Borrowed(request.method));
+                let mut context =
+                    AuthContext::new_with_method(user, password, request.target, None::<&[u8]>, method);
                 let has_auth = digest_challenge.qop.as_ref().is_none_or(|qop| qop.contains(&Qop::AUTH));
                 if !has_auth {
                     context.body = Some(Cow::Borrowed(b""));
@@ -106,21 +119,21 @@ impl Login {
         }
     }
 
-    /// Reads the challenges of a 401 response from `url`, and remembers one for the next request: a Digest challenge
-    /// that Framecast supports or, if there is none, a Basic challenge. If the server offers neither, changes nothing.
-    pub(super) fn handle_challenge(&mut self, url: &Url, head: &Head) -> AuthOutcome {
+    /// Reads the challenges of a 401 response, and remembers one for the next request: a Digest challenge that Framecast
+    /// supports or, if there is none, a Basic challenge. If the server offers neither, changes nothing. `is_encrypted`
+    /// says whether the response came over TLS.
+    pub(crate) fn handle_challenge(&mut self, is_encrypted: bool, head: &Head) -> AuthOutcome {
         let challenges: Vec<Challenge> =
             head.get_all("WWW-Authenticate").flat_map(parse_challenges).collect();
         let digest = challenges.iter().filter(|c| c.scheme == "digest").find_map(digest_challenge);
-        let is_tls = url.scheme() == "https";
         if let Some(digest_challenge) = digest {
-            self.is_tls = is_tls;
+            self.is_tls = is_encrypted;
             let outcome =
                 if digest_challenge.stale { AuthOutcome::StaleNonce } else { AuthOutcome::Challenged };
             self.method = Some(Method::Digest(Box::new(digest_challenge)));
             outcome
         } else if challenges.iter().any(|c| c.scheme == "basic") {
-            self.is_tls = is_tls;
+            self.is_tls = is_encrypted;
             self.method = Some(Method::Basic);
             AuthOutcome::Challenged
         } else {
@@ -131,7 +144,7 @@ impl Login {
 
 /// Returns whether a challenge in `head` contains bytes that are not UTF-8. Decoding loses those bytes, so a Digest
 /// response to this challenge cannot be computed.
-pub(super) fn has_invalid_utf8(head: &Head) -> bool {
+pub(crate) fn has_invalid_utf8(head: &Head) -> bool {
     head.get_all("WWW-Authenticate").any(|challenge| challenge.contains(char::REPLACEMENT_CHARACTER))
 }
 
@@ -169,14 +182,6 @@ fn digest_challenge(challenge: &Challenge) -> Option<WwwAuthenticateHeader> {
     })
 }
 
-/// Returns the path and query of `url`, as a request line contains them.
-fn request_target(url: &Url) -> String {
-    match url.query() {
-        Some(query) => format!("{}?{query}", url.path()),
-        None => url.path().to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,6 +189,11 @@ mod tests {
 
     fn login() -> Login {
         Login::new(Credentials { user: Secret::new("me"), password: Secret::new("p@ß") })
+    }
+
+    /// A GET of `target`.
+    fn get(target: &str, is_encrypted: bool) -> RequestLine<'_> {
+        RequestLine { method: "GET", target, is_encrypted }
     }
 
     fn head(challenges: &[&str]) -> Head {
@@ -200,10 +210,9 @@ mod tests {
             &[r#"Digest realm="a", nonce="m", algorithm=WHIRL"#, r#"digest nonce="n",realm="a",qop=auth"#],
         ] {
             let mut login = login();
-            let url = Url::parse("http://cam/v?x=1").unwrap();
-            assert_eq!(login.handle_challenge(&url, &head(values)), AuthOutcome::Challenged);
+            assert_eq!(login.handle_challenge(false, &head(values)), AuthOutcome::Challenged);
             for count in ["nc=00000001", "nc=00000002"] {
-                let text = login.authorization(&url).unwrap();
+                let text = login.authorization(get("/v?x=1", false)).unwrap();
                 assert!(text.starts_with("Digest "), "{text}");
                 for part in [count, r#"nonce="n""#, r#"uri="/v?x=1""#, "qop=auth,"] {
                     assert!(text.contains(part), "{part} in {text}");
@@ -216,46 +225,45 @@ mod tests {
     fn basic_is_used_where_digest_cannot_be() {
         let mut login = login();
         let odd = head(&[r#"Digest realm="a", nonce="n", algorithm=TOKEN, Basic realm="a""#]);
-        let url = Url::parse("http://cam/").unwrap();
-        assert_eq!(login.handle_challenge(&url, &odd), AuthOutcome::Challenged);
-        let value = login.authorization(&url).unwrap();
+        assert_eq!(login.handle_challenge(false, &odd), AuthOutcome::Challenged);
+        let value = login.authorization(get("/", false)).unwrap();
         assert_eq!(value, format!("Basic {}", BASE64.encode("me:p@ß")));
     }
 
     #[test]
     fn nothing_is_sent_before_the_server_asks_or_when_it_asks_for_something_else() {
-        let (mut login, url) = (login(), Url::parse("http://cam/").unwrap());
-        assert_eq!(login.authorization(&url), None);
+        let mut login = login();
+        assert_eq!(login.authorization(get("/", false)), None);
         for odd in ["Negotiate", "Bearer realm=\"x\"", "Digest realm=\"x\"", ""] {
-            assert_eq!(login.handle_challenge(&url, &head(&[odd])), AuthOutcome::Unsupported, "{odd}");
-            assert_eq!(login.authorization(&url), None);
+            assert_eq!(login.handle_challenge(false, &head(&[odd])), AuthOutcome::Unsupported, "{odd}");
+            assert_eq!(login.authorization(get("/", false)), None);
         }
     }
 
     #[test]
     fn a_nonce_that_was_good_once_is_not_tried_again() {
-        let (mut login, url) = (login(), Url::parse("http://cam/").unwrap());
+        let mut login = login();
         let challenge = head(&[r#"Digest realm="a", nonce="n", qop="auth""#]);
-        login.handle_challenge(&url, &challenge);
+        login.handle_challenge(false, &challenge);
         login.succeeded();
-        assert!(login.authorization(&url).is_some());
+        assert!(login.authorization(get("/", false)).is_some());
         login.forget();
-        assert_eq!(login.authorization(&url), None);
-        login.handle_challenge(&url, &challenge);
-        assert!(login.authorization(&url).is_some());
+        assert_eq!(login.authorization(get("/", false)), None);
+        login.handle_challenge(false, &challenge);
+        assert!(login.authorization(get("/", false)).is_some());
         login.succeeded();
-        assert_eq!(login.authorization(&url), None, "the next request is challenged");
+        assert_eq!(login.authorization(get("/", false)), None, "the next request is challenged");
     }
 
     #[test]
     fn what_was_asked_for_over_tls_is_not_sent_in_the_clear() {
         let mut login = login();
-        let (open, protected) = (Url::parse("http://cam/").unwrap(), Url::parse("https://cam/").unwrap());
-        login.handle_challenge(&protected, &head(&["Basic realm=\"a\""]));
-        assert_eq!(login.authorization(&open), None);
-        assert!(login.authorization(&protected).is_some());
-        login.handle_challenge(&open, &head(&["Basic realm=\"a\""]));
-        assert!(login.authorization(&open).is_some(), "it asked in the clear, as its URL says");
+        let (open, protected) = (get("/", false), get("/", true));
+        login.handle_challenge(true, &head(&["Basic realm=\"a\""]));
+        assert_eq!(login.authorization(open), None);
+        assert!(login.authorization(protected).is_some());
+        login.handle_challenge(false, &head(&["Basic realm=\"a\""]));
+        assert!(login.authorization(open).is_some(), "it asked in the clear, as its URL says");
     }
 
     #[test]

@@ -1,0 +1,255 @@
+//! A source of the access units that a camera sends in RTP packets.
+
+use std::time::Duration;
+
+use framecast_media::rtp::{
+    Depacketizer, Reception, ReorderBuffer, ReorderLimits, RtcpPacket, RtpClock, RtpPacket,
+    h264_parameter_sets, h265_parameter_sets, rtcp_packets,
+};
+use framecast_media::{Bytes, Codec, Frame};
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, warn};
+
+use super::client::{ClientError, Encoding, Packet, RtspSession, VideoTrack};
+use super::diagnose::{client_error, no_data_error};
+use super::target::{RtspTarget, Transport};
+use crate::video_frames::{FIRST_MEDIA_TIME, VideoFrameBuilder};
+use crate::{BoxFuture, Error, OpenContext, Source};
+
+/// The time after which packets that are held back, because others are missing or may follow, are no longer held back.
+const MAX_HOLD: Duration = Duration::from_millis(100);
+
+/// The time after which a warning is logged, counted from the opening, if no picture has come over UDP. It is less than
+/// the 30 s that the supervisor, which keeps the camera open, allows for the first picture by default.
+const WARN_AFTER: Duration = Duration::from_secs(25);
+
+/// The time between two reports to the camera of how its packets arrive (RFC 3550 §6.2). Some cameras end a session
+/// without them.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The number by which this client names itself in its reports. Only cameras have others.
+const OWN_SSRC: u32 = 0x4672_6D63;
+
+/// An open camera.
+pub(super) struct VideoSource {
+    session: RtspSession,
+    target: RtspTarget,
+    transport: Transport,
+    payload_type: u8,
+    reorder: ReorderBuffer,
+    depacketizer: Depacketizer,
+    clock: RtpClock,
+    reception: Reception,
+    report_at: Instant,
+    /// The number by which the camera names the stream in its packets; `None` before the first packet.
+    ssrc: Option<u32>,
+    frames: VideoFrameBuilder,
+    /// The number of frames so far.
+    frame_count: u64,
+    opened_at: Instant,
+    has_warned: bool,
+    /// When the last packet came.
+    last_packet_at: Instant,
+    /// Whether packets may be held back, because others are missing or may follow.
+    has_held: bool,
+}
+
+impl VideoSource {
+    /// Creates a source of the packets of `session`, which has just begun to play `track`.
+    pub(super) fn new(
+        context: &OpenContext,
+        target: RtspTarget,
+        transport: Transport,
+        track: &VideoTrack,
+        session: RtspSession,
+    ) -> Self {
+        let codec = if track.encoding == Encoding::H265 { Codec::H265 } else { Codec::H264 };
+        let max_bytes = context.max_picture_bytes();
+        let limits = if session.is_udp() { ReorderLimits::UDP } else { ReorderLimits::TCP };
+        let now = Instant::now();
+        Self {
+            session,
+            target,
+            transport,
+            payload_type: track.payload_type,
+            reorder: ReorderBuffer::new(limits),
+            depacketizer: match codec {
+                Codec::H265 => Depacketizer::h265(&h265_parameter_sets(&track.parameters), max_bytes),
+                _ => Depacketizer::h264(&h264_parameter_sets(&track.parameters), max_bytes),
+            },
+            clock: RtpClock::new(track.clock_hz),
+            reception: Reception::new(track.clock_hz),
+            report_at: now + REPORT_INTERVAL,
+            ssrc: None,
+            frames: VideoFrameBuilder::new(context, codec),
+            frame_count: 0,
+            opened_at: now,
+            has_warned: false,
+            last_packet_at: now,
+            has_held: false,
+        }
+    }
+
+    /// Returns the next frame, or `None` at the normal end of the stream. Cancel safe: what has arrived is kept.
+    async fn next(&mut self) -> Result<Option<Frame>, Error> {
+        loop {
+            if let Some(frame) = self.next_ready()? {
+                self.frame_count += 1;
+                return Ok(Some(frame));
+            }
+            let has_frames = self.frame_count > 0;
+            match self.wait().await {
+                SourceEvent::Packet(Ok(Packet::Rtp(bytes))) => self.push(&bytes)?,
+                SourceEvent::Packet(Ok(Packet::Rtcp(bytes))) => {
+                    if self.has_left(&bytes) && has_frames {
+                        return Ok(None);
+                    }
+                }
+                SourceEvent::ReportDue => self.report().await,
+                // Recorders end a session after an hour, or for other reasons; this is not a failure.
+                SourceEvent::Packet(Err(ClientError::Closed)) if has_frames => return Ok(None),
+                SourceEvent::Packet(Err(error)) => {
+                    return Err(client_error(&self.target, self.transport, error, has_frames));
+                }
+                SourceEvent::HeldLong => {
+                    self.has_held = false;
+                    self.reorder.flush();
+                    self.push_packets()?;
+                    self.depacketizer.flush();
+                }
+                SourceEvent::Silence(after) => {
+                    let awaited = if has_frames { "the next picture" } else { "the first picture" };
+                    return Err(Error::TimedOut { what: self.target.shown.clone(), awaited, after });
+                }
+            }
+        }
+    }
+
+    /// Waits until something has to be done.
+    async fn wait(&mut self) -> SourceEvent {
+        loop {
+            let may_warn = self.frame_count == 0 && self.session.is_udp() && !self.has_warned;
+            let silent_at = self.target.timeout.map(|limit| (self.last_packet_at + limit, limit));
+            tokio::select! {
+                biased;
+                packet = self.session.next_packet() => {
+                    self.last_packet_at = Instant::now();
+                    return SourceEvent::Packet(packet);
+                }
+                () = sleep_until(self.report_at) => return SourceEvent::ReportDue,
+                () = sleep_until(self.last_packet_at + MAX_HOLD), if self.has_held => return SourceEvent::HeldLong,
+                limit = reached(silent_at) => return SourceEvent::Silence(limit),
+                () = sleep_until(self.opened_at + WARN_AFTER), if may_warn => {
+                    self.has_warned = true;
+                    warn!("{}", no_data_error(&self.target, self.transport, WARN_AFTER));
+                }
+            }
+        }
+    }
+
+    /// Takes a packet of media.
+    fn push(&mut self, bytes: &Bytes) -> Result<(), Error> {
+        self.has_held = true;
+        if let Ok(packet) = RtpPacket::parse(bytes) {
+            self.reception.record(&packet.header, self.opened_at.elapsed());
+            self.ssrc = Some(packet.header.ssrc);
+        }
+        self.reorder.push(bytes).map_err(|source| self.picture_error(source))?;
+        self.push_packets()
+    }
+
+    /// Takes a packet of the sender's reports. Returns whether the sender says that it leaves.
+    fn has_left(&mut self, bytes: &[u8]) -> bool {
+        let Some(ssrc) = self.ssrc else { return false };
+        let mut has_left = false;
+        // A packet that cannot be read says nothing.
+        for packet in rtcp_packets(bytes).flatten() {
+            has_left |= packet.is_goodbye_of(ssrc);
+            if let RtcpPacket::SenderReport(report) = packet {
+                self.reception.record_sender_report(report, self.opened_at.elapsed());
+            }
+        }
+        has_left
+    }
+
+    /// Reports to the camera how its packets arrive.
+    async fn report(&mut self) {
+        self.report_at = Instant::now() + REPORT_INTERVAL;
+        if let Some(report) = self.reception.report(OWN_SSRC, self.opened_at.elapsed())
+            && let Err(error) = self.session.send_report(&report).await
+        {
+            debug!(%error, "cannot send a report to the camera");
+        }
+    }
+
+    /// Passes the packets that are in order to the depacketizer.
+    fn push_packets(&mut self) -> Result<(), Error> {
+        while let Some(packet) = self.reorder.next_packet() {
+            // Cameras may send other payloads, such as comfort noise or key figures, on the same channel.
+            if packet.header.payload_type == self.payload_type {
+                self.depacketizer.push(&packet).map_err(|source| self.picture_error(source))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the next frame of the packets so far.
+    fn next_ready(&mut self) -> Result<Option<Frame>, Error> {
+        while let Some(unit) = self.depacketizer.next_unit() {
+            if let Some(parameter_sets) = &unit.parameter_sets {
+                self.frames.set_parameters(parameter_sets)?;
+            }
+            let reading = self.clock.read(unit.rtp_timestamp, self.frames.media_time());
+            if reading.is_new_epoch {
+                debug!("the camera's clock has jumped; its media time goes on");
+            }
+            let pts = reading.timestamp.saturating_add(FIRST_MEDIA_TIME);
+            if let Some(frame) = self.frames.frame(unit.data, unit.dependency, pts) {
+                return Ok(Some(frame));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Creates the error for a packet or picture that is broken. The next one may be whole.
+    fn picture_error(&self, source: framecast_media::Error) -> Error {
+        Error::Picture { number: self.frame_count + 1, source }
+    }
+}
+
+/// What a source has to handle.
+enum SourceEvent {
+    Packet(Result<Packet, ClientError>),
+    /// Packets were held back for too long.
+    HeldLong,
+    ReportDue,
+    /// No packet has come for the time that the URL allows.
+    Silence(Duration),
+}
+
+/// Waits until the time in `limit`, and returns what belongs to it; waits forever if there is none.
+async fn reached(limit: Option<(Instant, Duration)>) -> Duration {
+    match limit {
+        Some((at, limit)) => {
+            sleep_until(at).await;
+            limit
+        }
+        None => std::future::pending().await,
+    }
+}
+
+impl Source for VideoSource {
+    fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>> {
+        Box::pin(self.next())
+    }
+
+    /// Ends the session at the camera with TEARDOWN, which some cameras need before they accept the next one.
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(self.session.tear_down())
+    }
+
+    fn dropped_frames(&self) -> u64 {
+        let counts = self.depacketizer.counts();
+        counts.damaged + counts.without_reference
+    }
+}

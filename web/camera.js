@@ -1,13 +1,13 @@
-// The page of one camera: its stream, the buttons beneath it, its last day, its controls, its addresses and its
+// The page of one camera: its picture, the buttons beneath it, its last day, its controls, its addresses and its
 // figures. Events report its state at once; polls fetch the figures, because only the server knows how old a stream's
 // picture is.
 
 import { address, poll } from "./api.js";
 import { Controls } from "./controls.js";
 import { Events } from "./events.js";
-import { MjpegImage } from "./mjpeg_image.js";
 import { Marker } from "./mark.js";
 import { Announcer } from "./announcer.js";
+import { Stage } from "./stage.js";
 import { CameraStates } from "./states.js";
 import { StreamScheduler } from "./streams.js";
 import { make, setState, setText, waiting } from "./tile.js";
@@ -20,19 +20,19 @@ const name = decodeURIComponent(location.pathname.replace(/\/+$/, "").split("/")
 const path = `cameras/${encodeURIComponent(name)}`;
 const announcer = new Announcer(at("news"));
 const streams = new StreamScheduler();
-const stage = at("stage");
+const stage = new Stage(at("stage"), name, path);
 const veil = make("p", "veil");
 const controls = new Controls(at("controls"), `api/${path}/controls`);
-const mjpegImage = new MjpegImage(stage, address(`${path}/stream.mjpg`), `Picture of ${name}`);
 const states = new CameraStates();
 const day = new Timeline(at("day"), name);
 
-// The camera's data in the last answer.
+// The camera's data in the last answer, and the server's clock then.
 let last = null;
+let lastMs = 0;
 // Why the server refuses this page the pictures.
 let refusal = "";
 
-mjpegImage.onRefused = (message) => {
+stage.onRefused = (message) => {
   refusal = message ? `${message} · trying again` : "";
   setReason(refusal);
   if (refusal) setText(at("figures"), "");
@@ -42,15 +42,8 @@ announcer.report("Picture", "visible again");
 at("name").textContent = name;
 setTitle(`${name} · Framecast`, "");
 veil.hidden = true;
-stage.append(veil, waiting());
-
-streams.add({
-  element: stage,
-  setMode(mode) {
-    if (mode === "stream") mjpegImage.start();
-    else if (mode !== "held") mjpegImage.stop();
-  },
-});
+stage.element.append(veil, waiting());
+streams.add(stage);
 
 /** Copies `text` to the clipboard; browsers allow the modern method only over HTTPS and on localhost. */
 async function copy(input) {
@@ -106,13 +99,14 @@ function prepareSnapshot() {
 /** Full screen; if the browser has none for a picture (iPhone), the picture fills the window instead. */
 function prepareFullScreen() {
   const button = at("fullscreen");
-  const request = stage.requestFullscreen ?? stage.webkitRequestFullscreen;
-  const shrink = () => stage.classList.remove("filling");
+  const { element } = stage;
+  const request = element.requestFullscreen ?? element.webkitRequestFullscreen;
+  const shrink = () => element.classList.remove("filling");
   button.onclick = () => {
-    if (request) request.call(stage);
-    else stage.classList.add("filling");
+    if (request) request.call(element);
+    else element.classList.add("filling");
   };
-  stage.addEventListener("click", shrink);
+  element.addEventListener("click", shrink);
   addEventListener("keydown", (event) => event.key === "Escape" && shrink());
 }
 
@@ -149,6 +143,8 @@ function showDetails(camera, nowMs) {
   detail("Requested mode", mode(camera.capture?.asked));
   detail("Size", camera.width ? `${camera.width} × ${camera.height}` : "");
   detail("Rate", rate(camera.fps));
+  detail("Shown as", stage.manner);
+  detail("Skipped frames", stage.dropped > 0 ? stage.dropped.toLocaleString("en") : "");
   detail("Viewers", String(camera.viewers));
   detail("Pictures", camera.frames.toLocaleString("en"));
   detail("Encoded pictures", camera.encoded > 0 ? camera.encoded.toLocaleString("en") : "");
@@ -161,6 +157,7 @@ function showDetails(camera, nowMs) {
 /** Shows the camera's data; `nowMs` is the server's clock. */
 function show(camera, nowMs) {
   last = camera;
+  lastMs = nowMs;
   setState(at("state"), shownState(camera));
   setTitle(`${name} · Framecast`, camera.state === "lost" ? "lost" : "");
   showFigures(0);
@@ -175,11 +172,12 @@ function setReason(text) {
   setText(at("reason"), text);
 }
 
-/** Rate and age of the picture, as the server reported them `agoMs` ago. */
+/** Rate and age of the picture, `agoMs` after the server's last answer. */
 function showFigures(agoMs) {
   const isShown = last?.state === "live" && !refusal;
-  const ageMs = last?.age_ms;
-  const figures = isShown ? [rate(last.fps), age(ageMs === null ? null : ageMs + agoMs)] : [];
+  const reportedMs = last?.age_ms ?? null;
+  const ageMs = stage.ageMs(lastMs + agoMs) ?? (reportedMs === null ? null : reportedMs + agoMs);
+  const figures = isShown ? [rate(last.fps), age(ageMs)] : [];
   setText(at("figures"), figures.filter(Boolean).join(" · "));
 }
 
@@ -198,8 +196,8 @@ const polling = poll(`api/${path}`, {
     at("actions").hidden = at("side").hidden = at("state").hidden = false;
     if (isFresh) events.refresh();
     streams.up(isFresh);
-    mjpegImage.check(answer.frames, answer.viewers);
-    if (answer.width) stage.style.setProperty("--shape", `${answer.width} / ${answer.height}`);
+    stage.update(answer, isFresh);
+    if (answer.width) stage.element.style.setProperty("--shape", `${answer.width} / ${answer.height}`);
     announcer.report("Server", "answers again");
     show(states.all[0], nowMs);
     day.tick(nowMs, events.isOpen);
@@ -216,7 +214,7 @@ const polling = poll(`api/${path}`, {
   },
   onMissing(message) {
     streams.down(false);
-    mjpegImage.stop();
+    stage.stop();
     last = null;
     at("actions").hidden = at("side").hidden = at("state").hidden = true;
     setText(at("figures"), "");

@@ -1,12 +1,21 @@
 // A canvas that shows the newest picture. The browser decodes pictures off the page's own thread; all canvases paint
 // together with the next frame of the screen. A picture that a newer one overtakes is not painted at all. `live.js`
-// decides where pictures come from.
+// decides where pictures come from. A player shows coded video beneath; a picture, such as a slate, covers it until the
+// next frame of the video is shown.
 
 // If the browser paints nothing (a window behind others), the canvas still accepts pictures, slowly.
 const UNSEEN_MS = 1000;
 // The rate is measured over this time, or over this many pictures if they are rare.
 const RATE_MS = 2000;
 const RATE_COUNT = 4;
+// If the player cannot be loaded, pictures come for this long.
+const PLAYER_AGAIN_MS = 10000;
+// Without these, coded video cannot be shown. The second tells which frame is visible, and so how old it is.
+const HAS_SOURCE = (self.ManagedMediaSource ?? self.MediaSource) !== undefined;
+const CAN_PLAY = HAS_SOURCE && "requestVideoFrameCallback" in HTMLVideoElement.prototype;
+
+/** Loads the player; a camera that sends video will need it soon. */
+export const loadPlayer = () => import("./video_player.js");
 
 const due = new Set();
 let frame = 0;
@@ -39,6 +48,14 @@ export class Canvas {
   #turn = 0;
 
   #paints = [];
+  #label = "";
+
+  // A promise of the player of coded video. Pictures and frames of video are counted, because the visible picture
+  // covers the video until a frame that came later is shown.
+  #player = null;
+  #taken = 0;
+  #coverPlace = 0;
+  #videoAgainAt = CAN_PLAY ? 0 : Infinity;
 
   /** Capture time of the visible picture, in milliseconds of the server's clock; null when none is visible. */
   takenAtMs = null;
@@ -48,12 +65,26 @@ export class Canvas {
   onShown = () => {};
   /** Called with the reason when the server refuses the pictures. */
   onRefused = () => {};
+  /** The codec of the video that is shown; empty while pictures are. */
+  codec = "";
+  /** If the camera sends coded video: why pictures are shown in its place; empty if they are not. */
+  note = CAN_PLAY ? "" : "This browser cannot play live video; showing pictures";
+  /** The number of frames that the server skipped, because the link or this page was too slow. */
+  dropped = 0;
+  /** Called when `ask` has changed, and when the server should begin again with a keyframe. */
+  onAsk = () => {};
+  onRestart = () => {};
 
   /** `holder` is the element to which the canvas is added with its first picture. */
   constructor(holder) {
     this.#holder = holder;
     this.#element.setAttribute("role", "img");
     this.#element.className = "seen";
+  }
+
+  /** What belongs into the request for pictures: whether the server may send coded video instead. */
+  get ask() {
+    return performance.now() < this.#videoAgainAt ? {} : { video: "mp4" };
   }
 
   get isShown() {
@@ -68,14 +99,17 @@ export class Canvas {
 
   /** The label of the picture for screen readers. */
   set label(text) {
-    if (this.#element.getAttribute("aria-label") !== text) this.#element.setAttribute("aria-label", text);
+    if (this.#label === text) return;
+    this.#label = text;
+    this.#element.setAttribute("aria-label", text);
+    this.#player?.then((player) => (player.label = text));
   }
 
   /**
    * Accepts a picture: `blob`, `takenAtMs`, and `onPainted`, which is called once it, or a newer one, is on the screen.
    */
   async take(picture) {
-    this.#next = picture;
+    this.#next = { ...picture, place: (this.#taken += 1) };
     if (this.#isDecoding) return;
     this.#isDecoding = true;
     while (this.#next) {
@@ -100,23 +134,74 @@ export class Canvas {
     this.#ready = null;
     if (!ready) return;
     // An undecodable picture leaves the previous one visible, and is acknowledged like any other.
-    if (ready.bitmap) this.#show(ready.bitmap, ready.takenAtMs);
+    if (ready.bitmap) this.#show(ready);
     ready.onPainted();
   }
 
-  #show(bitmap, takenAtMs) {
+  #show({ bitmap, place, takenAtMs }) {
     const { width, height } = bitmap;
     if (this.#element.width !== width || this.#element.height !== height) Object.assign(this.#element, { width, height });
     this.#context.transferFromImageBitmap(bitmap);
+    this.#coverPlace = place;
+    this.codec = "";
+    if (!this.#element.isConnected) this.#holder.append(this.#element);
+    // The last frame of the video stayed until now.
+    if (!this.ask.video) this.#closePlayer();
+    this.#note(takenAtMs);
+  }
+
+  /** Notes that a picture, or a frame of video, taken then has become visible. */
+  #note(takenAtMs) {
     const now = performance.now();
     this.paintedAt = now;
     this.#paints.push(now);
     while (this.#paints.length > RATE_COUNT && this.#paints[0] < now - RATE_MS) this.#paints.shift();
     const isFirst = !this.isShown;
     this.takenAtMs = takenAtMs;
-    if (!isFirst) return;
-    this.#holder.append(this.#element);
-    this.onShown();
+    if (isFirst) this.onShown();
+  }
+
+  /** Passes an announcement of video to the player; the first one loads it. */
+  beginVideo(announcement) {
+    if (!this.ask.video) return;
+    // The last player has given up.
+    if (this.note !== "") this.#closePlayer();
+    this.#player ??= loadPlayer().then(({ VideoPlayer }) => new VideoPlayer(this, this.#holder));
+    const player = this.#player;
+    player.then(
+      (loaded) => {
+        loaded.label = this.#label;
+        loaded.begin(announcement);
+      },
+      () => player === this.#player && this.showPictures("this page cannot load its player", PLAYER_AGAIN_MS),
+    );
+  }
+
+  /** Passes a piece of video to the player. */
+  takeVideo(piece) {
+    const place = (this.#taken += 1);
+    this.#player?.then((player) => player.take({ ...piece, place }), () => {});
+  }
+
+  /** The player shows a frame, as `takeVideo` has passed it on. */
+  showFrame({ place, takenAtMs }, codec) {
+    if (place < this.#coverPlace) return;
+    this.#element.remove();
+    this.codec = codec;
+    this.note = "";
+    this.#note(takenAtMs);
+  }
+
+  /** Asks for pictures in place of video, for so long; `reason` says why. */
+  showPictures(reason, forMs) {
+    this.note = `${reason[0].toUpperCase()}${reason.slice(1)}; showing pictures`;
+    this.#videoAgainAt = performance.now() + forMs;
+    this.onAsk();
+  }
+
+  #closePlayer() {
+    this.#player?.then((player) => player.close(), () => {});
+    this.#player = null;
   }
 
   /** No pictures will come for a while, which is not a fault. */
@@ -136,7 +221,9 @@ export class Canvas {
     this.#ready?.bitmap?.close();
     this.#ready = null;
     this.takenAtMs = null;
+    this.codec = "";
     this.pause();
+    this.#closePlayer();
     this.#element.remove();
   }
 }

@@ -19,6 +19,16 @@ export function visible(text) {
   return String(text).replace(HIDDEN, (hidden) => `\\u{${hidden.codePointAt(0).toString(16)}}`);
 }
 
+/** Why a page without a WebSocket shows pictures of a camera that sends coded video. */
+export const VIDEO_NEEDS_SOCKET = "No WebSocket reaches the server, which video needs; showing pictures";
+
+/**
+ * Whether a camera sends coded video, as far as is known. Nobody has looked at it yet? Then most that speak RTSP do.
+ */
+export function sendsVideo(camera) {
+  return camera.video || (camera.checked === null && camera.driver.startsWith("rtsp"));
+}
+
 /** The state of a camera as the page shows it: `unchecked` if nobody has looked yet whether it works. */
 export function shownState(camera) {
   return camera.state === "idle" && camera.checked === null ? "unchecked" : camera.state;

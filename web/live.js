@@ -1,14 +1,17 @@
-// One WebSocket that carries the pictures of all tiles. Each picture goes to its `Canvas`, which reports when it has
-// painted it; this acknowledges the picture to the server, which so never sends more than the page can show. It
-// reconnects when the connection ends. If none can be opened (a proxy does not support upgrades), `isUsable` is false
-// and `streams.js` shows the tiles in another way.
+// One WebSocket that carries the pictures and the coded video of all tiles. Each goes to its `Canvas`. A canvas reports
+// when it has painted a picture; this acknowledges the picture to the server, which so never sends more than the page
+// can show. Pieces of video are acknowledged as they come, many at once. It reconnects when the connection ends. If
+// none can be opened (a proxy does not support upgrades), `isUsable` is false and `streams.js` shows the tiles in
+// another way.
 
 import { address } from "./api.js";
 import { retryMs } from "./backoff.js";
 
 const VERSION = 1;
 const HEADER_BYTES = 16;
-const SLATE_FLAG = 1;
+const FRAGMENT_FLAG = 2;
+const INIT_FLAG = 4;
+const KEYFRAME_FLAG = 8;
 const TILE_NUMBERS = 65536;
 const OPEN_LIMIT_MS = 4000;
 const RETRY_FIRST_MS = 300;
@@ -19,6 +22,8 @@ const REFUSED_PAUSE_MS = 10000;
 // If a camera delivers and no picture comes for this long, the connection is dead, even if it is still open.
 const SILENT_MS = 8000;
 const TRUSTED_MS = 2000;
+// Pieces of video are acknowledged together, after this time.
+const ACK_PAUSE_MS = 250;
 
 const LIVE = Object.assign(new URL(address("api/live")), {
   protocol: location.protocol === "https:" ? "wss:" : "ws:",
@@ -31,6 +36,9 @@ export class Live {
   // Each canvas to serve, with its request and its number at the server.
   #subscriptions = new Map();
   #canvases = new Map();
+  // The newest piece of video of each tile that is not acknowledged: its sequence number, and when it came.
+  #unacknowledged = new Map();
+  #acknowledging = 0;
   #lastNumber = 0;
   #maxTiles = 0;
   #failures = 0;
@@ -73,7 +81,16 @@ export class Live {
     this.#subscriptions.delete(canvas);
     if (known.number === null) return;
     this.#canvases.delete(known.number);
+    this.#unacknowledged.delete(known.number);
     if (this.#isOpen) this.#send({ type: "unsubscribe", tile: known.number });
+  }
+
+  /** Subscribes anew, so that the server begins with a keyframe. */
+  restart(canvas) {
+    const ask = this.#subscriptions.get(canvas)?.ask;
+    if (!ask) return;
+    this.hide(canvas);
+    this.show(canvas, ask);
   }
 
   /** Reconnects after the server came back or was restarted, or this computer slept. */
@@ -107,7 +124,7 @@ export class Live {
     }
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
-    socket.onmessage = ({ data }) => (typeof data === "string" ? this.#onText(JSON.parse(data)) : this.#onPicture(data));
+    socket.onmessage = ({ data }) => (typeof data === "string" ? this.#onText(JSON.parse(data)) : this.#onBinary(data));
     socket.onclose = ({ code, reason }) => this.#end(reason || `closed with code ${code}`);
     this.#limit = setTimeout(() => this.#end(`no answer for ${OPEN_LIMIT_MS / 1000} s`), OPEN_LIMIT_MS);
   }
@@ -116,6 +133,9 @@ export class Live {
   #drop() {
     clearTimeout(this.#timer);
     clearTimeout(this.#limit);
+    clearTimeout(this.#acknowledging);
+    this.#acknowledging = 0;
+    this.#unacknowledged.clear();
     const socket = this.#socket;
     this.#socket = null;
     this.#isOpen = false;
@@ -144,6 +164,12 @@ export class Live {
   #onText(message) {
     if (message.type === "hello") this.#onHello(message);
     else if (message.type === "error") this.#onRefusal(message);
+    else if (message.type === "video") this.#canvases.get(message.tile)?.beginVideo(message);
+    else if (message.type === "dropped") {
+      const canvas = this.#canvases.get(message.tile);
+      if (canvas) canvas.dropped += message.frames;
+      this.#acknowledgeVideo();
+    }
   }
 
   #onHello({ version, max_tiles }) {
@@ -190,7 +216,7 @@ export class Live {
     canvas.refuse(message);
   }
 
-  #onPicture(data) {
+  #onBinary(data) {
     const receivedAt = performance.now();
     const header = new DataView(data);
     if (data.byteLength <= HEADER_BYTES || header.getUint8(0) !== VERSION) return;
@@ -201,12 +227,32 @@ export class Live {
     const canvas = this.#canvases.get(number);
     if (!canvas) return;
     this.#subscriptions.get(canvas).hasCome = true;
+    const flags = header.getUint8(1);
+    const takenAtMs = microseconds / 1000;
+    const bytes = new Uint8Array(data, HEADER_BYTES);
+    if ((flags & (FRAGMENT_FLAG | INIT_FLAG)) !== 0) {
+      this.#acknowledgeSoon(number, sequence, receivedAt);
+      const [isInit, isKeyframe] = [INIT_FLAG, KEYFRAME_FLAG].map((flag) => (flags & flag) !== 0);
+      canvas.takeVideo({ bytes, takenAtMs, isInit, isKeyframe });
+      return;
+    }
     canvas.take({
-      blob: new Blob([new Uint8Array(data, HEADER_BYTES)], { type: "image/jpeg" }),
-      isSlate: (header.getUint8(1) & SLATE_FLAG) !== 0,
-      takenAtMs: microseconds / 1000,
+      blob: new Blob([bytes], { type: "image/jpeg" }),
+      takenAtMs,
       onPainted: () => this.#acknowledge(number, sequence, receivedAt),
     });
+  }
+
+  #acknowledgeSoon(tile, sequence, receivedAt) {
+    this.#unacknowledged.set(tile, { sequence, receivedAt });
+    if (this.#acknowledging === 0) this.#acknowledging = setTimeout(() => this.#acknowledgeVideo(), ACK_PAUSE_MS);
+  }
+
+  #acknowledgeVideo() {
+    clearTimeout(this.#acknowledging);
+    this.#acknowledging = 0;
+    for (const [tile, { sequence, receivedAt }] of this.#unacknowledged) this.#acknowledge(tile, sequence, receivedAt);
+    this.#unacknowledged.clear();
   }
 
   #acknowledge(tile, sequence, receivedAt) {

@@ -1,7 +1,7 @@
 // Decides how each tile gets its picture: only visible tiles do, while the page is visible and the server answers.
-// Several tiles share one connection (`live.js`). If that is unavailable, as many tiles as the budget allows get a
-// stream and the others get snapshots in turn: browsers allow six HTTP/1.1 connections per host, of which one is
-// reserved for the API and one for snapshots.
+// Several tiles, and those with coded video, share one connection (`live.js`). If that is unavailable, as many tiles as
+// the budget allows get a stream and the others get snapshots in turn: browsers allow six HTTP/1.1 connections per host,
+// of which one is reserved for the API and one for snapshots.
 
 import { SnapshotLoader } from "./snapshots.js";
 
@@ -27,7 +27,7 @@ export class StreamScheduler {
   #observer = new IntersectionObserver((entries) => this.#onIntersection(entries), { threshold: [0, 0.5] });
   #sizes = new ResizeObserver(() => this.#settle());
 
-  /** `live`, if given, serves all tiles when there are several. */
+  /** `live`, if given, serves all tiles when there are several, or one with coded video. */
   constructor(live = null) {
     this.#live = live;
     if (live) live.onChange = () => this.#assign();
@@ -48,9 +48,9 @@ export class StreamScheduler {
     });
   }
 
-  /** Takes charge of `tile` (an `element`, and `setMode`). */
+  /** Takes charge of `tile` (an `element`, `isVideo`, and `setMode`). */
   add(tile) {
-    this.#tiles.set(tile.element, { tile, isVisible: false, isMostlyVisible: false });
+    this.#tiles.set(tile.element, { tile, isVisible: null, isMostlyVisible: false });
     this.#observer.observe(tile.element);
     if (!this.#live) return;
     this.#sizes.observe(tile.element);
@@ -89,11 +89,15 @@ export class StreamScheduler {
   }
 
   #onIntersection(entries) {
+    let hasNew = false;
     for (const { target, isIntersecting, intersectionRatio } of entries) {
       const known = this.#tiles.get(target);
-      if (known) Object.assign(known, { isVisible: isIntersecting, isMostlyVisible: intersectionRatio >= 0.5 });
+      if (!known) continue;
+      hasNew ||= known.isVisible === null;
+      Object.assign(known, { isVisible: isIntersecting, isMostlyVisible: intersectionRatio >= 0.5 });
     }
-    this.#settle();
+    if (hasNew) this.#assign();
+    else this.#settle();
   }
 
   #settle() {
@@ -102,7 +106,7 @@ export class StreamScheduler {
   }
 
   get #isWall() {
-    return this.#live !== null && this.#tiles.size > 1;
+    return this.#live !== null && (this.#tiles.size > 1 || [...this.#tiles.values()].some(({ tile }) => tile.isVideo));
   }
 
   get #isLive() {

@@ -2,9 +2,9 @@
 // tile. `app.js` tells it what to show, and `streams.js` how to get its picture.
 
 import { address } from "./api.js";
-import { Canvas } from "./canvas.js";
+import { Canvas, loadPlayer } from "./canvas.js";
 import { MjpegImage } from "./mjpeg_image.js";
-import { age, rate, formatSlowRate, shownState, stateLabel, reasonText, visible } from "./format.js";
+import { age, rate, formatSlowRate, shownState, stateLabel, reasonText, sendsVideo, visible, VIDEO_NEEDS_SOCKET } from "./format.js";
 
 // On a wall, a sharper picture looks hardly different, and costs at least four times as much.
 const MAX_PIXEL_RATIO = 2;
@@ -67,6 +67,8 @@ export class Tile {
   #live;
   #canvas = new Canvas(this.#picture);
   #mode = "off";
+  // What `setMode` wished for the mode `live`.
+  #wish = {};
   #still = null;
   #frames = 0;
   // When the page requested pictures, by `performance.now()`.
@@ -80,11 +82,13 @@ export class Tile {
   #refusal = "";
   // The camera's own size, once it is known.
   #own = null;
+  #isVideo;
 
   /** `live` is the connection that all tiles share; with `isBare` there is only the picture, and no link. */
   constructor(camera, live, { isBare = false } = {}) {
     this.#live = live;
     this.name = camera.name;
+    this.#isVideo = sendsVideo(camera);
     this.snapshotUrl = address(camera.snapshot);
     this.#veil.hidden = this.#spoken.hidden = true;
     this.#picture.append(this.#veil, this.#waiting);
@@ -96,8 +100,12 @@ export class Tile {
     this.element = make("div", "tile", this.#picture, ...(isBare ? [] : [caption]));
     const label = `Picture of ${camera.name}`;
     this.#canvas.label = label;
+    // If this fails, the canvas tries again.
+    if (this.#isVideo && this.#canvas.ask.video) loadPlayer().catch(() => {});
     this.#mjpegImage = new MjpegImage(this.#picture, address(camera.stream), label);
     this.#canvas.onShown = () => this.#dropImages();
+    this.#canvas.onAsk = () => this.#mode === "live" && this.#live.show(this.#canvas, this.#request());
+    this.#canvas.onRestart = () => this.#live.restart(this.#canvas);
     this.#canvas.onRefused = this.#mjpegImage.onRefused = (message) => this.#refuse(message);
   }
 
@@ -106,7 +114,10 @@ export class Tile {
    * `snapshots`, `held` (unchanged while the server is away) or `off`.
    */
   setMode(mode, wish) {
-    if (mode === "live") this.#live.show(this.#canvas, { camera: this.name, ...this.#size(), ...wish });
+    if (mode === "live") {
+      this.#wish = wish;
+      this.#live.show(this.#canvas, this.#request());
+    }
     if (mode === this.#mode) return;
     this.#mode = mode;
     this.#shownAt = performance.now();
@@ -132,6 +143,10 @@ export class Tile {
     }
   }
 
+  #request() {
+    return { camera: this.name, ...this.#size(), ...this.#wish, ...this.#canvas.ask };
+  }
+
   /**
    * The smallest standard width that fills the picture's space on this screen; nothing if the camera has no more than
    * that.
@@ -154,8 +169,14 @@ export class Tile {
     if (camera.frames > this.#frames) this.#owedAt = this.#answeredAt;
     this.#answeredAt = performance.now();
     this.#frames = camera.frames;
+    this.#isVideo = sendsVideo(camera);
     this.#own = camera.width ? { width: camera.width, height: camera.height } : null;
     this.setCamera(camera, nowMs);
+  }
+
+  /** Whether the camera sends coded video, for which the tile needs the shared connection. */
+  get isVideo() {
+    return this.#isVideo;
   }
 
   /** The state of the camera has changed, and its figures have not. */
@@ -183,16 +204,22 @@ export class Tile {
     const state = isStalled ? "stalled" : shownState(camera);
     setState(this.#state, state);
     this.#picture.classList.toggle("stalled", isStalled);
-    const spoken = [stateLabel(state), camera.reason, this.#refusal].filter(Boolean).join(". ");
+    const note = camera.video && camera.state === "live" ? this.#note : "";
+    const spoken = [stateLabel(state), camera.reason, this.#refusal, note].filter(Boolean).join(". ");
     setText(this.#spoken, spoken);
     this.#canvas.label = visible(`Picture of ${camera.name}: ${spoken}`);
     const figures = camera.state === "live" ? this.#measured(camera, nowMs, isStalled) : [];
     setText(this.#figures, figures.filter(Boolean).join(" · "));
-    const reason = reasonText(camera, nowMs);
+    const reason = reasonText(camera, nowMs) || note;
     this.#reason.hidden = reason === "";
     setText(this.#reason, reason);
     const shown = visible(reason);
     if (this.#reason.title !== shown) this.#reason.title = shown;
+  }
+
+  /** Why a camera with coded video is shown as pictures; empty if it is not. */
+  get #note() {
+    return this.#mode === "live" || this.#mode === "paused" ? this.#canvas.note : VIDEO_NEEDS_SOCKET;
   }
 
   /** Whether pictures of a live camera fail to reach this canvas; for an image this cannot be known so soon. */

@@ -179,12 +179,12 @@ async function health(stage) {
   return `five lost after ${seconds} s; back: ${back.text}`;
 }
 
-/** Eight RTSP cameras that never answer: at most four programs at once ask them. */
+/** Eight RTSP cameras that never answer: at most four programs at once ask them. With `fps`, ffmpeg reads them. */
 async function fewPrograms(stage) {
   const port = await hang(stage);
   const names = Array.from({ length: RTSP_CAMERAS }, (_, n) => `camera-${n + 1}`);
   // Longer than the interval: there are always more cameras to ask than may be asked at once.
-  const cameras = names.map((name) => [name, `rtsp://127.0.0.1:${port}/${name}#timeout=8s&transport=tcp`]);
+  const cameras = names.map((name) => [name, `rtsp://127.0.0.1:${port}/${name}#timeout=8s&transport=tcp&fps=5`]);
   const framecast = await stage.framecast(["--config", configure(stage, [INTERVAL], cameras)]);
   let most = 0;
   let looks = 0;

@@ -137,8 +137,8 @@ export async function moves(page, selector, count = 3) {
   await until(`a picture in ${selector}`, () =>
     page.evaluate((wanted) => {
       const image = document.querySelector(wanted);
-      return (image.naturalWidth ?? image.width) > 0;
-    }, `${selector} :is(img, canvas)`),
+      return (image.naturalWidth ?? image.videoWidth ?? image.width) > 0;
+    }, `${selector} :is(img, canvas, video)`),
   );
   const seen = new Set();
   await until(`${count} different pictures in ${selector}`, async () => {

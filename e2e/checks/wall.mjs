@@ -137,7 +137,7 @@ async function pauseWhatIsOutOfSight(stage, name) {
   const shown = () => page.evaluate(() => [...window.wall.subscribed.values()].sort().join(" "));
   const first = await until("the page subscribes to the first tiles", shown);
   ensure(!first.includes("gate"), "the page subscribes to a tile below the window");
-  await until("the first tile shows a picture", () => page.$eval(".tile canvas", ({ width }) => width > 16));
+  await until("the first tile shows a picture", () => page.$eval(".tile", (tile) => (tile.querySelector("canvas")?.width ?? 0) > 16));
   await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
   await until("the page subscribes only to the last tile", async () => /gate/.test(await shown()) && !/front/.test(await shown()));
   const kept = await page.evaluate(() => document.querySelector(".tile .picture").querySelector("canvas") !== null);

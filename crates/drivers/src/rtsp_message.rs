@@ -14,6 +14,9 @@ pub const MAX_BODY_BYTES: usize = 256 * 1024;
 /// The first byte of a packet of media (RFC 2326 §10.12).
 const PACKET_START: u8 = b'$';
 
+/// The beginning of a response.
+const RESPONSE_START: &[u8] = b"RTSP/";
+
 /// The number of bytes before a packet's data: the start byte, the channel and the length.
 const PACKET_HEAD_BYTES: usize = 4;
 
@@ -160,8 +163,12 @@ impl MessageReader {
 
     /// Takes the head of a response or of a request from the buffer.
     fn take_head(&mut self) -> Result<HeadOutcome, MessageError> {
-        if !starts_like(&self.buffer, b"RTSP/") {
+        if !starts_like(&self.buffer, RESPONSE_START) {
             return self.take_request();
+        }
+        // The reader of heads must see only bytes of a response.
+        if self.buffer.len() < RESPONSE_START.len() {
+            return Ok(HeadOutcome::Incomplete);
         }
         let Some((head, len)) = self.head.read(&self.buffer).map_err(MessageError::Head)? else {
             return Ok(HeadOutcome::Incomplete);
@@ -274,6 +281,15 @@ mod tests {
         }
         let endless = std::iter::repeat_n([b'A'; 1024], 100);
         assert_eq!(read(endless).unwrap_err(), MessageError::NotRtsp);
+    }
+
+    #[test]
+    fn bytes_that_only_begin_like_a_response_do_no_harm() {
+        let bytes = b"RTSP/1.0 200 OK\r\n\r\nRTSP\x01x L RTSP/1.0\r\n\r\n$\x00\x00\x01aRT";
+        for size in [1, 2, 3, 100] {
+            let messages = describe(&read(bytes.chunks(size)).unwrap());
+            assert_eq!(messages, ["200 0", "request None", "packet 0 1"], "{size}");
+        }
     }
 
     #[test]

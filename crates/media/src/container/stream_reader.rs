@@ -13,6 +13,9 @@ use crate::Error;
 /// The number of bytes that tell coded video: the header of a box, or a start code and the header of a NAL unit.
 const SNIFF_BYTES: usize = 8;
 
+/// The maximum number of bytes that decide, if the stream begins with many zeros.
+const MAX_SNIFF_BYTES: usize = 256;
+
 /// What is read from a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -180,11 +183,10 @@ impl StreamReader {
 /// Decides how to read the stream from `start`, its first bytes. Returns `None` while these bytes are too few to
 /// decide.
 fn sniff(start: &[u8], max_picture_bytes: usize) -> Option<StreamMode> {
-    // All of coded video begins with a zero.
-    if start.len() < SNIFF_BYTES && start.first().is_none_or(|&byte| byte == 0) {
-        return None;
-    }
-    match Content::detect(start) {
+    // All of coded video begins with a zero. As many bytes decide, however the stream is divided.
+    let zeros = start.iter().take_while(|&&byte| byte == 0).count();
+    let needed_bytes = if zeros == 0 { 1 } else { (zeros + SNIFF_BYTES).min(MAX_SNIFF_BYTES) };
+    match Content::detect(start.get(..needed_bytes)?) {
         Content::H26x => {
             let mut reader = AnnexBReader::new(None, max_picture_bytes);
             reader.push(start);
@@ -215,6 +217,16 @@ mod tests {
     const H265: &[u8] = include_bytes!("../../../../testdata/x265-bframes.h265");
     const FMP4: &[u8] = include_bytes!("../../../../testdata/ffmpeg-fmp4-x264.mp4");
     const MP4: &[u8] = include_bytes!("../../../../testdata/ffmpeg-mp4-unfragmented.mp4");
+
+    #[test]
+    fn zeros_before_a_byte_stream_do_no_harm_however_it_is_divided() {
+        let stream = [&[0; 76][..], H264].concat();
+        let whole = read(&stream, stream.len()).unwrap();
+        assert!(matches!(whole[0], StreamItem::AccessUnit(_)));
+        for piece_bytes in [1, 7, 64] {
+            assert_eq!(read(&stream, piece_bytes).unwrap(), whole, "{piece_bytes}");
+        }
+    }
 
     fn read(stream: &[u8], piece_bytes: usize) -> Result<Vec<StreamItem>, Error> {
         let mut reader = StreamReader::default();

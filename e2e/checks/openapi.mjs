@@ -139,9 +139,10 @@ async function shown(stage, name) {
   await page.type("#find", "patch controls");
   ensure((await rows()) === 1, `${await rows()} rows have the words`);
   await page.click(".route:not([hidden]) summary");
-  const text = await page.$eval(".route:not([hidden])", (row) => row.innerText);
+  // The page fills a row when its `toggle` event comes, which may be after the click returned.
+  const row = () => page.$eval(".route:not([hidden])", (shown) => shown.innerText);
   for (const words of ["persist", "Whether to save the values", "422", "can_persist", "Everybody may use this"]) {
-    ensure(text.includes(words), `the row of PATCH does not say "${words}":\n${text}`);
+    await until(`the row of PATCH says "${words}"`, async () => (await row()).includes(words));
   }
   await screenshot(page, stage.out(`routes-${name}.png`));
 }

@@ -238,7 +238,7 @@ impl Attempt {
                 let (within, advice) = (rounded(within), self.stall_policy.advice(within));
                 format!(
                     "no complete picture within {within}; broken pictures: {broken}, the last with this \
-                     problem: {problem}; {advice}"
+                     problem: {problem}; if a complete picture needs longer, {advice}"
                 )
             }
             _ => self.stall_policy.reason(intervals),
@@ -413,7 +413,7 @@ mod tests {
         assert_eq!(
             reason,
             "no complete picture within 30s; broken pictures: 2, the last with this problem: picture 2: no \
-             SOI; allow more time with stall_timeout = \"1m\""
+             SOI; if a complete picture needs longer, allow more time with stall_timeout = \"1m\""
         );
         attempt.record_problem("503".to_owned());
         let reason = attempt.stall_reason(&attempt.intervals(), &none_broken);

@@ -22,6 +22,8 @@ mod exec;
 mod frame_builder;
 #[cfg(feature = "program-source")]
 mod frame_parser;
+#[cfg(feature = "program-source")]
+mod frame_wait;
 mod frames;
 #[cfg(feature = "http-source")]
 mod http;

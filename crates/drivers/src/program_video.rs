@@ -10,12 +10,9 @@ use framecast_media::container::fmp4::Sample;
 use framecast_media::rtp::RtpClock;
 use framecast_media::{Codec, Dependency, Error as MediaError, Format, Frame, Timestamp};
 
+use crate::frame_wait::FrameWait;
 use crate::video_frames::{FIRST_MEDIA_TIME, VideoFrameBuilder};
 use crate::{Error, OpenContext};
-
-/// How long video can go without a frame, although bytes come, before this counts as a broken picture. Most cameras
-/// send a keyframe every one to four seconds.
-const PATIENCE: Duration = Duration::from_secs(4);
 
 /// How many arrivals are remembered. A picture that arrives in more pieces seems to begin later than it does.
 const MAX_ARRIVALS: usize = 64;
@@ -47,17 +44,7 @@ pub(crate) struct ProgramVideo {
     /// The number of frames and of broken pictures so far.
     count: u64,
     skipped_frames: u64,
-    wait: Wait,
-}
-
-/// The wait for the next frame.
-#[derive(Debug, Default)]
-struct Wait {
-    since: Duration,
-    /// How many frames had been skipped when the last frame came.
-    skipped_before: u64,
-    /// Whether a broken picture explains why no frame comes.
-    is_explained: bool,
+    wait: FrameWait,
 }
 
 impl ProgramVideo {
@@ -73,7 +60,7 @@ impl ProgramVideo {
             awaits_keyframe: true,
             count: 0,
             skipped_frames: 0,
-            wait: Wait { since: now, ..Wait::default() },
+            wait: FrameWait::begin(now, 0),
         }
     }
 
@@ -113,7 +100,7 @@ impl ProgramVideo {
 
     /// Gives the next number to a picture that the reader found broken. Returns the reader's error with that number.
     pub(crate) fn picture_error(&mut self, source: MediaError) -> Error {
-        self.wait.is_explained = true;
+        self.wait.explain();
         self.count += 1;
         Error::Picture { number: self.count, source }
     }
@@ -129,24 +116,15 @@ impl ProgramVideo {
         skipped_frames: u64,
         lacks_sets: bool,
     ) -> Result<(), Error> {
-        let skipped_frames = skipped_frames + self.skipped_frames - self.wait.skipped_before;
-        if now.saturating_sub(self.wait.since) < PATIENCE || self.wait.is_explained {
-            return Ok(());
-        }
-        let source = match skipped_frames {
-            _ if lacks_sets => MediaError::NoParameterSet { set: "SPS" },
-            0 => return Ok(()),
-            _ => MediaError::NoKeyframe { skipped_frames },
-        };
-        self.wait.since = now;
+        let skipped_frames = skipped_frames + self.skipped_frames;
+        let Some(source) = self.wait.check(now, skipped_frames, lacks_sets) else { return Ok(()) };
         self.count += 1;
         Err(Error::Picture { number: self.count, source })
     }
 
     /// Ends the wait for a frame that has come at the time `now` of the monotonic clock.
     pub(crate) fn end_wait(&mut self, now: Duration, skipped_frames: u64) {
-        let skipped_before = skipped_frames + self.skipped_frames;
-        self.wait = Wait { since: now, skipped_before, is_explained: false };
+        self.wait = FrameWait::begin(now, skipped_frames + self.skipped_frames);
     }
 
     /// Returns how many frames were skipped here, because no keyframe had come.

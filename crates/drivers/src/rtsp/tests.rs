@@ -246,3 +246,33 @@ async fn frames_are_dropped_until_the_first_keyframe() {
     let waited = framecast_testkit::cut_short(Duration::from_millis(500), source.next_frame()).await;
     assert!(waited.is_none(), "{waited:?}");
 }
+
+#[tokio::test]
+async fn a_keyframe_that_never_comes_is_told_with_what_to_set_at_the_camera() {
+    let lossy = [Fault::NoKeyframe, Fault::UdpLoss(2)];
+    for (first, faults) in [(&[Fault::NoKeyframe][..], &[Fault::NoKeyframe][..]), (&[], &lossy)] {
+        let server = camera(H264).pace(Pace::Steps).start().unwrap();
+        let server = with_faults(server, first);
+        let mut source = open(&format!("{}#transport=udp", server.url())).await.unwrap();
+        server.step(2);
+        let before = frames(&mut source, if first.is_empty() { 2 } else { 0 }).await;
+        server.set_faults(faults);
+        server.step(10);
+        // Before the first loss, frames may come.
+        let quiet = Duration::from_millis(300);
+        let mut count = before.len();
+        while let Some(frame) = framecast_testkit::cut_short(quiet, source.next_frame()).await {
+            frame.unwrap().unwrap();
+            count += 1;
+        }
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(4)).await;
+        tokio::time::resume();
+        server.step(2);
+        let error = soon("the error", source.next_frame()).await.unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Frame);
+        let told = error.to_string();
+        assert!(told.starts_with(&format!("picture {}: the video has no keyframe: ", count + 1)), "{told}");
+        assert!(told.contains("set a shorter keyframe interval at the camera"), "{told}");
+    }
+}

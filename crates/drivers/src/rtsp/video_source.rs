@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 use super::client::{ClientError, Encoding, Packet, RtspSession, VideoTrack};
 use super::diagnose::{client_error, no_data_error};
 use super::target::{RtspTarget, Transport};
+use crate::frame_wait::FrameWait;
 use crate::video_frames::{FIRST_MEDIA_TIME, VideoFrameBuilder};
 use crate::{BoxFuture, Error, OpenContext, Source};
 
@@ -46,6 +47,7 @@ pub(super) struct VideoSource {
     frames: VideoFrameBuilder,
     /// The number of frames so far.
     frame_count: u64,
+    wait: FrameWait,
     opened_at: Instant,
     has_warned: bool,
     /// When the last packet came.
@@ -83,6 +85,7 @@ impl VideoSource {
             ssrc: None,
             frames: VideoFrameBuilder::new(context, codec),
             frame_count: 0,
+            wait: FrameWait::default(),
             opened_at: now,
             has_warned: false,
             last_packet_at: now,
@@ -95,8 +98,10 @@ impl VideoSource {
         loop {
             if let Some(frame) = self.next_ready()? {
                 self.frame_count += 1;
+                self.wait = FrameWait::begin(self.opened_at.elapsed(), self.skipped_frames());
                 return Ok(Some(frame));
             }
+            self.check_wait()?;
             let has_frames = self.frame_count > 0;
             match self.wait().await {
                 SourceEvent::Packet(Ok(Packet::Rtp(bytes))) => self.push(&bytes)?,
@@ -122,6 +127,26 @@ impl VideoSource {
                     return Err(Error::TimedOut { what: self.target.shown.clone(), awaited, after });
                 }
             }
+        }
+    }
+
+    /// Returns how many frames were whole, but not shown because a frame that they need was missing.
+    fn skipped_frames(&self) -> u64 {
+        let counts = self.depacketizer.counts();
+        counts.before_first_keyframe + counts.without_reference
+    }
+
+    /// Checks whether frames come of the packets that have come.
+    ///
+    /// # Errors
+    /// [`Error::Picture`] if none has come for a while: there is no keyframe, or there are no parameter sets.
+    fn check_wait(&mut self) -> Result<(), Error> {
+        let counts = self.depacketizer.counts();
+        let lacks_sets = counts.whole == 0 && counts.without_parameter_sets > 0;
+        let now = self.last_packet_at.duration_since(self.opened_at);
+        match self.wait.check(now, self.skipped_frames(), lacks_sets) {
+            Some(source) => Err(Error::Picture { number: self.frame_count + 1, source }),
+            None => Ok(()),
         }
     }
 
@@ -212,7 +237,8 @@ impl VideoSource {
     }
 
     /// Creates the error for a packet or picture that is broken. The next one may be whole.
-    fn picture_error(&self, source: framecast_media::Error) -> Error {
+    fn picture_error(&mut self, source: framecast_media::Error) -> Error {
+        self.wait.explain();
         Error::Picture { number: self.frame_count + 1, source }
     }
 }

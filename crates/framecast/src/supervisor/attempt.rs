@@ -44,8 +44,6 @@ pub(super) struct Attempt {
     /// Whether viewers get slates (pictures with a text) instead of the camera's pictures: no frame has arrived yet, or
     /// the last frame arrived a while ago.
     pub(super) is_silent: bool,
-    /// The number of broken pictures that the camera had delivered when this attempt to open and read it began.
-    broken_before: u64,
     /// When this attempt to open and read the camera began.
     started_at: Instant,
     /// When the supervisor last began to open a source.
@@ -66,7 +64,7 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    pub(super) fn new(settings: &CameraSettings, broken_before: u64, is_probe: bool) -> Self {
+    pub(super) fn new(settings: &CameraSettings, is_probe: bool) -> Self {
         let now = Instant::now();
         Self {
             live_since: None,
@@ -77,7 +75,6 @@ impl Attempt {
             is_probe,
             awaited: None,
             is_silent: true,
-            broken_before,
             started_at: now,
             source_began_at: now,
             was_opened: false,
@@ -232,9 +229,9 @@ impl Attempt {
     }
 
     pub(super) fn stall_reason(&self, intervals: &FrameIntervals, stats: &Stats) -> String {
-        let broken = stats.broken - self.broken_before;
+        let broken = intervals.broken();
         let reason = match (&stats.last_broken, self.stall_policy.lost_after(intervals)) {
-            (Some(problem), Some(within)) if intervals.pictures() == 0 && broken > 0 => {
+            (Some(problem), Some(within)) if broken > 0 => {
                 let (within, advice) = (rounded(within), self.stall_policy.advice(within));
                 format!(
                     "no complete picture within {within}; broken pictures: {broken}, the last with this \
@@ -290,7 +287,7 @@ mod tests {
     const ANY_RATE: f64 = 120.0;
 
     fn attempt() -> Attempt {
-        Attempt::new(&CameraSettings::new("door", SourceUrl::parse("http://cam/").unwrap()), 0, false)
+        Attempt::new(&CameraSettings::new("door", SourceUrl::parse("http://cam/").unwrap()), false)
     }
 
     /// Opens the source once more and lets it deliver this number of `pictures`: the first one after the time `after`,
@@ -408,13 +405,26 @@ mod tests {
         let mut attempt = attempt();
         let feed = Hub::new().add("door", SystemTime::UNIX_EPOCH).unwrap();
         let none_broken = feed.stats();
-        (1..=2).for_each(|number| feed.count_broken(format!("picture {number}: no SOI")));
-        let reason = attempt.stall_reason(&FrameIntervals::default(), &feed.stats());
+        let mut intervals = FrameIntervals::default();
+        for number in 1..=2 {
+            feed.count_broken(format!("picture {number}: no SOI"));
+            intervals.record_broken();
+        }
+        let reason = attempt.stall_reason(&intervals, &feed.stats());
         assert_eq!(
             reason,
             "no complete picture within 30s; broken pictures: 2, the last with this problem: picture 2: no \
              SOI; if a complete picture needs longer, allow more time with stall_timeout = \"1m\""
         );
+        intervals.record(Instant::now());
+        let reason = attempt.stall_reason(&intervals, &feed.stats());
+        assert!(
+            reason.starts_with("no picture for 30s; "),
+            "a whole picture came after the broken ones: {reason}"
+        );
+        intervals.record_broken();
+        let reason = attempt.stall_reason(&intervals, &feed.stats());
+        assert!(reason.contains("broken pictures: 1, the last"), "the camera was live before: {reason}");
         attempt.record_problem("503".to_owned());
         let reason = attempt.stall_reason(&attempt.intervals(), &none_broken);
         assert!(

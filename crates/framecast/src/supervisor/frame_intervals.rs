@@ -15,6 +15,8 @@ const RING_LEN: usize = 8;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct FrameIntervals {
     pictures: u64,
+    /// The number of broken pictures since the last picture.
+    broken: u64,
     last_at: Option<Instant>,
     /// Whether the supervisor has reopened the source since the last picture.
     was_reopened: bool,
@@ -38,6 +40,17 @@ impl FrameIntervals {
         self.was_reopened = false;
         self.last_at = Some(now);
         self.pictures += 1;
+        self.broken = 0;
+    }
+
+    /// Records a broken picture.
+    pub(crate) fn record_broken(&mut self) {
+        self.broken += 1;
+    }
+
+    /// Returns the number of broken pictures since the last picture that was whole.
+    pub(crate) fn broken(&self) -> u64 {
+        self.broken
     }
 
     /// Records that the supervisor reopens the source, so that the current interval includes the server's own wait.

@@ -240,7 +240,7 @@ impl Supervisor {
             self.feed.set_status(opening);
         }
         self.slates.begin_attempt();
-        let mut attempt = Attempt::new(&self.settings, self.feed.stats().broken, is_probe);
+        let mut attempt = Attempt::new(&self.settings, is_probe);
         loop {
             let due_at = match self.read_once(&mut attempt).await {
                 ControlFlow::Continue(due_at) => due_at,

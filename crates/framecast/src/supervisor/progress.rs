@@ -36,6 +36,11 @@ impl Progress {
         std::mem::take(&mut state.is_frame_awaited)
     }
 
+    /// Records that a picture was broken.
+    pub(crate) fn record_broken(&self) {
+        self.lock().intervals.record_broken();
+    }
+
     /// Makes the thread hand over the next frame.
     pub(crate) fn await_frame(&self) {
         self.lock().is_frame_awaited = true;

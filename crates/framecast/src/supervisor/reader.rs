@@ -274,6 +274,7 @@ impl ReaderTask {
                 "a picture is broken. Further broken pictures are not logged; /api/cameras has their number"
             );
         }
+        self.progress.record_broken();
         self.camera.feed.count_broken(one_line(error));
     }
 

@@ -64,7 +64,11 @@ pub(super) fn client_error(
 ) -> Error {
     use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
     match error {
-        ClientError::Refused { code, .. } => refusal_error(target, transport, code),
+        ClientError::Refused { code, .. } | ClientError::Moved { code, .. } => {
+            refusal_error(target, transport, code)
+        }
+        ClientError::LoginRefused { .. } => refusal_error(target, transport, 401),
+        ClientError::TimedOut(after) => target.timeout_error(after),
         ClientError::OtherTransport => transport_error(target, transport),
         ClientError::Io(_) | ClientError::Closed if has_frames => {
             target.connection_error("the connection to the camera broke")

@@ -15,11 +15,13 @@ mod target;
 mod tests;
 mod video_source;
 
+use std::collections::HashMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use framecast_media::lock;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{debug, info};
 
 use self::client::{ClientError, Described};
@@ -32,8 +34,9 @@ use crate::{BoxFuture, Driver, Error, OpenContext, Source, SourceUrl};
 pub(crate) struct Rtsp {
     scheme: &'static str,
     ffmpeg: Ffmpeg,
-    /// The cameras that send only over UDP, by their URLs without logins. They are not asked for TCP again.
-    udp_only: Mutex<Vec<String>>,
+    /// When a camera refused TCP and played over UDP, by the URLs without logins. It is not asked for TCP again for
+    /// [`REMEMBERED_FOR`].
+    udp_only: Mutex<HashMap<String, Instant>>,
 }
 
 /// How a camera is to be read.
@@ -45,6 +48,9 @@ enum Opening {
 
 /// The maximum number of cameras of which the driver remembers that they send only over UDP.
 const MAX_REMEMBERED: usize = 256;
+
+/// How long the driver remembers that a camera sends only over UDP. Its settings, or a firewall's, may change.
+const REMEMBERED_FOR: Duration = Duration::from_secs(600);
 
 impl Rtsp {
     pub(crate) fn new(scheme: &'static str) -> Self {
@@ -60,7 +66,14 @@ impl Rtsp {
             }
             match self.open_over(context, target, transport).await {
                 Err(OpenError::TransportRefused(error)) => refusal = Some(error),
-                Err(OpenError::Failed(error)) => return Err(error),
+                Err(OpenError::Moved) => {
+                    info!("the camera refers to another address; ffmpeg follows it");
+                    return Ok(Opening::ByFfmpeg);
+                }
+                Err(OpenError::Failed(error)) => {
+                    self.forget_udp_only(target);
+                    return Err(error);
+                }
                 Ok(opening) => {
                     if refusal.is_some() {
                         info!("the camera refuses TCP; reading it over UDP");
@@ -70,6 +83,7 @@ impl Rtsp {
                 }
             }
         }
+        self.forget_udp_only(target);
         Err(refusal.expect("a target has a transport"))
     }
 
@@ -92,47 +106,51 @@ impl Rtsp {
             debug!(codec = name, "the camera's codec is read by ffmpeg");
             return Ok(Opening::ByFfmpeg);
         }
-        let limit = target.answer_timeout();
-        let session = timeout(limit, described.play(&track, transport))
+        let session = described
+            .play(&track, transport)
             .await
-            .map_err(|_| OpenError::Failed(target.timeout_error(limit)))?
             .map_err(|error| OpenError::of(target, transport, error))?;
         debug!(transport = transport.name(), codec = ?track.encoding, "the camera plays");
         Ok(Opening::Native(Box::new(VideoSource::new(context, target.clone(), transport, &track, session))))
     }
 
     /// Asks the camera what it sends. If it accepts connections but does not respond in time, and the URL sets no
-    /// timeout, asks again with more time, because some cameras must wake up first.
+    /// timeout, asks again with more time for each response, because some cameras must wake up first.
     async fn describe(&self, target: &RtspTarget, transport: Transport) -> Result<Described, OpenError> {
         let limits = [target.answer_timeout(), SLOW_ANSWER_TIMEOUT];
         let limits = if target.timeout.is_some() { &limits[..1] } else { &limits };
         for (attempt, &limit) in limits.iter().enumerate() {
             let (host, port) = &target.host_and_port;
-            let asking = Described::ask((host, *port), &target.plain_url, target.login());
-            match timeout(limit, asking).await {
-                Ok(Ok(described)) => return Ok(described),
-                Ok(Err(error)) => return Err(OpenError::of(target, transport, error)),
-                Err(_) if attempt + 1 < limits.len() && accepts_connections(target).await => {
+            match Described::ask((host, *port), &target.plain_url, target.login(), limit).await {
+                Ok(described) => return Ok(described),
+                Err(ClientError::TimedOut(_))
+                    if attempt + 1 < limits.len() && accepts_connections(target).await =>
+                {
                     info!(
                         "the camera is slow to answer; asking again with a timeout of {SLOW_ANSWER_TIMEOUT:?}"
                     );
                 }
-                Err(_) => return Err(OpenError::Failed(target.timeout_error(limit))),
+                Err(error) => return Err(OpenError::of(target, transport, error)),
             }
         }
         Err(OpenError::Failed(target.timeout_error(SLOW_ANSWER_TIMEOUT)))
     }
 
     fn is_udp_only(&self, target: &RtspTarget) -> bool {
-        lock(&self.udp_only).contains(&target.plain_url)
+        let since = lock(&self.udp_only).get(&target.plain_url).copied();
+        since.is_some_and(|since| since.elapsed() < REMEMBERED_FOR)
     }
 
     fn remember_udp_only(&self, target: &RtspTarget) {
         let mut known = lock(&self.udp_only);
-        if known.len() >= MAX_REMEMBERED {
-            known.remove(0);
+        known.retain(|_, since| since.elapsed() < REMEMBERED_FOR);
+        if known.len() < MAX_REMEMBERED {
+            known.insert(target.plain_url.clone(), Instant::now());
         }
-        known.push(target.plain_url.clone());
+    }
+
+    fn forget_udp_only(&self, target: &RtspTarget) {
+        lock(&self.udp_only).remove(&target.plain_url);
     }
 }
 
@@ -140,12 +158,15 @@ impl Rtsp {
 enum OpenError {
     /// The camera responded but refused this transport.
     TransportRefused(Error),
+    /// The camera referred to another address before it described its stream.
+    Moved,
     Failed(Error),
 }
 
 impl OpenError {
     fn of(target: &RtspTarget, transport: Transport, error: ClientError) -> Self {
         let is_refused = match &error {
+            ClientError::Moved { method: "DESCRIBE", .. } => return Self::Moved,
             ClientError::OtherTransport => true,
             ClientError::Refused { method, code } => diagnose::refuses_transport(method, *code),
             _ => false,

@@ -6,7 +6,9 @@ use std::time::Duration;
 use framecast_media::codec::{dependency, nal};
 use framecast_media::{Codec, Dependency, Frame};
 use framecast_testkit::rtsp::{Clip, FakeRtsp, Fault, LoginScheme, Pace, RtspBuilder};
-use framecast_testkit::soon;
+use framecast_testkit::{soon, until};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 
 use super::*;
 
@@ -143,6 +145,87 @@ async fn whatever_the_camera_answers_to_keep_alives_the_session_goes_on() {
 }
 
 #[tokio::test]
+async fn a_keep_alive_that_the_camera_challenges_is_sent_again_at_once() {
+    let server = camera(H264).login(LoginScheme::Digest, "me", "pass").start().unwrap();
+    let mut source = open(&server.url_for("me:pass")).await.unwrap();
+    frames(&mut source, 1).await;
+    server.set_faults(&[Fault::KeepAliveRefused(401)]);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(30)).await;
+    tokio::time::resume();
+    // Four seconds; the next turn is after thirty.
+    frames(&mut source, 100).await;
+    assert_eq!(server.counts().keep_alives, 2, "again, and only once");
+}
+
+#[tokio::test]
+async fn a_session_ends_at_the_camera_whatever_fails_after_its_setup() {
+    let server =
+        with_faults(camera(H264).start().unwrap(), &[Fault::FewSessions(1), Fault::PlayRefused(500)]);
+    for _ in 0..2 {
+        let told = failure(&server.url()).await;
+        assert!(
+            told.contains("500 Internal Server Error; the camera answers but has no pictures now"),
+            "{told}"
+        );
+    }
+    server.set_faults(&[Fault::FewSessions(1)]);
+    // Dropped without being closed, as by a task that is cancelled.
+    drop(open(&server.url()).await.unwrap());
+    until("the camera has ended the session", || server.counts().open == 0).await;
+    assert_eq!((server.counts().sessions, server.counts().teardowns), (3, 3));
+}
+
+#[tokio::test]
+async fn the_time_limit_is_that_of_each_answer() {
+    let server = camera(H264).start().unwrap();
+    let server = with_faults(server, &[Fault::SlowAnswers(Duration::from_millis(600))]);
+    let mut source = open(&format!("{}#timeout=1s", server.url())).await.unwrap();
+    check(&frames(&mut source, 3).await);
+}
+
+#[tokio::test]
+async fn packets_without_data_in_place_of_an_answer_are_limited() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("rtsp://{}/", listener.local_addr().unwrap());
+    let flood = tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let packets = b"$\0\0\0".repeat(16_384);
+        while tcp.write_all(&packets).await.is_ok() {}
+    });
+    let told = failure(&format!("{url}#timeout=60s")).await;
+    assert!(told.contains("the camera sends pictures in place of its answer"), "{told}");
+    soon("the camera sees the end", flood).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_camera_that_has_moved_is_followed_by_ffmpeg() {
+    let server = camera(H264).cameras(2).start().unwrap();
+    server.set_faults(&[Fault::Moved]);
+    server.cameras()[1].set_faults(&[]);
+    let mut source = open(&server.url()).await.unwrap();
+    frames(&mut source, 1).await;
+    assert_eq!(server.cameras()[1].counts().open, 1);
+    soon("the source is closed", source.close()).await;
+}
+
+#[tokio::test]
+async fn a_firewall_lets_packets_through_after_the_first_one_to_the_camera() {
+    let server = with_faults(camera(H264).start().unwrap(), &[Fault::UdpFirewall]);
+    let mut source = open(&format!("{}#transport=udp", server.url())).await.unwrap();
+    check(&frames(&mut source, 3).await);
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_sent_as_rarely_as_possible() {
+    let server = camera(H264).login(LoginScheme::Digest, "me", "pass").start().unwrap();
+    let server = with_faults(server, &[Fault::LoginForOptions]);
+    let told = failure(&server.url_for("me:no")).await;
+    assert!(told.contains("user or password is wrong"), "{told}");
+    assert_eq!(server.counts().requests, 2, "one without the login, and one with it");
+}
+
+#[tokio::test]
 async fn a_camera_that_sends_only_over_one_transport_is_read_over_that() {
     let server = with_faults(camera(H264).start().unwrap(), &[Fault::NoTcp]);
     let (context, driver) = (OpenContext::default(), Rtsp::new("rtsp"));
@@ -173,6 +256,27 @@ async fn packets_in_another_order_do_no_harm_and_lost_ones_cost_pictures_up_to_a
     let frames = frames(&mut source, 60).await;
     check(&frames);
     assert!(source.dropped_frames() > 0);
+}
+
+#[tokio::test]
+async fn a_lost_packet_holds_back_the_next_pictures_for_a_moment_only() {
+    // With a packet a picture, the buffer for packets in another order holds many pictures.
+    let server = camera(H264).pace(Pace::Steps).start().unwrap();
+    let mut source = open(&format!("{}#transport=udp", server.url())).await.unwrap();
+    server.step(3);
+    frames(&mut source, 3).await;
+    server.set_faults(&[Fault::UdpLoss(1)]);
+    server.step(1);
+    until("a picture is lost", || server.counts().pictures == 4).await;
+    server.set_faults(&[]);
+    let mut held = 0;
+    // Pictures come more often than the time for which one may be held back.
+    while source.dropped_frames() == 0 {
+        server.step(1);
+        held += 1;
+        framecast_testkit::cut_short(Duration::from_millis(40), source.next_frame()).await;
+    }
+    assert!(held < 12, "{held} pictures were held back");
 }
 
 #[tokio::test]

@@ -52,7 +52,9 @@ pub(super) struct VideoSource {
     has_warned: bool,
     /// When the last packet came.
     last_packet_at: Instant,
-    /// Whether packets may be held back, because others are missing or may follow.
+    /// Since when a packet has been missing, for which others are held back; `None` if none is missing.
+    missing_since: Option<Instant>,
+    /// Whether a picture may be held back, because more of it may follow.
     has_held: bool,
 }
 
@@ -89,6 +91,7 @@ impl VideoSource {
             opened_at: now,
             has_warned: false,
             last_packet_at: now,
+            missing_since: None,
             has_held: false,
         }
     }
@@ -118,7 +121,7 @@ impl VideoSource {
                 }
                 SourceEvent::HeldLong => {
                     self.has_held = false;
-                    self.reorder.flush();
+                    self.give_up_missing();
                     self.push_packets()?;
                     self.depacketizer.flush();
                 }
@@ -180,7 +183,18 @@ impl VideoSource {
             self.ssrc = Some(packet.header.ssrc);
         }
         self.reorder.push(bytes).map_err(|source| self.picture_error(source))?;
+        self.missing_since =
+            self.reorder.is_waiting().then(|| self.missing_since.unwrap_or(self.last_packet_at));
+        if self.missing_since.is_some_and(|since| since.elapsed() >= MAX_HOLD) {
+            self.give_up_missing();
+        }
         self.push_packets()
+    }
+
+    /// Goes on without the packets that are missing.
+    fn give_up_missing(&mut self) {
+        self.reorder.flush();
+        self.missing_since = None;
     }
 
     /// Takes a packet of the sender's reports. Returns whether the sender says that it leaves.

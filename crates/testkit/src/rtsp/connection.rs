@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rtsp_types::headers::{
-    AUTHORIZATION, CONTENT_BASE, CONTENT_TYPE, CSEQ, HeaderName, PUBLIC, RTP_INFO, RtpLowerTransport,
-    SESSION, TRANSPORT, Transport, Transports, WWW_AUTHENTICATE,
+    AUTHORIZATION, CONTENT_BASE, CONTENT_TYPE, CSEQ, HeaderName, LOCATION, PUBLIC, RTP_INFO,
+    RtpLowerTransport, SESSION, TRANSPORT, Transport, Transports, WWW_AUTHENTICATE,
 };
 use rtsp_types::{Message, Method, ParseError, Request, Response, StatusCode, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -177,6 +177,11 @@ impl Connection {
                 let methods = "OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, SET_PARAMETER, TEARDOWN";
                 ok(vec![(PUBLIC, methods.to_owned())])
             }
+            Method::Describe if faults.contains(&Fault::Moved) => {
+                let place = self.cameras.iter().position(|other| Arc::ptr_eq(other, camera)).unwrap_or(0);
+                let next = &self.cameras[(place + 1) % self.cameras.len()];
+                (StatusCode::Found, vec![(LOCATION, next.url())], String::new())
+            }
             Method::Describe => {
                 let base = (CONTENT_BASE, format!("{}/", camera.url()));
                 let kind = (CONTENT_TYPE, "application/sdp".to_owned());
@@ -323,7 +328,8 @@ fn session_id(request: &Request<Vec<u8>>) -> Option<&str> {
 /// The answer that refuses what is asked for, if the camera does.
 fn refusal(asked: &Asked<'_>, is_keep_alive: bool) -> Option<Answer> {
     let Asked { request, camera, faults, .. } = asked;
-    if let Some(login) = camera.setup.login.as_ref().filter(|_| request.method() != Method::Options) {
+    let needs_login = request.method() != Method::Options || faults.contains(&Fault::LoginForOptions);
+    if let Some(login) = camera.setup.login.as_ref().filter(|_| needs_login) {
         let given = request.header(&AUTHORIZATION);
         let method = <&str>::from(request.method());
         if !given.is_some_and(|given| login.lets_in(method, given.as_str())) {
@@ -333,9 +339,12 @@ fn refusal(asked: &Asked<'_>, is_keep_alive: bool) -> Option<Answer> {
     }
     let code = faults.iter().find_map(|fault| match fault {
         Fault::KeepAliveRefused(code) if is_keep_alive => Some(*code),
+        Fault::PlayRefused(code) if request.method() == Method::Play => Some(*code),
         _ => None,
     });
-    code.map(|code| status(code.into()))
+    let login = camera.setup.login.as_ref().filter(|_| code == Some(401));
+    let challenge = login.map(|login| (WWW_AUTHENTICATE, login.challenge()));
+    code.map(|code| (code.into(), challenge.into_iter().collect(), String::new()))
 }
 
 fn ok(headers: Vec<(HeaderName, String)>) -> Answer {

@@ -56,11 +56,19 @@ pub enum Fault {
     NoUdp,
     /// The SDP has a back channel, for sound to the camera.
     BackChannel,
+    /// PLAY is answered with this status.
+    PlayRefused(u16),
+    /// DESCRIBE refers the client to the next camera of the server.
+    Moved,
+    /// Between the camera and the client is a firewall: over UDP, nothing passes before the client has sent something.
+    UdpFirewall,
+    /// OPTIONS needs the login too.
+    LoginForOptions,
 }
 
 impl Fault {
     /// The names of all faults, with a value where the fault has one.
-    pub const NAMES: [&str; 25] = [
+    pub const NAMES: [&str; 29] = [
         "no-sprop",
         "out-of-band",
         "mid-gop",
@@ -86,6 +94,10 @@ impl Fault {
         "no-tcp",
         "no-udp",
         "back-channel",
+        "play-refused=500",
+        "moved",
+        "udp-firewall",
+        "login-for-options",
     ];
 }
 
@@ -124,6 +136,10 @@ impl FromStr for Fault {
             "no-tcp" => Self::NoTcp,
             "no-udp" => Self::NoUdp,
             "back-channel" => Self::BackChannel,
+            "play-refused" => Self::PlayRefused(number()? as u16),
+            "moved" => Self::Moved,
+            "udp-firewall" => Self::UdpFirewall,
+            "login-for-options" => Self::LoginForOptions,
             _ => return Err(format!("no fault `{name}`; there are {}", Self::NAMES.join(", "))),
         })
     }

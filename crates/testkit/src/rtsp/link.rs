@@ -25,6 +25,8 @@ struct UdpPair {
     rtcp: UdpSocket,
     packets: u64,
     held: Option<Vec<u8>>,
+    /// Whether the client has sent something to each of the two sockets.
+    is_open: (bool, bool),
 }
 
 /// One track of a session.
@@ -47,7 +49,13 @@ impl Link {
         let (rtp, rtcp, port) = bind_pair().await?;
         rtp.connect((client, ports.0)).await?;
         rtcp.connect((client, ports.1)).await?;
-        Ok((Self::new(Way::Udp(UdpPair { rtp, rtcp, packets: 0, held: None }), payload_type), port))
+        Ok((
+            Self::new(
+                Way::Udp(UdpPair { rtp, rtcp, packets: 0, held: None, is_open: (false, false) }),
+                payload_type,
+            ),
+            port,
+        ))
     }
 
     /// The sequence number wraps soon, so that every client meets that.
@@ -105,6 +113,11 @@ impl Link {
 impl UdpPair {
     async fn send(&mut self, packet: Vec<u8>, faults: &[Fault]) {
         self.packets += 1;
+        self.is_open.0 |= self.rtp.try_recv(&mut [0; 64]).is_ok();
+        self.is_open.1 |= self.rtcp.try_recv(&mut [0; 64]).is_ok();
+        if faults.contains(&Fault::UdpFirewall) && self.is_open != (true, true) {
+            return;
+        }
         let is_turn = |every: u64| self.packets.is_multiple_of(every);
         if faults.iter().any(|fault| matches!(fault, Fault::UdpLoss(every) if is_turn(*every))) {
             return;

@@ -4,10 +4,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::http1::Head;
 use crate::login::{Login, RequestLine};
@@ -19,6 +21,9 @@ const READ_BYTES: usize = 64 * 1024;
 /// The maximum number of bytes in packets that arrive before the response to a request. Some cameras send pictures
 /// before they answer PLAY.
 const MAX_EARLY_BYTES: usize = 4 * 1024 * 1024;
+
+/// What a kept packet costs beside its data, so that packets without data are limited too.
+const PACKET_OVERHEAD_BYTES: usize = 64;
 
 /// The maximum number of login challenges to which the client responds during one request: the first one, and a second
 /// one if the nonce has expired by then.
@@ -38,9 +43,18 @@ pub(in crate::rtsp) enum ClientError {
     /// What the server sends cannot be read.
     #[error("{0}")]
     Message(#[from] MessageError),
+    /// The server has not answered within this time.
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
     /// The server refused a request.
     #[error("{method} was answered with {code}")]
     Refused { method: &'static str, code: u16 },
+    /// The server refused the login.
+    #[error("{method} was answered with 401 although the login was sent")]
+    LoginRefused { method: &'static str },
+    /// The server refers the client to another address.
+    #[error("{method} was answered with {code}, which names another address")]
+    Moved { method: &'static str, code: u16 },
     /// The server answered SETUP with a transport other than the one that was requested.
     #[error("the camera chose another transport")]
     OtherTransport,
@@ -49,9 +63,19 @@ pub(in crate::rtsp) enum ClientError {
     NoAnswer,
 }
 
+/// What the server sent while no response was awaited.
+pub(super) enum Received {
+    /// A packet of media, with its channel.
+    Packet(u8, Bytes),
+    /// A challenge: the last request must be sent again with a login.
+    Challenge,
+}
+
 /// An open connection. Dropping it closes the connection.
 pub(super) struct RtspConnection {
     tcp: TcpStream,
+    /// The time limit for connecting and for each response.
+    limit: Duration,
     reader: MessageReader,
     /// Packets that arrived while the client waited for a response.
     early: VecDeque<(u8, Bytes)>,
@@ -61,12 +85,19 @@ pub(super) struct RtspConnection {
 }
 
 impl RtspConnection {
-    /// Connects to `host`. Sends `login` if the server asks for it. Cancel safe.
-    pub(super) async fn open(host: &str, port: u16, login: Option<Login>) -> Result<Self, ClientError> {
-        let tcp = TcpStream::connect((host, port)).await?;
+    /// Connects to `host`. Sends `login` if the server asks for it. `limit` is the time limit for connecting and for
+    /// each response. Cancel safe.
+    pub(super) async fn open(
+        host: &str,
+        port: u16,
+        login: Option<Login>,
+        limit: Duration,
+    ) -> Result<Self, ClientError> {
+        let connecting = timeout(limit, TcpStream::connect((host, port)));
+        let tcp = connecting.await.map_err(|_| ClientError::TimedOut(limit))??;
         tcp.set_nodelay(true)?;
         let (reader, early) = (MessageReader::default(), VecDeque::new());
-        Ok(Self { tcp, reader, early, early_bytes: 0, login, cseq: 0 })
+        Ok(Self { tcp, limit, reader, early, early_bytes: 0, login, cseq: 0 })
     }
 
     /// Returns the address of the server, and that of this machine on the way to it.
@@ -84,15 +115,21 @@ impl RtspConnection {
     ) -> Result<RtspResponse, ClientError> {
         let mut challenges = 0;
         loop {
-            let cseq = self.send(method, url, headers).await?;
-            let response = self.response(cseq).await?;
+            let limit = self.limit;
+            let answering = async {
+                let cseq = self.send(method, url, headers).await?;
+                self.response(cseq).await
+            };
+            let response = timeout(limit, answering).await.map_err(|_| ClientError::TimedOut(limit))??;
             match response.head.status() {
                 200..300 => return Ok(response),
+                code @ 300..=399 => return Err(ClientError::Moved { method, code }),
                 401 if challenges < MAX_LOGIN_ATTEMPTS
                     && self.handle_challenge(&response.head, challenges) =>
                 {
                     challenges += 1;
                 }
+                401 if challenges > 0 => return Err(ClientError::LoginRefused { method }),
                 code => return Err(ClientError::Refused { method, code }),
             }
         }
@@ -117,6 +154,21 @@ impl RtspConnection {
         url: &str,
         headers: &[(&str, &str)],
     ) -> Result<u32, ClientError> {
+        let text = self.request_text(method, url, headers);
+        self.tcp.write_all(text.as_bytes()).await?;
+        Ok(self.cseq)
+    }
+
+    /// Sends a request without waiting for anything: if the connection has no room for it, the server does not get it.
+    pub(super) fn try_send(&mut self, method: &str, url: &str, headers: &[(&str, &str)]) {
+        let text = self.request_text(method, url, headers);
+        if let Err(error) = self.tcp.try_write(text.as_bytes()) {
+            tracing::debug!(%error, method, "the camera does not get the last request");
+        }
+    }
+
+    /// Returns the text of a request with the next `CSeq`.
+    fn request_text(&mut self, method: &str, url: &str, headers: &[(&str, &str)]) -> String {
         self.cseq += 1;
         let request = RequestLine { method, target: url, is_encrypted: false };
         let authorization = self.login.as_mut().and_then(|login| login.authorization(request));
@@ -127,8 +179,7 @@ impl RtspConnection {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
         text.push_str("\r\n");
-        self.tcp.write_all(text.as_bytes()).await?;
-        Ok(self.cseq)
+        text
     }
 
     /// Sends a packet of media to the server. The server does not respond.
@@ -152,7 +203,7 @@ impl RtspConnection {
                 }
                 Message::Request(asked) => self.refuse(asked).await?,
                 Message::Packet { channel, data } => {
-                    self.early_bytes += data.len();
+                    self.early_bytes += data.len() + PACKET_OVERHEAD_BYTES;
                     if self.early_bytes > MAX_EARLY_BYTES {
                         return Err(ClientError::NoAnswer);
                     }
@@ -162,25 +213,23 @@ impl RtspConnection {
         }
     }
 
-    /// Waits for the next packet of media, with its channel. Reads the responses to requests whose response nobody
-    /// waits for, such as those that keep the session alive: whatever the response says, the session goes on. Cancel
-    /// safe.
-    pub(super) async fn receive(&mut self) -> Result<(u8, Bytes), ClientError> {
+    /// Waits for the next packet of media. Reads the responses to requests whose response nobody waits for, such as
+    /// those that keep the session alive: whatever the response says, the session goes on. Cancel safe.
+    pub(super) async fn receive(&mut self) -> Result<Received, ClientError> {
         if let Some((channel, data)) = self.early.pop_front() {
-            self.early_bytes -= data.len();
-            return Ok((channel, data));
+            self.early_bytes -= data.len() + PACKET_OVERHEAD_BYTES;
+            return Ok(Received::Packet(channel, data));
         }
         loop {
             match self.read_message().await? {
-                Message::Packet { channel, data } => return Ok((channel, data)),
+                Message::Packet { channel, data } => return Ok(Received::Packet(channel, data)),
                 Message::Request(asked) => self.refuse(asked).await?,
                 Message::Response(response) => {
                     let status = response.head.status();
-                    if status == 401 {
-                        // The next request is sent with a login for the new nonce.
-                        self.handle_challenge(&response.head, 0);
-                    }
                     tracing::trace!(status, "the camera answered a request that keeps the session alive");
+                    if status == 401 && self.handle_challenge(&response.head, 0) {
+                        return Ok(Received::Challenge);
+                    }
                 }
             }
         }

@@ -47,7 +47,9 @@ impl VideoTrack {
     /// relative.
     pub(in crate::rtsp) fn find(description: &[u8], base: &str) -> Result<Self, NoVideo> {
         let session = Session::parse(description).map_err(|_| NoVideo::Unreadable)?;
-        let media = session.medias.iter().find(|media| is_sent_video(media)).ok_or(NoVideo::NoTrack)?;
+        let videos = || session.medias.iter().filter(|media| media.media == "video");
+        let media = videos().find(|media| !is_back_channel(media)).or_else(|| videos().next());
+        let media = media.ok_or(NoVideo::NoTrack)?;
         let payload_type: u8 = media
             .fmt
             .split_ascii_whitespace()
@@ -67,11 +69,11 @@ impl VideoTrack {
     }
 }
 
-/// Returns whether the camera sends this track and it is video. A track that is `sendonly` in the camera's description
-/// of itself is one that a client sends, such as the loudspeaker of a doorbell (ONVIF's back channel).
-fn is_sent_video(media: &Media) -> bool {
-    let is_back_channel = media.attributes.iter().any(|attribute| attribute.attribute == "sendonly");
-    media.media == "video" && !is_back_channel
+/// Returns whether the camera receives this track. A track that is `sendonly` in the camera's description of itself is
+/// one that a client sends, such as the picture for a doorbell's screen (ONVIF's back channel). Some encoders write
+/// `sendonly` for their only video, which they send.
+fn is_back_channel(media: &Media) -> bool {
+    media.attributes.iter().any(|attribute| attribute.attribute == "sendonly")
 }
 
 fn attribute<'a>(attributes: &'a [sdp_types::Attribute], name: &str) -> Option<&'a str> {
@@ -175,7 +177,7 @@ mod tests {
     #[test]
     fn a_description_without_video_is_told_from_one_that_cannot_be_read() {
         assert_eq!(find("m=audio 0 RTP/AVP 0\r\n"), Err(NoVideo::NoTrack));
-        assert_eq!(find("m=video 0 RTP/AVP 96\r\na=sendonly\r\n"), Err(NoVideo::NoTrack));
+        assert!(find("m=video 0 RTP/AVP 96\r\na=sendonly\r\n").is_ok(), "it is the only video");
         assert_eq!(VideoTrack::find(b"<html>", BASE), Err(NoVideo::Unreadable));
         assert_eq!(find("m=video 0 RTP/AVP x\r\n"), Err(NoVideo::Unreadable));
     }

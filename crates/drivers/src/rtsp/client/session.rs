@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::connection::{ClientError, RtspConnection};
+use super::connection::{ClientError, Received, RtspConnection};
 use super::description::{NoVideo, VideoTrack};
 use crate::login::Login;
 use crate::rtsp::target::Transport;
@@ -30,6 +30,11 @@ const MAX_DATAGRAM_BYTES: usize = 65_535;
 /// The requested size of the kernel's buffer for datagrams. The kernel may give less.
 const SOCKET_BUFFER_BYTES: usize = 2 * 1024 * 1024;
 
+/// Packets without pictures, for the camera's ports of media and of reports: an RTP header alone, and a report of nothing
+/// received (RFC 3550 §5.1, §6.4.2).
+const FIRST_RTP: &[u8] = &[0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+const FIRST_RTCP: &[u8] = &[0x80, 201, 0, 1, 0, 0, 0, 0];
+
 /// The number of pairs of ports that are tried.
 const PORT_ATTEMPTS: usize = 20;
 
@@ -41,7 +46,8 @@ pub(in crate::rtsp) struct Described {
     has_get_parameter: bool,
 }
 
-/// A stream that the server sends.
+/// A session of which the server knows. If it is dropped before [`tear_down`](Self::tear_down), it tells the server
+/// without waiting for the answer, because some servers have few sessions.
 pub(in crate::rtsp) struct RtspSession {
     connection: RtspConnection,
     transport: OpenTransport,
@@ -50,6 +56,9 @@ pub(in crate::rtsp) struct RtspSession {
     keep_alive_method: &'static str,
     keep_alive_interval: Duration,
     keep_alive_at: Instant,
+    /// Whether the last request that keeps the session alive has been sent again because of a challenge.
+    was_challenged: bool,
+    has_ended: bool,
 }
 
 /// Where the packets of the video arrive.
@@ -65,10 +74,12 @@ enum OpenTransport {
 struct UdpPorts {
     rtp: UdpSocket,
     rtcp: UdpSocket,
-    /// The address of the server. Datagrams from elsewhere are ignored.
-    server: IpAddr,
-    /// Where reports go; `None` if the server has not named its port.
-    rtcp_to: Option<SocketAddr>,
+    /// The addresses from which the server sends. Datagrams from elsewhere are ignored.
+    senders: [IpAddr; 2],
+    /// Whether the log says already that datagrams came from elsewhere.
+    has_warned: bool,
+    /// The server's ports for media and for reports; `None` if the server has not named them.
+    server_ports: Option<(SocketAddr, SocketAddr)>,
     buffer: Box<[u8]>,
     rtcp_buffer: Box<[u8]>,
 }
@@ -80,17 +91,20 @@ pub(in crate::rtsp) enum Packet {
 }
 
 impl Described {
-    /// Connects to the server and asks for the description of the stream at `url`, which has no login in it.
+    /// Connects to the server and asks for the description of the stream at `url`, which has no login in it. `limit` is
+    /// the time limit for each response of the server, now and later.
     pub(in crate::rtsp) async fn ask(
         (host, port): (&str, u16),
         url: &str,
         login: Option<Login>,
+        limit: Duration,
     ) -> Result<Self, ClientError> {
-        let mut connection = RtspConnection::open(host, port, login).await?;
+        let mut connection = RtspConnection::open(host, port, login, limit).await?;
         // Servers that do not know OPTIONS are asked to keep a session alive with OPTIONS all the same.
         let has_get_parameter = match connection.request("OPTIONS", url, &[]).await {
             Ok(response) => response.head.has_word("Public", "GET_PARAMETER"),
-            Err(ClientError::Refused { .. }) => false,
+            Err(ClientError::Refused { .. } | ClientError::Moved { .. }) => false,
+            // Sending a wrong login again could lock the account.
             Err(error) => return Err(error),
         };
         let response = connection.request("DESCRIBE", url, &[("Accept", "application/sdp")]).await?;
@@ -115,27 +129,34 @@ impl Described {
         };
         let response = self.connection.request("SETUP", &track.control, &[("Transport", &asked)]).await?;
         let (id, session_timeout) = session_of(&response);
-        let session = session_header(&id);
-        let opened = match self.opened(ports, &response) {
-            Ok(opened) => opened,
-            Err(error) => {
-                // The server has a session by now, and some servers have few.
-                self.connection.send("TEARDOWN", &track.session_control, session.as_slice()).await?;
-                return Err(error);
-            }
-        };
-        let headers: Vec<_> = session.into_iter().chain([("Range", "npt=0.000-")]).collect();
-        self.connection.request("PLAY", &track.session_control, &headers).await?;
+        let transport = self.opened(ports, &response);
         let interval = (session_timeout / 2).clamp(KEEP_ALIVE.0, KEEP_ALIVE.1);
-        Ok(RtspSession {
+        // The server has a session by now, also if what follows fails.
+        let mut session = RtspSession {
             connection: self.connection,
-            transport: opened,
+            transport: OpenTransport::Tcp { rtp: 0, rtcp: 1 },
             control: track.session_control.clone(),
             keep_alive_method: if self.has_get_parameter { "GET_PARAMETER" } else { "OPTIONS" },
             keep_alive_interval: interval,
             keep_alive_at: Instant::now() + interval,
+            was_challenged: false,
+            has_ended: false,
             id,
-        })
+        };
+        let played = match transport {
+            Ok(transport) => {
+                session.transport = transport;
+                session.play().await
+            }
+            Err(error) => Err(error),
+        };
+        match played {
+            Ok(()) => Ok(session),
+            Err(error) => {
+                session.tear_down().await;
+                Err(error)
+            }
+        }
     }
 
     /// Returns the transport that the server chose in its response to SETUP. `ports` are those of this machine for
@@ -163,10 +184,21 @@ impl Described {
             Some(_) if is_tcp => Err(ClientError::OtherTransport),
             Some((rtp, rtcp)) => {
                 let (server, _) = self.connection.addresses()?;
-                let rtcp_to = parameter("server_port").map(|(_, port)| SocketAddr::new(server, port));
+                let mut values = chosen.split(';').filter_map(|part| part.trim().strip_prefix("source="));
+                // A server with several addresses may send from another one.
+                let source = values.find_map(|text| text.parse().ok()).unwrap_or(server);
+                let server_ports = parameter("server_port")
+                    .map(|(first, second)| (SocketAddr::new(source, first), SocketAddr::new(source, second)));
                 let buffer = || vec![0; MAX_DATAGRAM_BYTES].into_boxed_slice();
-                let ports = UdpPorts { rtp, rtcp, server, rtcp_to, buffer: buffer(), rtcp_buffer: buffer() };
-                Ok(OpenTransport::Udp(Box::new(ports)))
+                Ok(OpenTransport::Udp(Box::new(UdpPorts {
+                    rtp,
+                    rtcp,
+                    senders: [server, source],
+                    has_warned: false,
+                    server_ports,
+                    buffer: buffer(),
+                    rtcp_buffer: buffer(),
+                })))
             }
         }
     }
@@ -217,6 +249,20 @@ fn enlarge_buffer(socket: &UdpSocket) {
 }
 
 impl RtspSession {
+    /// Asks the server to begin.
+    async fn play(&mut self) -> Result<(), ClientError> {
+        if let OpenTransport::Udp(ports) = &self.transport
+            && let Some((rtp_to, rtcp_to)) = ports.server_ports
+        {
+            // A firewall that knows who began lets the camera's packets through after these. It does no harm if they are
+            // lost.
+            ports.rtp.send_to(FIRST_RTP, rtp_to).await.ok();
+            ports.rtcp.send_to(FIRST_RTCP, rtcp_to).await.ok();
+        }
+        let headers: Vec<_> = session_header(&self.id).into_iter().chain([("Range", "npt=0.000-")]).collect();
+        self.connection.request("PLAY", &self.control, &headers).await.map(drop)
+    }
+
     /// Returns whether packets arrive as datagrams, which can be lost or arrive in another order.
     pub(in crate::rtsp) fn is_udp(&self) -> bool {
         matches!(self.transport, OpenTransport::Udp(_))
@@ -227,15 +273,23 @@ impl RtspSession {
         loop {
             tokio::select! {
                 biased;
-                () = sleep_until(self.keep_alive_at) => self.keep_alive().await?,
-                received = self.connection.receive() => {
-                    let (channel, data) = received?;
-                    match self.transport {
+                () = sleep_until(self.keep_alive_at) => {
+                    self.was_challenged = false;
+                    self.keep_alive().await?;
+                }
+                received = self.connection.receive() => match received? {
+                    Received::Packet(channel, data) => match self.transport {
                         OpenTransport::Tcp { rtp, .. } if channel == rtp => return Ok(Packet::Rtp(data)),
                         OpenTransport::Tcp { rtcp, .. } if channel == rtcp => return Ok(Packet::Rtcp(data)),
                         _ => tracing::trace!(channel, "a packet for another channel is ignored"),
+                    },
+                    // The server has not counted the last request. It is sent again once, with the new nonce.
+                    Received::Challenge if !self.was_challenged => {
+                        self.was_challenged = true;
+                        self.keep_alive().await?;
                     }
-                }
+                    Received::Challenge => {}
+                },
                 packet = receive_datagram(&mut self.transport) => return Ok(packet?),
             }
         }
@@ -253,9 +307,9 @@ impl RtspSession {
     pub(in crate::rtsp) async fn send_report(&mut self, report: &[u8]) -> Result<(), ClientError> {
         match &self.transport {
             OpenTransport::Tcp { rtcp, .. } => self.connection.send_packet(*rtcp, report).await,
-            OpenTransport::Udp(ports) => match ports.rtcp_to {
+            OpenTransport::Udp(ports) => match ports.server_ports {
                 // A report that is lost does no harm.
-                Some(to) => ports.rtcp.send_to(report, to).await.map(drop).or(Ok(())),
+                Some((_, to)) => ports.rtcp.send_to(report, to).await.map(drop).or(Ok(())),
                 None => Ok(()),
             },
         }
@@ -263,6 +317,7 @@ impl RtspSession {
 
     /// Ends the session at the server.
     pub(in crate::rtsp) async fn tear_down(mut self) {
+        self.has_ended = true;
         let session = session_header(&self.id);
         let ending = self.connection.request("TEARDOWN", &self.control, session.as_slice());
         match timeout(TEARDOWN_TIMEOUT, ending).await {
@@ -273,16 +328,28 @@ impl RtspSession {
     }
 }
 
+impl Drop for RtspSession {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            let session = session_header(&self.id);
+            self.connection.try_send("TEARDOWN", &self.control, session.as_slice());
+        }
+    }
+}
+
 /// Waits for the next datagram from the server; forever if packets arrive within the RTSP connection. Cancel safe.
 async fn receive_datagram(transport: &mut OpenTransport) -> std::io::Result<Packet> {
     let OpenTransport::Udp(ports) = transport else { return pending().await };
-    let UdpPorts { rtp, rtcp, server, buffer, rtcp_buffer, .. } = &mut **ports;
+    let UdpPorts { rtp, rtcp, senders, has_warned, buffer, rtcp_buffer, .. } = &mut **ports;
     loop {
         let (len, from, is_rtp) = tokio::select! {
             received = rtp.recv_from(buffer) => received.map(|(len, from)| (len, from, true))?,
             received = rtcp.recv_from(rtcp_buffer) => received.map(|(len, from)| (len, from, false))?,
         };
-        if from.ip() != *server {
+        if !senders.contains(&from.ip()) {
+            if !std::mem::replace(has_warned, true) {
+                tracing::debug!(from = %from.ip(), "datagrams that do not come from the camera are ignored");
+            }
             continue;
         }
         let data = Bytes::copy_from_slice(if is_rtp { &buffer[..len] } else { &rtcp_buffer[..len] });

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use bytes::BufMut;
 use framecast_fuzz::pieces;
-use framecast_media::Error;
+use framecast_media::{Error, Format};
 use framecast_media::codec::nal::units;
 use framecast_media::container::fmp4::{Fmp4Reader, Fragment, Sample, init_segment};
 use libfuzzer_sys::fuzz_target;
@@ -69,7 +69,10 @@ fn written(sample: &Sample) {
     reader.push(&stream);
     let again = reader.next_sample().expect("our own stream is valid").expect("it has one sample");
     assert_eq!((&again.data, again.dependency), (&sample.data, sample.dependency));
-    assert_eq!(again.format, sample.format);
+    // The writer adds to the sets that frames are not reordered, and does so only once.
+    let size = |format: &Format| (format.codec, format.width_px, format.height_px);
+    assert_eq!(size(&again.format), size(&sample.format));
+    assert_eq!(init_segment(&again.format), init_segment(&sample.format));
     assert_eq!(reader.next_sample(), Ok(None));
     assert_eq!(reader.finish(), Ok(()));
 }

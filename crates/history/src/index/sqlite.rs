@@ -44,8 +44,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// so pictures and new events come first.
 const READER_NICENESS: i32 = 10;
 
-/// The size of SQLite's page cache for each connection, in KiB. The operating system caches the rest of the file.
-const CACHE_KIB: i64 = 512;
+/// The size of SQLite's page cache for each connection, in KiB. It holds the upper pages of the trees and those that a
+/// batch of events changes. The operating system caches the rest of the file. A larger cache would fill in half an hour,
+/// so that the memory of the server would grow for so long.
+const CACHE_KIB: i64 = 128;
 
 /// The SQL that creates the tables of version 1. The table `events` is stored in the order of time and id, in which it
 /// is read. Each of its indexes has this order within a camera and kind.

@@ -5,7 +5,8 @@
 //! `#timeout=4s`. The timeout limits the time until the camera responds, and the time between two pictures.
 //!
 //! H.264 and H.265 are taken as the camera sends them, by a [`client`] of our own. What the client cannot read, such as
-//! other codecs, goes through [`ffmpeg`], and so does what the URL wants in another rate or size.
+//! other codecs and encrypted connections, goes through [`ffmpeg`], and so does what the URL wants in another rate or
+//! size.
 
 mod client;
 mod diagnose;
@@ -42,8 +43,8 @@ pub(crate) struct Rtsp {
 /// How a camera is to be read.
 enum Opening {
     Native(Box<VideoSource>),
-    /// By ffmpeg, because the client cannot.
-    ByFfmpeg,
+    /// By ffmpeg, because the client cannot, for this reason.
+    ByFfmpeg(String),
 }
 
 /// The maximum number of cameras of which the driver remembers that they send only over UDP.
@@ -98,13 +99,12 @@ impl Rtsp {
             Ok(track) => track.clone(),
             Err(client::NoVideo::NoTrack) => return Err(OpenError::Failed(diagnose::no_video_error(target))),
             Err(client::NoVideo::Unreadable) => {
-                info!("the camera's description of its stream cannot be read; ffmpeg tries it");
-                return Ok(Opening::ByFfmpeg);
+                let reason = "the camera's description of its stream cannot be read".to_owned();
+                return Ok(Opening::ByFfmpeg(reason));
             }
         };
         if let client::Encoding::Other(name) = &track.encoding {
-            debug!(codec = name, "the camera's codec is read by ffmpeg");
-            return Ok(Opening::ByFfmpeg);
+            return Ok(Opening::ByFfmpeg(format!("the camera calls its video `{name:.32}`")));
         }
         let session = described
             .play(&track, transport)
@@ -207,11 +207,17 @@ impl Driver for Rtsp {
     ) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
             let target = RtspTarget::parse(url)?;
-            // In another rate or size, the pictures must be coded anew. The client has no TLS.
-            let is_native = target.fps.is_none() && target.size_px.is_none() && !target.is_encrypted();
-            if is_native && let Opening::Native(source) = self.open_natively(context, &target).await? {
-                return Ok(source as Box<dyn Source>);
-            }
+            let reason = if target.is_encrypted() {
+                "Framecast's own client has no TLS".to_owned()
+            } else if target.fps.is_some() || target.size_px.is_some() {
+                "the URL wants another rate or size".to_owned()
+            } else {
+                match self.open_natively(context, &target).await? {
+                    Opening::Native(source) => return Ok(source as Box<dyn Source>),
+                    Opening::ByFfmpeg(reason) => reason,
+                }
+            };
+            info!("ffmpeg reads the camera, because {reason}");
             self.ffmpeg.open(context, url, target).await
         })
     }

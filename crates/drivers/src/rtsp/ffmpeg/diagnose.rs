@@ -73,6 +73,13 @@ impl FfmpegRun<'_> {
         if let Some(problem) = self.unreachable_reason() {
             return target.connection_error(problem);
         }
+        // ffmpeg's messages for slices of H.264 and H.265 without their parameter sets.
+        if self.has("non-existing PPS") || self.has("PPS id out of range") {
+            let problem = "the camera has sent no keyframe with its parameter sets; set a shorter keyframe interval at \
+                           the camera"
+                .to_owned();
+            return Error::EndedEarly { url: target.shown.clone(), problem };
+        }
         // ffmpeg's message when the stream ends before the first packet.
         if self.has("dimensions not set") {
             return match self.silence {

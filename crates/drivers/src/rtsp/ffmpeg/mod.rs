@@ -1,7 +1,7 @@
 //! Reads RTSP cameras through ffmpeg, with one child process for each open camera.
 //!
-//! ffmpeg copies a camera's MJPEG unchanged, and decodes and re-encodes its other codecs. At the first opening,
-//! ffprobe finds out the codec, and whether the camera sends over TCP or only over UDP. [`ProbeCache`] keeps the result
+//! ffmpeg passes a camera's H.264, H.265 and MJPEG on unchanged, and decodes and re-encodes its other codecs. At the first
+//! opening, ffprobe finds out the codec, and whether the camera sends over TCP or only over UDP. [`ProbeCache`] keeps the result
 //! of ffprobe until an opening fails. [`script`] creates the arguments of ffmpeg and ffprobe. The camera's URL is not
 //! among the arguments but in a script for standard input, so that no process list shows the password. [`diagnose`]
 //! turns the programs' messages into errors, and [`stream`] turns ffmpeg's output into frames.
@@ -22,7 +22,6 @@ use tracing::{debug, info};
 
 use self::diagnose::FfmpegRun;
 use self::probe_cache::{ProbeCache, ProbeResult};
-use self::script::Media;
 use self::stream::RtspStream;
 use super::target::{RtspTarget, SLOW_ANSWER_TIMEOUT, Transport};
 use crate::program::{Launch, Program, run_to_end};
@@ -38,8 +37,7 @@ pub(super) struct Ffmpeg {
 
 /// The result of probing a camera over one transport.
 enum ProbeOutcome {
-    /// The name of the camera's codec.
-    Codec(String),
+    Found(ProbeResult),
     /// The camera responded but refused this transport.
     Refused(Error),
 }
@@ -67,8 +65,8 @@ impl Ffmpeg {
             None => self.probe_transports(&target).await?,
         };
         let launch = self
-            .launch("ffmpeg", script::read_arguments(&target, &known.codec))
-            .with_input(script::concat_script(&target, known.transport, Media::Video, target.timeout));
+            .launch("ffmpeg", script::read_arguments(&target, &known))
+            .with_input(script::read_script(&target, &known));
         let program = Program::start(context, url, &launch)
             .await
             .map_err(|source| diagnose::spawn_error(&launch, source))?;
@@ -86,12 +84,11 @@ impl Ffmpeg {
         let mut refusal = None;
         for &transport in target.transports {
             match self.probe_with_retry(target, transport).await? {
-                ProbeOutcome::Codec(codec) => {
-                    debug!(codec, transport = transport.name(), "found the camera's codec");
+                ProbeOutcome::Found(known) => {
+                    debug!(codec = known.codec, transport = transport.name(), "found the camera's codec");
                     if refusal.is_some() {
                         info!("the camera refuses TCP; reading it over UDP");
                     }
-                    let known = ProbeResult { codec, transport };
                     self.probe_cache.insert(target, known.clone());
                     return Ok(known);
                 }
@@ -126,10 +123,9 @@ impl Ffmpeg {
         transport: Transport,
         time_limit: Duration,
     ) -> Result<ProbeOutcome, Error> {
-        let silence = Some(time_limit);
         let launch = self
             .launch("ffprobe", script::probe_arguments())
-            .with_input(script::concat_script(target, transport, Media::All, silence))
+            .with_input(script::probe_script(target, transport, time_limit))
             .with_debug_log();
         let asked_at = Instant::now();
         // ffprobe waits up to `time_limit` for a response, and then as long for a packet, which might never arrive.
@@ -137,9 +133,10 @@ impl Ffmpeg {
             .await
             .map_err(|_| target.timeout_error(time_limit))?
             .map_err(|source| diagnose::spawn_error(&launch, source))?;
-        if let Some(codec) = script::video_codec(&answer.output) {
-            return Ok(ProbeOutcome::Codec(codec));
+        if let Some(known) = script::video_stream(&answer.output, transport) {
+            return Ok(ProbeOutcome::Found(known));
         }
+        let silence = Some(time_limit);
         let (lines, elapsed) = (&answer.last_lines, asked_at.elapsed());
         let run = FfmpegRun { target, transport, lines, elapsed, silence };
         let error = run.probe_error(&answer.output);

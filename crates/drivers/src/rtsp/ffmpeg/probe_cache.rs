@@ -13,6 +13,8 @@ use crate::rtsp::target::{RtspTarget, Transport};
 pub(super) struct ProbeResult {
     /// The camera's codec, by ffmpeg's name.
     pub(super) codec: String,
+    /// Whether the camera says the parameter sets of its video, in its description or with its first packets.
+    pub(super) has_parameter_sets: bool,
     pub(super) transport: Transport,
 }
 

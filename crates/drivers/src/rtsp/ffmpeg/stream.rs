@@ -132,6 +132,10 @@ impl Source for RtspStream {
     fn repaired_frames(&self) -> u64 {
         self.program.repaired_pictures()
     }
+
+    fn dropped_frames(&self) -> u64 {
+        self.program.skipped_frames()
+    }
 }
 
 impl Drop for RtspStream {

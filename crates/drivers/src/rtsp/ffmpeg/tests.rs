@@ -84,7 +84,7 @@ async fn a_camera_is_asked_for_its_codec_once_and_then_read() {
     }
     assert_eq!(fake.probes(), 1);
     let log = fake.log("ffmpeg");
-    assert!(log.contains("-c:v mjpeg") && log.contains("\nfile 'rtsp://me:s3cret@cam/1'\n"), "{log}");
+    assert!(log.contains("-c:v copy") && log.contains("\nfile 'rtsp://me:s3cret@cam/1'\n"), "{log}");
 }
 
 #[tokio::test]

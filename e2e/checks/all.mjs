@@ -16,6 +16,7 @@ import { checks as examples } from "./example.mjs";
 import { checks as films } from "./film.mjs";
 import { checks as fronts } from "./front.mjs";
 import { checks as full } from "./full.mjs";
+import { checks as go2rtcs } from "./go2rtc.mjs";
 import { checks as healths } from "./health.mjs";
 import { checks as loginThrottle } from "./login_throttle.mjs";
 import { checks as histories } from "./history.mjs";
@@ -35,7 +36,7 @@ import { checks as words } from "./words.mjs";
 import { checks as guests } from "./vm/all.mjs";
 
 /** The checks on this machine. */
-export const here = [...compat, ...fronts, ...behinds, ...monitoring, ...slow, ...accesses, ...announcers, ...pages, ...openapi, ...elsewhere, ...walls, ...words, ...events, ...days, ...healths, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...loginThrottle, ...examples, ...rtsp, ...videos, ...waysOut];
+export const here = [...compat, ...fronts, ...behinds, ...monitoring, ...slow, ...accesses, ...announcers, ...pages, ...openapi, ...elsewhere, ...walls, ...words, ...events, ...days, ...healths, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...go2rtcs, ...loginThrottle, ...examples, ...rtsp, ...videos, ...waysOut];
 
 /** The checks in the virtual machine. There is one machine, and it is slow, so only one check uses it at a time. */
 export const inVm = guests.map(alone);

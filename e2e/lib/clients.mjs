@@ -1,6 +1,7 @@
-// Programs with which people read streams: ffmpeg, curl and OpenCV get whole pictures of the right size.
+// Programs with which people read streams: ffmpeg, curl and OpenCV get whole pictures of the right size, and ffmpeg
+// decodes MP4.
 
-import { execFile, spawn } from "node:child_process";
+import { execFile, spawn, spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { meanColour } from "./colour.mjs";
@@ -42,6 +43,14 @@ export async function readWithFfmpeg(feed, size, period = Infinity) {
       ensure(isRight, `bar ${bar} of picture ${at / each} is ${colour.map(Math.round)} instead of ${wanted}`);
     }
   }
+}
+
+/** ffmpeg decodes `bytes`, which are fragmented MP4. Returns the number of frames, and what ffmpeg complains about. */
+export function decodeMp4(bytes) {
+  const output = ["-fps_mode", "passthrough", "-f", "framecrc", "-"];
+  const { stdout, stderr } = spawnSync("ffmpeg", ["-v", "error", "-i", "-", ...output], { input: bytes, encoding: "utf8" });
+  const frames = stdout.split("\n").filter((line) => line && !line.startsWith("#")).length;
+  return { frames, complaints: stderr };
 }
 
 /** curl reads `feed`. */

@@ -45,14 +45,32 @@ export function inVenv(name, packages, program) {
 }
 
 /**
- * For a check's `lacking`, which does not count towards its time limit: installs, and returns what cannot be installed.
+ * Path of `program` in the environment `name`, which contains `packages`, even if those ask for a newer Python. `uv`
+ * would refuse them.
  */
-export function lackingInVenv(name, packages, program) {
+export function asIfNewPython(name, packages, program) {
+  return filled(name, packages, program, (bin) =>
+    run(path.join(bin, "pip"), "install", "--quiet", "--disable-pip-version-check", "--ignore-requires-python", ...packages));
+}
+
+function lacking(packages, install) {
   try {
-    inVenv(name, packages, program);
+    install();
     return [];
   } catch (error) {
     const why = String(error.stderr ?? error.message).trim().split("\n").at(-1);
     return [`${packages.join(", ")} (${why})`];
   }
+}
+
+/**
+ * For a check's `lacking`, which does not count towards its time limit: installs, and returns what cannot be installed.
+ */
+export function lackingInVenv(name, packages, program) {
+  return lacking(packages, () => inVenv(name, packages, program));
+}
+
+/** What [lackingInVenv] returns, for [asIfNewPython]. */
+export function lackingForNewPython(name, packages, program) {
+  return lacking(packages, () => asIfNewPython(name, packages, program));
 }

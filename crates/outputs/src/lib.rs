@@ -12,6 +12,8 @@ pub mod error_picture;
     allow(dead_code, reason = "only writer threads take samples of sockets, and only Linux has them")
 )]
 mod flow_control;
+#[cfg(feature = "live")]
+pub mod go2rtc;
 mod hijack;
 mod http_error;
 mod ladder;
@@ -19,6 +21,7 @@ mod ladder;
 pub mod live;
 pub mod mjpeg;
 pub mod mp4;
+mod opened_video;
 mod peer;
 #[cfg(test)]
 mod publish;

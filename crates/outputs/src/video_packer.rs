@@ -113,10 +113,8 @@ impl VideoPacker {
         if let Some(before) = before {
             heads.interval_90k = update.frame.dts.ticks().saturating_sub(before.dts.ticks());
         }
-        let (shortest, longest) = DURATION_RANGE_90K;
-        let duration = heads.interval_90k.saturating_mul(DURATION_INTERVALS).clamp(shortest, longest);
-        let number = update.sequence as u32;
-        let bytes = Fragment::of(&update.frame, number, TIMELINE_ZERO_90K, duration as u32).head()?;
+        let (number, duration) = (update.sequence as u32, duration_90k(heads.interval_90k));
+        let bytes = Fragment::of(&update.frame, number, TIMELINE_ZERO_90K, duration).head()?;
         let bytes = Bytes::copy_from_slice(&bytes);
         let (sequence, epoch, dts) = (update.sequence, update.epoch.number, update.frame.dts);
         heads.kept.insert(at, KeptHead { sequence, epoch, dts, bytes: bytes.clone() });
@@ -125,6 +123,12 @@ impl VideoPacker {
         }
         Ok(bytes)
     }
+}
+
+/// Returns the duration in a fragment of a stream with `interval_90k` ticks between two frames.
+pub(crate) fn duration_90k(interval_90k: i64) -> u32 {
+    let (shortest, longest) = DURATION_RANGE_90K;
+    interval_90k.saturating_mul(DURATION_INTERVALS).clamp(shortest, longest) as u32
 }
 
 /// Returns whether `one` and `other` are the same format. Frames of one format share it, as a rule.

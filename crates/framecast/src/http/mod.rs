@@ -112,10 +112,10 @@ impl HttpState {
         let hub = self.api.cameras.hub().clone();
         if self.settings.drop_in {
             let compat = compat::Compat::new(&self.api.cameras, &self.settings, streamer);
-            let page = page::routes(hub, compat::describe_index);
-            page.map_router(|page| compat::with_actions(page, &compat)).merge(compat::routes(&compat))
+            let page = page::routes(hub, compat::describe_index, compat::describe_api);
+            page.map_router(|page| compat::with_page_paths(page, &compat)).merge(compat::routes(&compat))
         } else {
-            let page = page::routes(hub, page::describe_index);
+            let page = page::routes(hub, page::describe_index, page::describe_api);
             page.map_router(|page| page.layer(middleware::from_fn(compat::refuse_actions)))
         }
     }

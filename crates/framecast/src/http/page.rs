@@ -79,14 +79,15 @@ const ASSETS: &[Asset] = assets! {
     "video_player.js": "text/javascript; charset=utf-8",
 };
 
-/// Returns the routes of the pages and of the files that the pages load. `describe_index` describes `/`.
-pub(super) fn routes(hub: Hub, describe_index: Describe) -> Routes {
+/// Returns the routes of the pages and of the files that the pages load. `describe_index` describes `/`, and
+/// `describe_api` describes `/api`.
+pub(super) fn routes(hub: Hub, describe_index: Describe, describe_api: Describe) -> Routes {
     RouteTable::new()
         .get("/", index, describe_index)
         .get("/cameras/{name}", camera, || {
             page("Show the page of one camera").parameters([embed()]).of_camera()
         })
-        .get("/api", api, || page("Show the description of all routes"))
+        .get("/api", api, describe_api)
         .get("/static/{file}", file, || {
             let names = ASSETS.iter().map(|file| file.name);
             let operation = Operation::new(Tag::Pages, "Return a file that the pages load")
@@ -110,6 +111,11 @@ pub(super) fn describe_index() -> Operation {
     page("Show the page of all cameras")
         .parameters([embed()])
         .empty(307, "The address lacks its slash at the end, below the prefix of another program.")
+}
+
+/// Describes `/api`.
+pub(super) fn describe_api() -> Operation {
+    page("Show the description of all routes")
 }
 
 fn page(summary: &'static str) -> Operation {

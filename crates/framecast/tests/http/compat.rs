@@ -326,9 +326,9 @@ fn what_is_asked_for_with_a_slip_is_told_what_there_is() {
         ("/input_9.json", 404, "no camera 9; this server has 1, counted from 0"),
         ("/input_x.json", 404, "there is nothing at /input_x.json"),
         ("/1/mjpg/none", 404, "there is nothing at /1/mjpg/none"),
-        ("/1/mpegts/stream", 501, "this server sends JPEG pictures"),
-        ("/api/stream.mp4?src=front", 501, "this server sends JPEG pictures"),
-        ("/api/ws?src=front", 501, "this server sends JPEG pictures"),
+        ("/1/mpegts/stream", 501, "this server has no video at this path"),
+        ("/video", 501, "this server has no video at this path"),
+        ("/api/stream.m3u8?src=front", 501, "this server has no WebRTC, HLS and MPEG-TS"),
     ] {
         let answer = server.get(path);
         assert_eq!(answer.status, status, "{path}");

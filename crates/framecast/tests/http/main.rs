@@ -11,6 +11,7 @@ mod connection_limit;
 mod controls;
 mod cors;
 mod devices;
+mod go2rtc;
 mod guard;
 mod head;
 mod health;

@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used)]
 #![warn(clippy::disallowed_methods)]
 
+mod go2rtc;
 mod jpeg;

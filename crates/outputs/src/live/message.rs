@@ -243,7 +243,8 @@ pub fn parse(text: &str) -> Result<ClientMessage, BadMessage> {
     }
 }
 
-fn bad(message: impl Into<String>) -> BadMessage {
+/// Creates the error with this text.
+pub(crate) fn bad(message: impl Into<String>) -> BadMessage {
     BadMessage(message.into())
 }
 

@@ -9,7 +9,6 @@ mod client_stream;
 mod framing;
 mod handover;
 mod limit_response;
-mod opened_video;
 mod pacer;
 mod packer;
 mod part;
@@ -41,6 +40,7 @@ pub use part_format::{Boundary, PartFormat};
 
 #[cfg(target_os = "linux")]
 use crate::Hijack;
+use crate::opened_video::{self, NoVideo};
 use crate::video_packer::VideoPackers;
 use crate::{
     HttpError, LimitReached, NO_STORE, Peer, Transport, ViewerStats, Viewers, client_key, error_picture,
@@ -200,9 +200,11 @@ impl Streamer {
         let viewer = inner.viewers.admit(feed, peer, Transport::Mp4);
         let viewer = viewer.map_err(|limit_reached| HttpError::limit_reached(&limit_reached))?;
         let demand = feed.demand(DemandKind::Viewer);
-        let format = opened_video::wait_for_format(feed, wait).await?;
+        let format = opened_video::wait_for_format(feed, wait).await;
+        let format = format.map_err(|reason| reason.into_http_error(feed))?;
         let packer = inner.video_packers.get_or_create(feed.id());
-        let init = packer.init(&format).map_err(|error| opened_video::unsuitable(feed, &error))?;
+        let init = packer.init(&format);
+        let init = init.map_err(|error| NoVideo::unsuitable(feed, &error).into_http_error(feed))?;
         let stats = Some(Arc::clone(viewer.stats()));
         let stream = VideoStream::new(packer, init, viewer, demand);
         let body = self.send(ClientStream::Video(Box::new(stream)), &request);

@@ -22,15 +22,21 @@ pub enum Transport {
     Mp4,
     /// As a tile (one camera's place on the client's page) of the WebSocket `/api/live`.
     Live,
+    /// Over the WebSocket of go2rtc's players, as pictures or fragmented MP4.
+    Go2rtc,
 }
 
 impl Transport {
+    /// All transports.
+    pub const ALL: [Self; 4] = [Self::Mjpeg, Self::Mp4, Self::Live, Self::Go2rtc];
+
     /// Returns the transport's name in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mjpeg => "mjpeg",
             Self::Mp4 => "mp4",
             Self::Live => "live",
+            Self::Go2rtc => "go2rtc",
         }
     }
 }

@@ -29,8 +29,8 @@ pub const HEAD_BYTES: usize = 16;
 #[derive(Debug)]
 pub struct Wire<S> {
     ws: WebSocketStream<ZeroCopyStream<S>>,
-    /// The head and the payload of the picture to send after the current write.
-    picture: Option<([u8; HEAD_BYTES], [Bytes; 2])>,
+    /// The head, if it has one, and the payload of the picture to send after the current write.
+    picture: Option<(Option<[u8; HEAD_BYTES]>, [Bytes; 2])>,
     is_idle: bool,
 }
 
@@ -47,11 +47,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Creates a WebSocket over `stream`. `read_buf` contains the bytes that the client sent after its request and that
     /// the HTTP server has already read from `stream`.
     pub async fn new(stream: S, read_buf: &[u8], write_timeout: Duration) -> Self {
+        Self::with_max_message(stream, read_buf, write_timeout, MAX_MESSAGE_BYTES).await
+    }
+
+    /// Does what [`new`](Self::new) does for clients that may send messages of up to `max_message_bytes`.
+    pub async fn with_max_message(
+        stream: S,
+        read_buf: &[u8],
+        write_timeout: Duration,
+        max_message_bytes: usize,
+    ) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(MAX_MESSAGE_BYTES)
             .write_buffer_size(0)
-            .max_message_size(Some(MAX_MESSAGE_BYTES))
-            .max_frame_size(Some(MAX_MESSAGE_BYTES));
+            .max_message_size(Some(max_message_bytes))
+            .max_frame_size(Some(max_message_bytes));
         let socket = ZeroCopyStream::new(stream, write_timeout);
         let ws =
             WebSocketStream::from_partially_read(socket, read_buf.to_vec(), Role::Server, Some(config)).await;
@@ -75,6 +85,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Starts to write a picture, or a part of a video, in one message. Of the payload, the first piece is copied and
     /// the second is not. The caller must ensure that no other write is in progress.
     pub fn begin_picture(&mut self, head: [u8; HEAD_BYTES], payload: [Bytes; 2]) {
+        self.begin_binary(Some(head), payload);
+    }
+
+    /// Starts to write `payload` in one message, without a head. Otherwise like [`begin_picture`](Self::begin_picture).
+    pub fn begin_payload(&mut self, payload: [Bytes; 2]) {
+        self.begin_binary(None, payload);
+    }
+
+    fn begin_binary(&mut self, head: Option<[u8; HEAD_BYTES]>, payload: [Bytes; 2]) {
         self.is_idle = false;
         self.picture = Some((head, payload));
     }
@@ -98,7 +117,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         ready!(Pin::new(&mut self.ws).poll_flush(cx))?;
         let Some((head, [first, rest])) = self.picture.take() else { return Poll::Ready(Ok(())) };
         // The flush has sent any pong completely, so the picture cannot split another frame.
-        self.ws.get_mut().queue_picture([&head, &first], rest);
+        let head = head.as_ref().map_or(&[][..], |head| &head[..]);
+        self.ws.get_mut().queue_picture([head, &first], rest);
         Pin::new(&mut self.ws).poll_flush(cx)
     }
 

@@ -17,16 +17,16 @@ use super::{Compat, command, json};
 use crate::camera::Camera;
 use crate::http::controls::DeviceControls;
 
-/// The paths on which the camera server camera-streamer offers encoded video. Framecast offers no encoded video, and
-/// responds to these paths with an error.
+/// The paths on which the camera server camera-streamer offers encoded video. Framecast responds to these paths with an
+/// error.
 pub(super) const NO_VIDEO: &[&str] =
     &["/video", "/video.mp4", "/video.mkv", "/video.h264", "/video.m3u8", "/webrtc"];
 
-/// Returns the error 501 (Not Implemented). The error message says that Framecast offers no encoded video, so that the
-/// user of a video player does not search for a fault.
+/// Returns the error 501 (Not Implemented). The error message says where the video is, so that the user of a video
+/// player does not search for a fault.
 pub(super) async fn no_video() -> HttpError {
-    let message = "this server sends JPEG pictures; H.264 and WebRTC are not supported. Use /stream for the \
-                   stream, or /snapshot.jpg for one picture"
+    let message = "this server has no video at this path. Use /stream for the stream of pictures, /snapshot.jpg for \
+                   one picture, or /cameras/NAME/stream.mp4 for the video of a camera that sends H.264 or H.265"
         .to_owned();
     HttpError { status: StatusCode::NOT_IMPLEMENTED, message }
 }

@@ -6,12 +6,15 @@ use utoipa::openapi::{ObjectBuilder, Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::camera_streamer::StatusAnswer;
-use super::go2rtc::StreamInfo;
+use super::go2rtc::{ApplicationInfo, StreamInfo};
 use super::mjpg_streamer::{InputInfo, JAVASCRIPT, OutputInfo, ProgramInfo};
 use super::motion::Kind;
 use super::ustreamer::StateAnswer;
+#[cfg(feature = "live")]
+use crate::http::openapi::CROSS_SITE;
 use crate::http::openapi::{
-    IMAGE, MULTIPART, Operation, TEXT, Tag, path_choice, path_number, path_word, required_word, side, word,
+    IMAGE, MP4, MULTIPART, Operation, TEXT, Tag, path_choice, path_number, path_word, required_word, side,
+    word,
 };
 use crate::http::page;
 
@@ -42,6 +45,13 @@ pub(in crate::http) fn index() -> Operation {
         .error(503, "No picture came in time, or a limit on viewers is reached.")
 }
 
+/// Describes `/api`, which is also a path of go2rtc.
+pub(in crate::http) fn api() -> Operation {
+    page::describe_api()
+        .details("A client that does not accept HTML gets the version of go2rtc whose paths this server has.")
+        .json::<ApplicationInfo>(200, "")
+}
+
 fn camera() -> Parameter {
     word("camera", "The camera's name; by default the first camera.")
 }
@@ -67,7 +77,7 @@ fn picture(operation: Operation) -> Operation {
 }
 
 fn no_video(tag: Tag) -> Operation {
-    Operation::new(tag, "Refuse encoded video").error(501, "This server sends JPEG pictures alone.")
+    Operation::new(tag, "Refuse encoded video").error(501, "The error names the paths of the video.")
 }
 
 fn client_options() -> [Parameter; 5] {
@@ -200,9 +210,15 @@ fn of_source(operation: Operation) -> Operation {
     let [w, h, width, height] =
         ["w", "h", "width", "height"].map(|name| side(name, "Pixels; `w` and `h` come first."));
     operation
-        .parameters([required_word("src", "The camera's name."), w, h, width, height])
+        .parameters([source(), w, h, width, height])
         .error(400, "A parameter is wrong; the error names the allowed range.")
-        .error(404, "`src` is missing, or there is no such camera.")
+        .error(404, NO_SOURCE)
+}
+
+const NO_SOURCE: &str = "`src` is missing, or there is no such camera.";
+
+fn source() -> Parameter {
+    required_word("src", "The camera's name.")
 }
 
 /// One camera, or all cameras by their names.
@@ -230,6 +246,46 @@ pub(super) fn go2rtc_streams() -> Operation {
         .error(404, "There is no such camera.")
 }
 
-pub(super) fn go2rtc_video() -> Operation {
-    no_video(Tag::Go2rtc)
+pub(super) fn go2rtc_add_stream() -> Operation {
+    Operation::new(Tag::Go2rtc, "Accept a camera that exists")
+        .details("Changes nothing. Programs cannot add cameras.")
+        .parameters([
+            word("name", "The camera's name; by default the value of `src`."),
+            word("src", "Has no effect beside `name`."),
+        ])
+        .empty(200, "There is a camera of this name.")
+        .error(403, "There is no camera of this name, or a page of another site sent the request.")
+}
+
+pub(super) fn go2rtc_change() -> Operation {
+    Operation::new(Tag::Go2rtc, "Refuse a change of the cameras")
+        .error(403, "Programs cannot change the cameras.")
+}
+
+pub(super) fn go2rtc_mp4() -> Operation {
+    Operation::new(Tag::Go2rtc, "Stream the coded video of a camera")
+        .endless()
+        .parameters([source()])
+        .answer(200, MP4, "Video that ends when the camera is lost or its format changes.")
+        .error(404, NO_SOURCE)
+        .error(409, "The camera delivers no coded video.")
+        .error(503, "The camera shows no video in time, or a limit on viewers is reached.")
+}
+
+#[cfg(feature = "live")]
+pub(super) fn go2rtc_socket() -> Operation {
+    Operation::new(Tag::Go2rtc, "Open the WebSocket of a player")
+        .details("docs/compat.md describes the messages.")
+        .endless()
+        .parameters([source()])
+        .empty(101, "The WebSocket is open.")
+        .error(400, "The request is not the beginning of a WebSocket.")
+        .error(403, CROSS_SITE)
+        .error(404, "`src` is missing.")
+        .error(426, "The request opens no WebSocket of version 13.")
+}
+
+pub(super) fn go2rtc_missing() -> Operation {
+    Operation::new(Tag::Go2rtc, "Refuse what this server does not have")
+        .error(501, "The error names the paths that there are.")
 }

@@ -1,5 +1,4 @@
-//! The paths `/api/frame.jpeg`, `/api/stream.mjpeg` and `/api/streams` of the camera server go2rtc, as in the source
-//! `internal/mjpeg` and `internal/streams` of go2rtc.
+//! The paths of the camera server go2rtc, as in its source `internal/{api,mjpeg,mp4,streams}`.
 //!
 //! The parameter `src` is a camera's name. The real go2rtc also accepts the URL of any video source in this parameter,
 //! and opens the source. Framecast refuses URLs.
@@ -9,9 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::Response;
 use framecast_hub::{Feed, Rendition, SIDE_RANGE_PX};
+use framecast_media::Codec;
 use framecast_outputs::mjpeg::{Boundary, Framing, PartFormat};
 use framecast_outputs::{HttpError, Peer, snapshot};
 use serde::Serialize;
@@ -25,10 +26,54 @@ use crate::http::find_camera;
 /// value, which is one day.
 const MAX_CACHE: Duration = Duration::from_hours(24);
 
-/// The paths on which the camera server go2rtc offers encoded video. Framecast offers no encoded video, and responds to
-/// these paths with an error.
-pub(super) const NO_VIDEO: &[&str] =
-    &["/api/stream.mp4", "/api/stream.m3u8", "/api/stream.ts", "/api/frame.mp4", "/api/webrtc", "/api/ws"];
+/// The maximum time that a request for a video stream waits for a camera that must first be opened.
+const VIDEO_WAIT: Duration = Duration::from_secs(10);
+
+/// The version of go2rtc whose API this is. Clients refuse versions before 1.9.5, and from 2.0.0 on.
+const API_VERSION: &str = "1.9.14";
+
+/// The paths of go2rtc that Framecast does not have.
+pub(super) const MISSING: &[&str] = &[
+    "/api/stream.m3u8",
+    "/api/stream.ts",
+    "/api/frame.mp4",
+    "/api/webrtc",
+    #[cfg(not(feature = "live"))]
+    "/api/ws",
+];
+
+/// Returns the error for a path of [`MISSING`].
+pub(super) async fn missing() -> HttpError {
+    let message = "this server has no WebRTC, HLS and MPEG-TS. Use the modes mse and mjpeg of /api/ws, \
+                   /api/stream.mp4 for H.264 and H.265, /api/stream.mjpeg or /api/frame.jpeg"
+        .to_owned();
+    HttpError { status: StatusCode::NOT_IMPLEMENTED, message }
+}
+
+/// The description of the server for programs.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ApplicationInfo {
+    /// The version of go2rtc whose API this is.
+    version: &'static str,
+    /// The program that answers, and its version.
+    server: &'static str,
+}
+
+/// Handles `/api`: describes the server if the client is not a browser that wants a page.
+pub(super) async fn application(request: Request, next: Next) -> Response {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !is_read || request.uri().path() != "/api" || wants_page(request.headers()) {
+        return next.run(request).await;
+    }
+    let server = concat!("framecast/", env!("CARGO_PKG_VERSION"));
+    json("application/json", &ApplicationInfo { version: API_VERSION, server })
+}
+
+/// Returns whether the client is a browser that opens an address.
+fn wants_page(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT);
+    accepted.iter().any(|value| value.to_str().is_ok_and(|value| value.contains("text/html")))
+}
 
 /// Handles `/api/frame.jpeg?src=&w=&h=&cache=10s`: responds with a single picture of the camera `src`.
 pub(super) async fn frame(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
@@ -52,6 +97,53 @@ pub(super) async fn stream(State(compat): State<Compat>, request: Request) -> Re
     compat.stream(&feed, rendition(&query)?, part_format, &request)
 }
 
+/// Handles `/api/stream.mp4?src=`: responds with the coded video of the camera `src` as fragmented MP4.
+pub(super) async fn video(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
+    let query = CompatQuery::parse(request.uri().query());
+    let feed = source(&compat, &query)?;
+    compat.streamer.respond_with_video(&feed, request, VIDEO_WAIT).await
+}
+
+/// Handles `/api/ws?src=`: opens the WebSocket of a player of the camera `src`. If there is no such camera, the player is
+/// told so when it asks for pictures.
+#[cfg(feature = "live")]
+pub(super) async fn socket(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
+    let query = CompatQuery::parse(request.uri().query());
+    let camera = query.get("src").ok_or_else(no_source)?;
+    Ok(compat.player_sockets.upgrade(camera, request))
+}
+
+/// Handles PUT of `/api/streams?name=&src=`. Clients add the streams that they want to use; a camera of this name exists
+/// already, and stays as it is.
+///
+/// # Errors
+/// 403 if there is no camera of this name.
+pub(super) async fn add_stream(
+    State(compat): State<Compat>,
+    request: Request,
+) -> Result<StatusCode, HttpError> {
+    let query = CompatQuery::parse(request.uri().query());
+    let name = query.get("name").or_else(|| query.get("src")).unwrap_or_default();
+    match compat.cameras.get(name) {
+        Some(_) => Ok(StatusCode::OK),
+        None => {
+            let known = HttpError::no_such_camera(name, compat.cameras.hub()).message;
+            Err(forbidden(format!("{known}. Programs cannot add cameras: {CONFIGURED}")))
+        }
+    }
+}
+
+/// Handles the other requests that change the streams of a go2rtc.
+pub(super) async fn refuse_change() -> HttpError {
+    forbidden(format!("programs cannot change the cameras: {CONFIGURED}"))
+}
+
+const CONFIGURED: &str = "the server has those in its configuration";
+
+fn forbidden(message: String) -> HttpError {
+    HttpError { status: StatusCode::FORBIDDEN, message }
+}
+
 /// The description of a camera in go2rtc's format. The name of the camera's driver stands in place of the source's URL,
 /// because the URL can contain secrets.
 #[derive(Serialize, ToSchema)]
@@ -65,7 +157,7 @@ pub(super) struct StreamInfo {
 struct ProducerInfo {
     url: String,
     #[schema(value_type = Vec<String>)]
-    medias: [&'static str; 1],
+    medias: [String; 1],
 }
 
 #[derive(Serialize, ToSchema)]
@@ -79,11 +171,14 @@ pub(super) async fn streams(State(compat): State<Compat>, request: Request) -> R
     let query = CompatQuery::parse(request.uri().query());
     let viewers = compat.viewers.list();
     let described = |feed: &Arc<Feed>, driver: &str| StreamInfo {
-        producers: [ProducerInfo { url: format!("{driver}:"), medias: ["video, recvonly, JPEG"] }],
+        producers: [ProducerInfo { url: format!("{driver}:"), medias: [media(feed)] }],
         consumers: viewers
             .iter()
             .filter(|record| Arc::ptr_eq(record.feed(), feed))
-            .map(|record| ConsumerInfo { format_name: "mjpeg", bytes_send: record.bytes() })
+            .map(|record| ConsumerInfo {
+                format_name: record.transport().as_str(),
+                bytes_send: record.bytes(),
+            })
             .collect(),
     };
     let cameras = compat.cameras.list();
@@ -98,13 +193,26 @@ pub(super) async fn streams(State(compat): State<Compat>, request: Request) -> R
     Ok(json("application/json", &all))
 }
 
+/// Describes what the camera delivers, as far as that is known, in go2rtc's format.
+fn media(feed: &Feed) -> String {
+    let coded = feed.source_channel().newest().map(|frame| frame.format.codec);
+    let codec = match coded {
+        Some(Codec::H264) => "H264",
+        Some(Codec::H265) => "H265",
+        _ => "JPEG",
+    };
+    format!("video, recvonly, {codec}")
+}
+
+fn no_source() -> HttpError {
+    let message = "`src` is missing; it must be the name of a camera".to_owned();
+    HttpError { status: StatusCode::NOT_FOUND, message }
+}
+
 fn source(compat: &Compat, query: &CompatQuery) -> Result<Arc<Feed>, HttpError> {
     match query.get("src") {
         Some(name) => Ok(Arc::clone(&find_camera(&compat.cameras, name)?.feed)),
-        None => {
-            let message = "`src` is missing; it must be the name of a camera".to_owned();
-            Err(HttpError { status: StatusCode::NOT_FOUND, message })
-        }
+        None => Err(no_source()),
     }
 }
 

@@ -30,16 +30,20 @@ use axum::response::{IntoResponse, Response};
 use framecast_hub::{Feed, Rendition, Update};
 use framecast_media::container::multipart::format_unix_seconds;
 use framecast_media::escape_hidden_json;
+#[cfg(feature = "live")]
+use framecast_outputs::go2rtc::PlayerSockets;
 use framecast_outputs::{HttpError, Viewers, mjpeg, snapshot};
 use tokio_util::sync::CancellationToken;
 
 use super::cors::Origins;
 use super::find_camera;
-use super::openapi::{Describe, RouteTable, Routes};
+#[cfg(feature = "live")]
+use super::guard;
+use super::openapi::{RouteTable, Routes};
 use crate::camera::Camera;
 use crate::camera_table::CameraTable;
 use crate::config::Settings;
-pub(super) use describe::index as describe_index;
+pub(super) use describe::{api as describe_api, index as describe_index};
 use query::CompatQuery;
 use stream_client::StreamClients;
 
@@ -57,13 +61,16 @@ pub(super) struct Compat {
     /// The viewers on `/stream`, a path that imitates the camera server uStreamer, each with the options that it
     /// requested.
     clients: StreamClients,
-    /// The other sites whose pages are allowed to set camera controls.
+    /// The other sites whose pages are allowed to set camera controls, and to open a WebSocket.
     origins: Arc<Origins>,
+    /// Serves the WebSockets of go2rtc's players.
+    #[cfg(feature = "live")]
+    player_sockets: PlayerSockets,
     shutdown: CancellationToken,
 }
 
-/// Returns the routes for all compat paths (the paths of other camera servers) except `/?action=`, which
-/// [`with_actions`] adds.
+/// Returns the routes for all compat paths (the paths of other camera servers) except `/?action=` and go2rtc's `/api`,
+/// which [`with_page_paths`] adds.
 pub(super) fn routes(compat: &Compat) -> Routes {
     let mut routes = RouteTable::new()
         // uStreamer; POST is mjpg-streamer's.
@@ -84,31 +91,48 @@ pub(super) fn routes(compat: &Compat) -> Routes {
         // go2rtc.
         .get("/api/frame.jpeg", go2rtc::frame, describe::go2rtc_frame)
         .get("/api/stream.mjpeg", go2rtc::stream, describe::go2rtc_stream)
-        .get("/api/streams", go2rtc::streams, describe::go2rtc_streams);
-    let no_video: [(&[&str], Describe); 2] = [
-        (camera_streamer::NO_VIDEO, describe::camera_streamer_video),
-        (go2rtc::NO_VIDEO, describe::go2rtc_video),
-    ];
-    for (path, describe) in
-        no_video.iter().flat_map(|(paths, describe)| paths.iter().map(|path| (*path, *describe)))
-    {
-        routes = routes.get(path, camera_streamer::no_video, describe);
-        routes = routes.post(path, camera_streamer::no_video, describe);
+        .get("/api/stream.mp4", go2rtc::video, describe::go2rtc_mp4)
+        .get("/api/streams", go2rtc::streams, describe::go2rtc_streams)
+        .put("/api/streams", go2rtc::add_stream, describe::go2rtc_add_stream)
+        .post("/api/streams", go2rtc::refuse_change, describe::go2rtc_change)
+        .patch("/api/streams", go2rtc::refuse_change, describe::go2rtc_change)
+        .delete("/api/streams", go2rtc::refuse_change, describe::go2rtc_change);
+    for path in camera_streamer::NO_VIDEO {
+        routes = routes.get(path, camera_streamer::no_video, describe::camera_streamer_video);
+        routes = routes.post(path, camera_streamer::no_video, describe::camera_streamer_video);
     }
-    routes
+    for path in go2rtc::MISSING {
+        routes = routes.get(path, go2rtc::missing, describe::go2rtc_missing);
+        routes = routes.post(path, go2rtc::missing, describe::go2rtc_missing);
+    }
+    let routes = routes
         // Cameras come and go, so the handlers read the number. Here it is that of mjpg-streamer, with `.json`.
         .get("/input_{file}", mjpg_streamer::input_json, describe::input)
         // Motion.
         .get("/{number}/mjpg/{kind}", motion::stream, describe::motion_stream)
         .get("/{number}/static/{kind}", motion::picture, describe::motion_picture)
         .get("/{number}/mpegts/stream", motion::no_video, describe::motion_video)
-        .with_state(compat.clone())
+        .with_state(compat.clone());
+    #[cfg(feature = "live")]
+    let routes = routes.merge(player_socket(compat));
+    routes
 }
 
-/// Returns `page`, the router of our web pages, with `/?action=…` added, as in the camera server mjpg-streamer. A
-/// request for `/` with the parameter `action` does not reach the web page at `/`.
-pub(super) fn with_actions(page: Router, compat: &Compat) -> Router {
+/// Returns the route of the WebSocket of go2rtc's players.
+#[cfg(feature = "live")]
+fn player_socket(compat: &Compat) -> Routes {
+    let check = middleware::from_fn_with_state(Arc::clone(&compat.origins), guard::check_websocket);
+    RouteTable::new()
+        .get("/api/ws", go2rtc::socket, describe::go2rtc_socket)
+        .with_state(compat.clone())
+        .map_router(|router| router.layer(check))
+}
+
+/// Returns `page`, the router of our web pages, with the paths of other camera servers that are also those of pages:
+/// `/?action=…`, as in mjpg-streamer, and `/api` for programs, as in go2rtc.
+pub(super) fn with_page_paths(page: Router, compat: &Compat) -> Router {
     page.layer(middleware::from_fn_with_state(compat.clone(), action))
+        .layer(middleware::from_fn(go2rtc::application))
 }
 
 async fn action(State(compat): State<Compat>, request: Request, next: Next) -> Response {
@@ -162,6 +186,13 @@ impl Compat {
             streamer: streamer.clone(),
             clients: StreamClients::default(),
             origins: Arc::new(Origins::new(&settings.cors_origins)),
+            #[cfg(feature = "live")]
+            player_sockets: PlayerSockets::new(
+                services.hub.clone(),
+                services.viewers.clone(),
+                settings.write_timeout,
+                services.shutdown.clone(),
+            ),
             shutdown: services.shutdown.clone(),
         }
     }

@@ -299,7 +299,7 @@ impl Scrape {
             let count = records.iter().filter(|stats| stats.transport() == transport).count();
             ([("via", transport.as_str().to_owned())], ConstGauge::new(count as i64))
         };
-        let counts = [Transport::Mjpeg, Transport::Mp4, Transport::Live].map(count);
+        let counts = Transport::ALL.map(count);
         family(encoder, "viewers", "Current viewers", counts)?;
         let refused = self.0.cameras.services().viewers.refused();
         let refused = refused.map(|(limit, count)| ([("limit", limit.to_owned())], ConstCounter::new(count)));

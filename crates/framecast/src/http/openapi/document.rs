@@ -52,6 +52,7 @@ pub(super) fn write(declared: &[Declared], rules: &AccessRules) -> String {
             let place = match method {
                 HttpMethod::Get => &mut item.get,
                 HttpMethod::Post => &mut item.post,
+                HttpMethod::Put => &mut item.put,
                 HttpMethod::Patch => &mut item.patch,
                 _ => &mut item.delete,
             };
@@ -114,6 +115,7 @@ fn written(
     let name = match method {
         HttpMethod::Get => "get",
         HttpMethod::Post => "post",
+        HttpMethod::Put => "put",
         HttpMethod::Patch => "patch",
         _ => "delete",
     };

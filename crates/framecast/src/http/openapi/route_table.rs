@@ -32,6 +32,7 @@ impl Declared {
         let methods = self.operations.iter().map(|(method, _)| match method {
             HttpMethod::Get => "GET, HEAD, ",
             HttpMethod::Post => "POST, ",
+            HttpMethod::Put => "PUT, ",
             HttpMethod::Patch => "PATCH, ",
             _ => "DELETE, ",
         });
@@ -78,6 +79,15 @@ impl<S: Clone + Send + Sync + 'static> RouteTable<S> {
         T: 'static,
     {
         self.add(path, HttpMethod::Post, routing::post(handler), describe)
+    }
+
+    /// Adds PUT at `path`.
+    pub(in crate::http) fn put<H, T>(self, path: &'static str, handler: H, describe: Describe) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        self.add(path, HttpMethod::Put, routing::put(handler), describe)
     }
 
     /// Adds PATCH at `path`.

@@ -21,8 +21,8 @@ pub(crate) fn streamer(cameras: &CameraTable, settings: &Settings) -> mjpeg::Str
 
 /// Returns the routes of the streams that `streamer` sends, and of snapshots.
 pub(crate) fn routes(cameras: &CameraTable, streamer: mjpeg::Streamer) -> Router {
-    let hub = cameras.hub();
+    let (hub, viewers) = (cameras.hub(), cameras.services().viewers.clone());
     mjpeg::routes(hub.clone(), streamer.clone())
         .merge(mp4::routes(hub.clone(), streamer, mp4::Config::default()))
-        .merge(snapshot::routes(hub.clone(), snapshot::Config::default()))
+        .merge(snapshot::routes(hub.clone(), viewers, snapshot::Config::default()))
 }

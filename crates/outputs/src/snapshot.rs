@@ -11,10 +11,11 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::get;
 use framecast_hub::{CameraState, Delivery, DemandKind, Feed, Hub, Rendition, Subscriber, Update};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{
-    HttpError, NO_STORE, Peer, client_key, format_x_timestamp, percent_encode, query_parameter, rendition,
+    HttpError, NO_STORE, Peer, Viewers, client_key, format_x_timestamp, percent_encode, query_parameter,
+    rendition,
 };
 
 /// The configuration of snapshots.
@@ -51,6 +52,7 @@ const MAX_AGE_SECONDS: f64 = 86_400.0;
 #[derive(Clone)]
 struct Snapshots {
     hub: Hub,
+    viewers: Viewers,
     config: Config,
 }
 
@@ -61,11 +63,11 @@ struct Snapshots {
 /// memory. `?max_age=0` waits for a picture that is captured after the request. After the camera has failed, and until
 /// it is open again, the response is 503 with the slate, a picture of the reason. `?width=`, `?height=` and `?quality=`
 /// request another size or quality, for which the camera is always opened.
-pub fn routes(hub: Hub, config: Config) -> Router {
+pub fn routes(hub: Hub, viewers: Viewers, config: Config) -> Router {
     Router::new()
         .route("/snapshot.jpg", get(default_camera).options(crate::options))
         .route("/cameras/{name}/snapshot.jpg", get(named_camera).options(crate::options))
-        .with_state(Snapshots { hub, config })
+        .with_state(Snapshots { hub, viewers, config })
 }
 
 async fn default_camera(
@@ -106,7 +108,8 @@ impl Snapshots {
             // The size is known only with the picture, and a HEAD request must not open the camera.
             return Ok(response(StatusCode::OK, crate::unknown_length_body()));
         }
-        let update = take(feed, SnapshotRequest { max_age, rendition, peer }, self.config.wait).await?;
+        let request = SnapshotRequest { max_age, rendition, peer };
+        let update = take(feed, request, &self.viewers, self.config.wait).await?;
         let status = if update.is_slate { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
         let mut response = response(status, Body::from(update.frame.data.clone()));
         let headers = response.headers_mut();
@@ -121,11 +124,27 @@ impl Snapshots {
 }
 
 /// Returns the picture that `request` asks for. Waits at most `wait` for a camera that must be opened or has no picture
-/// that is new enough. For a camera that has failed, returns the slate, a picture of the reason. Cancel safe.
+/// that is new enough. For a camera that has failed, returns the slate, a picture of the reason. `viewers` counts how
+/// long it took. Cancel safe.
 ///
 /// # Errors
 /// 503 if there was neither a picture nor a slate, or if the limit on renditions is reached.
-pub async fn take(feed: &Arc<Feed>, request: SnapshotRequest, wait: Duration) -> Result<Update, HttpError> {
+pub async fn take(
+    feed: &Arc<Feed>,
+    request: SnapshotRequest,
+    viewers: &Viewers,
+    wait: Duration,
+) -> Result<Update, HttpError> {
+    let asked_at = Instant::now();
+    let update = look(feed, request, wait).await?;
+    if !update.is_slate {
+        viewers.snapshot_taken(asked_at.elapsed());
+    }
+    Ok(update)
+}
+
+/// Returns the picture that `request` asks for, as [`take`] does.
+async fn look(feed: &Arc<Feed>, request: SnapshotRequest, wait: Duration) -> Result<Update, HttpError> {
     let held = if request.rendition.is_original() { held_picture(feed, request.max_age) } else { None };
     let Some(update) = held else { return wait_for_picture(feed, request, wait).await };
     if feed.status().state == CameraState::Live {
@@ -245,7 +264,7 @@ mod tests {
             let hub = Hub::new();
             let feed = hub.add("door", SystemTime::UNIX_EPOCH).unwrap();
             feed.set_status(CameraStatus::new(state, SystemTime::UNIX_EPOCH));
-            Self { routes: routes(hub, Config { wait: WAIT }), feed }
+            Self { routes: routes(hub, Viewers::default(), Config { wait: WAIT }), feed }
         }
 
         /// Returns the status of a snapshot and the number in its picture; 0 for an answer without a picture.

@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use framecast_drivers::{Capture, Device};
 use framecast_hub::{CameraState, Channel, DemandCounts, Feed, Rendition};
 use framecast_media::codec::VideoParameters;
-use framecast_media::{Format, escape_hidden_json};
-use framecast_outputs::{HttpError, percent_encode};
+use framecast_media::{Codec, Format, escape_hidden_json};
+use framecast_outputs::{HttpError, ViewerStats, percent_encode};
 use framecast_transcode::Backend;
 use futures_util::stream;
 use serde::Serialize;
@@ -258,10 +258,13 @@ struct VideoView {
     keyframe_interval_s: Option<f64>,
     /// The bit rate from the keyframe before the last to the last one. `None` before the second keyframe.
     bits_per_second: Option<u64>,
+    /// The viewers that get the coded video, and not pictures.
+    viewers: usize,
 }
 
-/// Describes the coded video of the camera with this `format`; `None` if the format is not of coded video.
-fn video(feed: &Feed, format: &Format) -> Option<VideoView> {
+/// Describes the coded video of the camera with this `format`; `None` if the format is not of coded video. `viewers` are
+/// those of all cameras.
+fn video(feed: &Arc<Feed>, format: &Format, viewers: &[Arc<ViewerStats>]) -> Option<VideoView> {
     let parameters = VideoParameters::parse(format.codec, &format.parameter_sets).ok()?;
     let gop = feed.gop_figures();
     Some(VideoView {
@@ -271,7 +274,12 @@ fn video(feed: &Feed, format: &Format) -> Option<VideoView> {
         level: parameters.level,
         keyframe_interval_s: gop.map(|gop| (gop.duration.as_secs_f64() * 1000.0).round() / 1000.0),
         bits_per_second: gop.map(|gop| gop.bits_per_second()),
+        viewers: viewers.iter().filter(|stats| Arc::ptr_eq(stats.feed(), feed) && gets_video(stats)).count(),
     })
+}
+
+fn gets_video(stats: &ViewerStats) -> bool {
+    stats.codec().is_some_and(Codec::is_video)
 }
 
 /// A rendition (a version of a camera's pictures at another size, quality or rate) that someone watches.
@@ -301,7 +309,9 @@ fn renditions(feed: &Feed) -> Vec<WatchedRendition> {
 async fn cameras(State(state): State<ApiState>) -> Response {
     let now = SystemTime::now();
     let cameras = state.cameras.list();
-    let cameras = cameras.iter().enumerate().map(|(n, camera)| describe(camera, n == 0, now)).collect();
+    let viewers = state.cameras.services().viewers.list();
+    let cameras =
+        cameras.iter().enumerate().map(|(n, camera)| describe(camera, n == 0, now, &viewers)).collect();
     json(CameraList { server: server(&state.about), now: rfc3339(now), cameras })
 }
 
@@ -309,11 +319,11 @@ async fn camera(State(state): State<ApiState>, Path(name): Path<String>) -> Resu
     let now = SystemTime::now();
     let camera = find_camera(&state.cameras, &name)?;
     let is_default = state.cameras.list().first().is_some_and(|first| first.feed.name() == name);
-    let camera = describe(&camera, is_default, now);
+    let camera = describe(&camera, is_default, now, &state.cameras.services().viewers.list());
     Ok(json(SingleCamera { server: server(&state.about), now: rfc3339(now), camera }))
 }
 
-fn describe(camera: &Camera, is_default: bool, now: SystemTime) -> CameraView {
+fn describe(camera: &Camera, is_default: bool, now: SystemTime, viewers: &[Arc<ViewerStats>]) -> CameraView {
     let feed = &camera.feed;
     let name = feed.name();
     let (status, stats, newest) = (feed.status(), feed.stats(), feed.source_channel().newest());
@@ -354,7 +364,7 @@ fn describe(camera: &Camera, is_default: bool, now: SystemTime) -> CameraView {
         encode_skipped: stats.encode_skipped,
         encode_ms: u64::try_from(stats.encode_time.as_millis()).unwrap_or(u64::MAX),
         capture: camera.capture(),
-        video: format.and_then(|format| video(feed, format)),
+        video: format.and_then(|format| video(feed, format, viewers)),
         renditions: renditions(feed),
         opened: stats.opened,
         closed: stats.closed,

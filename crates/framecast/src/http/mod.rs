@@ -154,7 +154,7 @@ fn declared(state: &HttpState) -> Routes {
     let routes = pictures::describe(streams::routes(cameras, streamer.clone()))
         .merge(api::routes(state.api.clone()))
         .merge(controls::routes(cameras.clone()))
-        .merge(viewers::routes(cameras.services().viewers.clone(), settings.account.is_some()))
+        .merge(viewers::routes(cameras.clone(), settings.account.is_some()))
         .merge(state.page(&streamer))
         .merge(health::routes(cameras.clone()))
         .merge(reload::routes(Arc::clone(&state.reloader), settings.account.is_some()));

@@ -1,34 +1,39 @@
 //! The route `/api/viewers`, which lists the current viewers with their rates and delays.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use framecast_outputs::{ViewerStats, Viewers};
+use framecast_outputs::{HttpError, ViewerStats};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::api::{json, rfc3339};
-use super::openapi::{Operation, RouteTable, Routes, Tag, time};
+use super::find_camera;
+use super::openapi::{Operation, RouteTable, Routes, Tag, time, word};
 use super::this_machine::is_from_this_machine;
+use crate::camera_table::CameraTable;
 
 /// What this route needs.
 #[derive(Debug, Clone)]
 struct ViewersState {
-    viewers: Viewers,
+    cameras: CameraTable,
     has_account: bool,
 }
 
 /// Returns the route `/api/viewers`. `has_account` says whether the clients of the server log in.
-pub(super) fn routes(viewers: Viewers, has_account: bool) -> Routes {
+pub(super) fn routes(cameras: CameraTable, has_account: bool) -> Routes {
     RouteTable::new()
         .get("/api/viewers", list, || {
             Operation::new(Tag::Viewers, "List the viewers, the oldest first")
                 .details("Without an account, only clients on the server's machine see the addresses.")
+                .parameters([word("camera", "The name of a camera; by default all cameras.")])
                 .json::<ViewerList>(200, "The viewers.")
+                .error(404, "There is no such camera.")
         })
-        .with_state(ViewersState { viewers, has_account })
+        .with_state(ViewersState { cameras, has_account })
 }
 
 #[derive(Serialize, ToSchema)]
@@ -65,6 +70,9 @@ struct ViewerView {
     #[schema(value_type = Option<String>)]
     address: Option<IpAddr>,
     via: &'static str,
+    /// What the viewer gets: `JPEG`, or the name of the camera's coded video, such as `H.264`. `None` before its first
+    /// picture.
+    codec: Option<&'static str>,
     /// The size, quality and rate that the viewer requested, as parameters of a URL, such as `width=640`; empty for the
     /// camera's own pictures.
     rendition: String,
@@ -75,23 +83,33 @@ struct ViewerView {
     frames: u64,
     bytes: u64,
     skipped: u64,
+    /// Milliseconds from the request to the first picture.
+    first_picture_ms: Option<f64>,
     age_ms: Option<f64>,
     painted_age_ms: Option<f64>,
     queue_bytes: Option<u64>,
     bytes_per_second: Option<u64>,
 }
 
-async fn list(State(state): State<ViewersState>, request: Request) -> Response {
+async fn list(State(state): State<ViewersState>, request: Request) -> Result<Response, HttpError> {
     let shows_addresses = state.has_account || is_from_this_machine(&request);
-    let registry = &state.viewers;
+    let query = request.uri().query().unwrap_or_default();
+    let wanted = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "camera");
+    let camera = wanted.map(|(_, name)| find_camera(&state.cameras, &name)).transpose()?;
+    let is_wanted = |stats: &&Arc<ViewerStats>| {
+        camera.as_ref().is_none_or(|camera| Arc::ptr_eq(&camera.feed, stats.feed()))
+    };
+    let registry = &state.cameras.services().viewers;
     let limits = registry.limits();
     let [(_, server), (_, camera), (_, address)] = registry.refused();
-    json(ViewerList {
+    let viewers = registry.list();
+    let viewers = viewers.iter().filter(is_wanted);
+    Ok(json(ViewerList {
         now: rfc3339(SystemTime::now()),
         limits: LimitsView { server: limits.server, address: limits.address },
         refused: RefusedViewers { server, camera, address },
-        viewers: registry.list().iter().map(|stats| describe(stats, shows_addresses)).collect(),
-    })
+        viewers: viewers.map(|stats| describe(stats, shows_addresses)).collect(),
+    }))
 }
 
 fn describe(stats: &ViewerStats, shows_addresses: bool) -> ViewerView {
@@ -100,12 +118,14 @@ fn describe(stats: &ViewerStats, shows_addresses: bool) -> ViewerView {
         camera: stats.feed().name().to_owned(),
         address: stats.peer().filter(|_| shows_addresses),
         via: stats.transport().as_str(),
+        codec: stats.codec().map(|codec| codec.video_name().unwrap_or("JPEG")),
         rendition: stats.rendition().to_string(),
         since: rfc3339(stats.since()),
         shard: stats.writer_number(),
         frames: stats.frames(),
         bytes: stats.bytes(),
         skipped: stats.skipped_frames(),
+        first_picture_ms: stats.first_picture().map(millis),
         age_ms: stats.age().map(millis),
         painted_age_ms: stats.painted_age().map(millis),
         queue_bytes: stats.queue_bytes(),

@@ -7,12 +7,14 @@ use serde_json::Value;
 use crate::Server;
 use crate::api::keys;
 
-const VIEWER_KEYS: [&str; 14] = [
+const VIEWER_KEYS: [&str; 16] = [
     "address",
     "age_ms",
     "bytes",
     "bytes_per_second",
     "camera",
+    "codec",
+    "first_picture_ms",
     "frames",
     "id",
     "painted_age_ms",
@@ -46,8 +48,26 @@ fn each_viewer_is_told_of_as_long_as_it_watches() {
     assert_eq!(viewer["rendition"], "width=160&height=120");
     assert!(viewer["frames"].as_u64() >= Some(2) && viewer["bytes"].as_u64() > Some(100), "{viewer}");
     assert!(viewer["age_ms"].as_f64().is_some());
+    assert_eq!(viewer["codec"], "JPEG");
+    assert!(viewer["first_picture_ms"].as_f64().is_some());
     drop(stream);
     server.until("/api/viewers", |all| all["viewers"] == Value::Array(Vec::new()));
+}
+
+#[test]
+fn the_viewers_of_one_camera_can_be_asked_for() {
+    let server = Server::with(|settings| settings.add_camera("back", crate::QUICK).unwrap());
+    let _streams = ["front", "back", "back"].map(|camera| {
+        let mut stream =
+            MultipartStream::open(server.address, &format!("/cameras/{camera}/stream.mjpg"), &[]);
+        stream.next();
+        stream
+    });
+    for (query, count) in [("", 3), ("?camera=front", 1), ("?camera=back&other=1", 2)] {
+        let all = server.json(&format!("/api/viewers{query}"));
+        assert_eq!(all["viewers"].as_array().unwrap().len(), count, "{query}");
+    }
+    assert_eq!(server.get("/api/viewers?camera=porch").status, 404);
 }
 
 #[test]
@@ -135,6 +155,7 @@ fn metrics_are_what_was_counted() {
     let mut stream = MultipartStream::open(server.address, "/video_feed", &[]);
     stream.next();
     stream.next();
+    assert_eq!(server.get("/snapshot.jpg").status, 200);
     let answer = server.get("/metrics");
     assert!(
         answer.header("content-type").unwrap().starts_with("application/openmetrics-text; version=1.0.0")
@@ -154,6 +175,10 @@ fn metrics_are_what_was_counted() {
         "# TYPE process_max_fds gauge",
         "framecast_camera_openings_total{camera=\"front\"} 1",
         "framecast_viewers{via=\"mjpeg\"} 1",
+        "# TYPE framecast_first_picture_seconds histogram",
+        "framecast_first_picture_seconds_count{via=\"mjpeg\"} 1",
+        "framecast_first_picture_seconds_count{via=\"snapshot\"} 1",
+        "framecast_first_picture_seconds_count{via=\"live\"} 0",
         "framecast_refused_viewers_total{limit=\"server\"} 0",
         "# TYPE framecast_frame_age_seconds histogram",
         "# TYPE framecast_viewer_skipped_ratio gaugehistogram",

@@ -101,6 +101,15 @@ async fn a_player_gets_h264_and_h265_and_ffmpeg_decodes_all_of_it() {
         let streams: Value = serde_json::from_slice(&streams.body).unwrap();
         let media = format!("video, recvonly, {name}");
         assert_eq!(streams["front"]["producers"][0]["medias"], json!([media]));
+        let viewers = framecast_testkit::get(server.address, "/api/viewers?camera=front").await.unwrap();
+        let viewers: Value = serde_json::from_slice(&viewers.body).unwrap();
+        let viewer = &viewers["viewers"][0];
+        let coding = if file == H264 { "H.264" } else { "H.265" };
+        assert_eq!((&viewer["via"], &viewer["codec"]), (&"go2rtc".into(), &coding.into()));
+        assert!(viewer["first_picture_ms"].as_f64().is_some(), "{viewer}");
+        let described = framecast_testkit::get(server.address, "/api/cameras/front").await.unwrap();
+        let described: Value = serde_json::from_slice(&described.body).unwrap();
+        assert_eq!(described["video"]["viewers"], 1);
         assert_eq!((camera.counts().open, player.inits), (1, 1));
         if has_ffmpeg() {
             assert_eq!(decoded_by_ffmpeg(&player.stream), (player.fragments, String::new()));

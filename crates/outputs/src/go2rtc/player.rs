@@ -136,6 +136,7 @@ impl VideoPlayer {
             Err(error) => return unsuitable(error),
         };
         let bytes = head.len() + frame.data.len();
+        self.viewer.shows(frame.format.codec);
         if self.reader.has_caught_up() {
             self.viewer.sent(bytes, age(frame.captured_at));
         } else {
@@ -170,6 +171,9 @@ impl PicturePlayer {
         };
         self.viewer.skipped(self.skips.count(self.subscriber.skipped(), Duration::ZERO, now));
         self.viewer.sent(update.frame.data.len(), age(update.frame.captured_at));
+        if !update.is_slate {
+            self.viewer.shows(update.frame.format.codec);
+        }
         PlayerStep::Send([Bytes::new(), update.frame.data])
     }
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use framecast_media::Frame;
+use framecast_media::{Codec, Frame};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Message;
@@ -50,6 +50,8 @@ struct InFlight {
     tile: u16,
     bytes: usize,
     kind: SentKind,
+    /// The codec of the camera's frame in the message; `None` if there is none, as in a slate.
+    codec: Option<Codec>,
 }
 
 /// What a message is for the statistics of the viewer.
@@ -69,6 +71,8 @@ struct VideoPart {
     payload: [Bytes; 2],
     kind: SentKind,
     captured_at: SystemTime,
+    /// The codec of the frame; `None` if there is none.
+    codec: Option<Codec>,
 }
 
 impl VideoPart {
@@ -79,17 +83,17 @@ impl VideoPart {
             VideoMessage::Format(init) => return Err(message::video(tile, &init.content_type, &init.format)),
             VideoMessage::Init { segment, captured_at } => {
                 let (flags, payload) = (MessageFlags::INIT, [Bytes::new(), segment]);
-                Self { flags, payload, kind: SentKind::Init, captured_at }
+                Self { flags, payload, kind: SentKind::Init, captured_at, codec: None }
             }
             VideoMessage::Slate(Frame { data, captured_at, .. }) => {
                 let (flags, payload) = (MessageFlags::SLATE, [Bytes::new(), data]);
-                Self { flags, payload, kind: SentKind::Live(captured_at), captured_at }
+                Self { flags, payload, kind: SentKind::Live(captured_at), captured_at, codec: None }
             }
             VideoMessage::Fragment { head, frame, is_late } => {
                 let flags = if frame.is_keyframe { MessageFlags::KEYFRAME } else { MessageFlags::FRAGMENT };
-                let captured_at = frame.captured_at;
+                let (captured_at, codec) = (frame.captured_at, Some(frame.format.codec));
                 let kind = if is_late { SentKind::Late } else { SentKind::Live(captured_at) };
-                Self { flags, payload: [head, frame.data], kind, captured_at }
+                Self { flags, payload: [head, frame.data], kind, captured_at, codec }
             }
         })
     }
@@ -221,7 +225,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 continue;
             };
             let (jpeg, captured_at) = (update.frame.data, update.frame.captured_at);
-            let width_px = update.frame.format.width_px;
+            let (width_px, codec) = (update.frame.format.width_px, update.frame.format.codec);
+            let codec = (!update.is_slate).then_some(codec);
             let bytes = HEAD_BYTES + jpeg.len();
             let sequence = self.scheduler.send(tile, bytes as u64, captured_at, now);
             // Without a number the picture waits for an acknowledgement; a newer one can replace it meanwhile. Video
@@ -233,7 +238,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let flags = if update.is_slate { MessageFlags::SLATE } else { MessageFlags::PICTURE };
             let head = message::message_head(tile, sequence, captured_at, flags);
             self.wire.begin_picture(head, [Bytes::new(), jpeg]);
-            self.in_flight = Some(InFlight { tile, bytes, kind: SentKind::Live(captured_at) });
+            self.in_flight = Some(InFlight { tile, bytes, kind: SentKind::Live(captured_at), codec });
             self.tiles.wait(tile, now);
             if !update.is_slate {
                 let bytes_per_second = self.scheduler.bytes_per_second_of(tile);
@@ -267,18 +272,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 return true;
             }
         };
-        let VideoPart { flags, payload, kind, captured_at } = part;
+        let VideoPart { flags, payload, kind, captured_at, codec } = part;
         let bytes = HEAD_BYTES + payload.iter().map(Bytes::len).sum::<usize>();
         let sequence = self.scheduler.send_video(tile, bytes as u64, captured_at, now);
         self.wire.begin_picture(message::message_head(tile, sequence, captured_at, flags), payload);
-        self.in_flight = Some(InFlight { tile, bytes, kind });
+        self.in_flight = Some(InFlight { tile, bytes, kind, codec });
         self.tiles.wait(tile, now);
         true
     }
 
     /// Updates the statistics and the scheduler after the current write is complete.
     fn on_flushed(&mut self, now: Instant) {
-        let Some(InFlight { tile, bytes, kind }) = self.in_flight.take() else { return };
+        let Some(InFlight { tile, bytes, kind, codec }) = self.in_flight.take() else { return };
         self.scheduler.on_flushed(now);
         if let Some(viewer) = self.tiles.viewer(tile) {
             match kind {
@@ -286,6 +291,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 SentKind::Late => viewer.resent(bytes),
                 SentKind::Init => viewer.sent_beside(bytes),
             }
+            codec.iter().for_each(|codec| viewer.shows(*codec));
             viewer.set_queue_bytes(self.scheduler.in_flight_of(tile));
         }
     }

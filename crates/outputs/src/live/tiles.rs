@@ -321,6 +321,9 @@ impl Tiles {
         self.change(number, |tile| {
             tile.wanted = wanted;
             tile.set_content(content);
+            if tile.demand.is_none() {
+                tile.viewer.asks();
+            }
             tile.demand.get_or_insert_with(|| feed.demand(DemandKind::Viewer));
         });
         match content {

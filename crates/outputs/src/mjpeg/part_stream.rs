@@ -137,6 +137,9 @@ impl PartStream {
         let part = self.packed(update, now);
         let age = SystemTime::now().duration_since(update.frame.captured_at).unwrap_or_default();
         self.viewer.sent(part.len(), age);
+        if !update.is_slate {
+            self.viewer.shows(update.frame.format.codec);
+        }
         self.skipped(now);
         part
     }

@@ -63,6 +63,7 @@ impl VideoStream {
             return None;
         }
         let part = Part::new(self.packer.head(update).ok()?, frame.data.clone(), Bytes::new());
+        self.viewer.shows(frame.format.codec);
         if self.reader.has_caught_up() {
             let age = SystemTime::now().duration_since(frame.captured_at).unwrap_or_default();
             self.viewer.sent(part.len(), age);

@@ -1,4 +1,5 @@
-//! A histogram of the ages of pictures. Adding an age takes no lock, because each viewer adds one for each picture.
+//! A histogram of the ages of pictures, or of other times that matter to viewers. Adding an age takes no lock, because
+//! each viewer adds one for each picture.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -6,6 +6,7 @@
 
 mod age_histogram;
 mod end_reason;
+mod first_pictures;
 mod refused;
 mod skip_counter;
 mod stats;
@@ -20,13 +21,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use framecast_hub::Feed;
-use framecast_media::lock;
+use framecast_media::{Codec, lock};
 use tokio::time::Instant;
 use tracing::field::display;
 use tracing::{debug, info};
 
 pub use age_histogram::AgeHistogram;
 pub use end_reason::EndReason;
+use first_pictures::FirstPictures;
 use refused::RefusalCounts;
 pub(crate) use skip_counter::SkipCounter;
 pub use stats::{Transport, ViewerStats};
@@ -55,6 +57,7 @@ struct Registry {
     next_id: AtomicU64,
     active: Mutex<BTreeMap<u64, Arc<ViewerStats>>>,
     refused: RefusalCounts,
+    first_pictures: FirstPictures,
     totals: Mutex<BTreeMap<String, HeldTotals>>,
 }
 
@@ -135,6 +138,8 @@ impl Viewers {
             skipped: 0,
             end_reason,
             stall_deadline: None,
+            asked_at: Instant::now(),
+            codec: None,
         })
     }
 
@@ -208,6 +213,17 @@ impl Viewers {
         self.0.refused.counts()
     }
 
+    /// Records that the camera's picture for a snapshot came so long after the request.
+    pub(crate) fn snapshot_taken(&self, waited: Duration) {
+        self.0.first_pictures.observe_snapshot(waited);
+    }
+
+    /// Iterates over histograms of the time from a viewer's request to the first picture that was given to its
+    /// connection, since the server started. The names are those of the [transports](Transport::as_str), and `snapshot`.
+    pub fn first_picture_times(&self) -> impl Iterator<Item = (&'static str, &AgeHistogram)> {
+        self.0.first_pictures.iter()
+    }
+
     /// Returns the name of each camera that has had a viewer, with statistics over all viewers of the camera since the
     /// server started, or since the camera was added or replaced.
     pub fn camera_totals(&self) -> Vec<(String, Arc<CameraTotals>)> {
@@ -231,6 +247,10 @@ pub struct ViewerGuard {
     frames: u64,
     bytes: u64,
     skipped: u64,
+    /// When the viewer asked for pictures.
+    asked_at: Instant,
+    /// The codec of the last frame; `None` before the first.
+    codec: Option<Codec>,
 }
 
 impl ViewerGuard {
@@ -265,6 +285,26 @@ impl ViewerGuard {
         self.bytes += bytes as u64;
         self.stats.sent(self.frames, self.bytes, Some(age));
         self.totals.sent(bytes, age);
+    }
+
+    /// Records that a frame of the camera in this `codec` is given to the connection. A slate is no frame of the camera.
+    /// The first call ends the time for which the viewer waited for its first picture.
+    pub fn shows(&mut self, codec: Codec) {
+        if self.codec == Some(codec) {
+            return;
+        }
+        if self.codec.replace(codec).is_none() {
+            let waited = self.asked_at.elapsed();
+            self.stats.set_first_picture(waited);
+            self.viewers.0.first_pictures.observe(self.transport(), waited);
+        }
+        self.stats.set_codec(codec);
+    }
+
+    /// Records that the viewer asks for pictures only now, unless it has had one.
+    #[cfg(feature = "live")]
+    pub(crate) fn asks(&mut self) {
+        self.asked_at = Instant::now();
     }
 
     /// Records that the last picture was sent again, as `bytes` bytes including the multipart framing.
@@ -332,6 +372,7 @@ mod tests {
     use std::time::Duration;
 
     use framecast_hub::{Hub, Received, ViewerLimits};
+    use framecast_testkit::pause;
     use futures_util::FutureExt;
 
     use super::*;
@@ -445,6 +486,29 @@ mod tests {
         drop(viewer);
         assert_eq!((name.as_str(), totals.frames(), totals.bytes()), ("door", 2, 3000));
     }
+    #[tokio::test(start_paused = true)]
+    async fn the_wait_for_the_first_picture_ends_with_the_first_frame_of_the_camera() {
+        let viewers = Viewers::default();
+        let mut viewer = viewers.admit(&feed(None), None, Transport::Go2rtc).unwrap();
+        viewer.sent(1000, Duration::ZERO);
+        assert_eq!((viewer.first_picture(), viewer.codec()), (None, None), "a slate");
+        pause(Duration::from_millis(300)).await;
+        viewer.shows(Codec::H264);
+        pause(Duration::from_millis(300)).await;
+        viewer.shows(Codec::Jpeg);
+        let waited = Duration::from_millis(300);
+        assert_eq!((viewer.first_picture(), viewer.codec()), (Some(waited), Some(Codec::Jpeg)));
+        viewers.snapshot_taken(Duration::from_millis(2));
+        let counts = viewers.first_picture_times().map(|(via, times)| {
+            let filled = times.buckets().into_iter().find(|(_, count)| *count > 0);
+            (via, filled.unwrap_or_default())
+        });
+        let none = (0.0, 0);
+        let expected =
+            [("mjpeg", none), ("mp4", none), ("live", none), ("go2rtc", (0.5, 1)), ("snapshot", (0.0025, 1))];
+        assert_eq!(counts.collect::<Vec<_>>(), expected);
+    }
+
     #[test]
     fn a_camera_that_goes_takes_its_totals_with_it_and_its_successor_begins_at_zero() {
         let (hub, viewers) = (Hub::new(), Viewers::default());

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use framecast_hub::{Feed, Rendition};
-use framecast_media::lock;
+use framecast_media::{Codec, lock};
 
 use super::{CameraTotals, EndReason};
 
@@ -60,6 +60,8 @@ pub struct ViewerStats {
     painted_age_us: AtomicU64,
     queue_bytes: AtomicU64,
     bytes_per_second: AtomicU64,
+    first_picture_us: AtomicU64,
+    codec: Mutex<Option<Codec>>,
 }
 
 impl ViewerStats {
@@ -72,8 +74,10 @@ impl ViewerStats {
         totals: Arc<CameraTotals>,
     ) -> Self {
         let [frames, bytes, skipped] = [0; 3].map(AtomicU64::new);
-        let [age_us, painted_age_us, queue_bytes, bytes_per_second] = [NONE; 4].map(AtomicU64::new);
-        let (rendition, writer_number) = (Mutex::default(), AtomicU32::new(u32::MAX));
+        let [age_us, painted_age_us, queue_bytes, bytes_per_second, first_picture_us] =
+            [NONE; 5].map(AtomicU64::new);
+        let (rendition, codec, writer_number) =
+            (Mutex::default(), Mutex::default(), AtomicU32::new(u32::MAX));
         Self {
             id,
             feed,
@@ -90,6 +94,8 @@ impl ViewerStats {
             painted_age_us,
             queue_bytes,
             bytes_per_second,
+            first_picture_us,
+            codec,
         }
     }
 
@@ -162,6 +168,28 @@ impl ViewerStats {
     /// Sets the number of the writer thread that serves the viewer.
     pub fn set_writer_number(&self, writer_number: usize) {
         self.writer_number.store(u32::try_from(writer_number).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// Sets the codec of the frames that the viewer gets from now on.
+    pub(super) fn set_codec(&self, codec: Codec) {
+        *lock(&self.codec) = Some(codec);
+    }
+
+    /// Sets how long the viewer waited for its first picture.
+    pub(super) fn set_first_picture(&self, waited: Duration) {
+        self.first_picture_us.store(micros(waited), Ordering::Relaxed);
+    }
+
+    /// Returns the codec of the last frame that the viewer got: JPEG, or that of the camera's coded video. `None` before
+    /// the first frame; slates do not count.
+    pub fn codec(&self) -> Option<Codec> {
+        *lock(&self.codec)
+    }
+
+    /// Returns the time from the viewer's request to the first frame that was given to its connection; `None` before
+    /// that.
+    pub fn first_picture(&self) -> Option<Duration> {
+        known(&self.first_picture_us).map(Duration::from_micros)
     }
 
     /// Returns the rendition (size, quality and frame rate) that the viewer receives.

@@ -182,6 +182,9 @@ impl ExtraHeaderStream {
         let part = part.expect(WELL_FORMED);
         let age = SystemTime::now().duration_since(update.frame.captured_at).unwrap_or_default();
         self.viewer.sent(part.len(), age);
+        if !update.is_slate {
+            self.viewer.shows(update.frame.format.codec);
+        }
         self.viewer.skipped(self.subscriber.skipped());
         part
     }

@@ -254,7 +254,8 @@ impl Compat {
         if *method == Method::HEAD {
             return Ok(None);
         }
-        snapshot::take(feed, snapshot_request, snapshot::Config::default().wait).await.map(Some)
+        let wait = snapshot::Config::default().wait;
+        snapshot::take(feed, snapshot_request, &self.viewers, wait).await.map(Some)
     }
 }
 

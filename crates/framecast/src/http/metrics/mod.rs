@@ -301,8 +301,14 @@ impl Scrape {
         };
         let counts = Transport::ALL.map(count);
         family(encoder, "viewers", "Current viewers", counts)?;
-        let refused = self.0.cameras.services().viewers.refused();
-        let refused = refused.map(|(limit, count)| ([("limit", limit.to_owned())], ConstCounter::new(count)));
+        let registry = &self.0.cameras.services().viewers;
+        let waits = registry.first_picture_times();
+        let waits = waits.map(|(via, times)| ([("via", via.to_owned())], Ages(times)));
+        let help = "Time from a viewer's request to the first picture given to its connection";
+        family(encoder, "first_picture_seconds", help, waits)?;
+        let refused = registry
+            .refused()
+            .map(|(limit, count)| ([("limit", limit.to_owned())], ConstCounter::new(count)));
         family(encoder, "refused_viewers", "Viewers refused because a viewer limit was reached", refused)
     }
 

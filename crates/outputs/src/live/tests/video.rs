@@ -126,6 +126,29 @@ async fn a_client_that_plays_no_video_gets_pictures_and_so_does_one_whose_camera
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_tile_says_what_it_gets_and_how_long_it_waited_for_it_while_it_was_shown() {
+    let server = Server::new();
+    let mut client = server.client().await;
+    client.subscribe(1, "door", json!({"video": "mp4", "priority": 0})).await;
+    pause(Duration::from_secs(5)).await;
+    client.subscribe_to_video("door").await;
+    server.door.publish_slate(frame(99));
+    assert!(client.picture().await.is_slate);
+    let viewer = Arc::clone(&server.live.viewers.list()[0]);
+    assert_eq!((viewer.codec(), viewer.first_picture()), (None, None));
+    pause(Duration::from_millis(400)).await;
+    VideoCamera::open(&server.door).publish_gop(1);
+    client.begin_video().await;
+    client.part().await;
+    let waited = viewer.first_picture().unwrap();
+    assert!((400..450).contains(&waited.as_millis()), "{waited:?}");
+    assert_eq!(viewer.codec(), Some(Codec::H264));
+    server.door.publish(frame(1));
+    client.all_parts().await;
+    assert_eq!((viewer.codec(), viewer.first_picture()), (Some(Codec::Jpeg), Some(waited)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_camera_that_is_not_open_yet_shows_its_slate_and_then_its_video() {
     let server = Server::new();
     let mut client = server.client().await;

@@ -7,7 +7,7 @@ import { Live } from "./live.js";
 import { Marker } from "./mark.js";
 import { Announcer } from "./announcer.js";
 import { CameraStates } from "./states.js";
-import { shownState } from "./format.js";
+import { shownState, watched } from "./format.js";
 import { LostFirst } from "./lost_first.js";
 import { StreamScheduler } from "./streams.js";
 import { make, setText } from "./tile.js";
@@ -59,8 +59,9 @@ function pace() {
 }
 
 const polling = poll("api/cameras", {
-  onAnswer({ server, cameras, now }, isFresh, askedAt) {
+  onAnswer({ server, cameras: all, now }, isFresh, askedAt) {
     const nowMs = Date.parse(now);
+    const cameras = all.map(watched);
     states.applyAnswer(cameras, nowMs, askedAt);
     marker.setOffered(server.marks);
     tiles.keep(cameras);

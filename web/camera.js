@@ -12,7 +12,7 @@ import { CameraStates } from "./states.js";
 import { StreamScheduler } from "./streams.js";
 import { make, setState, setText, waiting } from "./tile.js";
 import { Timeline } from "./timeline.js";
-import { age, rate, formatSpan, shownState, stateLabel, reasonText } from "./format.js";
+import { age, rate, formatSpan, shownState, stateLabel, reasonText, watched } from "./format.js";
 import { setTitle } from "./title.js";
 
 const at = (id) => document.getElementById(id);
@@ -188,7 +188,8 @@ at("history").href = `${address("history")}?${new URLSearchParams({ camera: name
 const marker = new Marker({ button: at("mark"), announcer, camera: name });
 
 const polling = poll(`api/${path}`, {
-  onAnswer(answer, isFresh, askedAt) {
+  onAnswer(said, isFresh, askedAt) {
+    const answer = watched(said);
     const nowMs = Date.parse(answer.now);
     states.applyAnswer([answer], nowMs, askedAt);
     veil.hidden = true;

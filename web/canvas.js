@@ -13,6 +13,10 @@ const PLAYER_AGAIN_MS = 10000;
 // Without these, coded video cannot be shown. The second tells which frame is visible, and so how old it is.
 const HAS_SOURCE = (self.ManagedMediaSource ?? self.MediaSource) !== undefined;
 const CAN_PLAY = HAS_SOURCE && "requestVideoFrameCallback" in HTMLVideoElement.prototype;
+// If the browser lacks the codec of a camera's main stream, the server sends the sub stream, if there is one.
+const CODECS = { "H.264": "avc1.42E01E", "H.265": "hvc1.1.6.L93.B0" };
+const canPlay = (codec) => (self.ManagedMediaSource ?? self.MediaSource).isTypeSupported(`video/mp4; codecs="${codec}"`);
+const PLAYED = CAN_PLAY ? Object.keys(CODECS).filter((name) => canPlay(CODECS[name])) : [];
 
 /** Loads the player; a camera that sends video will need it soon. */
 export const loadPlayer = () => import("./video_player.js");
@@ -67,6 +71,8 @@ export class Canvas {
   onRefused = () => {};
   /** The codec of the video that is shown; empty while pictures are. */
   codec = "";
+  /** Which stream of the camera the video is, in words; empty for the main stream. */
+  stream = "";
   /** If the camera sends coded video: why pictures are shown in its place; empty if they are not. */
   note = CAN_PLAY ? "" : "This browser cannot play live video; showing pictures";
   /** The number of frames that the server skipped, because the link or this page was too slow. */
@@ -84,7 +90,7 @@ export class Canvas {
 
   /** What belongs into the request for pictures: whether the server may send coded video instead. */
   get ask() {
-    return performance.now() < this.#videoAgainAt ? {} : { video: "mp4" };
+    return performance.now() < this.#videoAgainAt ? {} : { video: "mp4", codecs: PLAYED };
   }
 
   get isShown() {
@@ -164,6 +170,8 @@ export class Canvas {
   /** Passes an announcement of video to the player; the first one loads it. */
   beginVideo(announcement) {
     if (!this.ask.video) return;
+    const { stream, width, height } = announcement;
+    this.stream = stream === "sub" ? `sub stream ${width}x${height}` : "";
     // The last player has given up.
     if (this.note !== "") this.#closePlayer();
     this.#player ??= loadPlayer().then(({ VideoPlayer }) => new VideoPlayer(this, this.#holder));

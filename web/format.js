@@ -29,6 +29,16 @@ export function sendsVideo(camera) {
   return camera.video || (camera.checked === null && camera.driver.startsWith("rtsp"));
 }
 
+/**
+ * `camera` with the state and the figures of its sub stream, if that is watched and the main stream is not; `own` is the
+ * main stream's size.
+ */
+export function watched(camera) {
+  const { state, sub, width, height } = camera;
+  const isSub = state === "idle" && (sub?.state === "live" || sub?.state === "opening");
+  return isSub ? { ...camera, ...sub, own: { width, height } } : camera;
+}
+
 /** The state of a camera as the page shows it: `unchecked` if nobody has looked yet whether it works. */
 export function shownState(camera) {
   return camera.state === "idle" && camera.checked === null ? "unchecked" : camera.state;

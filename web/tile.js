@@ -170,7 +170,8 @@ export class Tile {
     this.#answeredAt = performance.now();
     this.#frames = camera.frames;
     this.#isVideo = sendsVideo(camera);
-    this.#own = camera.width ? { width: camera.width, height: camera.height } : null;
+    const { width, height } = camera.own ?? camera;
+    this.#own = width ? { width, height } : null;
     this.setCamera(camera, nowMs);
   }
 

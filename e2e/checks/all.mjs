@@ -30,13 +30,14 @@ import { checks as slow } from "./slow.mjs";
 import { checks as stills } from "./still.mjs";
 import { checks as stocks } from "./stock.mjs";
 import { checks as videos } from "./video.mjs";
+import { checks as subVideos } from "./video_sub.mjs";
 import { checks as walls } from "./wall.mjs";
 import { checks as waysOut } from "./way_out.mjs";
 import { checks as words } from "./words.mjs";
 import { checks as guests } from "./vm/all.mjs";
 
 /** The checks on this machine. */
-export const here = [...compat, ...fronts, ...behinds, ...monitoring, ...slow, ...accesses, ...announcers, ...pages, ...openapi, ...elsewhere, ...walls, ...words, ...events, ...days, ...healths, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...go2rtcs, ...loginThrottle, ...examples, ...rtsp, ...videos, ...waysOut];
+export const here = [...compat, ...fronts, ...behinds, ...monitoring, ...slow, ...accesses, ...announcers, ...pages, ...openapi, ...elsewhere, ...walls, ...words, ...events, ...days, ...healths, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...go2rtcs, ...loginThrottle, ...examples, ...rtsp, ...videos, ...subVideos, ...waysOut];
 
 /** The checks in the virtual machine. There is one machine, and it is slow, so only one check uses it at a time. */
 export const inVm = guests.map(alone);

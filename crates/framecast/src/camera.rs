@@ -1,5 +1,6 @@
 //! The handle of one camera. It holds the camera's channels and figures (in its feed), its controls, and its tasks. The
-//! supervisor, the encoders and the API share it. The handle is enough to end the camera.
+//! supervisor, the encoders and the API share it. The handle is enough to end the camera. A sub stream has a handle of
+//! its own, which belongs to that of its camera.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -18,6 +19,10 @@ use crate::controls::{Changes, Controls};
 #[derive(Debug)]
 pub(crate) struct Camera {
     pub(crate) feed: Arc<Feed>,
+    /// The camera's sub stream; `None` if it has none.
+    pub(crate) sub: Option<Arc<Camera>>,
+    /// Whether this is the sub stream of a camera.
+    pub(crate) is_sub: bool,
     pub(crate) drivers: Drivers,
     pub(crate) settings: CameraSettings,
     /// How often the server probes the camera: opens it for one picture while no client needs it. `None` for never.
@@ -93,9 +98,39 @@ impl Camera {
         stop: CancellationToken,
     ) -> Self {
         let controls = Controls::new(&settings.controls, saved);
-        let (capture, removal, has_blocked) = (Mutex::default(), OnceLock::new(), Arc::default());
-        let tasks = TaskTracker::new();
-        Self { feed, drivers, settings, probe_interval, controls, stop, tasks, capture, has_blocked, removal }
+        Self {
+            feed,
+            sub: None,
+            is_sub: false,
+            drivers,
+            settings,
+            probe_interval,
+            controls,
+            stop,
+            tasks: TaskTracker::new(),
+            capture: Mutex::default(),
+            has_blocked: Arc::default(),
+            removal: OnceLock::new(),
+        }
+    }
+
+    /// Gives the camera the sub stream that its settings have, with `feed`. It ends with the camera.
+    pub(crate) fn with_sub(mut self, feed: Arc<Feed>, settings: CameraSettings) -> Self {
+        let (drivers, stop) = (self.drivers.clone(), self.stop.clone());
+        let sub = Self::new(feed, drivers, settings, None, &Changes::default(), stop);
+        self.sub = Some(Arc::new(Self { is_sub: true, ..sub }));
+        self
+    }
+
+    /// Returns the camera and its sub stream, if it has one.
+    pub(crate) fn streams<'a>(self: &'a Arc<Self>) -> impl Iterator<Item = &'a Arc<Self>> {
+        std::iter::once(self).chain(&self.sub)
+    }
+
+    /// Returns whether anybody watches the camera or its sub stream.
+    pub(crate) fn is_watched(&self) -> bool {
+        let sub = self.sub.as_ref().map_or(0, |sub| sub.feed.viewer_count());
+        self.feed.viewer_count() + sub > 0
     }
 
     /// Returns whether the camera's reader may run on a thread that it shares with the readers of other cameras.
@@ -123,9 +158,11 @@ impl Camera {
     /// Ends the camera: its viewers get `slate` as their last picture, and its tasks are told to end.
     pub(crate) fn end(&self, removal: Removal, slate: Option<&Frame>) {
         self.removal.get_or_init(|| removal);
-        match slate {
-            Some(slate) => self.feed.end_with(slate),
-            None => self.feed.end(),
+        for feed in std::iter::once(&self.feed).chain(self.feed.sub()) {
+            match slate {
+                Some(slate) => feed.end_with(slate),
+                None => feed.end(),
+            }
         }
         self.stop.cancel();
     }

@@ -320,20 +320,30 @@ impl CameraTable {
         let (drivers, stop) = (self.services.drivers.clone(), self.services.shutdown.child_token());
         let (saved, interval) =
             (saved.of_camera(&settings.name), probe_interval(&settings, defaults.probe, &drivers));
-        Arc::new(Camera::new(feed, drivers, settings, interval, &saved, stop))
+        let of_sub = settings.of_sub();
+        let sub = of_sub.map(|settings| (self.services.hub.add_sub(&feed, SystemTime::now()), settings));
+        let camera = Camera::new(feed, drivers, settings, interval, &saved, stop);
+        Arc::new(match sub {
+            Some((feed, settings)) => camera.with_sub(feed, settings),
+            None => camera,
+        })
     }
 
-    /// Starts the supervisor and the encoders of `camera`. The supervisor waits until `predecessors` are closed.
+    /// Starts the supervisors and the encoders of `camera`. The supervisors, one of the camera and one of its sub stream,
+    /// wait until `predecessors` are closed.
     fn start(&self, camera: &Arc<Camera>, predecessors: Vec<Arc<Camera>>) {
         let CameraServices { pool, tasks, .. } = &self.services;
-        let supervisor = Supervisor::new(Arc::clone(camera), self.shared.clone());
-        let supervised = async move {
-            for predecessor in predecessors {
-                predecessor.tasks.wait().await;
-            }
-            supervisor.run().await;
-        };
-        camera.tasks.spawn(tasks.track_future(supervised));
+        for stream in camera.streams() {
+            let supervisor = Supervisor::new(Arc::clone(stream), self.shared.clone());
+            let predecessors = predecessors.clone();
+            let supervised = async move {
+                for predecessor in predecessors {
+                    predecessor.tasks.wait().await;
+                }
+                supervisor.run().await;
+            };
+            camera.tasks.spawn(tasks.track_future(supervised));
+        }
         camera.tasks.spawn(tasks.track_future(encoding::run(Arc::clone(camera), Arc::clone(pool))));
         camera.tasks.close();
     }
@@ -343,9 +353,9 @@ impl CameraTable {
         let viewers = self.services.viewers.clone();
         self.services.tasks.spawn(async move {
             info!(camera = camera.feed.name(), "{}", removal.as_str());
-            let slate = match camera.feed.viewer_count() {
-                0 => None,
-                _ => supervisor::draw_last_slate(&camera.feed, removal.farewell()).await,
+            let slate = match camera.is_watched() {
+                false => None,
+                true => supervisor::draw_last_slate(&camera.feed, removal.farewell()).await,
             };
             camera.end(removal, slate.as_ref());
             camera.tasks.wait().await;
@@ -368,7 +378,8 @@ impl CameraTable {
     /// slate later than [`FAREWELL_GRACE`] does not get it. Returns at once if nobody watches.
     pub(crate) async fn say_farewell(&self) {
         let cameras = Arc::clone(&unpoisoned(self.state.read()).cameras);
-        let watched: Vec<_> = cameras.iter().filter(|camera| camera.feed.viewer_count() > 0).collect();
+        let streams = cameras.iter().flat_map(Camera::streams);
+        let watched: Vec<_> = streams.filter(|stream| stream.feed.viewer_count() > 0).collect();
         if watched.is_empty() {
             return;
         }

@@ -1,11 +1,14 @@
 //! A camera as its viewers see it: its channels, its status and its statistics.
 //!
+//! A camera can have a *sub stream*, a smaller version of its video that the device makes. That is a feed of its own, which
+//! the hub does not list.
+//!
 //! A subscriber with a [`Demand`] keeps the camera open. Encoders read the device's own frames without a demand, with a
 //! [`SourceSubscriber`].
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use framecast_media::{Anchor, Frame, lock};
@@ -54,7 +57,9 @@ pub struct Feed {
     id: u64,
     name: String,
     viewer_limits: ViewerLimits,
-    events: Events,
+    /// `None` for a sub stream: what happens to it is no event of the camera.
+    events: Option<Events>,
+    sub: OnceLock<Arc<Feed>>,
     channels: Arc<CameraChannels>,
     rendition_limiter: RenditionLimiter,
     demand: Arc<watch::Sender<DemandCounts>>,
@@ -67,7 +72,7 @@ impl Feed {
         id: u64,
         name: String,
         viewer_limits: ViewerLimits,
-        events: Events,
+        events: Option<Events>,
         now: SystemTime,
     ) -> Self {
         Self {
@@ -75,6 +80,7 @@ impl Feed {
             name,
             viewer_limits,
             events,
+            sub: OnceLock::new(),
             channels: Arc::new(CameraChannels::new()),
             rendition_limiter: RenditionLimiter::default(),
             demand: Arc::default(),
@@ -92,6 +98,16 @@ impl Feed {
     /// Returns the camera's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns the camera's sub stream; `None` if it has none, as a sub stream itself has none.
+    pub fn sub(&self) -> Option<&Arc<Self>> {
+        self.sub.get()
+    }
+
+    /// Gives the camera the sub stream that `create` makes, unless it has one. Returns its sub stream.
+    pub(crate) fn sub_or_create(&self, create: impl FnOnce() -> Self) -> &Arc<Self> {
+        self.sub.get_or_init(|| Arc::new(create()))
     }
 
     /// Returns the camera's latency budget and viewer limit.
@@ -287,9 +303,12 @@ impl Feed {
         self.status.send_replace(status);
     }
 
-    /// Sends `event`, with this camera's name added, to all readers of the server's events.
+    /// Sends `event`, with this camera's name added, to all readers of the server's events. Does nothing for a sub
+    /// stream.
     pub fn send(&self, event: Event) {
-        self.events.send(event.with_camera(&self.name));
+        if let Some(events) = &self.events {
+            events.send(event.with_camera(&self.name));
+        }
     }
 
     /// Begins an epoch, which is one opening of the camera's source, and returns the right to publish its frames. The

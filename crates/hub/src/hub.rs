@@ -18,7 +18,7 @@ pub struct Hub {
 #[derive(Debug, Default)]
 struct HubState {
     feeds: Vec<Arc<Feed>>,
-    /// The number of cameras that were ever added, which is also the number of the newest.
+    /// The number of cameras and sub streams that were ever added, which is also the number of the newest.
     added: u64,
 }
 
@@ -39,7 +39,7 @@ pub struct Replacement {
 impl HubState {
     fn create(&mut self, name: &str, limits: ViewerLimits, events: &Events, now: SystemTime) -> Arc<Feed> {
         self.added += 1;
-        Arc::new(Feed::new(self.added, name.to_owned(), limits, events.clone(), now))
+        Arc::new(Feed::new(self.added, name.to_owned(), limits, Some(events.clone()), now))
     }
 
     fn position(&self, name: &str) -> Option<usize> {
@@ -80,6 +80,19 @@ impl Hub {
         let feed = state.create(name, viewer_limits, &self.events, now);
         state.feeds.push(Arc::clone(&feed));
         Ok(feed)
+    }
+
+    /// Gives the camera `feed` a sub stream in the state idle, unless it has one, and returns its sub stream. `now` is
+    /// the current time. The sub stream has the limits of the camera, an id of its own, and for messages the name of
+    /// the camera with ` (sub)` behind it. The hub does not find it by that name.
+    pub fn add_sub(&self, feed: &Feed, now: SystemTime) -> Arc<Feed> {
+        let mut state = self.write();
+        let sub = feed.sub_or_create(|| {
+            state.added += 1;
+            let name = format!("{} (sub)", feed.name());
+            Feed::new(state.added, name, feed.viewer_limits(), None, now)
+        });
+        Arc::clone(sub)
     }
 
     /// Removes the camera called `name`, so that the hub no longer finds it, and returns it; `None` if there is no such
@@ -141,11 +154,13 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
+    #![warn(clippy::disallowed_methods)]
+
     use framecast_media::Anchor;
     use framecast_testkit::{frame, number_of};
 
     use super::*;
-    use crate::{CameraState, CameraStatus, Delivery, Rendition};
+    use crate::{CameraState, CameraStatus, Delivery, DemandKind, Event, EventKind, Received, Rendition};
 
     #[test]
     fn cameras_are_found_by_name_and_keep_their_order() {
@@ -230,6 +245,27 @@ mod tests {
         assert_eq!((old.stats().frames, replacement.new.stats().frames), (1, 0));
         assert_eq!(names(&hub), ["yard", "front"]);
         assert!(hub.replace("attic", limits, SystemTime::UNIX_EPOCH).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_sub_stream_is_a_feed_that_only_its_camera_has_and_reports_no_events() {
+        let hub = Hub::new();
+        let yard = hub.add("yard", SystemTime::UNIX_EPOCH).unwrap();
+        assert!(yard.sub().is_none());
+        let sub = hub.add_sub(&yard, SystemTime::UNIX_EPOCH);
+        assert_eq!((sub.name(), sub.viewer_limits()), ("yard (sub)", yard.viewer_limits()));
+        assert!(sub.id() > yard.id() && sub.sub().is_none());
+        assert_eq!(hub.add_sub(&yard, SystemTime::UNIX_EPOCH).id(), sub.id());
+        assert_eq!(hub.add("attic", SystemTime::UNIX_EPOCH).unwrap().id(), sub.id() + 1);
+        assert_eq!(names(&hub), ["yard", "attic"]);
+        assert!(hub.get("yard (sub)").is_none());
+        let _viewer = sub.demand(DemandKind::Viewer);
+        assert_eq!((sub.viewer_count(), yard.viewer_count()), (1, 0));
+        let mut events = hub.events().subscribe();
+        sub.send(Event::new(EventKind::Lost, SystemTime::UNIX_EPOCH));
+        yard.send(Event::new(EventKind::Live, SystemTime::UNIX_EPOCH));
+        let live = Event::new(EventKind::Live, SystemTime::UNIX_EPOCH).with_camera("yard");
+        assert_eq!(events.next().await, Some(Received::Event(live)));
     }
 
     #[test]

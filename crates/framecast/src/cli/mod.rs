@@ -24,7 +24,8 @@ use std::time::{Duration, Instant};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use framecast::{
-    App, CancellationToken, Drivers, ListeningSocket, escape_hidden_multiline, reload_signal, shutdown_signal,
+    App, CancellationToken, Drivers, ListeningSocket, SourceUrl, escape_hidden_multiline, reload_signal,
+    shutdown_signal,
 };
 use tracing::{debug, error, info, warn};
 
@@ -203,6 +204,9 @@ fn check(args: &ServeArgs) -> u8 {
             print_visible(&format!("nothing wrong in {}", plan.origin));
             for camera in &plan.settings.cameras {
                 print_visible(&format!("  {}  {}", camera.name, camera.source.for_log()));
+                if let Some(sub) = &camera.sub {
+                    print_visible(&format!("  {} (sub)  {}", camera.name, sub.for_log()));
+                }
             }
             for warning in plan.warnings().into_iter().chain(missing(&plan, &drivers)) {
                 print_labelled("33", "warning:", &warning);
@@ -381,10 +385,17 @@ async fn run(plan: Plan, drivers: Drivers, reload: ReloadSource, inherited: &Inh
 fn log_plan(plan: &Plan) {
     info!("using {}", plan.origin);
     for camera in &plan.settings.cameras {
-        info!(camera = camera.name, source = camera.source.for_log(), "configured");
+        let sub = camera.sub.as_ref();
+        info!(
+            camera = camera.name,
+            source = camera.source.for_log(),
+            sub = sub.map(SourceUrl::for_log),
+            "configured"
+        );
         debug!(
             camera = camera.name,
             source = camera.source.for_debug(),
+            sub = sub.map(SourceUrl::for_debug),
             "the source in more detail, with its secrets hidden"
         );
     }

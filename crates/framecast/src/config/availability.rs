@@ -20,8 +20,9 @@ impl Settings {
 pub(crate) async fn missing(cameras: &[CameraSettings], drivers: &Drivers) -> Vec<String> {
     let looks: Vec<_> = cameras
         .iter()
-        .map(|camera| {
-            let (drivers, source) = (drivers.clone(), camera.source.clone());
+        .flat_map(|camera| camera.sources().map(move |source| (camera, source.clone())))
+        .map(|(camera, source)| {
+            let drivers = drivers.clone();
             (&camera.name, tokio::spawn(async move { drivers.check_available(&source).await }))
         })
         .collect();

@@ -12,7 +12,7 @@ use toml::de::DeValue;
 use super::check::{check_camera_name, check_control_id};
 use super::key::settings;
 use super::kind::{Number, OrNever, Size, Switch, Text, Time, ValueKind};
-use super::reader::FileReader;
+use super::reader::{FileReader, ReadContext};
 
 /// The range of `max_fps`. The limits keep the time between two pictures above zero and finite.
 const MAX_FPS: RangeInclusive<f64> = 0.01..=10_000.0;
@@ -29,14 +29,15 @@ settings! {
                 "letters, digits, `-`, `_` and `.`; part of the camera's URLs";
             /// The source of the camera's pictures.
             source: SourceUrl,
-                Text::new(|source, file| {
-                    let source = SourceUrl::parse(source).map_err(|error| error.to_string())?;
-                    file.drivers.find(&source).map_err(|error| error.to_string())?;
-                    Ok(source)
-                }), Applies,
+                Text::new(read_source), Applies,
                 "where the pictures come from: see [Sources](#sources)";
         }
         section "camera" {
+            /// The source of the camera's sub stream: a smaller version of its coded video, which the camera makes too.
+            /// Small tiles and slow links get it. It opens only while somebody watches it.
+            sub: Option<SourceUrl> = None,
+                Text::new(read_source), Applies,
+                "a smaller stream of the same camera, for small tiles and slow links †";
             /// How long the camera stays open without a viewer; with `None` the camera never closes.
             idle_timeout: Option<Duration> = Some(Duration::from_secs(10)),
                 OrNever(Time::any()), Applies,
@@ -92,10 +93,32 @@ settings! {
     }
 }
 
+/// Reads the URL of a source that one of the drivers accepts.
+fn read_source(source: &str, file: &ReadContext<'_>) -> Result<SourceUrl, String> {
+    let source = SourceUrl::parse(source).map_err(|error| error.to_string())?;
+    file.drivers.find(&source).map_err(|error| error.to_string())?;
+    Ok(source)
+}
+
 impl CameraSettings {
     /// Creates the settings of a camera called `name` with the source `source`, and defaults for the rest.
     pub fn new(name: impl Into<String>, source: SourceUrl) -> Self {
         Self::with_defaults(name.into(), source)
+    }
+
+    /// Returns the sources of the camera: of its pictures, and of its sub stream if it has one.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &SourceUrl> {
+        std::iter::once(&self.source).chain(&self.sub)
+    }
+
+    /// Returns the settings with which the camera's sub stream is opened; `None` if the camera has none. A sub stream is
+    /// never open without a viewer, and never probed.
+    pub(crate) fn of_sub(&self) -> Option<Self> {
+        let source = self.sub.clone()?;
+        let Self { stall_timeout, max_fps, max_picture_bytes, .. } = *self;
+        let defaults = Self::new(&self.name, source);
+        let (idle_timeout, probe) = (self.idle_timeout.or(defaults.idle_timeout), Some(None));
+        Some(Self { idle_timeout, probe, stall_timeout, max_fps, max_picture_bytes, ..defaults })
     }
 }
 

@@ -48,7 +48,7 @@ impl Settings {
 
     /// Describes the first secret among these settings in words. Returns `None` if there is no secret.
     fn secret(&self) -> Option<String> {
-        let camera = self.cameras.iter().find(|camera| has_login(&camera.source.expose()));
+        let camera = self.cameras.iter().find(|camera| camera.sources().any(|url| has_login(&url.expose())));
         let of_camera = camera.map(|camera| format!("the source of camera `{}` holds a login", camera.name));
         of_camera.or_else(|| self.secret_of_webhook())
     }

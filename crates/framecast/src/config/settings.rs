@@ -199,9 +199,9 @@ impl Settings {
     /// A source has no driver, or its driver refuses it. The error names the first such camera.
     pub fn check_sources(&self, drivers: &Drivers) -> Result<(), ConfigError> {
         for camera in &self.cameras {
-            drivers
-                .find(&camera.source)
-                .map_err(|error| ConfigError::new(format!("camera `{}`: {error}", camera.name)))?;
+            camera
+                .check_sources(drivers)
+                .map_err(|problem| ConfigError::new(format!("camera `{}`: {problem}", camera.name)))?;
         }
         Ok(())
     }
@@ -310,7 +310,14 @@ impl CameraSettings {
         let of_camera =
             |problem: String| ConfigError::new(format!("camera `{}`: {problem}", redacted(&self.name)));
         self.check_keys().map_err(of_camera)?;
-        drivers.find(&self.source).map(drop).map_err(|error| of_camera(error.to_string()))
+        self.check_sources(drivers).map_err(of_camera)
+    }
+
+    /// Checks that a driver accepts each source.
+    fn check_sources(&self, drivers: &Drivers) -> Result<(), String> {
+        drivers.find(&self.source).map_err(|error| error.to_string())?;
+        let Some(sub) = &self.sub else { return Ok(()) };
+        drivers.find(sub).map(drop).map_err(|error| format!("sub: {error}"))
     }
 }
 

@@ -231,6 +231,8 @@ struct CameraView {
     capture: Option<Capture>,
     /// The coded video that the camera delivers. `None` if it delivers pictures, or before its first frame.
     video: Option<VideoView>,
+    /// The camera's sub stream. `None` if the configuration has none.
+    sub: Option<SubView>,
     /// The other sizes, qualities and rates that someone watches.
     renditions: Vec<WatchedRendition>,
     /// How often the camera was opened.
@@ -241,6 +243,79 @@ struct CameraView {
     stream: String,
     snapshot: String,
     page: String,
+}
+
+/// The sub stream of a camera: a smaller version of its video, which small tiles and slow links get. It is open only
+/// while somebody watches it, and says nothing about the state of the camera.
+#[derive(Serialize, ToSchema)]
+struct SubView {
+    /// `idle`, `opening`, `live` or `lost`.
+    state: &'static str,
+    /// Why the sub stream is lost, or what it waits for while it opens.
+    reason: Option<String>,
+    #[schema(schema_with = time)]
+    since: String,
+    #[schema(schema_with = maybe_time)]
+    next_try: Option<String>,
+    /// Frames per second of a live sub stream over the last three seconds.
+    fps: Option<f64>,
+    width: Option<u32>,
+    height: Option<u32>,
+    /// The age of the newest frame, in milliseconds.
+    age_ms: Option<u64>,
+    /// The tiles that show the sub stream now.
+    viewers: usize,
+    /// Frames that the server published.
+    frames: u64,
+    /// How often the sub stream was opened.
+    opened: u64,
+    /// How often it was closed after that.
+    closed: u64,
+    /// The coded video of the sub stream. `None` before its first frame, and if it delivers pictures, which nobody gets.
+    video: Option<VideoView>,
+}
+
+impl SubView {
+    fn of(sub: &Feed, now: SystemTime) -> Self {
+        let (status, stats, newest) = (sub.status(), sub.stats(), Newest::of(sub, now));
+        Self {
+            state: status.state.as_str(),
+            reason: status.reason,
+            since: rfc3339(status.since),
+            next_try: status.retry_at.map(rfc3339),
+            fps: newest.fps,
+            width: newest.format.as_ref().map(|format| format.width_px),
+            height: newest.format.as_ref().map(|format| format.height_px),
+            age_ms: newest.age_ms,
+            viewers: sub.viewer_count(),
+            frames: stats.frames,
+            opened: stats.opened,
+            closed: stats.closed,
+            video: newest.format.and_then(|format| video(sub, &format)),
+        }
+    }
+}
+
+/// The newest frame of a stream.
+struct Newest {
+    format: Option<Arc<Format>>,
+    age_ms: Option<u64>,
+    /// The rate of the frames; `None` if the stream is not live, or its frames do not come any more.
+    fps: Option<f64>,
+}
+
+impl Newest {
+    fn of(feed: &Feed, now: SystemTime) -> Self {
+        let captured_at = feed.source_channel().newest_captured_at();
+        let age = captured_at.map(|captured_at| now.duration_since(captured_at).unwrap_or_default());
+        let is_live = feed.status().state == CameraState::Live;
+        let fps = feed.frames_per_second().filter(|fps| is_live && !is_stale(*fps, age));
+        Self {
+            format: feed.source_channel().newest().map(|frame| frame.format),
+            age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            fps: fps.map(|fps| (fps * 100.0).round() / 100.0),
+        }
+    }
 }
 
 /// The coded video that a camera delivers.
@@ -326,11 +401,9 @@ async fn camera(State(state): State<ApiState>, Path(name): Path<String>) -> Resu
 fn describe(camera: &Camera, is_default: bool, now: SystemTime, viewers: &[Arc<ViewerStats>]) -> CameraView {
     let feed = &camera.feed;
     let name = feed.name();
-    let (status, stats, newest) = (feed.status(), feed.stats(), feed.source_channel().newest());
+    let (status, stats, newest) = (feed.status(), feed.stats(), Newest::of(feed, now));
     let demand = feed.demand_counts();
-    let captured_at = feed.source_channel().newest_captured_at();
-    let age = captured_at.map(|captured_at| now.duration_since(captured_at).unwrap_or_default());
-    let format = newest.as_ref().map(|frame| &frame.format);
+    let format = newest.format.as_deref();
     let segment = percent_encode(name);
     let open_for = open_for(status.state, demand, camera);
     CameraView {
@@ -344,13 +417,10 @@ fn describe(camera: &Camera, is_default: bool, now: SystemTime, viewers: &[Arc<V
         checked: status.checked_at.map(rfc3339),
         probe_s: camera.probe_interval.map(|interval| interval.as_secs()),
         required: camera.settings.required,
-        fps: stats
-            .frames_per_second
-            .filter(|fps| status.state == CameraState::Live && !is_stale(*fps, age))
-            .map(|fps| (fps * 100.0).round() / 100.0),
+        fps: newest.fps,
         width: format.map(|format| format.width_px),
         height: format.map(|format| format.height_px),
-        age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        age_ms: newest.age_ms,
         viewers: demand.clients(),
         demand: DemandView { viewers: demand.viewers, snapshots: demand.snapshots, probes: demand.probes },
         open_for,
@@ -365,6 +435,7 @@ fn describe(camera: &Camera, is_default: bool, now: SystemTime, viewers: &[Arc<V
         encode_ms: u64::try_from(stats.encode_time.as_millis()).unwrap_or(u64::MAX),
         capture: camera.capture(),
         video: format.and_then(|format| video(feed, format, viewers)),
+        sub: feed.sub().map(|sub| SubView::of(sub, now)),
         renditions: renditions(feed),
         opened: stats.opened,
         closed: stats.closed,

@@ -346,6 +346,12 @@ impl Supervisor {
             return;
         }
         info!(width = format.width_px, height = format.height_px, "live");
+        if self.camera.is_sub && !format.codec.is_video() {
+            warn!(
+                "the sub stream is neither H.264 nor H.265, so nobody gets it: choose one of these in the camera's own \
+                 settings, or remove `sub`"
+            );
+        }
         let live = CameraStatus::new(CameraState::Live, now);
         self.feed.set_status(CameraStatus { checked_at: Some(now), ..live });
         let away = lost_since.map(|since| now.duration_since(since).unwrap_or_default());

@@ -293,7 +293,14 @@ fn no_refusal_shows_a_marked_secret() {
     let file = folder.path().join("site.toml");
     for source in REFUSED {
         fs::write(&file, format!("[[camera]]\nname = \"a\"\nsource = '{source}'\n")).unwrap();
-        for command in [&mut framecast(&["check", source]), framecast(&["--config"]).arg(&file)] {
+        let with_sub = folder.path().join("sub.toml");
+        let camera = "[[camera]]\nname = \"a\"\nsource = \"emulated\"\n";
+        fs::write(&with_sub, format!("{camera}sub = '{source}'\n")).unwrap();
+        for command in [
+            &mut framecast(&["check", source]),
+            framecast(&["--config"]).arg(&file),
+            framecast(&["--config"]).arg(&with_sub),
+        ] {
             let (code, stdout, stderr) = run(command);
             assert_eq!((code, stdout.as_str()), (2, ""), "{source}: {stderr}");
             assert!(!is_marked(&stderr), "{source}: {stderr}");

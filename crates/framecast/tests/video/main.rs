@@ -5,3 +5,4 @@
 
 mod go2rtc;
 mod jpeg;
+mod sub;

@@ -10,7 +10,7 @@ use super::*;
 use crate::epoch::Epoch;
 
 fn feed() -> Feed {
-    Feed::new(1, "yard".to_owned(), ViewerLimits::default(), Events::default(), SystemTime::UNIX_EPOCH)
+    Feed::new(1, "yard".to_owned(), ViewerLimits::default(), None, SystemTime::UNIX_EPOCH)
 }
 
 fn raw(n: u64) -> Frame {

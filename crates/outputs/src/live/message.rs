@@ -66,6 +66,8 @@ pub struct Subscribe {
     pub camera: String,
     /// The requested size and quality, rounded to the values that MJPEG streams also use.
     pub rendition: Rendition,
+    /// The requested width and height in pixels, as the client wrote them.
+    pub size_px: [Option<u32>; 2],
     /// The maximum number of pictures a second, 0.01 to 1000; `None` for no limit.
     pub fps: Option<f64>,
     /// The tile's weight when tiles compete for the link's speed, 1 to 100; 0 pauses the tile.
@@ -74,6 +76,35 @@ pub struct Subscribe {
     pub adapt: bool,
     /// Whether the client plays fragmented MP4, so that the tile of a camera with coded video gets that video.
     pub plays_mp4: bool,
+    /// The codecs of coded video that the client plays.
+    pub codecs: PlayedCodecs,
+}
+
+/// The codecs of coded video that a client plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlayedCodecs {
+    h264: bool,
+    h265: bool,
+}
+
+impl PlayedCodecs {
+    /// Those of a client that says nothing about codecs.
+    pub const ALL: Self = Self { h264: true, h265: true };
+
+    /// Those with these names. Names that this version of the protocol lacks are ignored.
+    pub fn of(names: &[&str]) -> Self {
+        let has = |codec: Codec| names.iter().any(|name| codec.video_name() == Some(name));
+        Self { h264: has(Codec::H264), h265: has(Codec::H265) }
+    }
+
+    /// Returns whether the client plays `codec`. Of a codec that has no name in the protocol, nothing is known.
+    pub fn contains(self, codec: Codec) -> bool {
+        match codec {
+            Codec::H264 => self.h264,
+            Codec::H265 => self.h265,
+            _ => true,
+        }
+    }
 }
 
 /// A client's acknowledgement of a picture that it has painted or skipped.
@@ -119,6 +150,8 @@ struct SubscribeFields {
     adapt: Option<bool>,
     #[serde(default, rename = "video", deserialize_with = "video_container")]
     container: Option<()>,
+    #[serde(default, deserialize_with = "codecs")]
+    codecs: Option<PlayedCodecs>,
 }
 
 /// The fields of a request to stop showing a camera in a tile.
@@ -157,6 +190,7 @@ struct VideoFormat<'a> {
     codec: &'static str,
     width: u32,
     height: u32,
+    stream: &'static str,
 }
 
 #[derive(Serialize)]
@@ -179,14 +213,12 @@ pub fn error(tile: u16, message: &str) -> String {
 }
 
 /// Creates the message which says that `tile` gets coded video of `format` from now on. `content_type` is the MIME type
-/// with the codec, as in `video/mp4; codecs="avc1.640028"`.
-pub fn video(tile: u16, content_type: &str, format: &Format) -> String {
-    let codec = match format.codec {
-        Codec::H264 => "H.264",
-        Codec::H265 => "H.265",
-        _ => "other",
-    };
-    json(&VideoFormat { tile, content_type, codec, width: format.width_px, height: format.height_px })
+/// with the codec, as in `video/mp4; codecs="avc1.640028"`. `stream` says which stream of the camera it is, `main` or
+/// `sub`.
+pub fn video(tile: u16, content_type: &str, format: &Format, stream: &'static str) -> String {
+    let codec = format.codec.video_name().unwrap_or("other");
+    let (width, height) = (format.width_px, format.height_px);
+    json(&VideoFormat { tile, content_type, codec, width, height, stream })
 }
 
 /// Creates the message which says that `tile` does not get `frames` frames, because the client or its link is too slow.
@@ -261,8 +293,8 @@ fn read<'v, T: Deserialize<'v>>(message: &'v Value) -> Result<T, BadMessage> {
 
 impl From<SubscribeFields> for Subscribe {
     fn from(fields: SubscribeFields) -> Self {
-        let SubscribeFields { tile, camera, width, height, quality, fps, priority, adapt, container } =
-            fields;
+        let SubscribeFields { tile, camera, width, height, quality, fps, .. } = fields;
+        let SubscribeFields { priority, adapt, container, codecs, .. } = fields;
         let mut rendition = Rendition::default();
         if let Some(width) = width {
             rendition = rendition.with_width(width);
@@ -274,7 +306,9 @@ impl From<SubscribeFields> for Subscribe {
             rendition = rendition.with_quality(quality);
         }
         let (priority, adapt) = (priority.unwrap_or(1), adapt.unwrap_or_default());
-        Self { tile, camera, rendition, fps, priority, adapt, plays_mp4: container.is_some() }
+        let size_px = [width, height];
+        let (plays_mp4, codecs) = (container.is_some(), codecs.unwrap_or(PlayedCodecs::ALL));
+        Self { tile, camera, rendition, size_px, fps, priority, adapt, plays_mp4, codecs }
     }
 }
 
@@ -317,6 +351,14 @@ fn flag<'de, D: Deserializer<'de>>(value: D) -> Result<Option<bool>, D::Error> {
 /// Reads the name of the container that the client plays. Only `mp4` exists.
 fn video_container<'de, D: Deserializer<'de>>(value: D) -> Result<Option<()>, D::Error> {
     given(value, "must be `mp4`", |value| (value.as_str() == Some("mp4")).then_some(()))
+}
+
+/// Reads the names of the codecs that the client plays.
+fn codecs<'de, D: Deserializer<'de>>(value: D) -> Result<Option<PlayedCodecs>, D::Error> {
+    given(value, "must be a list of names, such as [\"H.264\"]", |value| {
+        let names = value.as_array()?.iter().map(Value::as_str).collect::<Option<Vec<_>>>()?;
+        Some(PlayedCodecs::of(&names))
+    })
 }
 
 fn number<'de, D: Deserializer<'de>>(value: D, range: RangeInclusive<f64>) -> Result<Option<f64>, D::Error> {
@@ -367,16 +409,22 @@ mod tests {
     #[test]
     fn a_subscription_has_what_it_says_and_defaults_for_the_rest() {
         let all = r#"{"type":"subscribe","tile":3,"camera":"front","width":300,"height":180,"quality":62,"fps":9.5,
-            "priority":7,"adapt":true,"video":"mp4","colour":"ignored"}"#;
+            "priority":7,"adapt":true,"video":"mp4","codecs":["H.264","AV1"],"colour":"ignored"}"#;
         let rendition = Rendition::default().with_width(320).with_height(180).with_quality(60);
         let camera = "front".to_owned();
         let (fps, priority, adapt, plays_mp4) = (Some(9.5), 7, true, true);
-        let expected = Subscribe { tile: 3, camera, rendition, fps, priority, adapt, plays_mp4 };
+        let codecs = PlayedCodecs { h264: true, h265: false };
+        let size_px = [Some(300), Some(180)];
+        let expected =
+            Subscribe { tile: 3, camera, rendition, size_px, fps, priority, adapt, plays_mp4, codecs };
         assert_eq!(parse(all).unwrap(), ClientMessage::Subscribe(expected));
         let least = parse(r#"{"type":"subscribe","tile":65535.0,"camera":"","fps":null}"#).unwrap();
         let rendition = Rendition::default();
         let (camera, fps, priority, adapt, plays_mp4) = (String::new(), None, 1, false, false);
-        let expected = Subscribe { tile: 65535, camera, rendition, fps, priority, adapt, plays_mp4 };
+        let codecs = PlayedCodecs::ALL;
+        let (tile, size_px) = (65535, [None; 2]);
+        let expected =
+            Subscribe { tile, camera, rendition, size_px, fps, priority, adapt, plays_mp4, codecs };
         assert_eq!(least, ClientMessage::Subscribe(expected));
     }
 
@@ -426,6 +474,10 @@ mod tests {
             (r#"{"type":"subscribe","tile":1,"camera":"x","adapt":1}"#, "`adapt` must be true or false"),
             (r#"{"type":"subscribe","tile":1,"camera":"x","video":"webm"}"#, "`video` must be `mp4`"),
             (r#"{"type":"subscribe","tile":1,"camera":"x","video":true}"#, "`video` must be `mp4`"),
+            (
+                r#"{"type":"subscribe","tile":1,"camera":"x","codecs":"H.264"}"#,
+                "`codecs` must be a list of names, such as [\"H.264\"]",
+            ),
             (r#"{"type":"ack","tile":1}"#, "`sequence` is missing"),
             (
                 r#"{"type":"ack","tile":1,"sequence":1,"paint_ms":-1}"#,
@@ -458,10 +510,11 @@ mod tests {
 
     #[test]
     fn what_a_client_is_told_is_one_object() {
-        let told = video(3, "video/mp4; codecs=\"avc1.64001F\"", &Format::new(Codec::H264, 1280, 720));
+        let format = Format::new(Codec::H264, 1280, 720);
+        let told = video(3, "video/mp4; codecs=\"avc1.64001F\"", &format, "main");
         let expected =
             r#"{"type":"video","tile":3,"content_type":"video/mp4; codecs=\"avc1.64001F\"","codec":"H.264","#;
-        assert_eq!(told, format!(r#"{expected}"width":1280,"height":720}}"#));
+        assert_eq!(told, format!(r#"{expected}"width":1280,"height":720,"stream":"main"}}"#));
         assert_eq!(dropped(3, 17), r#"{"type":"dropped","tile":3,"frames":17}"#);
         assert_eq!(hello(256, 2), r#"{"type":"hello","version":1,"max_tiles":256,"window":2}"#);
         assert_eq!(error(3, "no \"x\""), r#"{"type":"error","tile":3,"message":"no \"x\""}"#);

@@ -10,8 +10,10 @@ mod close_reason;
 pub mod message;
 pub mod scheduler;
 mod session;
+mod stream_choice;
 #[cfg(test)]
 mod tests;
+mod thin_link;
 mod throughput;
 mod tiles;
 mod video_tile;

@@ -80,7 +80,9 @@ impl VideoPart {
     fn of(message: VideoMessage, tile: u16) -> Result<Self, String> {
         Ok(match message {
             VideoMessage::Dropped(frames) => return Err(message::dropped(tile, frames)),
-            VideoMessage::Format(init) => return Err(message::video(tile, &init.content_type, &init.format)),
+            VideoMessage::Format(init, stream) => {
+                return Err(message::video(tile, &init.content_type, &init.format, stream.as_str()));
+            }
             VideoMessage::Init { segment, captured_at } => {
                 let (flags, payload) = (MessageFlags::INIT, [Bytes::new(), segment]);
                 Self { flags, payload, kind: SentKind::Init, captured_at, codec: None }

@@ -1,5 +1,5 @@
 //! What each tile (one camera's place on the client's page) of a connection shows: a camera's channel, read through a
-//! subscriber.
+//! subscriber. If the camera has a sub stream, the client may get its coded video in place of that of the main stream.
 //!
 //! A tile either waits for an update of its channel, or has an update and waits for its turn. On its turn it sends the
 //! newest frame of that moment. The tiles hold no pictures. The order of turns and the limits on sending belong to the
@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use super::adaptation::{Lag, SentTile, TileAdaptation};
 use super::message::Subscribe;
 use super::scheduler::TilePace;
+use super::stream_choice::{StreamChoice, StreamFacts, StreamKind};
 use super::video_tile::{VideoMessage, VideoWatch};
 use crate::video_packer::VideoPackers;
 use crate::viewers::SkipCounter;
@@ -83,7 +84,7 @@ impl TileContent {
 struct ShownTile {
     viewer: ViewerGuard,
     feed: Arc<Feed>,
-    /// Keeps the camera open for whatever the tile shows; `None` while the tile is paused.
+    /// Keeps the camera open; `None` while the tile is paused, and while its `video` does so.
     demand: Option<Demand>,
     /// The subscription whose pictures the tile shows; `None` while the tile is paused, so that no encoder works for
     /// it.
@@ -91,9 +92,14 @@ struct ShownTile {
     /// A subscription to another size or quality, which replaces the current one as soon as the new one has a picture;
     /// `None` if no change is under way.
     next: Option<Watch>,
-    /// The subscription to the coded video of the camera; `None` if the client does not play it, and while the tile is
-    /// paused.
+    /// The subscription to the coded video of the camera, or of its sub stream; `None` if the client does not play it,
+    /// and while the tile is paused.
     video: Option<VideoWatch>,
+    /// The subscription to the other stream of the camera, which replaces `video` as soon as it has a keyframe; `None` if
+    /// no change is under way.
+    next_video: Option<VideoWatch>,
+    /// Which stream the tile should show; `None` if the camera has only one, and if the client plays no video.
+    choice: Option<StreamChoice>,
     content: TileContent,
     /// The size and quality that the tile shows while it shows pictures.
     wanted: Rendition,
@@ -159,6 +165,8 @@ impl ShownTile {
             watch: None,
             next: None,
             video: None,
+            next_video: None,
+            choice: None,
             content: TileContent::Pictures,
             wanted: Rendition::default(),
             passed: 0,
@@ -207,19 +215,57 @@ impl ShownTile {
 
     /// Makes `watch` the tile's subscription: at once if the tile has none, otherwise as soon as `watch` has a picture.
     fn take(&mut self, watch: Watch) {
-        self.demand.get_or_insert_with(|| self.feed.demand(DemandKind::Viewer));
+        self.keep_open();
         let place = if self.watch.is_some() { &mut self.next } else { &mut self.watch };
         *place = Some(watch);
+    }
+
+    /// Keeps the camera open, unless the tile has video, which keeps its own stream open.
+    fn keep_open(&mut self) {
+        match &self.video {
+            Some(_) => self.demand = None,
+            None => drop(self.demand.get_or_insert_with(|| self.feed.demand(DemandKind::Viewer))),
+        }
     }
 
     fn pause(&mut self) {
         (self.next, self.demand) = (None, None);
         self.replace(None);
-        self.end_video();
+        self.replace_video(None);
     }
 
-    fn end_video(&mut self) {
-        self.passed += self.video.take().map(|video| video.dropped()).unwrap_or_default();
+    /// Replaces the subscription to coded video with `video`.
+    fn replace_video(&mut self, video: Option<VideoWatch>) {
+        self.next_video = None;
+        let before = std::mem::replace(&mut self.video, video);
+        self.passed += before.map(|video| video.dropped()).unwrap_or_default();
+    }
+
+    /// Returns which stream of the camera the tile should show now. With `Err`, the tile should show the main stream, but
+    /// may begin with the sub stream, which is there at once.
+    fn choose_stream(&mut self, now: Instant) -> Result<StreamKind, StreamKind> {
+        let (Some(choice), Some(sub)) = (&mut self.choice, self.feed.sub()) else {
+            return Ok(StreamKind::Main);
+        };
+        if let Some(video) = &self.video {
+            choice.record(video.stream, video.dropped(), now);
+        }
+        let (main, sub) = (StreamFacts::of(&self.feed), StreamFacts::of(sub));
+        match choice.choose(main, sub, now) {
+            StreamKind::Main if choice.may_begin_with_sub(main, sub) => Err(StreamKind::Sub),
+            chosen => Ok(chosen),
+        }
+    }
+
+    /// Returns whether `next_video` can be shown now, or there is nothing to be seen until then in its place.
+    fn is_next_video_due(&self) -> bool {
+        let Some(next) = &self.next_video else { return false };
+        let is_shown = match self.content {
+            TileContent::Unknown => false,
+            TileContent::Pictures => self.watch.is_some(),
+            TileContent::Video => self.video.as_ref().is_some_and(VideoWatch::is_live),
+        };
+        !is_shown || next.is_live() || TileContent::for_player(&next.feed) == TileContent::Pictures
     }
 
     /// Makes the tile show `content`. What it showed before ends, if that was something else.
@@ -288,49 +334,90 @@ impl Tiles {
             return Ok((feed, rendition));
         }
         let content = self.prepare(subscription, &feed);
-        let rendition = self.show_content(subscription.tile, &feed, content, rendition)?;
+        let rendition = self.show_content(subscription.tile, content, rendition)?;
         self.change(subscription.tile, |tile| tile.viewer.set_rendition(rendition));
         Ok((feed, rendition))
     }
 
     /// Subscribes a tile to the coded video of `feed` if its client plays that. Returns what the tile shows now.
-    fn prepare(&mut self, subscription: &Subscribe, feed: &Feed) -> TileContent {
+    fn prepare(&mut self, subscription: &Subscribe, feed: &Arc<Feed>) -> TileContent {
         let number = subscription.tile;
+        let Some(tile) = self.shown.get_mut(&number) else { return TileContent::Pictures };
         if !subscription.plays_mp4 {
-            self.change(number, ShownTile::end_video);
+            tile.choice = None;
+            tile.replace_video(None);
             return TileContent::Pictures;
         }
-        if self.shown.get(&number).is_some_and(|tile| tile.video.is_none()) {
-            let token = self.new_token(number);
-            let packer = self.packers.get_or_create(feed.id());
-            let video = VideoWatch::new(feed, packer, &self.ready_set, token);
-            self.change(number, |tile| tile.video = Some(video));
+        match &mut tile.choice {
+            Some(choice) => choice.update(subscription),
+            none => *none = feed.sub().map(|_| StreamChoice::new(subscription)),
         }
-        TileContent::for_player(feed)
+        if tile.video.is_none() {
+            let stream = tile.choose_stream(Instant::now()).unwrap_or_else(|at_once| at_once);
+            let video = self.new_video(number, feed, stream);
+            self.change(number, |tile| {
+                tile.set_content(TileContent::for_player(&video.feed));
+                tile.video = Some(video);
+            });
+        }
+        self.follow_stream(number);
+        let video = self.shown.get(&number).and_then(|tile| tile.video.as_ref());
+        TileContent::for_player(video.map_or(feed, |video| &video.feed))
     }
 
-    /// Makes an existing tile show `content` of `feed`; pictures in the size and quality `wanted`, or in the nearest that
-    /// can be had. Returns the rendition that the tile shows.
+    fn new_video(&mut self, number: u16, feed: &Arc<Feed>, stream: StreamKind) -> VideoWatch {
+        let token = self.new_token(number);
+        VideoWatch::new(feed, stream, &self.packers, &self.ready_set, token)
+    }
+
+    /// Begins, completes or gives up the change of a tile to another stream of its camera. Returns whether the tile shows
+    /// another stream now.
+    fn follow_stream(&mut self, number: u16) -> bool {
+        let Some(tile) = self.shown.get_mut(&number) else { return false };
+        let Some(shown) = tile.video.as_ref().map(|video| video.stream) else { return false };
+        let chosen = tile.choose_stream(Instant::now()).unwrap_or(StreamKind::Main);
+        if chosen == shown {
+            tile.next_video = None;
+            return false;
+        }
+        if tile.next_video.is_none() {
+            let feed = Arc::clone(&tile.feed);
+            let next = self.new_video(number, &feed, chosen);
+            self.change(number, |tile| tile.next_video = Some(next));
+        }
+        let tile = self.shown.get_mut(&number).filter(|tile| tile.is_next_video_due());
+        let Some(tile) = tile else { return false };
+        let next = tile.next_video.take();
+        tile.replace_video(next);
+        // Whatever the tile shows of the new stream, it begins anew.
+        tile.next = None;
+        tile.replace(None);
+        true
+    }
+
+    /// Makes an existing tile show `content` of its stream; pictures in the size and quality `wanted`, or in the nearest
+    /// that can be had. Returns the rendition that the tile shows.
     fn show_content(
         &mut self,
         number: u16,
-        feed: &Feed,
         content: TileContent,
         wanted: Rendition,
     ) -> Result<Rendition, String> {
-        self.change(number, |tile| {
-            tile.wanted = wanted;
-            tile.set_content(content);
-            if tile.demand.is_none() {
-                tile.viewer.asks();
-            }
-            tile.demand.get_or_insert_with(|| feed.demand(DemandKind::Viewer));
-        });
+        let Some(tile) = self.shown.get_mut(&number) else { return Ok(wanted) };
+        tile.wanted = wanted;
+        tile.set_content(content);
+        if tile.demand.is_none() {
+            tile.viewer.asks();
+        }
+        tile.keep_open();
+        let feed = Arc::clone(&tile.feed);
         match content {
-            TileContent::Pictures => self.begin_nearest(number, feed, wanted),
+            TileContent::Pictures => self.begin_nearest(number, &feed, wanted),
             TileContent::Unknown => {
-                if self.shown.get(&number).is_some_and(|tile| tile.watch.is_none()) {
-                    let watch = self.new_watch(number, wanted, feed.main_channel().observe(Delivery::Latest));
+                let streamed = tile.video.as_ref().map_or(&feed, |video| &video.feed);
+                let slates = streamed.main_channel().observe(Delivery::Latest);
+                if tile.watch.is_none() {
+                    let watch = self.new_watch(number, wanted, slates);
                     self.change(number, |tile| tile.take(watch));
                 }
                 Ok(wanted)
@@ -346,16 +433,19 @@ impl Tiles {
         }
     }
 
-    /// Makes a tile whose client plays coded video follow its camera, which may deliver something else now.
+    /// Makes a tile whose client plays coded video follow its camera, which may deliver something else now, or whose
+    /// other stream may suit the tile better.
     fn follow(&mut self, number: u16) {
-        let Some(tile) = self.shown.get(&number).filter(|tile| tile.video.is_some()) else { return };
-        let content = TileContent::for_player(&tile.feed);
-        if content == tile.content {
+        let is_other_stream = self.follow_stream(number);
+        let Some(tile) = self.shown.get(&number) else { return };
+        let Some(video) = &tile.video else { return };
+        let content = TileContent::for_player(&video.feed);
+        if content == tile.content && !is_other_stream {
             return;
         }
         let (feed, wanted) = (Arc::clone(&tile.feed), tile.wanted);
         // Of the camera's own pictures there is no limit.
-        let shown = self.show_content(number, &feed, content, wanted).or_else(|_| {
+        let shown = self.show_content(number, content, wanted).or_else(|_| {
             let own = Rendition::default();
             self.begin(number, &feed, own).map(|()| own)
         });
@@ -481,9 +571,8 @@ impl Tiles {
     /// # Errors
     /// If the video does not go into fragmented MP4.
     pub(super) fn next_video(&mut self, tile: u16) -> Result<Option<VideoMessage>, Error> {
-        let Some(shown) = self.shown.get_mut(&tile) else { return Ok(None) };
-        let feed = Arc::clone(&shown.feed);
-        shown.shown_video().map_or(Ok(None), |video| video.next(&feed))
+        let video = self.shown.get_mut(&tile).and_then(ShownTile::shown_video);
+        video.map_or(Ok(None), VideoWatch::next)
     }
 
     /// Makes a tile wait for the next update of its channel. The tile's last picture was sent at `now`.

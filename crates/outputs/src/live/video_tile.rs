@@ -1,13 +1,15 @@
-//! A tile's view of coded video: which message comes next. When messages may be sent belongs to the scheduler.
+//! A tile's view of the coded video of one stream: which message comes next. When messages may be sent belongs to the
+//! scheduler, and which stream is shown to the tiles.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use framecast_hub::{Feed, ReadySet, Update, WakeRegistration};
+use framecast_hub::{Delivery, Demand, DemandKind, Feed, ReadySet, Update, WakeRegistration};
 use framecast_media::{Error, Format, Frame};
 
-use crate::video_packer::{VideoInit, VideoPacker, is_same};
+use super::stream_choice::StreamKind;
+use crate::video_packer::{VideoInit, VideoPacker, VideoPackers, is_same};
 use crate::video_reader::{VideoReader, VideoUpdate, is_behind};
 
 /// What a tile of coded video sends next.
@@ -15,8 +17,8 @@ use crate::video_reader::{VideoReader, VideoUpdate, is_behind};
 pub(super) enum VideoMessage {
     /// The client is told how many frames it does not get.
     Dropped(u64),
-    /// The client is told what it must play from now on.
-    Format(Arc<VideoInit>),
+    /// The client is told what it must play from now on, and which stream of the camera that is.
+    Format(Arc<VideoInit>, StreamKind),
     /// The init segment for the frames that follow, the first of which was captured at `captured_at`.
     Init { segment: Bytes, captured_at: SystemTime },
     /// A frame, and the bytes that make it a fragment. If it `is_late`, it is older than the newest frame because the
@@ -26,11 +28,16 @@ pub(super) enum VideoMessage {
     Slate(Frame),
 }
 
-/// A tile's subscription to the coded video of a camera.
+/// A tile's subscription to the coded video of one stream of a camera.
 #[derive(Debug)]
 pub(super) struct VideoWatch {
     /// The watch's token in the ready set, as for a watch of pictures.
     pub(super) token: usize,
+    pub(super) stream: StreamKind,
+    /// The camera, or its sub stream.
+    pub(super) feed: Arc<Feed>,
+    /// Keeps the stream open, even while the camera delivers pictures.
+    _demand: Demand,
     packer: Arc<VideoPacker>,
     reader: VideoReader,
     registration: WakeRegistration,
@@ -45,12 +52,26 @@ pub(super) struct VideoWatch {
 }
 
 impl VideoWatch {
-    pub(super) fn new(feed: &Feed, packer: Arc<VideoPacker>, ready_set: &ReadySet, token: usize) -> Self {
+    /// Subscribes to `stream` of `camera`; to the main stream if there is no other.
+    pub(super) fn new(
+        camera: &Arc<Feed>,
+        stream: StreamKind,
+        packers: &VideoPackers,
+        ready_set: &ReadySet,
+        token: usize,
+    ) -> Self {
+        let (stream, feed) = match camera.sub() {
+            Some(sub) if stream == StreamKind::Sub => (stream, sub),
+            _ => (StreamKind::Main, camera),
+        };
         let reader = VideoReader::new(feed);
         let registration = reader.channel().register(ready_set, token);
         Self {
             token,
-            packer,
+            stream,
+            feed: Arc::clone(feed),
+            _demand: feed.demand(DemandKind::Viewer),
+            packer: packers.get_or_create(feed.id()),
             reader,
             registration,
             is_waiting: true,
@@ -89,6 +110,12 @@ impl VideoWatch {
         self.wait();
     }
 
+    /// Returns whether the stream has a frame with which a player can begin, and shows no slate.
+    pub(super) fn is_live(&self) -> bool {
+        let shown = self.feed.video_channel().observe(Delivery::Latest).try_next();
+        shown.is_some_and(|update| !update.is_slate)
+    }
+
     /// Returns how many frames the tile did not get.
     pub(super) fn dropped(&self) -> u64 {
         self.reader.dropped()
@@ -98,10 +125,10 @@ impl VideoWatch {
     ///
     /// # Errors
     /// If the video does not go into fragmented MP4.
-    pub(super) fn next(&mut self, feed: &Feed) -> Result<Option<VideoMessage>, Error> {
-        match self.reader.next(feed) {
+    pub(super) fn next(&mut self) -> Result<Option<VideoMessage>, Error> {
+        match self.reader.next(&self.feed) {
             None => Ok(None),
-            Some(VideoUpdate::Frame(update)) => self.message(update, feed).map(Some),
+            Some(VideoUpdate::Frame(update)) => self.message(update).map(Some),
             Some(VideoUpdate::Slate(slate)) => {
                 self.begun_epoch = None;
                 Ok(Some(VideoMessage::Slate(slate)))
@@ -110,16 +137,16 @@ impl VideoWatch {
     }
 
     /// Returns what must be sent before the frame, or the frame.
-    fn message(&mut self, update: Update, feed: &Feed) -> Result<VideoMessage, Error> {
+    fn message(&mut self, update: Update) -> Result<VideoMessage, Error> {
         let (format, is_keyframe) = (&update.frame.format, update.frame.is_keyframe);
         let untold = self.reader.dropped() - self.told_dropped;
         // Disposable frames that are dropped one by one are told together.
-        let message = if untold > 0 && (is_keyframe || !is_behind(&update.frame, feed)) {
+        let message = if untold > 0 && (is_keyframe || !is_behind(&update.frame, &self.feed)) {
             self.told_dropped += untold;
             VideoMessage::Dropped(untold)
         } else if !self.told_format.as_ref().is_some_and(|told| is_same(told, format)) {
             (self.told_format, self.begun_epoch) = (Some(Arc::clone(format)), None);
-            VideoMessage::Format(self.packer.init(format)?)
+            VideoMessage::Format(self.packer.init(format)?, self.stream)
         } else if self.begun_epoch != Some(update.epoch.number) {
             self.begun_epoch = Some(update.epoch.number);
             let segment = self.packer.init(format)?.segment.clone();

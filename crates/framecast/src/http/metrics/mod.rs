@@ -219,8 +219,22 @@ impl Scrape {
         };
         let rate = gauge(|feed| feed.stats().frames_per_second.unwrap_or_default());
         family(encoder, "camera_frames_per_second", "Frames per second now", rate)?;
-        let viewers = gauge(|feed| feed.viewer_count() as f64);
-        family(encoder, "camera_viewers", "Current streams and snapshots", viewers)
+        let viewers = gauge(|feed| {
+            let of_sub = feed.sub().map_or(0, |sub| sub.viewer_count());
+            (feed.viewer_count() + of_sub) as f64
+        });
+        family(
+            encoder,
+            "camera_viewers",
+            "Current streams and snapshots, and tiles of the sub stream",
+            viewers,
+        )?;
+        let subs = feeds.iter().filter_map(|feed| Some((camera_label(feed), feed.sub()?.status().state)));
+        let live = subs.map(|(labels, state)| {
+            (labels, ConstGauge::new(f64::from(u8::from(state == CameraState::Live))))
+        });
+        let help = "1 while the camera's sub stream is live; absent if it has none";
+        family(encoder, "camera_sub_live", help, live)
     }
 
     /// Writes in which state each camera is, and since when.

@@ -1,6 +1,8 @@
 //! Tests of tiles that show coded video.
 #![warn(clippy::disallowed_methods)]
 
+mod sub;
+
 use std::io::{Seek, Write};
 use std::process::Command;
 
@@ -10,7 +12,7 @@ use framecast_testkit::blocking::output_of;
 use framecast_testkit::{CodedDecoder, CodedStream, coded_number, not_run};
 
 use super::*;
-use crate::video_camera::{VideoCamera, cropped};
+use crate::video_camera::{VideoCamera, baseline, cropped};
 
 const KEYFRAME: u8 = 2 | 8;
 const FRAGMENT: u8 = 2;
@@ -93,7 +95,7 @@ async fn a_tile_of_coded_video_begins_with_all_that_a_player_needs_and_the_newes
     let told = client.text().await;
     let content_type = "video/mp4; codecs=\"avc1.42C00A\"";
     let expected = json!({"type": "video", "tile": 1, "content_type": content_type, "codec": "H.264",
-        "width": 96, "height": 64});
+        "width": 96, "height": 64, "stream": "main"});
     assert_eq!(told, expected);
     let init = client.part().await;
     assert_eq!((init.sequence, init.flags, init.tile, &init.payload[4..8]), (1, INIT, 1, &b"ftyp"[..]));
@@ -351,10 +353,10 @@ async fn video_does_not_hold_back_the_pictures_of_another_tile() {
 /// Video of ffmpeg with 20 frames, of which the first is a keyframe and some are disposable.
 const WITH_B_FRAMES: &[u8] = include_bytes!("../../../../../testdata/ffmpeg-fmp4-x264-bframes-aac.mp4");
 
-/// Returns the frames of `WITH_B_FRAMES`, repeated `times` times.
-fn frames_in_a_loop(times: i64) -> Vec<Frame> {
+/// Returns the frames of `file`, which is fragmented MP4, repeated `times` times.
+fn frames_in_a_loop(file: &[u8], times: i64) -> Vec<Frame> {
     let mut reader = Fmp4Reader::default();
-    reader.push(WITH_B_FRAMES);
+    reader.push(file);
     let samples: Vec<Sample> = std::iter::from_fn(|| reader.next_sample().unwrap()).collect();
     let count = times * samples.len() as i64;
     let again = samples.into_iter().cycle().zip(0..count).map(|(sample, n)| {
@@ -366,6 +368,16 @@ fn frames_in_a_loop(times: i64) -> Vec<Frame> {
         frame
     });
     again.collect()
+}
+
+/// Returns whether ffmpeg is there, and reports the test as not run if it is not.
+fn has_ffmpeg() -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = std::env::split_paths(&folders).any(|folder| folder.join("ffmpeg").is_file());
+    if !is_there {
+        not_run("without ffmpeg");
+    }
+    is_there
 }
 
 /// Decodes `stream` by ffmpeg. Returns the number of pictures and what ffmpeg complains about.
@@ -382,16 +394,15 @@ fn decoded_by_ffmpeg(stream: &[u8]) -> (usize, String) {
 
 #[tokio::test(start_paused = true)]
 async fn all_that_a_client_gets_that_stalls_again_and_again_is_decoded_by_ffmpeg() {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    if !std::env::split_paths(&folders).any(|folder| folder.join("ffmpeg").is_file()) {
-        return not_run("without ffmpeg");
+    if !has_ffmpeg() {
+        return;
     }
     let server = Server::new();
     let mut publisher = server.door.begin_epoch(Anchor::new(SystemTime::UNIX_EPOCH));
     let mut client = server.client().await;
     client.subscribe_to_video("door").await;
     let (mut stream, mut fragments, mut dropped, mut last) = (Vec::new(), 0, 0, None);
-    let frames = frames_in_a_loop(30);
+    let frames = frames_in_a_loop(WITH_B_FRAMES, 30);
     for (frame, n) in frames.iter().zip(0..) {
         assert!(publisher.publish(frame.clone()));
         while let Some(message) = cut_short(Duration::from_millis(1), client.next()).await {

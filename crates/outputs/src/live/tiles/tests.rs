@@ -8,6 +8,7 @@ use framecast_media::Frame;
 use framecast_testkit::{frame, soon};
 
 use super::*;
+use crate::live::message::PlayedCodecs;
 use crate::publish::Publish;
 
 const MILLIS_100: Duration = Duration::from_millis(100);
@@ -33,9 +34,18 @@ impl OneTile {
 
     /// Subscribes with adaptation.
     fn subscribe(&mut self, rendition: Rendition, fps: Option<f64>) -> TilePace {
-        let camera = "door".to_owned();
-        let subscription =
-            Subscribe { tile: 1, camera, fps, rendition, priority: 1, adapt: true, plays_mp4: false };
+        let size_px = [rendition.width_px(), rendition.height_px()];
+        let subscription = Subscribe {
+            tile: 1,
+            camera: "door".to_owned(),
+            fps,
+            rendition,
+            size_px,
+            priority: 1,
+            adapt: true,
+            plays_mp4: false,
+            codecs: PlayedCodecs::ALL,
+        };
         self.tiles.subscribe(&subscription).unwrap()
     }
 

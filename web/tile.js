@@ -194,9 +194,14 @@ export class Tile {
     this.#tell(camera, nowMs + performance.now() - saidAt, isLate || this.#owedAt > this.#canvas.paintedAt);
   }
 
-  /** Whether a live camera's picture has not changed for longer than usual, so that the page should poll the server. */
+  /**
+   * Whether the page should poll the server: a live camera's picture has not changed for longer than usual, or the tile
+   * waits for a sub stream, of which no event tells.
+   */
   get isStale() {
-    return this.#said?.camera.state === "live" && this.#isStalled(this.#said.camera);
+    const camera = this.#said?.camera;
+    if (camera?.sub && camera.state === "idle") return this.#mode === "live";
+    return camera?.state === "live" && this.#isStalled(camera);
   }
 
   /** `mayStall`: the camera may have newer pictures than the visible one. */

@@ -289,6 +289,11 @@ impl Feed {
         self.status.borrow().clone()
     }
 
+    /// Returns the state of the camera's current [status](Self::status).
+    pub fn state(&self) -> CameraState {
+        self.status.borrow().state
+    }
+
     /// Returns a receiver of the camera's current status, which is notified of each change.
     pub fn watch_status(&self) -> watch::Receiver<CameraStatus> {
         self.status.subscribe()

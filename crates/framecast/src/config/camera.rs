@@ -146,3 +146,29 @@ impl ValueKind for ControlValues {
         controls.iter().try_for_each(|(id, _)| check_control_id(id))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sub_stream_closes_and_is_neither_probed_nor_required_whatever_the_camera_is() {
+        let [source, sub] = ["rtsp://cam/1", "rtsp://cam/2"].map(|url| SourceUrl::parse(url).unwrap());
+        let camera = CameraSettings {
+            sub: Some(sub.clone()),
+            idle_timeout: None,
+            probe: Some(Some(Duration::from_secs(60))),
+            required: true,
+            stall_timeout: Some(Duration::from_secs(7)),
+            controls: vec![("brightness".to_owned(), ControlValue::Integer(1))],
+            ..CameraSettings::new("front", source)
+        };
+        let expected = CameraSettings {
+            probe: Some(None),
+            stall_timeout: camera.stall_timeout,
+            ..CameraSettings::new("front", sub)
+        };
+        assert_eq!(camera.of_sub(), Some(expected));
+        assert_eq!(camera.of_sub().unwrap().of_sub(), None);
+    }
+}

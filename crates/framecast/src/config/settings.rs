@@ -28,6 +28,9 @@ const DEFAULT_LISTEN: Listen = Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::
 /// The minimum length of `monitor_token`, in characters. As digits in base 16, these are 64 bits.
 const MIN_TOKEN_CHARS: usize = 16;
 
+/// The schemes of the drivers that come with Framecast and deliver pictures alone, never coded video.
+const PICTURE_SCHEMES: [&str; 5] = ["emulated", "test", "images", "http", "https"];
+
 /// The range of `writer_threads`. More threads than cores only add overhead.
 const WRITER_THREADS: RangeInclusive<usize> = 1..=256;
 
@@ -273,10 +276,21 @@ impl Settings {
                 camera.name
             )
         });
+        let useless_subs = self.cameras.iter().filter_map(|camera| {
+            let scheme = camera.sub.as_ref()?.scheme();
+            PICTURE_SCHEMES.contains(&scheme).then(|| {
+                format!(
+                    "camera `{}`: nobody gets its `sub`: a sub stream must be H.264 or H.265, and `{scheme}:` delivers \
+                     pictures",
+                    camera.name
+                )
+            })
+        });
         let old_keys = self.old_key_warnings.iter().map(ToString::to_string);
         old_keys
             .chain(counts_nobody)
             .chain(unseen)
+            .chain(useless_subs)
             .chain(self.account.as_ref().and_then(Account::warning))
             .collect()
     }
@@ -338,6 +352,18 @@ mod tests {
     }
 
     #[test]
+    fn a_sub_stream_that_cannot_be_video_is_among_the_warnings() {
+        let warnings = |sub: &str| {
+            let file = format!("[[camera]]\nname = \"front\"\nsource = \"emulated\"\nsub = \"{sub}\"\n");
+            Settings::from_toml(&file, &Drivers::builtin()).unwrap().warnings()
+        };
+        assert_eq!(warnings("rtsp://cam.example/2"), Vec::<String>::new());
+        let told = warnings("http://cam.example/video.mjpg");
+        assert_eq!(told.len(), 1);
+        assert!(told[0].starts_with("camera `front`: nobody gets its `sub`"), "{told:?}");
+    }
+
+    #[test]
     fn what_code_sets_is_held_to_the_ranges_of_the_file() {
         let refusal = |change: &dyn Fn(&mut Settings)| {
             let mut settings = Settings::with_cameras([("front", "emulated")]).unwrap();
@@ -355,7 +381,7 @@ mod tests {
             );
         }
         type Change = fn(&mut Settings);
-        let changes: [(Change, &str); 16] = [
+        let changes: [(Change, &str); 17] = [
             (
                 |s| s.monitor_token = Some(Secret::new("0123456789abcdef\n")),
                 "FRAMECAST_MONITOR_TOKEN has a blank, a line break",
@@ -382,6 +408,10 @@ mod tests {
             (
                 |s| s.cameras[0].source = SourceUrl::parse("nope:").unwrap(),
                 "camera `front`: no driver for `nope:`",
+            ),
+            (
+                |s| s.cameras[0].sub = SourceUrl::parse("nope:").ok(),
+                "camera `front`: sub: no driver for `nope:`",
             ),
             (|s| s.write_timeout = Duration::ZERO, "write_timeout must be longer than 0s, and at most 366d"),
             (|s| s.header_timeout = Duration::MAX, "header_timeout must be longer than 0s, and at most 366d"),

@@ -14,7 +14,7 @@ pub(crate) fn keys(value: &Value) -> Vec<&str> {
     keys
 }
 
-const CAMERA_KEYS: [&str; 34] = [
+const CAMERA_KEYS: [&str; 35] = [
     "age_ms",
     "broken",
     "capture",
@@ -46,6 +46,7 @@ const CAMERA_KEYS: [&str; 34] = [
     "snapshot",
     "state",
     "stream",
+    "sub",
     "video",
     "viewers",
     "width",

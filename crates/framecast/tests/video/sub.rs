@@ -20,6 +20,7 @@ const LARGE: &[u8] = include_bytes!("../../../../testdata/x264-cropped.h264");
 
 const KEYFRAME: u8 = 2 | 8;
 const INIT: u8 = 4;
+const SLATE: u8 = 1;
 
 /// Two fake cameras: the main stream of `front`, and its sub stream.
 struct Streams {
@@ -87,6 +88,21 @@ impl Page {
         }
     }
 
+    /// Waits until the tile ends, and returns why. The last picture before that is a slate.
+    async fn refusal(&mut self) -> String {
+        let mut last = None;
+        loop {
+            match self.next().await {
+                Ok(told) if told["type"] == "error" => {
+                    assert_eq!(last, Some(SLATE));
+                    return told["message"].as_str().unwrap().to_owned();
+                }
+                Ok(_) => {}
+                Err(flags) => last = Some(flags),
+            }
+        }
+    }
+
     /// Waits until a stream begins, and returns which one. It begins with an init segment and a keyframe.
     async fn begun_stream(&mut self) -> String {
         loop {
@@ -148,9 +164,11 @@ async fn a_reload_adds_changes_and_removes_the_sub_stream() {
     page.ask(Some(120)).await;
     assert_eq!(page.begun_stream().await, "sub");
     assert_eq!((streams.sessions(), other.sessions()), ((0, 0), (0, 1)));
+    let mut old_page = page;
     settings.cameras[0].sub = None;
     assert_eq!(server.cameras.apply(&settings).await.unwrap().replaced, ["front"]);
     assert_eq!(other.sub.counts(), RtspCounts { open: 0, teardowns: 1, ..other.sub.counts() });
+    assert_eq!(old_page.refusal().await, "camera `front` was removed", "after a slate");
     let mut page = Page::open(&server).await;
     page.ask(Some(120)).await;
     assert_eq!(page.begun_stream().await, "main");

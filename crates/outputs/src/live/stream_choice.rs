@@ -27,6 +27,10 @@ pub(super) const SUB_PATIENCE: Duration = Duration::from_secs(8);
 /// How long a tile shows the main stream after the sub stream failed, before it tries the sub stream again.
 pub(super) const SUB_PAUSE: Duration = Duration::from_secs(60);
 
+/// How often a tile looks which stream it should show, unless the state of a stream changes. It would cost more than
+/// the sending to look at each frame.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
 /// A stream of a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StreamKind {
@@ -44,6 +48,16 @@ impl StreamKind {
     }
 }
 
+/// What a stream does, by which a tile notices that it should look which stream it should show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct StreamState(CameraState, SourceKind);
+
+impl StreamState {
+    pub(super) fn of(feed: &Feed) -> Self {
+        Self(feed.state(), feed.source_kind())
+    }
+}
+
 /// What is known about a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StreamFacts {
@@ -58,7 +72,7 @@ impl StreamFacts {
     pub(super) fn of(feed: &Feed) -> Self {
         let newest = feed.source_channel().newest().map(|frame| frame.format);
         Self {
-            state: feed.status().state,
+            state: feed.state(),
             has_pictures: newest.is_some() && feed.source_kind() != SourceKind::Video,
             newest: newest.map(|format| (format.codec, (format.width_px, format.height_px))),
         }
@@ -87,6 +101,8 @@ pub(super) struct StreamChoice {
     /// Until when the tile does without the sub stream, because it failed.
     avoided_until: Option<Instant>,
     link: ThinLink,
+    /// When the tile last looked which stream it should show, and what the main stream and the sub stream did then.
+    last_look: Option<(Instant, [StreamState; 2])>,
 }
 
 impl StreamChoice {
@@ -98,7 +114,18 @@ impl StreamChoice {
             awaited_since: None,
             avoided_until: None,
             link: ThinLink::default(),
+            last_look: None,
         }
+    }
+
+    /// Returns whether the tile should look which stream it should show, while the streams do what `states` say.
+    pub(super) fn is_due(&mut self, states: [StreamState; 2], now: Instant) -> bool {
+        let is_known = |(at, known): (Instant, _)| known == states && now < at + LOOK_INTERVAL;
+        let is_due = !self.last_look.is_some_and(is_known);
+        if is_due {
+            self.last_look = Some((now, states));
+        }
+        is_due
     }
 
     /// Takes over what the client asks for now.

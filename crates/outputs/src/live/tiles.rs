@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::adaptation::{Lag, SentTile, TileAdaptation};
 use super::message::Subscribe;
 use super::scheduler::TilePace;
-use super::stream_choice::{StreamChoice, StreamFacts, StreamKind};
+use super::stream_choice::{StreamChoice, StreamFacts, StreamKind, StreamState};
 use super::video_tile::{VideoMessage, VideoWatch};
 use crate::video_packer::VideoPackers;
 use crate::viewers::SkipCounter;
@@ -257,6 +257,13 @@ impl ShownTile {
         }
     }
 
+    /// Returns whether it is time to look which stream the tile should show.
+    fn is_choice_due(&mut self) -> bool {
+        let (Some(choice), Some(sub)) = (&mut self.choice, self.feed.sub()) else { return false };
+        let states = [StreamState::of(&self.feed), StreamState::of(sub)];
+        choice.is_due(states, Instant::now()) || self.next_video.is_some()
+    }
+
     /// Returns whether `next_video` can be shown now, or there is nothing to be seen until then in its place.
     fn is_next_video_due(&self) -> bool {
         let Some(next) = &self.next_video else { return false };
@@ -436,7 +443,8 @@ impl Tiles {
     /// Makes a tile whose client plays coded video follow its camera, which may deliver something else now, or whose
     /// other stream may suit the tile better.
     fn follow(&mut self, number: u16) {
-        let is_other_stream = self.follow_stream(number);
+        let is_choice_due = self.shown.get_mut(&number).is_some_and(ShownTile::is_choice_due);
+        let is_other_stream = is_choice_due && self.follow_stream(number);
         let Some(tile) = self.shown.get(&number) else { return };
         let Some(video) = &tile.video else { return };
         let content = TileContent::for_player(&video.feed);

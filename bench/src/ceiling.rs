@@ -1,4 +1,4 @@
-//! The ceiling server: a reference server of Motion JPEG that does only the minimum. Its results are an upper limit for
+//! The ceiling server: a reference server of Motion JPEG, or of coded video, that does only the minimum. Its results are an upper limit for
 //! what Framecast can reach on the same machine.
 //!
 //! The server has one thread and one epoll. Each picture becomes one contiguous buffer (multipart header lines, JPEG,
@@ -16,7 +16,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use axum::body::Bytes;
+use framecast_media::container::fmp4::Fragment;
+use framecast_testkit::rtsp::{Clip, ClipPicture, NalKind};
 use rustix::{
     buffer::spare_capacity,
     event::{
@@ -39,6 +42,8 @@ const RESPONSE_HEAD: &[u8] = b"HTTP/1.0 200 OK\r\n\
     Cache-Control: no-store\r\n\
     Connection: close\r\n\r\n\
     --frame\r\n";
+const UPGRADE_HEAD: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
 const NEXT_BOUNDARY: &[u8] = b"\r\n--frame\r\n";
 
 /// The options of the ceiling server.
@@ -48,8 +53,11 @@ pub(crate) struct Options {
     #[arg(long)]
     listen: SocketAddr,
     /// Folder of JPEG files, sent in a loop in the order of their names.
-    #[arg(long)]
-    pictures: PathBuf,
+    #[arg(long, required_unless_present = "video")]
+    pictures: Option<PathBuf>,
+    /// File of H.264 with start codes, sent in a loop as messages of `/api/live`, in place of pictures.
+    #[arg(long, conflicts_with = "pictures")]
+    video: Option<PathBuf>,
     /// Frames per second to send.
     #[arg(long, default_value_t = 30)]
     fps: u32,
@@ -66,9 +74,63 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!((1..=1000).contains(&options.fps), "--fps must be between 1 and 1000");
     proc::raise_descriptor_limit();
-    let pictures = read_pictures(&options.pictures)?;
+    let (packing, pictures) = match (&options.video, &options.pictures) {
+        (Some(file), _) => (Packing::Messages, read_fragments(file)?),
+        (None, Some(folder)) => (Packing::Parts, read_pictures(folder)?),
+        (None, None) => bail!("--pictures or --video is missing"),
+    };
     let until = Instant::now() + Duration::from_secs(options.seconds);
-    Ceiling::start(options.listen, options.fps, pictures)?.serve(until)
+    Ceiling::start(options.listen, options.fps, packing, pictures)?.serve(until)
+}
+
+/// How the server sends pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Packing {
+    /// JPEGs, as parts of a multipart stream.
+    Parts,
+    /// Fragments of MP4, as messages of `/api/live`. The viewers acknowledge them.
+    Messages,
+}
+
+impl Packing {
+    fn response_head(self) -> &'static [u8] {
+        match self {
+            Self::Parts => RESPONSE_HEAD,
+            Self::Messages => UPGRADE_HEAD,
+        }
+    }
+
+    /// Returns what the server waits for at a viewer that has all that there is.
+    fn idle_events(self) -> EventFlags {
+        match self {
+            Self::Parts => EventFlags::RDHUP,
+            Self::Messages => EventFlags::IN | EventFlags::RDHUP,
+        }
+    }
+}
+
+/// Reads a file of H.264 as the fragments of MP4 that Framecast makes of it.
+fn read_fragments(file: &Path) -> Result<Vec<Vec<u8>>> {
+    let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let clip = Clip::from_annex_b(bytes);
+    let fragment = |picture: &ClipPicture| {
+        let is_slice =
+            |nal: &&Bytes| matches!(clip.codec.kind(nal), NalKind::KeySlice | NalKind::Slice | NalKind::Sei);
+        let nals = picture.nals.iter().filter(is_slice);
+        let data =
+            nals.flat_map(|nal| [&(nal.len() as u32).to_be_bytes(), &nal[..]].concat()).collect::<Vec<u8>>();
+        let head = Fragment {
+            sequence_number: 1,
+            dts_90k: 0,
+            composition_offset_90k: 0,
+            duration_90k: 22_500,
+            is_keyframe: picture.is_keyframe,
+            is_disposable: false,
+            data_bytes: data.len(),
+        };
+        Ok([&head.head()?[..], &data].concat())
+    };
+    clip.pictures.iter().map(fragment).collect()
 }
 
 fn read_pictures(dir: &Path) -> Result<Vec<Vec<u8>>> {
@@ -85,7 +147,7 @@ fn read_pictures(dir: &Path) -> Result<Vec<Vec<u8>>> {
     paths.iter().map(|path| fs::read(path).with_context(context)).collect()
 }
 
-/// One picture as the bytes that every viewer receives: multipart header lines, JPEG, next boundary.
+/// One picture as the bytes that every viewer receives: multipart header lines, JPEG, next boundary; or a message.
 #[derive(Debug)]
 struct PackedFrame {
     number: u64,
@@ -93,7 +155,34 @@ struct PackedFrame {
 }
 
 impl PackedFrame {
-    fn build(number: u64, jpeg: &[u8]) -> Self {
+    fn build(packing: Packing, number: u64, picture: &[u8]) -> Self {
+        match packing {
+            Packing::Parts => Self::part(number, picture),
+            Packing::Messages => Self::message(number, picture),
+        }
+    }
+
+    fn message(number: u64, fragment: &[u8]) -> Self {
+        let length = fragment.len() + 16;
+        let mut bytes = vec![0x82];
+        match u16::try_from(length) {
+            Ok(length) if length > 125 => {
+                bytes.push(126);
+                bytes.extend(length.to_be_bytes());
+            }
+            _ => {
+                bytes.push(127);
+                bytes.extend((length as u64).to_be_bytes());
+            }
+        }
+        bytes.extend([1, 2, 0, 1]);
+        bytes.extend((number as u32).to_be_bytes());
+        bytes.extend(proc::now_us().to_be_bytes());
+        bytes.extend_from_slice(fragment);
+        Self { number, bytes }
+    }
+
+    fn part(number: u64, jpeg: &[u8]) -> Self {
         let now_us = proc::now_us();
         let head = format!(
             "Content-Type: image/jpeg\r\nContent-Length: {}\r\nX-Timestamp: {}.{:06}\r\n\r\n",
@@ -128,12 +217,13 @@ struct Ceiling {
     timer: OwnedFd,
     viewers: Vec<Option<CeilingViewer>>,
     free: Vec<usize>,
+    packing: Packing,
     pictures: Vec<Vec<u8>>,
     newest: Rc<PackedFrame>,
 }
 
 impl Ceiling {
-    fn start(listen: SocketAddr, fps: u32, pictures: Vec<Vec<u8>>) -> Result<Self> {
+    fn start(listen: SocketAddr, fps: u32, packing: Packing, pictures: Vec<Vec<u8>>) -> Result<Self> {
         let listener = TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
         listener.set_nonblocking(true)?;
         // The standard library's own backlog is too short for hundreds of viewers at once.
@@ -147,8 +237,8 @@ impl Ceiling {
         let watch = EventFlags::IN;
         epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), watch)?;
         epoll::add(&epoll, &timer, EventData::new_u64(TIMER), watch)?;
-        let newest = Rc::new(PackedFrame::build(0, &pictures[0]));
-        Ok(Self { epoll, listener, timer, viewers: Vec::new(), free: Vec::new(), pictures, newest })
+        let newest = Rc::new(PackedFrame::build(packing, 0, &pictures[0]));
+        Ok(Self { epoll, listener, timer, viewers: Vec::new(), free: Vec::new(), packing, pictures, newest })
     }
 
     fn serve(&mut self, until: Instant) -> Result<()> {
@@ -197,8 +287,8 @@ impl Ceiling {
             return;
         }
         let number = self.newest.number + 1;
-        let jpeg = &self.pictures[(number % self.pictures.len() as u64) as usize];
-        self.newest = Rc::new(PackedFrame::build(number, jpeg));
+        let picture = &self.pictures[(number % self.pictures.len() as u64) as usize];
+        self.newest = Rc::new(PackedFrame::build(self.packing, number, picture));
         for slot in 0..self.viewers.len() {
             let is_idle = |viewer: &CeilingViewer| matches!(viewer.phase, Phase::Idle(_));
             if self.viewers[slot].as_ref().is_some_and(is_idle) {
@@ -221,6 +311,11 @@ impl Ceiling {
                 Err(_) => self.drop_viewer(slot),
             },
             Phase::PartlySent(..) => self.advance(slot, true),
+            Phase::Idle(_) if self.packing == Packing::Messages => {
+                if read_acknowledgements(&viewer.stream).is_err() {
+                    self.drop_viewer(slot);
+                }
+            }
             Phase::Idle(_) => {}
         }
     }
@@ -232,8 +327,9 @@ impl Ceiling {
         };
         viewer.phase = Phase::Idle(self.newest.number.wrapping_sub(1));
         // A fresh socket has room for the head.
-        let sent = send(&viewer.stream, RESPONSE_HEAD);
-        if sent != Ok(RESPONSE_HEAD.len()) || self.watch(slot, EventFlags::RDHUP).is_err() {
+        let head = self.packing.response_head();
+        let sent = send(&viewer.stream, head);
+        if sent != Ok(head.len()) || self.watch(slot, self.packing.idle_events()).is_err() {
             return self.drop_viewer(slot);
         }
         self.advance(slot, false);
@@ -266,7 +362,7 @@ impl Ceiling {
             }
             viewer.phase = Phase::Idle(shot.number);
         }
-        if is_watched_for_room && self.watch(slot, EventFlags::RDHUP).is_err() {
+        if is_watched_for_room && self.watch(slot, self.packing.idle_events()).is_err() {
             self.drop_viewer(slot);
         }
     }
@@ -290,6 +386,15 @@ impl Ceiling {
 
 fn send(stream: &TcpStream, bytes: &[u8]) -> Result<usize, Errno> {
     rustix::net::send(stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+}
+
+/// Reads and forgets what the viewer has sent.
+fn read_acknowledgements(stream: &TcpStream) -> Result<(), Errno> {
+    match rustix::net::recv(stream, &mut [0; 1024], RecvFlags::DONTWAIT) {
+        Ok((0, _)) => Err(Errno::PIPE),
+        Ok(_) | Err(Errno::AGAIN) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads the bytes that have arrived and appends them to `request`. Returns true once the head of the request is
@@ -328,7 +433,7 @@ mod tests {
             jpeg[..2].copy_from_slice(&[0xff, 0xd8]);
             jpeg[picture_bytes - 2..].copy_from_slice(&[0xff, 0xd9]);
             let any = "127.0.0.1:0".parse().unwrap();
-            let mut ceiling = Ceiling::start(any, fps, vec![jpeg]).unwrap();
+            let mut ceiling = Ceiling::start(any, fps, Packing::Parts, vec![jpeg]).unwrap();
             address.send(ceiling.listener.local_addr().unwrap()).unwrap();
             ceiling.serve(Instant::now() + Duration::from_secs(60)).unwrap();
         });

@@ -34,6 +34,7 @@ mod slow;
 mod stats;
 mod table;
 mod tables;
+mod video;
 
 use std::process::ExitCode;
 
@@ -78,6 +79,9 @@ enum Cli {
     Tables(tables::Options),
     /// Measure the JPEG encoder and compare it with the tools of libjpeg-turbo; prints a table.
     Encode(encode::Options),
+    /// Measure coded video, from fake RTSP cameras to its viewers (needs ffmpeg).
+    #[command(subcommand)]
+    Video(video::Measurement),
     /// Make the pictures that the measured servers send.
     Pictures(pictures::Options),
 }
@@ -117,6 +121,7 @@ fn run(cli: &Cli) -> Result<()> {
         Cli::Tables(options) => tables::run(options)?,
         Cli::History(options) => history::run(options)?,
         Cli::Encode(options) => encode::run(options)?,
+        Cli::Video(measurement) => video::run(measurement)?,
         Cli::Pictures(options) => {
             let mean_bytes = pictures::run(options)?;
             println!("{} pictures, {mean_bytes} bytes on average", options.count);

@@ -49,6 +49,7 @@ pub(crate) struct Candidate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Ceiling,
+    VideoCeiling,
     Framecast,
     Body,
 }
@@ -74,6 +75,18 @@ impl Candidate {
             idle_timeout: "never",
             kind: Kind::Ceiling,
         })
+    }
+
+    /// Describes the ceiling server of coded video, which sends the video of `file`, 25 pictures a second, as messages of
+    /// `/api/live`.
+    ///
+    /// # Errors
+    ///
+    /// The path of this program is unknown.
+    pub(crate) fn video_ceiling(file: &Path) -> Result<Self> {
+        let file = file.display().to_string();
+        let arguments = ["ceiling", "--video", &file].map(str::to_owned).to_vec();
+        Ok(Self { arguments, kind: Kind::VideoCeiling, ..Self::ceiling("ceiling")? })
     }
 
     /// Describes a program that embeds Framecast, which is this same program with the command `body` and further
@@ -160,7 +173,7 @@ impl Candidate {
     /// Returns the path of the server's video stream, for requests.
     fn stream_path(&self) -> &'static str {
         match self.kind {
-            Kind::Ceiling => "/",
+            Kind::Ceiling | Kind::VideoCeiling => "/",
             Kind::Framecast | Kind::Body => "/cameras/bench/stream.mjpg",
         }
     }
@@ -180,6 +193,7 @@ impl Candidate {
             Kind::Ceiling => {
                 command.arg("--pictures").arg(pictures).args(["--fps", &fps.to_string(), "--seconds", "900"])
             }
+            Kind::VideoCeiling => command.args(["--fps", &fps.to_string(), "--seconds", "900"]),
             Kind::Framecast => {
                 let config = work.join("bench.toml");
                 let text = self.configuration(pictures, fps);
@@ -212,7 +226,7 @@ impl Candidate {
     /// Returns the name of the file for the server's standard output and error output.
     fn log_name(&self) -> &'static str {
         match self.kind {
-            Kind::Ceiling => "ceiling.log",
+            Kind::Ceiling | Kind::VideoCeiling => "ceiling.log",
             Kind::Framecast | Kind::Body => "server.log",
         }
     }

@@ -15,9 +15,12 @@ use std::{fmt::Write as _, path::Path, time::Duration};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use self::{
+pub(crate) use self::{
     pipe::Shape,
-    relay::{PacketCounts, Relay},
+    relay::{NEAR, Relay},
+};
+use self::{
+    relay::PacketCounts,
     viewer::{Protocol, Target},
 };
 use crate::{
@@ -148,7 +151,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     };
     let mut setup = Setup::new(&options.setup)?;
     let relay = Relay::start(shape)?;
-    setup.listen_on(relay::NEAR);
+    setup.listen_on(NEAR);
     let mut runs = Vec::new();
     for pass in 0..options.runs {
         let mut cases: Vec<LinkCase> = Vec::new();

@@ -49,6 +49,11 @@ impl Pipe {
         Self { shape, free_at: now, under_way: VecDeque::new() }
     }
 
+    /// Sets the rate for packets that are put into the queue from now on.
+    pub(crate) fn set_rate(&mut self, bits_per_second: u64) {
+        self.shape.bits_per_second = bits_per_second;
+    }
+
     /// Puts a packet into the queue at the time `now`. If the queue is full, drops the packet and returns false.
     pub(crate) fn enqueue(&mut self, now: Instant, packet: &[u8]) -> bool {
         let waiting = self.free_at.saturating_duration_since(now);

@@ -68,6 +68,7 @@ impl PacketCounts {
 pub(crate) struct Relay {
     holder: Child,
     stop: Arc<AtomicBool>,
+    bits_per_second: Arc<AtomicU64>,
     to_the_far_side: Arc<RelayCounts>,
 }
 
@@ -97,12 +98,17 @@ impl Relay {
                 return Err(error.context("cannot make a link (needs root and /dev/net/tun)"));
             }
         };
-        let relay = Self { holder, stop: Arc::new(AtomicBool::new(false)), to_the_far_side: Arc::default() };
+        let bits_per_second = Arc::new(AtomicU64::new(shape.bits_per_second));
+        let stop = Arc::new(AtomicBool::new(false));
+        let relay = Self { holder, stop, bits_per_second, to_the_far_side: Arc::default() };
         for (from, to, counts) in
             [(&near, &far, Arc::clone(&relay.to_the_far_side)), (&far, &near, Arc::default())]
         {
             let (from, to, stop) = (Arc::clone(from), Arc::clone(to), Arc::clone(&relay.stop));
-            thread::spawn(move || forward(&from, &to, Pipe::new(shape, Instant::now()), &counts, &stop));
+            let rate = Arc::clone(&relay.bits_per_second);
+            thread::spawn(move || {
+                forward(&from, &to, Pipe::new(shape, Instant::now()), &counts, &rate, &stop);
+            });
         }
         Ok(relay)
     }
@@ -121,6 +127,11 @@ impl Relay {
             });
             working.join().expect("the work does not panic")
         })
+    }
+
+    /// Sets the rate in each direction. It applies to packets that enter the link from now on.
+    pub(crate) fn set_rate(&self, bits_per_second: u64) {
+        self.bits_per_second.store(bits_per_second, Ordering::Relaxed);
     }
 
     /// Returns how many packets the direction from this program's namespace to the other has accepted and dropped so
@@ -199,7 +210,14 @@ fn device(name: &str, address: &str, peer: &str) -> Result<Tun> {
 }
 
 /// Moves packets from the device `from` to the device `to`, as late as `pipe` decides, until `stop` is true.
-fn forward(from: &Tun, to: &Tun, mut pipe: Pipe, counts: &RelayCounts, stop: &AtomicBool) {
+fn forward(
+    from: &Tun,
+    to: &Tun,
+    mut pipe: Pipe,
+    counts: &RelayCounts,
+    bits_per_second: &AtomicU64,
+    stop: &AtomicBool,
+) {
     let mut packet = [0; MTU];
     while !stop.load(Ordering::Relaxed) {
         let now = Instant::now();
@@ -207,6 +225,7 @@ fn forward(from: &Tun, to: &Tun, mut pipe: Pipe, counts: &RelayCounts, stop: &At
             // The device drops packets for which it has no room, as any interface does.
             let _ = to.send(&packet);
         }
+        pipe.set_rate(bits_per_second.load(Ordering::Relaxed));
         match from.recv(&mut packet) {
             Ok(length) => {
                 let taken = pipe.enqueue(Instant::now(), &packet[..length]);

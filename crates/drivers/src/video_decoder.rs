@@ -5,13 +5,16 @@
 //! of the frames of which they were made.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use framecast_media::codec::VideoParameters;
 use framecast_media::codec::nal::to_annex_b;
 use framecast_media::{Bytes, Codec, Format, Frame, lock};
 use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
+use tokio::time::{Instant, sleep_until};
 
 use crate::program::{Launch, Program};
 use crate::{Error, OpenContext, SourceUrl};
@@ -33,22 +36,60 @@ const H265_DELIMITER: &[u8] = &[0, 0, 0, 1, 0x46, 0x01, 0x50];
 /// more frames await their pictures, ffmpeg has dropped some.
 const MAX_KEPT_FRAMES: usize = 4;
 
-/// The frames whose pictures have not come yet, in the order in which they are shown, each without its data and with
-/// what the caller keeps with it.
-type Awaited<T> = Arc<Mutex<VecDeque<(Frame, T)>>>;
+/// How long ffmpeg can take to the next picture while it has frames to decode.
+const PATIENCE: Duration = Duration::from_millis(2500);
+
+/// How long ffmpeg can take to the first picture. On a busy machine, its start alone can take seconds.
+const FIRST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What was written and awaits its picture.
+struct Awaited<T> {
+    /// The frames in the order in which they are shown, each without its data and with what the caller keeps with it.
+    frames: VecDeque<(Frame, T)>,
+    /// The maximum number of frames that ffmpeg keeps. If more await their pictures, ffmpeg has dropped the oldest.
+    max_frames: usize,
+    /// Since when ffmpeg has been late: it does not read its input, or a picture should have come. `None` if it is not.
+    late_since: Option<Instant>,
+}
+
+impl<T> Awaited<T> {
+    fn new(max_frames: usize) -> Self {
+        Self { frames: VecDeque::new(), max_frames, late_since: None }
+    }
+
+    /// Adds a frame whose writing begins now. Returns whether ffmpeg should have made a picture of an earlier one.
+    fn begin_frame(&mut self, frame: &Frame, kept: T) -> bool {
+        let mut times = frame.clone();
+        // Nobody needs the bytes any more.
+        times.data = Bytes::new();
+        let at = self.frames.partition_point(|(other, _)| other.pts <= frame.pts);
+        self.frames.insert(at, (times, kept));
+        self.late_since.get_or_insert_with(Instant::now);
+        let is_late = self.frames.len() > self.max_frames;
+        if is_late {
+            self.frames.pop_front();
+        }
+        is_late
+    }
+
+    /// Returns the frame of a picture that has come. Returns `None` if ffmpeg has shown a frame twice.
+    fn end_frame(&mut self) -> Option<(Frame, T)> {
+        self.late_since = self.late_since.map(|_| Instant::now());
+        self.frames.pop_front()
+    }
+}
 
 /// The reading end of an ffmpeg that decodes video. `T` is what the caller keeps with each frame until its picture
 /// comes.
 pub struct VideoDecoder<T> {
     program: Program,
-    awaited: Awaited<T>,
-    max_awaited: usize,
+    awaited: Arc<Mutex<Awaited<T>>>,
 }
 
 /// The writing end of an ffmpeg that decodes video.
 pub struct DecoderInput<T> {
     stdin: ChildStdin,
-    awaited: Awaited<T>,
+    awaited: Arc<Mutex<Awaited<T>>>,
 }
 
 impl<T> VideoDecoder<T> {
@@ -58,8 +99,19 @@ impl<T> VideoDecoder<T> {
     /// # Errors
     /// Why ffmpeg cannot be run, and what to do; or what is wrong with the parameter sets of the format.
     pub async fn start(context: &OpenContext, format: &Format) -> Result<(Self, DecoderInput<T>), Error> {
+        Self::start_in(None, context, format).await
+    }
+
+    /// Starts the ffmpeg of `folder`; `None` means that it is searched on PATH.
+    async fn start_in(
+        folder: Option<&Path>,
+        context: &OpenContext,
+        format: &Format,
+    ) -> Result<(Self, DecoderInput<T>), Error> {
         let reorder_depth = VideoParameters::parse(format.codec, &format.parameter_sets)?.reorder_depth;
-        let launch = Launch::new("ffmpeg", arguments(format.codec, reorder_depth > 0)).with_open_input();
+        let launch = Launch::new("ffmpeg", arguments(format.codec, reorder_depth > 0))
+            .in_folder(folder)
+            .with_open_input();
         let nobody = SourceUrl::parse("exec:ffmpeg").expect("a program's name is a source");
         let started = Program::start(context, &nobody, &launch).await;
         let mut program = started.map_err(|source| match source.kind() {
@@ -67,26 +119,27 @@ impl<T> VideoDecoder<T> {
             _ => launch.spawn_error(source),
         })?;
         let stdin = program.take_input().expect("the input stays open");
-        let awaited = Awaited::<T>::default();
-        let max_awaited = reorder_depth + MAX_KEPT_FRAMES;
+        let awaited = Arc::new(Mutex::new(Awaited::new(reorder_depth + MAX_KEPT_FRAMES)));
         let input = DecoderInput { stdin, awaited: Arc::clone(&awaited) };
-        Ok((Self { program, awaited, max_awaited }, input))
+        Ok((Self { program, awaited }, input))
     }
 
     /// Returns the next picture, with the times of its frame, and what the caller kept with that; `None` when ffmpeg has
     /// ended because its input has. Cancel safe.
     ///
     /// # Errors
-    /// Why ffmpeg has ended, and the errors of broken pictures, after which the next picture can be whole.
+    /// Why ffmpeg has ended; [`Error::TimedOut`] if it makes no pictures of the frames that it gets; and the errors of
+    /// broken pictures, after which the next picture can be whole.
     pub async fn next_picture(&mut self) -> Result<Option<(Frame, T)>, Error> {
         loop {
-            let Some(mut picture) = self.program.next().await? else { return Ok(None) };
-            let mut awaited = lock(&self.awaited);
-            while awaited.len() > self.max_awaited {
-                awaited.pop_front();
-            }
-            // A picture without a frame comes only from a decoder that shows a frame twice.
-            let Some((frame, kept)) = awaited.pop_front() else { continue };
+            let patience = if self.program.has_yielded() { PATIENCE } else { FIRST_PATIENCE };
+            let next = tokio::select! {
+                biased;
+                next = self.program.next() => next?,
+                () = wait_until_late(&self.awaited, patience) => return Err(no_picture_error(patience)),
+            };
+            let Some(mut picture) = next else { return Ok(None) };
+            let Some((frame, kept)) = lock(&self.awaited).end_frame() else { continue };
             (picture.pts, picture.dts) = (frame.pts, frame.pts);
             (picture.captured_at, picture.wall_time) = (frame.captured_at, frame.wall_time);
             return Ok(Some((picture, kept)));
@@ -107,19 +160,32 @@ impl<T> DecoderInput<T> {
     pub async fn write(&mut self, frame: &Frame, kept: T) -> std::io::Result<()> {
         let parameter_sets = if frame.is_keyframe { &frame.format.parameter_sets[..] } else { &[] };
         let stream = to_annex_b(&frame.data, parameter_sets).map_err(std::io::Error::other)?;
-        {
-            let mut awaited = lock(&self.awaited);
-            let mut times = frame.clone();
-            // Nobody needs the bytes any more.
-            times.data = Bytes::new();
-            let at = awaited.partition_point(|(other, _)| other.pts <= frame.pts);
-            awaited.insert(at, (times, kept));
-        }
+        let is_late = lock(&self.awaited).begin_frame(frame, kept);
         self.stdin.write_all(&stream).await?;
         self.stdin
             .write_all(if frame.format.codec == Codec::H265 { H265_DELIMITER } else { H264_DELIMITER })
-            .await
+            .await?;
+        if !is_late {
+            lock(&self.awaited).late_since = None;
+        }
+        Ok(())
     }
+}
+
+/// Waits until ffmpeg has been late for `patience`.
+async fn wait_until_late<T>(awaited: &Mutex<Awaited<T>>, patience: Duration) {
+    loop {
+        let now = Instant::now();
+        let due_at = lock(awaited).late_since.unwrap_or(now) + patience;
+        if due_at <= now {
+            return;
+        }
+        sleep_until(due_at).await;
+    }
+}
+
+fn no_picture_error(after: Duration) -> Error {
+    Error::TimedOut { what: "`ffmpeg`".to_owned(), awaited: "a picture of the video", after }
 }
 
 /// Returns ffmpeg's arguments. One thread, because each further one would delay the pictures by a frame. The option
@@ -136,3 +202,6 @@ fn arguments(codec: Codec, reorders: bool) -> Vec<String> {
     arguments.extend(["-flush_packets", "1", "-f", "mjpeg", "pipe:1"]);
     arguments.into_iter().map(str::to_owned).collect()
 }
+
+#[cfg(test)]
+mod tests;

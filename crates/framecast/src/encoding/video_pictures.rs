@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use framecast_drivers::{DecoderInput, Error, ErrorKind, OpenContext, VideoDecoder};
 use framecast_hub::{ChannelPublisher, Delivery, Epoch, SourceKind, Subscriber, Update};
-use framecast_media::{Codec, Format, Frame};
-use tokio::time::sleep;
+use framecast_media::{Backoff, Codec, Format, Frame};
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::failure;
@@ -17,8 +17,11 @@ use crate::error_chain::one_line;
 /// How long ffmpeg goes on after the last viewer has left, so that the next one need not wait for it to start.
 const IDLE_TIME: Duration = Duration::from_secs(10);
 
-/// The time between two attempts to run ffmpeg, while it fails.
-const RETRY_DELAY: Duration = Duration::from_secs(5);
+/// The first and the longest time between two attempts to run ffmpeg, while it fails.
+const RETRY_DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// How long ffmpeg must make pictures before its next failure is reported and treated like a first failure.
+const RECOVERY_TIME: Duration = Duration::from_secs(10);
 
 /// The maximum time by which the pictures may be behind the video. A machine that is too slow for the video skips to
 /// the newest keyframe.
@@ -36,26 +39,63 @@ enum Outcome {
     Failed(Error),
 }
 
+/// The failures of a camera's ffmpegs, up to a time without any.
+struct FailureStreak {
+    backoff: Backoff,
+    has_failed: bool,
+    /// Since when pictures have come; `None` if none has come since the last failure.
+    works_since: Option<Instant>,
+}
+
+impl FailureStreak {
+    fn new() -> Self {
+        let backoff = Backoff::new(RETRY_DELAYS.0, RETRY_DELAYS.1);
+        Self { backoff, has_failed: false, works_since: None }
+    }
+
+    /// Records a picture. Returns whether the streak of failures has ended with this.
+    fn end_by_picture(&mut self) -> bool {
+        let now = Instant::now();
+        let works_since = *self.works_since.get_or_insert(now);
+        if !self.has_failed || now - works_since < RECOVERY_TIME {
+            return false;
+        }
+        self.backoff.reset();
+        self.has_failed = false;
+        true
+    }
+
+    /// Records a failure. Returns whether it is the first of the streak, and how long to wait.
+    fn record(&mut self) -> (bool, Duration) {
+        self.works_since = None;
+        let is_first = !std::mem::replace(&mut self.has_failed, true);
+        (is_first, self.backoff.next_delay(fastrand::f64()))
+    }
+}
+
 /// Makes pictures whenever the camera delivers coded video and the main channel has viewers.
 pub(super) async fn run_forever(camera: Arc<Camera>) {
     let mut kind = camera.feed.watch_source_kind();
     let mut viewers = camera.feed.main_channel().watch_subscriber_count();
-    let mut has_failed = false;
+    let mut failures = FailureStreak::new();
     loop {
         if kind.wait_for(|kind| *kind == SourceKind::Video).await.is_err()
             || viewers.wait_for(|count| *count > 0).await.is_err()
         {
             return;
         }
-        match run_once(&camera, &mut has_failed).await {
+        match run_once(&camera, &mut failures).await {
             Outcome::NewFormat => {}
             Outcome::Unwatched => hide_last_picture(&camera),
             Outcome::CameraEnded => return,
             Outcome::Failed(error) => {
                 hide_last_picture(&camera);
-                report(&camera, &error, has_failed);
-                has_failed = true;
-                sleep(RETRY_DELAY).await;
+                let (is_first, delay) = failures.record();
+                if is_first {
+                    log_first(&camera, &error);
+                }
+                show_reason(&camera, &error);
+                sleep(delay).await;
             }
         }
     }
@@ -70,7 +110,7 @@ fn hide_last_picture(camera: &Camera) {
 }
 
 /// Runs one ffmpeg while the main channel has viewers. Returns why it has ended.
-async fn run_once(camera: &Camera, has_failed: &mut bool) -> Outcome {
+async fn run_once(camera: &Camera, failures: &mut FailureStreak) -> Outcome {
     let mut video = camera.feed.video_channel().subscribe(Delivery::InOrder).with_max_lag(MAX_LAG);
     let mut viewers = camera.feed.main_channel().watch_subscriber_count();
     let first = tokio::select! {
@@ -85,7 +125,7 @@ async fn run_once(camera: &Camera, has_failed: &mut bool) -> Outcome {
     };
     let outcome = tokio::select! {
         outcome = write_video(camera, &mut video, first, input) => outcome,
-        outcome = publish_pictures(camera, &mut decoder, has_failed) => outcome,
+        outcome = publish_pictures(camera, &mut decoder, failures) => outcome,
         () = wait_until_unwatched(camera) => Outcome::Unwatched,
     };
     decoder.close().await;
@@ -127,12 +167,12 @@ fn is_decoded_alike(one: &Format, other: &Format) -> bool {
 async fn publish_pictures(
     camera: &Camera,
     decoder: &mut VideoDecoder<Permit>,
-    has_failed: &mut bool,
+    failures: &mut FailureStreak,
 ) -> Outcome {
     loop {
         match decoder.next_picture().await {
             Ok(Some((picture, permit))) => {
-                if std::mem::take(has_failed) {
+                if failures.end_by_picture() {
                     info!(camera = camera.feed.name(), "ffmpeg makes pictures of the video again");
                 }
                 publish(camera, picture, permit);
@@ -167,16 +207,18 @@ async fn wait_until_unwatched(camera: &Camera) {
     }
 }
 
-/// Tells the viewers why there is no picture, and the log at the first of several failures.
-fn report(camera: &Camera, error: &Error, has_failed: bool) {
+/// Writes the first of several failures to the log.
+fn log_first(camera: &Camera, error: &Error) {
+    warn!(
+        camera = camera.feed.name(),
+        error = one_line(error),
+        "cannot make pictures of the video; until that succeeds, further failures are not logged"
+    );
+}
+
+/// Tells the viewers why there is no picture.
+fn show_reason(camera: &Camera, error: &Error) {
     let reason = one_line(error);
-    if !has_failed {
-        warn!(
-            camera = camera.feed.name(),
-            error = reason,
-            "cannot make pictures of the video; until that succeeds, further failures are not logged"
-        );
-    }
     camera.feed.count_broken(reason.clone());
     let newest = camera.feed.video_channel().newest();
     let format = newest.map_or_else(|| Arc::new(Format::new(Codec::Jpeg, 640, 360)), |newest| newest.format);

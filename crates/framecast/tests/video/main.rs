@@ -4,5 +4,6 @@
 #![warn(clippy::disallowed_methods)]
 
 mod go2rtc;
+mod hung;
 mod jpeg;
 mod sub;

@@ -21,6 +21,10 @@ const SLATE_INTERVAL: Duration = Duration::from_secs(1);
 /// The age up to which the camera's last picture counts as live when a viewer connects.
 const LIVE_AGE: Duration = Duration::from_secs(1);
 
+/// How much older than the camera's newest frame a picture can be that the server made of its video, to count as the
+/// camera's last picture.
+const MAX_PICTURE_LAG: Duration = Duration::from_secs(1);
+
 /// The maximum width of a slate (a picture with a text). A slate is drawn each second, and its text gains nothing from
 /// a larger size.
 const MAX_WIDTH_PX: u32 = 1280;
@@ -117,12 +121,12 @@ impl SlateRenderer {
     }
 
     fn slate_input(&mut self, status: &CameraStatus) -> SlateInput {
-        let newest = newest_picture(&self.feed);
+        let last = LastFrame::of(&self.feed);
         SlateInput {
             camera: self.feed.name().to_owned(),
             status: status.clone(),
-            background: self.background.take().filter(|held| is_same_frame(newest.as_ref(), held)),
-            newest,
+            background: self.background.take().filter(|held| is_same_frame(last.picture.as_ref(), held)),
+            last,
             now: SystemTime::now(),
             farewell: None,
         }
@@ -135,7 +139,7 @@ pub(crate) async fn draw_last_slate(feed: &Feed, farewell: Farewell) -> Option<F
     let input = SlateInput {
         camera: feed.name().to_owned(),
         status: feed.status(),
-        newest: newest_picture(feed),
+        last: LastFrame::of(feed),
         background: None,
         now: SystemTime::now(),
         farewell: Some(farewell),
@@ -143,11 +147,28 @@ pub(crate) async fn draw_last_slate(feed: &Feed, farewell: Farewell) -> Option<F
     tokio::task::spawn_blocking(|| input.draw()).await.ok()?.0
 }
 
-/// Returns the camera's newest picture. Of coded video, this is the newest picture that the server has made of it.
-fn newest_picture(feed: &Feed) -> Option<Update> {
-    match feed.source_kind() {
-        SourceKind::Video => feed.main_channel().newest_update(),
-        SourceKind::Jpeg | SourceKind::Raw => feed.source_channel().newest_update(),
+/// What is known of the last frame that the camera delivered.
+struct LastFrame {
+    captured_at: Option<SystemTime>,
+    size_px: Option<(u32, u32)>,
+    /// Its picture. Of coded video, this is the newest picture that the server has made of it, if that is new enough.
+    picture: Option<Update>,
+}
+
+impl LastFrame {
+    fn of(feed: &Feed) -> Self {
+        let source = feed.source_channel();
+        let (captured_at, newest) = (source.newest_captured_at(), source.newest_update());
+        let size_px = newest.as_ref().map(|newest| &newest.frame.format);
+        let size_px = size_px.map(|format| (format.width_px, format.height_px));
+        let picture = match feed.source_kind() {
+            SourceKind::Jpeg | SourceKind::Raw => newest,
+            // While all viewers watch the video, nobody makes pictures of it.
+            SourceKind::Video => feed.main_channel().newest_update().filter(|made| {
+                captured_at.is_some_and(|newest| age(made.frame.captured_at, newest) <= MAX_PICTURE_LAG)
+            }),
+        };
+        Self { captured_at, size_px, picture }
     }
 }
 
@@ -164,7 +185,7 @@ fn age(captured_at: SystemTime, now: SystemTime) -> Duration {
 struct SlateInput {
     camera: String,
     status: CameraStatus,
-    newest: Option<Update>,
+    last: LastFrame,
     background: Option<Background>,
     now: SystemTime,
     /// The text of the last slate; `None` if the camera goes on.
@@ -174,7 +195,7 @@ struct SlateInput {
 impl SlateInput {
     fn draw(mut self) -> (Option<Frame>, Option<Background>) {
         if self.background.is_none() {
-            self.background = self.newest.take().and_then(|update| {
+            self.background = self.last.picture.take().and_then(|update| {
                 let picture = decode_frame(&update.frame)?;
                 Some(Background { update, picture: Arc::new(picture) })
             });
@@ -197,11 +218,12 @@ impl SlateInput {
         (frame, self.background)
     }
 
-    /// Returns the width and height of the slate in pixels: the size of the camera's pictures, so that a page keeps its
+    /// Returns the width and height of the slate in pixels: the size of the camera's frames, so that a page keeps its
     /// layout, but within the minimum and maximum size of a slate.
     fn size(&self) -> (u32, u32) {
-        let Some(background) = &self.background else { return DEFAULT_SIZE_PX };
-        let (width, height) = (background.picture.width_px(), background.picture.height_px());
+        let of_picture =
+            self.background.as_ref().map(|held| (held.picture.width_px(), held.picture.height_px()));
+        let Some((width, height)) = of_picture.or(self.last.size_px) else { return DEFAULT_SIZE_PX };
         let scale = (f64::from(MAX_WIDTH_PX) / f64::from(width))
             .min(f64::from(MAX_HEIGHT_PX) / f64::from(height))
             .min(1.0);
@@ -227,8 +249,8 @@ impl SlateInput {
                 None => format!("{since}; trying now"),
             });
         }
-        if let Some(background) = &self.background {
-            let age = Duration::from_secs(age(background.update.frame.captured_at, self.now).as_secs());
+        if let Some(captured_at) = self.last.captured_at {
+            let age = Duration::from_secs(age(captured_at, self.now).as_secs());
             lines.push(format!("Last picture {} ago", humantime::format_duration(age)));
         }
         lines
@@ -257,5 +279,59 @@ fn clock_time(time: SystemTime) -> String {
     match jiff::Timestamp::try_from(time) {
         Ok(timestamp) => timestamp.to_zoned_datetime(TimeZone::system()).strftime("%H:%M:%S %Z").to_string(),
         Err(_) => "an unknown time".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use framecast_hub::Hub;
+    use framecast_media::{Anchor, Bytes, Dependency};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn noon() -> SystemTime {
+        SystemTime::UNIX_EPOCH + 43_200 * SECOND
+    }
+
+    /// A camera whose last frame of 1280x720 pixels was captured at noon, and a picture that was made of its video so
+    /// long before.
+    fn camera(picture_age: Option<Duration>) -> Arc<Feed> {
+        let feed = Hub::new().add("door", noon()).unwrap();
+        let format = Arc::new(Format::new(Codec::H264, 1280, 720));
+        let data = Bytes::from_static(&[0, 0, 0, 1, 0x65]);
+        let frame = Frame::coded(data, Dependency::Keyframe, Timestamp::default(), noon(), format);
+        assert!(feed.begin_epoch(Anchor::of(&frame)).publish(frame));
+        if let Some(age) = picture_age {
+            let epoch = feed.video_channel().newest_update().unwrap().epoch;
+            let format = Arc::new(Format::new(Codec::Jpeg, 64, 48));
+            let data = framecast_testkit::jpeg(64, 48, 1);
+            let picture = Frame::new(data, Timestamp::default(), noon() - age, format);
+            assert!(feed.main_channel().publisher().publish(picture, epoch));
+        }
+        feed
+    }
+
+    /// Draws the slate two seconds after noon. Returns its width and height, its lines, and whether it has a background.
+    fn slate(feed: Arc<Feed>) -> ((u32, u32), Vec<String>, bool) {
+        let status = CameraStatus::new(CameraState::Live, noon());
+        let mut input = SlateRenderer::new(feed).slate_input(&status);
+        input.now = noon() + 2 * SECOND;
+        let lines = input.lines();
+        let (frame, background) = input.draw();
+        let format = frame.unwrap().format;
+        ((format.width_px, format.height_px), lines, background.is_some())
+    }
+
+    #[test]
+    fn the_slate_of_a_camera_with_video_shows_only_a_picture_of_its_last_second_and_the_age_of_its_last_frame()
+     {
+        let told = vec!["Last picture 2s ago".to_owned()];
+        for picture_age in [None, Some(3600 * SECOND), Some(SECOND * 3 / 2)] {
+            assert_eq!(slate(camera(picture_age)), ((1280, 720), told.clone(), false), "{picture_age:?}");
+        }
+        let (_, lines, has_background) = slate(camera(Some(SECOND / 2)));
+        assert_eq!((lines, has_background), (told, true));
     }
 }

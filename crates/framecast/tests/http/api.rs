@@ -63,10 +63,56 @@ fn all_cameras_and_one_camera_have_the_documented_shape() {
     one.extend(["now", "server"]);
     one.sort_unstable();
     assert_eq!(keys(&server.json("/api/cameras/back")), one);
-    let documentation = include_str!("../../../../docs/api.md");
-    for key in CAMERA_KEYS {
-        assert!(documentation.contains(&format!("\"{key}\"")), "{key} is not in docs/api.md");
+}
+
+/// The section of `docs/api.md` about the state of cameras.
+fn documentation() -> &'static str {
+    let text = include_str!("../../../../docs/api.md");
+    text.split_once("\n## State\n").unwrap().1.split_once("\n## ").unwrap().0
+}
+
+/// The number of keys in `value`, with those of the objects in it.
+fn key_count(value: &Value) -> usize {
+    match value {
+        Value::Object(entries) => entries.len() + entries.values().map(key_count).sum::<usize>(),
+        Value::Array(values) => values.iter().map(key_count).sum(),
+        _ => 0,
     }
+}
+
+#[test]
+fn the_example_in_the_documentation_has_each_field_of_a_real_answer_once() {
+    let text = documentation().split_once("```json\n").unwrap().1.split_once("```").unwrap().0;
+    let example: Value = serde_json::from_str(text).unwrap();
+    assert_eq!(text.matches("\":").count(), key_count(&example), "a key is there twice: {text}");
+    let server = Server::with(|_| {});
+    let _stream = MultipartStream::open(server.address, "/cameras/front/stream.mjpg?width=32", &[]);
+    server.wait_for("front", "state", "live");
+    let all = server.json("/api/cameras");
+    let real = &all["cameras"][0];
+    assert_eq!((keys(&example), keys(&example["server"])), (keys(&all), keys(&all["server"])));
+    let example = &example["cameras"][0];
+    assert_eq!(keys(example), CAMERA_KEYS);
+    assert_eq!(keys(&example["demand"]), keys(&real["demand"]));
+    assert_eq!(keys(&example["renditions"][0]), keys(&real["renditions"][0]));
+    for key in CAMERA_KEYS {
+        let (shown, real) = (&example[key], &real[key]);
+        let is_alike = std::mem::discriminant(shown) == std::mem::discriminant(real);
+        assert!(is_alike || shown.is_null() || real.is_null(), "{key}: {shown} or {real}");
+    }
+}
+
+#[test]
+fn the_table_in_the_documentation_has_each_field_once() {
+    let rows = documentation().lines().filter_map(|line| line.strip_prefix("| `"));
+    let fields = rows.flat_map(|row| row.split(" |").next().unwrap().split('`'));
+    let mut fields: Vec<&str> = fields.filter(|field| !["", ", "].contains(field)).collect();
+    fields.sort_unstable();
+    let explained_elsewhere = ["default", "driver", "height", "name", "page", "snapshot", "stream", "width"];
+    let expected = CAMERA_KEYS.iter().copied().chain(["server"]);
+    let mut expected: Vec<&str> = expected.filter(|key| !explained_elsewhere.contains(key)).collect();
+    expected.sort_unstable();
+    assert_eq!(fields, expected);
 }
 
 #[test]

@@ -196,8 +196,8 @@ impl Driver for Rtsp {
         RtspTarget::parse(url).map(drop)
     }
 
-    fn check_available(&self, _url: &SourceUrl) -> Result<(), Error> {
-        self.ffmpeg.check_available()
+    fn check_available(&self, url: &SourceUrl) -> Result<(), Error> {
+        self.ffmpeg.check_available(&RtspTarget::parse(url)?)
     }
 
     fn open<'a>(

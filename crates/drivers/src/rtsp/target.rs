@@ -126,6 +126,12 @@ impl RtspTarget {
         self.address.starts_with("rtsps:")
     }
 
+    /// Returns whether the camera is read without ffmpeg if it sends H.264 or H.265. In another rate or size, the pictures
+    /// must be coded anew. Our own client has no TLS.
+    pub(super) fn is_native(&self) -> bool {
+        self.fps.is_none() && self.size_px.is_none() && !self.is_encrypted()
+    }
+
     /// Creates the error for a camera that does not respond within the time `after`.
     pub(super) fn timeout_error(&self, after: Duration) -> Error {
         Error::TimedOut { what: self.shown.clone(), awaited: "the camera's answer", after }

@@ -30,9 +30,7 @@ pub(crate) async fn missing(cameras: &[CameraSettings], drivers: &Drivers) -> Ve
         cameras.iter().filter_map(|camera| camera.missing_controls(drivers)).collect();
     for (name, look) in looks {
         if let Ok(Err(error)) = look.await {
-            missing.push(format!(
-                "camera `{name}`: {error}; the server looks for the camera again when someone watches"
-            ));
+            missing.push(format!("camera `{name}`: {error}; the server looks again when someone watches"));
         }
     }
     missing

@@ -54,7 +54,7 @@ const CAUSES: [Cause; 29] = [
     cause(Act::Strike, &["lost source=\"exec:", "no picture for "]),
     // The shell ends after the program that it waited for.
     cause(Act::Strike, &["lost source=\"exec:sh\"", "`sh` ended: exit status: 0, without a picture"]),
-    cause(Act::File, &["camera `guest-", "the server looks for the camera again when someone watches"]),
+    cause(Act::File, &["camera `guest-", "the server looks again when someone watches"]),
     cause(Act::File, &["camera{id=\"guest-", "lost source=\"http://", "connection refused"]),
     cause(Act::File, &["camera{id=\"guest-", "lost source=\"exec:framecast-no-such-program\"", "cannot run"]),
     cause(Act::File, &["camera{id=\"guest-", "lost source=\"exec:false\"", "`false` ended: exit status: 1"]),

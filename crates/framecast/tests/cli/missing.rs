@@ -20,7 +20,7 @@ fn what_is_missing_is_a_warning_with_the_camera_and_what_to_do_and_no_error() {
         assert_eq!(code, 0, "{stderr}");
         assert!(stdout.starts_with("nothing wrong in "), "{stdout}");
         assert!(stderr.starts_with("warning: camera `front`: ") && stderr.contains(expected), "{stderr}");
-        assert!(stderr.contains("the server looks for the camera again when someone watches"), "{stderr}");
+        assert!(stderr.contains("the server looks again when someone watches"), "{stderr}");
         let mut program = Running::start(&mut framecast(&["--listen", "127.0.0.1:0", &camera]));
         let line = program.line_with(expected);
         assert!(line.contains("WARN") && line.contains("camera `front`"), "{line}");
@@ -30,9 +30,15 @@ fn what_is_missing_is_a_warning_with_the_camera_and_what_to_do_and_no_error() {
 
 #[test]
 fn a_program_that_other_sources_need_is_missed_too() {
-    for (source, expected) in
-        [("rtsp://cam.example/1", "`ffmpeg` is not installed"), ("pi:", "`rpicam-vid` is not")]
-    {
+    let native =
+        "`ffmpeg` is not installed; if the camera sends H.264 or H.265, its video plays without ffmpeg";
+    let only_ffmpeg = "`ffmpeg` is not installed; Framecast reads this camera with ffmpeg";
+    for (source, expected) in [
+        ("rtsp://cam.example/1", native),
+        ("rtsps://cam.example/1", only_ffmpeg),
+        ("rtsp://cam.example/1#fps=5", only_ffmpeg),
+        ("pi:", "`rpicam-vid` is not"),
+    ] {
         let (code, _, stderr) = run(framecast(&["check", source]).env("PATH", "/no/such/folder"));
         assert_eq!(code, 0);
         assert!(stderr.contains(expected), "{stderr}");

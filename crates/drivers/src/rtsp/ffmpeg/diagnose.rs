@@ -27,6 +27,14 @@ pub(super) struct FfmpegRun<'a> {
     pub(super) silence: Option<Duration>,
 }
 
+/// Creates the warning about an ffmpeg or ffprobe that cannot be started, with what works without it.
+pub(super) fn missing_error(launch: &Launch, source: io::Error, target: &RtspTarget) -> Error {
+    match source.kind() {
+        io::ErrorKind::NotFound if target.is_native() => launch.not_installed_error(VIDEO_ADVICE),
+        _ => spawn_error(launch, source),
+    }
+}
+
 /// Creates the error for an ffmpeg or ffprobe that could not be started.
 pub(super) fn spawn_error(launch: &Launch, source: io::Error) -> Error {
     if source.kind() == io::ErrorKind::NotFound {
@@ -35,9 +43,14 @@ pub(super) fn spawn_error(launch: &Launch, source: io::Error) -> Error {
     launch.spawn_error(source)
 }
 
-/// The advice for a system without ffmpeg.
-const INSTALL_ADVICE: &str = "Framecast makes pictures of RTSP cameras with ffmpeg (5.1 or newer): `apt install \
-                              ffmpeg`, or get it for your system from ffmpeg.org";
+/// The advice for a camera that only ffmpeg can read.
+const INSTALL_ADVICE: &str = "Framecast reads this camera with ffmpeg (5.1 or newer): `apt install ffmpeg`, or get it \
+                              for your system from ffmpeg.org";
+
+/// The advice for a camera whose video may play without ffmpeg.
+const VIDEO_ADVICE: &str = "if the camera sends H.264 or H.265, its video plays without ffmpeg. JPEG of that, such as \
+                            snapshots, and all other codecs need ffmpeg (5.1 or newer): `apt install ffmpeg`, or get \
+                            it for your system from ffmpeg.org";
 
 impl FfmpegRun<'_> {
     fn has(&self, words: &str) -> bool {

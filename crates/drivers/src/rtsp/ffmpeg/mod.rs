@@ -43,11 +43,12 @@ enum ProbeOutcome {
 }
 
 impl Ffmpeg {
-    /// Checks whether the programs are installed.
-    pub(super) fn check_available(&self) -> Result<(), Error> {
+    /// Checks whether the programs are installed. The error says what of the camera `target` works without them.
+    pub(super) fn check_available(&self, target: &RtspTarget) -> Result<(), Error> {
         ["ffmpeg", "ffprobe"].into_iter().try_for_each(|program| {
             let launch = self.launch(program, Vec::new());
-            launch.check_executable().map_err(|source| diagnose::spawn_error(&launch, source))
+            let checked = launch.check_executable();
+            checked.map_err(|source| diagnose::missing_error(&launch, source, target))
         })
     }
 

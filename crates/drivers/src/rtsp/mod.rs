@@ -68,8 +68,7 @@ impl Rtsp {
             match self.open_over(context, target, transport).await {
                 Err(OpenError::TransportRefused(error)) => refusal = Some(error),
                 Err(OpenError::Moved) => {
-                    info!("the camera refers to another address; ffmpeg follows it");
-                    return Ok(Opening::ByFfmpeg);
+                    return Ok(Opening::ByFfmpeg("the camera refers to another address".to_owned()));
                 }
                 Err(OpenError::Failed(error)) => {
                     self.forget_udp_only(target);
@@ -209,7 +208,7 @@ impl Driver for Rtsp {
             let target = RtspTarget::parse(url)?;
             let reason = if target.is_encrypted() {
                 "Framecast's own client has no TLS".to_owned()
-            } else if target.fps.is_some() || target.size_px.is_some() {
+            } else if !target.is_native() {
                 "the URL wants another rate or size".to_owned()
             } else {
                 match self.open_natively(context, &target).await? {

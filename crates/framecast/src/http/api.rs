@@ -291,7 +291,7 @@ impl SubView {
             frames: stats.frames,
             opened: stats.opened,
             closed: stats.closed,
-            video: newest.format.and_then(|format| video(sub, &format)),
+            video: newest.format.and_then(|format| video(sub, &format, sub.viewer_count())),
         }
     }
 }
@@ -337,9 +337,9 @@ struct VideoView {
     viewers: usize,
 }
 
-/// Describes the coded video of the camera with this `format`; `None` if the format is not of coded video. `viewers` are
-/// those of all cameras.
-fn video(feed: &Arc<Feed>, format: &Format, viewers: &[Arc<ViewerStats>]) -> Option<VideoView> {
+/// Describes the coded video of the stream `feed` with this `format`; `None` if the format is not of coded video.
+/// `viewers` viewers get it.
+fn video(feed: &Feed, format: &Format, viewers: usize) -> Option<VideoView> {
     let parameters = VideoParameters::parse(format.codec, &format.parameter_sets).ok()?;
     let gop = feed.gop_figures();
     Some(VideoView {
@@ -349,12 +349,17 @@ fn video(feed: &Arc<Feed>, format: &Format, viewers: &[Arc<ViewerStats>]) -> Opt
         level: parameters.level,
         keyframe_interval_s: gop.map(|gop| (gop.duration.as_secs_f64() * 1000.0).round() / 1000.0),
         bits_per_second: gop.map(|gop| gop.bits_per_second()),
-        viewers: viewers.iter().filter(|stats| Arc::ptr_eq(stats.feed(), feed) && gets_video(stats)).count(),
+        viewers,
     })
 }
 
-fn gets_video(stats: &ViewerStats) -> bool {
-    stats.codec().is_some_and(Codec::is_video)
+/// Returns how many of `viewers`, those of all cameras, get the main stream of the camera as coded video.
+fn video_viewers(feed: &Arc<Feed>, viewers: &[Arc<ViewerStats>]) -> usize {
+    let gets_video = |stats: &&Arc<ViewerStats>| {
+        Arc::ptr_eq(stats.feed(), feed) && stats.codec().is_some_and(Codec::is_video)
+    };
+    let of_sub = feed.sub().map_or(0, |sub| sub.viewer_count());
+    viewers.iter().filter(gets_video).count().saturating_sub(of_sub)
 }
 
 /// A rendition (a version of a camera's pictures at another size, quality or rate) that someone watches.
@@ -434,7 +439,7 @@ fn describe(camera: &Camera, is_default: bool, now: SystemTime, viewers: &[Arc<V
         encode_skipped: stats.encode_skipped,
         encode_ms: u64::try_from(stats.encode_time.as_millis()).unwrap_or(u64::MAX),
         capture: camera.capture(),
-        video: format.and_then(|format| video(feed, format, viewers)),
+        video: format.and_then(|format| video(feed, format, video_viewers(feed, viewers))),
         sub: feed.sub().map(|sub| SubView::of(sub, now)),
         renditions: renditions(feed),
         opened: stats.opened,

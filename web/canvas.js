@@ -13,10 +13,6 @@ const PLAYER_AGAIN_MS = 10000;
 // Without these, coded video cannot be shown. The second tells which frame is visible, and so how old it is.
 const HAS_SOURCE = (self.ManagedMediaSource ?? self.MediaSource) !== undefined;
 const CAN_PLAY = HAS_SOURCE && "requestVideoFrameCallback" in HTMLVideoElement.prototype;
-// If the browser lacks the codec of a camera's main stream, the server sends the sub stream, if there is one.
-const CODECS = { "H.264": "avc1.42E01E", "H.265": "hvc1.1.6.L93.B0" };
-const canPlay = (codec) => (self.ManagedMediaSource ?? self.MediaSource).isTypeSupported(`video/mp4; codecs="${codec}"`);
-const PLAYED = CAN_PLAY ? Object.keys(CODECS).filter((name) => canPlay(CODECS[name])) : [];
 
 /** Loads the player; a camera that sends video will need it soon. */
 export const loadPlayer = () => import("./video_player.js");
@@ -39,6 +35,13 @@ function paintAll() {
   const all = [...due];
   due.clear();
   for (const canvas of all) canvas.paint();
+}
+
+// If the browser lacks the codec of a camera's main stream, the server sends the sub stream, if there is one.
+const played = new Set();
+for (const [name, codec] of [["H.264", "avc1.42E01E"], ["H.265", "hvc1.1.6.L93.B0"]]) {
+  if ((self.ManagedMediaSource ?? self.MediaSource)?.isTypeSupported(`video/mp4; codecs="${codec}"`)) played.add(name);
+  self.VideoDecoder?.isConfigSupported({ codec }).then(({ supported }) => supported && played.add(name), () => {});
 }
 
 export class Canvas {
@@ -71,12 +74,12 @@ export class Canvas {
   onRefused = () => {};
   /** The codec of the video that is shown; empty while pictures are. */
   codec = "";
-  /** Which stream of the camera the video is, in words; empty for the main stream. */
-  stream = "";
   /** If the camera sends coded video: why pictures are shown in its place; empty if they are not. */
   note = CAN_PLAY ? "" : "This browser cannot play live video; showing pictures";
   /** The number of frames that the server skipped, because the link or this page was too slow. */
   dropped = 0;
+  /** Which stream of the camera the video is, in words; empty for the main stream. */
+  stream = "";
   /** Called when `ask` has changed, and when the server should begin again with a keyframe. */
   onAsk = () => {};
   onRestart = () => {};
@@ -90,7 +93,7 @@ export class Canvas {
 
   /** What belongs into the request for pictures: whether the server may send coded video instead. */
   get ask() {
-    return performance.now() < this.#videoAgainAt ? {} : { video: "mp4", codecs: PLAYED };
+    return performance.now() < this.#videoAgainAt ? {} : { video: "mp4", codecs: [...played] };
   }
 
   get isShown() {

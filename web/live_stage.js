@@ -41,13 +41,19 @@ export class LiveStage {
 
   /** How the camera is shown, in words; empty while nothing is. */
   get manner() {
-    const { codec, isShown, note, stream } = this.#canvas;
-    return codec && isShown ? [`${codec} video, as the camera sends it`, stream].filter(Boolean).join("; ") : note;
+    const { codec, isShown, note } = this.#canvas;
+    return codec && isShown ? `${codec} video, as the camera sends it` : note;
   }
 
   /** The number of frames that the server skipped. */
   get dropped() {
     return this.#canvas.dropped;
+  }
+
+  /** Which stream of the camera is shown, in words; empty for the main stream, and while pictures are shown. */
+  get stream() {
+    const { codec, isShown, stream } = this.#canvas;
+    return codec && isShown ? stream : "";
   }
 
   start() {

@@ -59,7 +59,8 @@ export class Stage {
   /** How coded video is shown, and why not in a better way; empty for other cameras. */
   get manner() {
     if (!this.#last?.video) return "";
-    return this.#isLive ? (this.#live?.manner ?? "") : VIDEO_NEEDS_SOCKET;
+    if (!this.#isLive) return VIDEO_NEEDS_SOCKET;
+    return this.#live ? [this.#live.manner, this.#live.stream].filter(Boolean).join("; ") : "";
   }
 
   /** The number of frames that the server skipped, because the link or this page was too slow. */

@@ -126,14 +126,14 @@ impl CameraChannels {
 
     /// Publishes a frame of the device. Returns false, and does nothing, if another epoch has the right to publish.
     pub(crate) fn publish(&self, epoch: Epoch, frame: Frame) -> bool {
-        let (kind, pts) = (SourceKind::of(frame.format.codec), frame.pts);
+        let (kind, dts) = (SourceKind::of(frame.format.codec), frame.dts);
         let channel = self.of_kind(kind);
         let mut is_other_kind = false;
         let sample = GopSample::of(&frame);
         // Counted before the publication, so that a viewer who sees the frame finds it in the count.
         let is_published = channel.publish_in(epoch, frame, || {
             self.frame_count.fetch_add(1, Ordering::Relaxed);
-            lock(&self.rate).record(pts);
+            lock(&self.rate).record(dts);
             if kind == SourceKind::Video {
                 lock(&self.gop_meter).record(sample);
             }

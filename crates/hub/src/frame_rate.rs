@@ -13,7 +13,8 @@ const WINDOW: Duration = Duration::from_secs(3);
 /// 120 frames a second, three seconds have only 360 frames.
 const MAX_SAMPLES: usize = 512;
 
-/// A measurement of the frames per second over the last three seconds, by the timestamps of the frames.
+/// A measurement of the frames per second over the last three seconds, by the decoding times of the frames: with
+/// B-frames, the times at which frames are shown go back.
 #[derive(Debug, Default)]
 pub(crate) struct FrameRate {
     frames: VecDeque<Timestamp>,
@@ -23,19 +24,19 @@ pub(crate) struct FrameRate {
 }
 
 impl FrameRate {
-    /// Records a frame whose presentation timestamp is `pts`.
-    pub(crate) fn record(&mut self, pts: Timestamp) {
-        if self.frames.back().is_some_and(|last| pts < *last) {
+    /// Records a frame that is decoded at `dts`.
+    pub(crate) fn record(&mut self, dts: Timestamp) {
+        if self.frames.back().is_some_and(|last| dts < *last) {
             // The camera was opened again, so media time started again.
             self.reset();
         }
         let frames = &mut self.frames;
-        frames.push_back(pts);
+        frames.push_back(dts);
         if !self.is_settled && frames.len() > 2 {
             frames.pop_front();
             self.is_settled = true;
         }
-        while frames.len() > MAX_SAMPLES || (frames.len() > 2 && pts.saturating_since(frames[0]) > WINDOW) {
+        while frames.len() > MAX_SAMPLES || (frames.len() > 2 && dts.saturating_since(frames[0]) > WINDOW) {
             frames.pop_front();
         }
     }

@@ -156,6 +156,21 @@ fn an_epoch_tells_the_subscribers_of_itself_and_of_a_clock_that_was_set() {
 }
 
 #[test]
+fn video_whose_frames_are_shown_in_another_order_has_a_rate() {
+    let feed = feed();
+    let mut publisher = feed.begin_epoch(Anchor::of(&frame(30)));
+    for number in 30..60 {
+        // Of three frames, the first one is shown last.
+        let shown = number + [3, 0, 0][number as usize % 3];
+        let mut video = frame(shown);
+        video.dts = frame(number).dts;
+        assert!(publisher.publish(video));
+    }
+    let rate = feed.stats().frames_per_second.expect("frames have come");
+    assert!((29.0..31.0).contains(&rate), "{rate}");
+}
+
+#[test]
 fn an_anchor_does_not_follow_a_picture_that_keeps_its_time_of_capture() {
     let feed = feed();
     let mut viewer = feed.watch(Rendition::default(), Delivery::Latest).unwrap();

@@ -36,6 +36,8 @@ pub enum UnitKind {
     Sei,
     /// Filler, which no decoder needs.
     Filler,
+    /// A unit of a type that the standard leaves to others. Decoders ignore it (H.264 §7.4.1, H.265 §7.4.2.2).
+    Unspecified,
     /// Anything else. It belongs to the access unit in which it stands.
     Other,
 }
@@ -51,7 +53,7 @@ impl UnitKind {
         match self {
             Self::Slice { is_first, .. } => is_first,
             Self::Vps | Self::Sps | Self::Pps | Self::Delimiter | Self::Sei => true,
-            Self::Filler | Self::Other => false,
+            Self::Filler | Self::Unspecified | Self::Other => false,
         }
     }
 

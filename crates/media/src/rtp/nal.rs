@@ -31,7 +31,7 @@ pub(super) enum Role {
     Slice(Slice),
     /// A parameter set.
     ParameterSet(SetKind),
-    /// An access unit delimiter or filler data, which nobody needs.
+    /// An access unit delimiter, filler data, or a unit of a type without a meaning: nobody needs it.
     Unused,
     /// Anything else, such as SEI.
     Other,
@@ -96,7 +96,7 @@ impl Syntax {
             UnitKind::Vps => Role::ParameterSet(SetKind::Video),
             UnitKind::Sps => Role::ParameterSet(SetKind::Sequence),
             UnitKind::Pps => Role::ParameterSet(SetKind::Picture),
-            UnitKind::Delimiter | UnitKind::Filler => Role::Unused,
+            UnitKind::Delimiter | UnitKind::Filler | UnitKind::Unspecified => Role::Unused,
             UnitKind::Sei | UnitKind::Other => Role::Other,
         }
     }

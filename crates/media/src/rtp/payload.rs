@@ -55,7 +55,6 @@ impl<'a> Payload<'a> {
 fn parse_h264(payload: &[u8]) -> Result<Payload<'_>, Fault> {
     let structure = |name| Err((0, Problem::Structure { name }));
     match payload[0] & 0x1F {
-        1..=23 => Ok(Payload::Unit(payload)),
         24 => Ok(Payload::Aggregate(Aggregate { payload, offset: 1 })),
         25 => structure("STAP-B"),
         26 => structure("MTAP16"),
@@ -68,7 +67,7 @@ fn parse_h264(payload: &[u8]) -> Result<Payload<'_>, Fault> {
             Ok(Payload::UnitFragment(fragment(header, fragment_header, data)))
         }
         29 => structure("FU-B"),
-        nal_type => Err((0, Problem::NalType { nal_type })),
+        _ => Ok(Payload::Unit(payload)),
     }
 }
 
@@ -83,9 +82,8 @@ fn parse_h265(payload: &[u8]) -> Result<Payload<'_>, Fault> {
             Ok(Payload::UnitFragment(fragment(header, fragment_header, data)))
         }
         50 => Err((0, Problem::Structure { name: "PACI" })),
-        0..=47 if payload.len() < 2 => Err(short(payload, 2, "the header of a NAL unit")),
-        0..=47 => Ok(Payload::Unit(payload)),
-        nal_type => Err((0, Problem::NalType { nal_type })),
+        _ if payload.len() < 2 => Err(short(payload, 2, "the header of a NAL unit")),
+        _ => Ok(Payload::Unit(payload)),
     }
 }
 

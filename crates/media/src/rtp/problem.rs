@@ -49,12 +49,6 @@ pub enum Problem {
         /// Its name in the RFC.
         name: &'static str,
     },
-    /// A type of payload that no RFC defines.
-    #[error("NAL unit type {nal_type} has no meaning in RTP")]
-    NalType {
-        /// The type in the payload's first byte.
-        nal_type: u8,
-    },
     /// A fragment of a NAL unit whose first fragment did not come.
     #[error("a fragment of a NAL unit whose first fragment is missing")]
     NoFragmentStart,

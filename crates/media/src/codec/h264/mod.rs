@@ -27,6 +27,7 @@ pub(super) fn unit_kind(unit: &[u8]) -> UnitKind {
         8 => UnitKind::Pps,
         9 => UnitKind::Delimiter,
         12 => UnitKind::Filler,
+        0 | 24..=31 => UnitKind::Unspecified,
         _ => UnitKind::Other,
     }
 }

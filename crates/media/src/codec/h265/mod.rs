@@ -36,6 +36,7 @@ pub(super) fn unit_kind(unit: &[u8]) -> UnitKind {
         35 => UnitKind::Delimiter,
         38 => UnitKind::Filler,
         39 => UnitKind::Sei,
+        48..=63 => UnitKind::Unspecified,
         _ => UnitKind::Other,
     }
 }

@@ -56,6 +56,16 @@ fn a_marker_on_sei_or_parameter_sets_alone_ends_nothing() {
 }
 
 #[test]
+fn units_of_types_without_a_meaning_are_left_out() {
+    let mut camera = Camera::with_right_markers();
+    camera.mark(2, [&[0x00, 5], SPS, PPS, &[0x7E, 1], IDR, &[0x7F]]);
+    camera.mark(3, [&[0x78, 0, 2, 0x7F, 9, 0, 4, P[0], P[1], P[2], P[3]]]);
+    let outcome = camera.take();
+    let data: Vec<_> = outcome.units.iter().map(|unit| unit.data.to_vec()).collect();
+    assert_eq!((data, outcome.errors), (vec![joined(&[IDR]), joined(&[P])], vec![]));
+}
+
+#[test]
 fn pictures_with_a_repeated_timestamp_stay_apart() {
     let mut camera = Camera::new(Depacketizer::h264(&[], MAX_BYTES));
     camera.mark(0, [SPS, PPS, IDR]).mark(0, [P]).mark(0, [SEI, P]).mark(1, [P]);

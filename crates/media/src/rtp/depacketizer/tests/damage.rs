@@ -97,7 +97,6 @@ fn structures_that_are_not_supported_are_named() {
         (&[0x7A], "byte 0 of the payload: the payload structure MTAP16 is not supported"),
         (&[0x7B], "byte 0 of the payload: the payload structure MTAP24 is not supported"),
         (&[0x7D], "byte 0 of the payload: the payload structure FU-B is not supported"),
-        (&[0x7F], "byte 0 of the payload: NAL unit type 31 has no meaning in RTP"),
         (&[0xE5, 0x88], "byte 0 of the payload: the NAL unit is marked as broken"),
         (&[0x7C], "byte 1 of the payload: the packet ends 1 bytes too early for the header of a fragment"),
         (&[0x78, 0, 1, 9, 0], "byte 5 of the payload: the packet ends 1 bytes too early for the length of"),

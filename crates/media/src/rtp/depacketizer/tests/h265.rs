@@ -77,13 +77,22 @@ fn a_picture_is_disposable_only_in_the_highest_sub_layer() {
 }
 
 #[test]
+fn units_of_types_without_a_meaning_are_left_out() {
+    let mut camera = camera();
+    camera.mark(2, [&[0x66, 1], IDR, &[0x7E, 1, 5]]);
+    camera.mark(3, [&[0x62, 1, 0xBE, 9], &[0x62, 1, 0x7E, 9], TRAIL]);
+    let outcome = camera.take();
+    let data: Vec<_> = outcome.units.iter().map(|unit| unit.data.to_vec()).collect();
+    assert_eq!((data, outcome.errors), (vec![joined(&[IDR]), joined(&[TRAIL])], vec![]));
+}
+
+#[test]
 fn structures_that_are_not_supported_are_named() {
     for (payload, expected) in [
         (
             &[0x64, 1, 0][..],
             "RTP packet 2, byte 0 of the payload: the payload structure PACI is not supported",
         ),
-        (&[0x66, 1], "RTP packet 2, byte 0 of the payload: NAL unit type 51 has no meaning in RTP"),
         (&[0x62, 1], "RTP packet 2, byte 2 of the payload: the packet ends 1 bytes too early for the header"),
         (&[0x02], "RTP packet 2, byte 1 of the payload: the packet ends 1 bytes too early for the header of"),
         (&[0x82, 1, 0], "RTP packet 2, byte 0 of the payload: the NAL unit is marked as broken"),

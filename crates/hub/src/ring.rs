@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
-use framecast_media::Frame;
+use framecast_media::{Codec, Frame, Timestamp};
 
 use crate::epoch::Epoch;
 
@@ -89,6 +89,18 @@ pub(crate) struct Cursor {
     pub(crate) frame: u64,
     pub(crate) sequence: u64,
     epoch: u64,
+    /// What the reader must skip right after its last frame, if that is a keyframe at which it has started.
+    leading: Option<Leading>,
+}
+
+/// The leading pictures of a keyframe of H.265 at which a reader has started or gone on: those right after it in
+/// decoding order that are shown before it. They may need frames before the keyframe, which the reader does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Leading {
+    /// The time at which the keyframe is shown.
+    end: Timestamp,
+    /// Whether the reader jumped to the keyframe. Then they count as skipped.
+    is_after_jump: bool,
 }
 
 /// A frame or slate for a reader, and the reader's position once it has read it.
@@ -98,6 +110,15 @@ pub(crate) struct Next {
     pub(crate) is_slate: bool,
     pub(crate) epoch: Epoch,
     pub(crate) cursor: Cursor,
+    /// How many frames right before this one are skipped because they are shown before the reader's start.
+    pub(crate) before_start: u64,
+}
+
+impl Cursor {
+    /// Returns whether `held` belongs to what the reader has begun to read.
+    fn continues_with(&self, held: &HeldFrame) -> bool {
+        self.sequence > 0 && held.epoch.number == self.epoch
+    }
 }
 
 impl Ring {
@@ -236,16 +257,41 @@ impl Ring {
     /// started gets a keyframe, one that has lost frames gets the newest keyframe, and after the end of an epoch comes
     /// the first keyframe of the next. A subscriber whose next frame is older than the newest one by more than `max_lag`
     /// gets the newest keyframe, if that comes after its next frame. Returns `None` if the ring has no such frame yet.
+    ///
+    /// A subscriber that has got a keyframe without the frame before it does not get the keyframe's leading pictures.
     pub(crate) fn next_after(&self, cursor: Cursor, max_lag: Duration) -> Option<Next> {
         let wanted = cursor.frame + 1;
         let has_lost_frames = wanted < self.oldest_number();
-        let number = if has_lost_frames || (wanted < self.keyframe_number && self.lag_of(wanted) > max_lag) {
+        let is_jump = has_lost_frames || (wanted < self.keyframe_number && self.lag_of(wanted) > max_lag);
+        let number = if is_jump {
             self.keyframe_number
         } else {
-            let follows = |held: &HeldFrame| cursor.sequence > 0 && held.epoch.number == cursor.epoch;
-            if follows(self.held(wanted)?) { wanted } else { self.first_keyframe(wanted)? }
+            let number = self.after_leading(wanted, cursor);
+            if cursor.continues_with(self.held(number)?) {
+                let mut next = self.held(number)?.read(number, false);
+                if cursor.leading.is_some_and(|leading| !leading.is_after_jump) {
+                    next.before_start = number - wanted;
+                }
+                return Some(next);
+            }
+            self.first_keyframe(number)?
         };
-        Some(self.held(number)?.read(number, false))
+        let keyframe = self.held(number)?;
+        let mut next = keyframe.read(number, false);
+        // Only H.265 has such pictures.
+        next.cursor.leading = (keyframe.frame.format.codec == Codec::H265)
+            .then(|| Leading { end: keyframe.frame.pts, is_after_jump: is_jump && cursor.sequence > 0 });
+        Some(next)
+    }
+
+    /// Returns the number of the first frame from number `wanted` on that is no leading picture that a reader at
+    /// `cursor` must skip. The ring may not hold that frame yet.
+    fn after_leading(&self, wanted: u64, cursor: Cursor) -> u64 {
+        let Some(Leading { end, .. }) = cursor.leading else { return wanted };
+        let is_leading =
+            |held: &HeldFrame| cursor.continues_with(held) && !held.frame.is_keyframe && held.frame.pts < end;
+        let is_other = |number: &u64| !self.held(*number).is_some_and(is_leading);
+        (wanted..).find(is_other).expect("the ring's frames end")
     }
 
     /// Returns the cursor of a new subscriber. A subscriber that reads every frame in order starts at the newest
@@ -339,14 +385,17 @@ impl HeldFrame {
 
     /// Returns this frame or slate for a reader, which has then read or skipped all frames up to number `number`.
     fn read(&self, number: u64, is_slate: bool) -> Next {
-        let cursor = Cursor { frame: number, sequence: self.sequence, epoch: self.epoch.number };
-        Next { frame: self.frame.clone(), is_slate, epoch: self.epoch, cursor }
+        let cursor =
+            Cursor { frame: number, sequence: self.sequence, epoch: self.epoch.number, leading: None };
+        Next { frame: self.frame.clone(), is_slate, epoch: self.epoch, cursor, before_start: 0 }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use framecast_media::{Anchor, Bytes};
+    use std::sync::Arc;
+
+    use framecast_media::{Anchor, Bytes, Format};
     use framecast_testkit::{frame, keyframe, number_of};
 
     use super::*;
@@ -570,6 +619,60 @@ mod tests {
         }
         assert_eq!(read(&ring, &mut in_order), [4, 5]);
         assert_eq!(read(&ring, &mut late), [0, 4, 5]);
+    }
+
+    /// A frame of H.265 that is decoded at place `number` and shown at place `shown`.
+    fn reordered(number: u64, shown: u64, interval: u64) -> Frame {
+        let mut frame = keyframe(number, interval, 2000);
+        frame.pts = keyframe(shown, interval, 2000).pts;
+        frame.format = Arc::new(Format::new(Codec::H265, 16, 16));
+        frame
+    }
+
+    /// Pushes H.265 of which each sixth frame is a keyframe with two leading pictures.
+    fn push_open_gops(ring: &mut Ring, numbers: std::ops::Range<u64>, epoch: Epoch) {
+        for number in numbers {
+            let shown = number + [2, 0, 0, 1, 1, 1][number as usize % 6] - u64::from(number % 6 != 0);
+            ring.push(reordered(number, shown, 6), epoch, true);
+        }
+    }
+
+    #[test]
+    fn a_reader_in_order_that_starts_at_a_keyframe_does_not_get_its_leading_pictures() {
+        let mut ring = Ring::default();
+        push_open_gops(&mut ring, 0..7, EPOCH);
+        let mut cursor = ring.start_cursor(true);
+        assert_eq!(read(&ring, &mut cursor), [6]);
+        push_open_gops(&mut ring, 7..9, EPOCH);
+        assert_eq!(read(&ring, &mut cursor), [0; 0], "they refer to frames before the keyframe");
+        push_open_gops(&mut ring, 9..10, EPOCH);
+        let next = ring.next_after(cursor, Duration::MAX).unwrap();
+        assert_eq!((next.cursor.frame, next.before_start), (10, 2));
+        push_open_gops(&mut ring, 10..16, EPOCH);
+        assert_eq!(read(&ring, &mut cursor), [9, 10, 11, 12, 13, 14, 15], "who reads on gets all");
+    }
+
+    #[test]
+    fn a_reader_in_order_that_jumps_to_a_keyframe_does_not_get_its_leading_pictures() {
+        let mut ring = Ring::default();
+        push_open_gops(&mut ring, 0..1, EPOCH);
+        let mut cursor = ring.start_cursor(true);
+        assert_eq!(read(&ring, &mut cursor), [0]);
+        push_open_gops(&mut ring, 1..16, EPOCH);
+        let jump = ring.next_after(cursor, Duration::ZERO).unwrap();
+        assert_eq!(number_of(&jump.frame.data), Some(12));
+        let next = ring.next_after(jump.cursor, Duration::MAX).unwrap();
+        assert_eq!((number_of(&next.frame.data), next.before_start), (Some(15), 0), "they count as skipped");
+    }
+
+    #[test]
+    fn leading_pictures_at_the_end_of_an_epoch_do_not_lead_into_the_next_one() {
+        let mut ring = Ring::default();
+        push_open_gops(&mut ring, 0..3, EPOCH);
+        let mut cursor = ring.start_cursor(true);
+        assert_eq!(read(&ring, &mut cursor), [0]);
+        push_open_gops(&mut ring, 3..10, Epoch { number: 2, ..EPOCH });
+        assert_eq!(read(&ring, &mut cursor), [6, 9]);
     }
 
     #[test]

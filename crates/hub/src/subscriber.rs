@@ -52,7 +52,7 @@ pub struct Update {
 
 impl Update {
     pub(crate) fn of(next: Next, skipped: u64, is_discontinuity: bool) -> Self {
-        let Next { frame, is_slate, epoch, cursor } = next;
+        let Next { frame, is_slate, epoch, cursor, .. } = next;
         Self { frame, is_slate, sequence: cursor.sequence, epoch, skipped, is_discontinuity }
     }
 }
@@ -181,9 +181,9 @@ impl Subscriber {
     /// Moves this subscriber to behind `next`, but never back, and returns the update for it.
     fn receive(&mut self, next: Next) -> Update {
         // A slate replaces the newest frame, which the subscriber then skips too.
-        let read = u64::from(!next.is_slate);
+        let uncounted = u64::from(!next.is_slate) + next.before_start;
         let skipped = match self.last_epoch {
-            Some(_) => next.cursor.frame.saturating_sub(self.cursor.frame).saturating_sub(read),
+            Some(_) => next.cursor.frame.saturating_sub(self.cursor.frame).saturating_sub(uncounted),
             None => 0,
         };
         let has_lost_frames = self.delivery == Delivery::InOrder && skipped > 0;

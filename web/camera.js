@@ -76,11 +76,16 @@ function addressRow(label, value) {
   return make("div", "address", caption, make("div", "row", input, button));
 }
 
+// Players and programs read coded video from here; other cameras have none.
+const videoAddress = addressRow("Video", address(`${path}/stream.mp4`));
+videoAddress.hidden = true;
+
 function showAddresses() {
   const stream = address(`${path}/stream.mjpg`);
   const alt = name.replaceAll("&", "&amp;").replaceAll('"', "&quot;").replaceAll("<", "&lt;");
   at("addresses").append(
     addressRow("Stream", stream),
+    videoAddress,
     addressRow("Snapshot", address(`${path}/snapshot.jpg`)),
     addressRow("HTML", `<img src="${stream}" alt="${alt}">`),
     addressRow("Embed", `<iframe src="${address(path)}?embed" title="${alt}" width="640" height="360"></iframe>`),
@@ -162,6 +167,7 @@ function show(camera, nowMs) {
   setTitle(`${name} · Framecast`, camera.state === "lost" ? "lost" : "");
   showFigures(0);
   setReason(reasonText(camera, nowMs) || refusal);
+  videoAddress.hidden = !camera.video;
   showDetails(camera, nowMs);
   controls.look(camera.state);
   announcer.report(name, camera.state);

@@ -10,12 +10,12 @@ const RATE_MS = 2000;
 const RATE_COUNT = 4;
 // If the player cannot be loaded, pictures come for this long.
 const PLAYER_AGAIN_MS = 10000;
-// Without these, coded video cannot be shown. The second tells which frame is visible, and so how old it is.
+// Without one of these, coded video cannot be shown. The callback tells which frame is visible, and so how old it is.
 const HAS_SOURCE = (self.ManagedMediaSource ?? self.MediaSource) !== undefined;
-const CAN_PLAY = HAS_SOURCE && "requestVideoFrameCallback" in HTMLVideoElement.prototype;
+const CAN_PLAY = "VideoDecoder" in self || (HAS_SOURCE && "requestVideoFrameCallback" in HTMLVideoElement.prototype);
 
-/** Loads the player; a camera that sends video will need it soon. */
-export const loadPlayer = () => import("./video_player.js");
+/** Loads the players; a camera that sends video will need them soon. */
+export const loadPlayer = () => import("./video_ladder.js");
 
 const due = new Set();
 let frame = 0;
@@ -74,6 +74,8 @@ export class Canvas {
   onRefused = () => {};
   /** The codec of the video that is shown; empty while pictures are. */
   codec = "";
+  /** How that video is decoded, and why not in a better way. */
+  means = "";
   /** If the camera sends coded video: why pictures are shown in its place; empty if they are not. */
   note = CAN_PLAY ? "" : "This browser cannot play live video; showing pictures";
   /** The number of frames that the server skipped, because the link or this page was too slow. */
@@ -177,7 +179,7 @@ export class Canvas {
     this.stream = stream === "sub" ? `sub stream ${width}x${height}` : "";
     // The last player has given up.
     if (this.note !== "") this.#closePlayer();
-    this.#player ??= loadPlayer().then(({ VideoPlayer }) => new VideoPlayer(this, this.#holder));
+    this.#player ??= loadPlayer().then(({ VideoLadder }) => new VideoLadder(this, this.#holder));
     const player = this.#player;
     player.then(
       (loaded) => {
@@ -218,6 +220,7 @@ export class Canvas {
   /** No pictures will come for a while, which is not a fault. */
   pause() {
     this.#paints = [];
+    this.#player?.then((player) => player.rest(), () => {});
   }
 
   refuse(message) {

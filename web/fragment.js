@@ -1,5 +1,5 @@
-// Reads when a fragment of MP4 is to be decoded and shown, and sets how long: one `moof` with one frame, as the server
-// writes it.
+// Reads fragmented MP4 as the server writes it. A fragment has one `moof` with one frame: when the frame is to be
+// decoded and shown. An init segment has what a decoder must know first.
 
 // The server counts time in these parts of a second.
 const TICKS = 90000;
@@ -14,6 +14,9 @@ const HAS_SAMPLE_DURATION = 0x100;
 const HAS_SAMPLE_SIZE = 0x200;
 const HAS_SAMPLE_FLAGS = 0x400;
 const HAS_SHIFT = 0x800;
+// Before the boxes in `stsd`, and in the entry there for video (ISO/IEC 14496-12 and -15).
+const LIST_HEAD_BYTES = 8;
+const VIDEO_HEAD_BYTES = 78;
 
 /** A view of the content of the first box called `name` in `view`; null without one. */
 function find(view, name) {
@@ -46,21 +49,41 @@ function shift(trun) {
   return trun.getInt32(8 + 4 * before.filter((flag) => flags & flag).length);
 }
 
+const viewOf = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+const bytesOf = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+const after = (view, count) => new DataView(view.buffer, view.byteOffset + count, view.byteLength - count);
+
+/** The decoder configuration record of the video in an init segment; null if `bytes` are no such segment. */
+export function readConfiguration(bytes) {
+  try {
+    const path = ["moov", "trak", "mdia", "minf", "stbl", "stsd"];
+    const list = after(path.reduce(find, viewOf(bytes)), LIST_HEAD_BYTES);
+    const entry = after(find(list, "avc1") ?? find(list, "hvc1"), VIDEO_HEAD_BYTES);
+    return bytesOf(find(entry, "avcC") ?? find(entry, "hvcC"));
+  } catch {
+    // A box is missing, or shorter than it should be.
+    return null;
+  }
+}
+
 /**
- * `{ decodedAt, shownAt, setDuration }`, in seconds of the stream's own time; null if `bytes` are no such fragment.
- * `setDuration` writes the duration of the frame into `bytes`.
+ * `{ decodedAt, shownAt, content, setDuration }`, the times in seconds of the stream's own time; null if `bytes` are no
+ * such fragment. `content` is the frame. `setDuration` writes the duration of the frame into `bytes`.
  */
 export function readFragment(bytes) {
   try {
-    const moof = find(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), "moof");
+    const view = viewOf(bytes);
+    const moof = find(view, "moof");
     const traf = moof && find(moof, "traf");
     const [tfhd, tfdt, trun] = ["tfhd", "tfdt", "trun"].map((name) => traf && find(traf, name));
-    if (!tfhd || !tfdt || !trun) return null;
+    const mdat = find(view, "mdat");
+    if (!tfhd || !tfdt || !trun || !mdat) return null;
     const decodedAt = tfdt.getUint8(0) === 1 ? Number(tfdt.getBigUint64(4)) : tfdt.getUint32(4);
     const duration = findDuration(tfhd, trun);
     return {
       decodedAt: decodedAt / TICKS,
       shownAt: (decodedAt + shift(trun)) / TICKS,
+      content: bytesOf(mdat),
       setDuration: (seconds) => duration?.setUint32(0, Math.round(seconds * TICKS)),
     };
   } catch {

@@ -41,8 +41,8 @@ export class LiveStage {
 
   /** How the camera is shown, in words; empty while nothing is. */
   get manner() {
-    const { codec, isShown, note } = this.#canvas;
-    return codec && isShown ? `${codec} video, as the camera sends it` : note;
+    const { codec, isShown, means, note } = this.#canvas;
+    return codec && isShown ? `${codec} video, as the camera sends it, ${means}` : note;
   }
 
   /** The number of frames that the server skipped. */

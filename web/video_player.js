@@ -1,11 +1,14 @@
 // Coded video in a `<video>`, through Media Source Extensions: appends each piece as it comes, and stays close to the
 // newest one. All frames lie on one timeline without gaps, also where the server skipped some or began anew. If the
 // browser no longer shows the video, the player begins again; if that does not help, the canvas asks for pictures
-// instead. `canvas.js` loads this file for the first coded video, and knows when each frame that is shown was taken.
+// instead. `canvas.js` knows when each frame that is shown was taken.
 
 import { readFragment } from "./fragment.js";
 
 const Source = self.ManagedMediaSource ?? self.MediaSource;
+/** Whether this browser can play video in this way, and tell which frame it shows. */
+export const HAS_SOURCE = Source !== undefined && "requestVideoFrameCallback" in HTMLVideoElement.prototype;
+
 // WebKit, which alone has a managed source, stutters when the rate changes.
 const ONLY_SEEKS = self.ManagedMediaSource !== undefined;
 // The end of the video is so far ahead of the visible frame, because frames do not come evenly. If frames come before

@@ -8,7 +8,11 @@ import puppeteer from "puppeteer-core";
 import { find } from "./tool.mjs";
 import { ensure, sleep, until, within } from "./wait.mjs";
 
+// A name of this machine. Browsers do not trust it as they trust `localhost`: its pages may not use some features.
+export const UNTRUSTED_HOST = "untrusted";
+
 const CHROMIUM_FLAGS = [
+  `--host-resolver-rules=MAP ${UNTRUSTED_HOST} 127.0.0.1`,
   "--no-sandbox",
   "--disable-gpu",
   "--disable-quic",
@@ -31,6 +35,7 @@ export async function launch(name, { isNice = false, flags = [] } = {}) {
     executablePath: isNice ? politely(program) : program,
     headless: true,
     timeout: PATIENCE_MS,
+    extraPrefsFirefox: { "network.dns.localDomains": UNTRUSTED_HOST },
     args: name === "chromium" ? [...CHROMIUM_FLAGS, ...flags] : [],
   });
 }

@@ -16,6 +16,7 @@ export const FPS = 25;
 export const CLIP_FRAMES = 200;
 // A keyframe each four seconds, as many cameras send.
 const GOP = 100;
+export const GOP_MS = (GOP * 1000) / FPS;
 const ENCODERS = {
   h264: ["-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-sc_threshold", "0"],
   h265: ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none:bframes=0:scenecut=0"],

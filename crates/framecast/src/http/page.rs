@@ -50,6 +50,8 @@ const ASSETS: &[Asset] = assets! {
     "canvas.js": "text/javascript; charset=utf-8",
     "control.js": "text/javascript; charset=utf-8",
     "controls.js": "text/javascript; charset=utf-8",
+    "decoder_player.js": "text/javascript; charset=utf-8",
+    "decoder_worker.js": "text/javascript; charset=utf-8",
     "embed.css": "text/css; charset=utf-8",
     "embed.js": "text/javascript; charset=utf-8",
     "events.js": "text/javascript; charset=utf-8",
@@ -76,6 +78,7 @@ const ASSETS: &[Asset] = assets! {
     "tiles.js": "text/javascript; charset=utf-8",
     "timeline.js": "text/javascript; charset=utf-8",
     "title.js": "text/javascript; charset=utf-8",
+    "video_ladder.js": "text/javascript; charset=utf-8",
     "video_player.js": "text/javascript; charset=utf-8",
 };
 

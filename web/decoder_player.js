@@ -1,5 +1,6 @@
-// Coded video on a canvas, decoded by WebCodecs. `decoder_worker.js` does that for all tiles of the page; this file passes
-// on to it what comes, and tells `video_ladder.js` when it cannot.
+// Coded video, decoded by WebCodecs. `decoder_worker.js` does that for all tiles of the page; this file passes on to it
+// what comes, and tells `video_ladder.js` when it cannot. The frames are shown in a `<video>` without a buffer where the
+// browser has a way to do so (Chromium): without a GPU, that costs half as much as a canvas, which the others get.
 
 // More decoders than this would use up those of the hardware, and much memory.
 const MAX_PLAYERS = 16;
@@ -9,6 +10,8 @@ const SLOW_AGAIN_MS = 300000;
 // If what is decoded is late, one player at a time gives up, because that may be enough for the others.
 const TURN_MS = 2000;
 const CANNOT_LOAD = "this page cannot load its decoder";
+
+const Generator = self.MediaStreamTrackGenerator;
 
 const players = new Map();
 let worker = null;
@@ -49,7 +52,7 @@ function look() {
 
 export class DecoderPlayer {
   #canvas;
-  #element = document.createElement("canvas");
+  #element = document.createElement(Generator ? "video" : "canvas");
   #id = (lastId += 1);
   #codec = "";
   #type = "";
@@ -70,13 +73,26 @@ export class DecoderPlayer {
   constructor(canvas, holder, onFailure) {
     this.#canvas = canvas;
     this.#onFailure = onFailure;
-    this.#element.setAttribute("role", "img");
     this.#element.className = "video";
     holder.append(this.#element);
     players.set(this.#id, this);
     startWorker();
-    const offscreen = this.#element.transferControlToOffscreen();
-    worker.postMessage({ id: this.#id, canvas: offscreen }, [offscreen]);
+    const sink = this.#makeSink();
+    worker.postMessage({ id: this.#id, sink }, [sink]);
+  }
+
+  /** What the worker shows frames with: a canvas, or the track of a `<video>`. */
+  #makeSink() {
+    const element = this.#element;
+    if (!Generator) {
+      element.setAttribute("role", "img");
+      return element.transferControlToOffscreen();
+    }
+    const track = new Generator({ kind: "video" });
+    Object.assign(element, { muted: true, playsInline: true, disablePictureInPicture: true, tabIndex: -1 });
+    element.srcObject = new MediaStream([track]);
+    element.play().catch(({ name }) => name === "NotAllowedError" && this.#fail({ kind: "error", message: name }));
+    return track.writable;
   }
 
   set label(text) {
@@ -97,14 +113,15 @@ export class DecoderPlayer {
 
   /** No video comes for a while. */
   rest() {
-    this.#send({ end: "rest" });
+    this.#send({ isOver: true });
   }
 
   /** Removes the video from the page. */
   close() {
+    this.#element.srcObject = null;
     this.#element.remove();
     if (!players.delete(this.#id)) return;
-    this.#send({ end: "close" });
+    this.#send({ isClosed: true });
     if (players.size === 0) endWorker();
   }
 

@@ -1,5 +1,5 @@
 // The worker of `decoder_player.js`, for all tiles of a page: decodes coded video by WebCodecs as it comes, and paints
-// the newest frame onto the tile's canvas. At first comes all video since the last keyframe. Its first frame is painted
+// the newest frame onto the tile's canvas, or hands it to the track of the tile's `<video>`. At first comes all video since the last keyframe. Its first frame is painted
 // at once, and then none before the newest ones are decoded.
 
 import { readConfiguration, readFragment } from "./fragment.js";
@@ -49,8 +49,9 @@ function paintSoon(tile) {
 }
 
 class Tile {
-  #canvas;
-  #context;
+  #canvas = null;
+  #context = null;
+  #writer = null;
   #report;
   #codec = "";
   #config = null;
@@ -80,10 +81,12 @@ class Tile {
   #lateSince = null;
   #hasDecoded = false;
 
-  /** `report` passes on what the page should know. */
-  constructor(canvas, report) {
-    this.#canvas = canvas;
-    this.#context = canvas.getContext("2d", { alpha: false });
+  /** `sink` is a canvas, or the stream of a track; `report` passes on what the page should know. */
+  constructor(sink, report) {
+    if (sink instanceof OffscreenCanvas) {
+      this.#canvas = sink;
+      this.#context = sink.getContext("2d", { alpha: false });
+    } else this.#writer = sink.getWriter();
     this.#report = report;
   }
 
@@ -121,16 +124,27 @@ class Tile {
     for (const { frame } of [...this.#waiting.splice(0), ...this.#ready.splice(0)]) frame.close();
   }
 
+  close() {
+    this.rest();
+    this.#writer?.close().catch(() => {});
+  }
+
   paint() {
     if (this.#ready.length === 0) return;
     const { frame, piece } = this.#ready.shift();
+    // The track closes the frame. It ends with the tile.
+    if (this.#writer) this.#writer.write(frame).catch(() => {});
+    else this.#draw(frame);
+    this.#paintedAt = performance.now();
+    this.#report({ shown: { place: piece.place, takenAtMs: piece.takenAtMs } });
+    if (this.#ready.length > 0) paintSoon(this);
+  }
+
+  #draw(frame) {
     const { displayWidth: width, displayHeight: height } = frame;
     if (this.#canvas.width !== width || this.#canvas.height !== height) Object.assign(this.#canvas, { width, height });
     this.#context.drawImage(frame, 0, 0, width, height);
     frame.close();
-    this.#paintedAt = performance.now();
-    this.#report({ shown: { place: piece.place, takenAtMs: piece.takenAtMs } });
-    if (this.#ready.length > 0) paintSoon(this);
   }
 
   async #configure(description) {
@@ -258,11 +272,13 @@ class Tile {
   }
 }
 
-self.onmessage = ({ data: { id, canvas, codec, piece, end } }) => {
-  if (canvas) tiles.set(id, new Tile(canvas, (news) => self.postMessage({ id, ...news })));
+self.onmessage = ({ data: { id, sink, codec, piece, isOver, isClosed } }) => {
+  if (sink) tiles.set(id, new Tile(sink, (news) => self.postMessage({ id, ...news })));
   const tile = tiles.get(id);
   if (codec) tile?.begin(codec);
   if (piece) tile?.take(piece);
-  if (end) tile?.rest();
-  if (end === "close") tiles.delete(id);
+  if (isOver) tile?.rest();
+  if (!isClosed) return;
+  tile?.close();
+  tiles.delete(id);
 };

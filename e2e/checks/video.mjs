@@ -28,7 +28,7 @@ const BY_SOURCE = "by Media Source Extensions";
 const WEBCODECS = {
   title: "video-webcodecs",
   host: "127.0.0.1",
-  element: "canvas.video",
+  element: ".video",
   words: "by WebCodecs",
   mostAgeMs: 100,
   mostStartMs: 1000,
@@ -37,7 +37,7 @@ const WEBCODECS = {
 const MSE = {
   title: "video-mse",
   host: UNTRUSTED_HOST,
-  element: "video",
+  element: "video:not(.video)",
   words: `${BY_SOURCE}: this page is not on HTTPS or localhost, and browsers have WebCodecs only there`,
   mostAgeMs: 300,
   mostStartMs: 1000,

@@ -7,10 +7,10 @@ import { sleep } from "./wait.mjs";
 
 /**
  * Runs in the page before its own scripts. Reads the strip of each frame that is shown, into `window.seenFrames`: of a
- * `<video>`, and, with `readsCanvas`, of a canvas on which a worker paints. Otherwise notes when the worker has painted
- * a frame, and when that was taken. Also notes when the page asked for the video.
+ * `<video>` with a buffer, and, with `readsPainted`, of the element that shows what a worker paints. Otherwise notes when
+ * the worker has painted a frame, and when that was taken. Also notes when the page asked for the video.
  */
-function gather(cells, strip, readsCanvas) {
+function gather(cells, strip, readsPainted) {
   const seen = [];
   window.seenFrames = seen;
   const canvas = document.createElement("canvas");
@@ -37,16 +37,17 @@ function gather(cells, strip, readsCanvas) {
   let last = "";
   const look = () => {
     requestAnimationFrame(look);
-    const painted = document.querySelector("#stage > canvas.video.seen");
-    if (!painted?.width) return;
-    note(painted, painted.width, painted.height, (whites) => last !== (last = whites.join()));
+    const painted = document.querySelector("#stage > .video.seen");
+    const [width, height] = [painted?.videoWidth ?? painted?.width, painted?.videoHeight ?? painted?.height];
+    if (!width) return;
+    note(painted, width, height, (whites) => last !== (last = whites.join()));
   };
-  if (readsCanvas) requestAnimationFrame(look);
+  if (readsPainted) requestAnimationFrame(look);
   const NativeWorker = window.Worker;
   window.Worker = class extends NativeWorker {
     constructor(...all) {
       super(...all);
-      if (readsCanvas) return;
+      if (readsPainted) return;
       this.addEventListener("message", ({ data: { shown } }) => shown && seen.push({ at: Date.now(), takenAtMs: shown.takenAtMs }));
     }
   };

@@ -103,10 +103,19 @@ async fn an_ffmpeg_that_does_not_end_when_asked_is_gone_once_the_source_is_close
     let fake = FakeFfmpeg::new(H264, "trap '' TERM; echo $$ >pid; cat picture.jpg; exec sleep 1000");
     let mut source = fake.open(CAMERA).await.unwrap();
     next(&mut source).await.unwrap().unwrap();
+    let id = fake_program::wait_for_id(fake.path()).await;
     soon("the source is closed", source.close()).await;
-    let id: i32 = fs::read_to_string(fake.path().join("pid")).unwrap().trim().parse().unwrap();
-    let id = rustix::process::Pid::from_raw(id).unwrap();
-    assert_eq!(rustix::process::test_kill_process(id), Err(rustix::io::Errno::SRCH));
+    assert!(fake_program::is_gone(id));
+}
+
+#[tokio::test]
+async fn an_opening_that_is_cancelled_ends_ffprobe() {
+    let fake = FakeFfmpeg::new("echo $$ >pid; exec sleep 1000", PICTURES);
+    let id = tokio::select! {
+        _ = fake.open(CAMERA) => unreachable!("ffprobe does not answer"),
+        id = fake_program::wait_for_id(fake.path()) => id,
+    };
+    assert!(fake_program::is_gone(id));
 }
 
 #[tokio::test]

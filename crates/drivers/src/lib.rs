@@ -82,4 +82,4 @@ pub use source_url::{Options, SourceUrl};
 pub use suggest::{nearest, video_file_source};
 pub use table::Drivers;
 #[cfg(feature = "program-source")]
-pub use video_decoder::{DecoderInput, VideoDecoder};
+pub use video_decoder::{DecoderInput, VideoDecoder, VideoDecoders};

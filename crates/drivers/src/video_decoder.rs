@@ -1,11 +1,15 @@
 //! Makes JPEG pictures of coded video by ffmpeg, for viewers who cannot play the video.
 //!
-//! [`VideoDecoder::start`] runs one ffmpeg, which reads access units and writes JPEG images. [`DecoderInput`] writes the
+//! [`VideoDecoders::start`] runs one ffmpeg, which reads access units and writes JPEG images. [`DecoderInput`] writes the
 //! access units, and [`VideoDecoder`] reads the pictures, so that one task can wait for both. The pictures have the times
 //! of the frames of which they were made.
 
+mod hardware;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,6 +20,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
 use tokio::time::{Instant, sleep_until};
 
+use self::hardware::hardware_options;
 use crate::program::{Launch, Program};
 use crate::{Error, OpenContext, SourceUrl};
 
@@ -50,20 +55,23 @@ struct Awaited<T> {
     max_frames: usize,
     /// Since when ffmpeg has been late: it does not read its input, or a picture should have come. `None` if it is not.
     late_since: Option<Instant>,
+    /// Whether a frame is being written.
+    is_writing: bool,
 }
 
 impl<T> Awaited<T> {
     fn new(max_frames: usize) -> Self {
-        Self { frames: VecDeque::new(), max_frames, late_since: None }
+        Self { frames: VecDeque::new(), max_frames, late_since: None, is_writing: false }
     }
 
     /// Adds a frame whose writing begins now. Returns whether ffmpeg should have made a picture of an earlier one.
-    fn begin_frame(&mut self, frame: &Frame, kept: T) -> bool {
+    fn begin_write(&mut self, frame: &Frame, kept: T) -> bool {
         let mut times = frame.clone();
         // Nobody needs the bytes any more.
         times.data = Bytes::new();
         let at = self.frames.partition_point(|(other, _)| other.pts <= frame.pts);
         self.frames.insert(at, (times, kept));
+        self.is_writing = true;
         self.late_since.get_or_insert_with(Instant::now);
         let is_late = self.frames.len() > self.max_frames;
         if is_late {
@@ -72,11 +80,25 @@ impl<T> Awaited<T> {
         is_late
     }
 
+    /// Ends the writing of a frame. `is_late` is what the beginning returned.
+    fn end_write(&mut self, is_late: bool) {
+        self.is_writing = false;
+        self.late_since = self.late_since.filter(|_| is_late);
+    }
+
     /// Returns the frame of a picture that has come. Returns `None` if ffmpeg has shown a frame twice.
-    fn end_frame(&mut self) -> Option<(Frame, T)> {
-        self.late_since = self.late_since.map(|_| Instant::now());
+    fn take_frame(&mut self) -> Option<(Frame, T)> {
+        self.late_since = self.is_writing.then(Instant::now);
         self.frames.pop_front()
     }
+}
+
+/// Starts the ffmpegs of one camera, one after another.
+pub struct VideoDecoders {
+    /// The folder of ffmpeg; `None` means that it is searched on PATH.
+    folder: Option<PathBuf>,
+    /// ffmpeg's options for the machine's hardware; empty if ffmpeg decodes in software.
+    hardware: Vec<String>,
 }
 
 /// The reading end of an ffmpeg that decodes video. `T` is what the caller keeps with each frame until its picture
@@ -92,25 +114,25 @@ pub struct DecoderInput<T> {
     awaited: Arc<Mutex<Awaited<T>>>,
 }
 
-impl<T> VideoDecoder<T> {
+impl VideoDecoders {
+    /// Looks for hardware that decodes video, which the first ffmpeg then uses. Tries to open devices.
+    pub fn detect() -> Self {
+        Self { folder: None, hardware: hardware_options(Path::new("/dev")) }
+    }
+
     /// Starts ffmpeg for video of `format`. Frames of another format need another decoder if the codec differs. Cancel
     /// safe.
     ///
     /// # Errors
     /// Why ffmpeg cannot be run, and what to do; or what is wrong with the parameter sets of the format.
-    pub async fn start(context: &OpenContext, format: &Format) -> Result<(Self, DecoderInput<T>), Error> {
-        Self::start_in(None, context, format).await
-    }
-
-    /// Starts the ffmpeg of `folder`; `None` means that it is searched on PATH.
-    async fn start_in(
-        folder: Option<&Path>,
+    pub async fn start<T>(
+        &self,
         context: &OpenContext,
         format: &Format,
-    ) -> Result<(Self, DecoderInput<T>), Error> {
+    ) -> Result<(VideoDecoder<T>, DecoderInput<T>), Error> {
         let reorder_depth = VideoParameters::parse(format.codec, &format.parameter_sets)?.reorder_depth;
-        let launch = Launch::new("ffmpeg", arguments(format.codec, reorder_depth > 0))
-            .in_folder(folder)
+        let launch = Launch::new("ffmpeg", arguments(format.codec, reorder_depth > 0, &self.hardware))
+            .in_folder(self.folder.as_deref())
             .with_open_input();
         let nobody = SourceUrl::parse("exec:ffmpeg").expect("a program's name is a source");
         let started = Program::start(context, &nobody, &launch).await;
@@ -121,9 +143,17 @@ impl<T> VideoDecoder<T> {
         let stdin = program.take_input().expect("the input stays open");
         let awaited = Arc::new(Mutex::new(Awaited::new(reorder_depth + MAX_KEPT_FRAMES)));
         let input = DecoderInput { stdin, awaited: Arc::clone(&awaited) };
-        Ok((Self { program, awaited }, input))
+        Ok((VideoDecoder { program, awaited }, input))
     }
 
+    /// Makes each ffmpeg from now on decode in software, after one has failed. Returns whether the failed one used
+    /// hardware, so that another attempt may succeed at once.
+    pub fn give_up_hardware(&mut self) -> bool {
+        !std::mem::take(&mut self.hardware).is_empty()
+    }
+}
+
+impl<T> VideoDecoder<T> {
     /// Returns the next picture, with the times of its frame, and what the caller kept with that; `None` when ffmpeg has
     /// ended because its input has. Cancel safe.
     ///
@@ -139,7 +169,7 @@ impl<T> VideoDecoder<T> {
                 () = wait_until_late(&self.awaited, patience) => return Err(no_picture_error(patience)),
             };
             let Some(mut picture) = next else { return Ok(None) };
-            let Some((frame, kept)) = lock(&self.awaited).end_frame() else { continue };
+            let Some((frame, kept)) = lock(&self.awaited).take_frame() else { continue };
             (picture.pts, picture.dts) = (frame.pts, frame.pts);
             (picture.captured_at, picture.wall_time) = (frame.captured_at, frame.wall_time);
             return Ok(Some((picture, kept)));
@@ -160,14 +190,12 @@ impl<T> DecoderInput<T> {
     pub async fn write(&mut self, frame: &Frame, kept: T) -> std::io::Result<()> {
         let parameter_sets = if frame.is_keyframe { &frame.format.parameter_sets[..] } else { &[] };
         let stream = to_annex_b(&frame.data, parameter_sets).map_err(std::io::Error::other)?;
-        let is_late = lock(&self.awaited).begin_frame(frame, kept);
+        let is_late = lock(&self.awaited).begin_write(frame, kept);
         self.stdin.write_all(&stream).await?;
         self.stdin
             .write_all(if frame.format.codec == Codec::H265 { H265_DELIMITER } else { H264_DELIMITER })
             .await?;
-        if !is_late {
-            lock(&self.awaited).late_since = None;
-        }
+        lock(&self.awaited).end_write(is_late);
         Ok(())
     }
 }
@@ -188,11 +216,12 @@ fn no_picture_error(after: Duration) -> Error {
     Error::TimedOut { what: "`ffmpeg`".to_owned(), awaited: "a picture of the video", after }
 }
 
-/// Returns ffmpeg's arguments. One thread, because each further one would delay the pictures by a frame. The option
+/// Returns ffmpeg's arguments, with those for `hardware`. One thread, because each further one would delay the pictures by a frame. The option
 /// `nobuffer`, which is usual for live video, is missing: with it, ffmpeg drops the first keyframe.
-fn arguments(codec: Codec, reorders: bool) -> Vec<String> {
+fn arguments(codec: Codec, reorders: bool, hardware: &[String]) -> Vec<String> {
     let demuxer = if codec == Codec::H265 { "hevc" } else { "h264" };
     let mut arguments = vec!["-nostdin", "-hide_banner", "-v", "error"];
+    arguments.extend(hardware.iter().map(String::as_str));
     if !reorders {
         arguments.extend(["-flags", "low_delay"]);
     }
@@ -202,6 +231,3 @@ fn arguments(codec: Codec, reorders: bool) -> Vec<String> {
     arguments.extend(["-flush_packets", "1", "-f", "mjpeg", "pipe:1"]);
     arguments.into_iter().map(str::to_owned).collect()
 }
-
-#[cfg(test)]
-mod tests;

@@ -20,11 +20,12 @@ const MAKE_NOTHING: &str = "exec cat 3>&1 >/dev/null";
 
 /// A running script in place of ffmpeg. What it keeps with each frame is the frame's number.
 struct Fake {
+    decoders: VideoDecoders,
     decoder: VideoDecoder<i64>,
     input: DecoderInput<i64>,
     video: Vec<Frame>,
     written: i64,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Fake {
@@ -32,14 +33,14 @@ impl Fake {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("picture.jpg"), PICTURE).unwrap();
         fake_program::write(&folder.path().join("ffmpeg"), script);
+        let decoders = VideoDecoders { folder: Some(folder.path().to_owned()), hardware: Vec::new() };
         let context = OpenContext::default();
         let mut parser = FrameParser::new(&context);
         parser.push(VIDEO);
         parser.finish();
         let video: Vec<Frame> = std::iter::from_fn(|| parser.next_frame().unwrap()).collect();
-        let starting = VideoDecoder::start_in(Some(folder.path()), &context, &video[0].format);
-        let (decoder, input) = soon("the start", starting).await.unwrap();
-        Self { decoder, input, video, written: 0, _folder: folder }
+        let (decoder, input) = started(&decoders, &video[0].format).await;
+        Self { decoders, decoder, input, video, written: 0, folder }
     }
 
     async fn write(&mut self, count: usize) {
@@ -54,6 +55,10 @@ impl Fake {
     fn awaited(&self) -> usize {
         lock(&self.decoder.awaited).frames.len()
     }
+}
+
+async fn started(decoders: &VideoDecoders, format: &Format) -> (VideoDecoder<i64>, DecoderInput<i64>) {
+    soon("the start", decoders.start(&OpenContext::default(), format)).await.unwrap()
 }
 
 fn message(result: Result<Option<(Frame, i64)>, Error>) -> String {
@@ -102,6 +107,54 @@ async fn an_ffmpeg_that_hangs_after_a_picture_fails_sooner() {
 async fn frames_that_ffmpeg_may_keep_are_waited_for_as_long_as_the_camera_sends_no_more() {
     let mut fake = Fake::start(MAKE_NOTHING).await;
     fake.write(MAX_KEPT_FRAMES).await;
+    let an_hour = Duration::from_secs(3600);
+    assert!(cut_short(an_hour, fake.decoder.next_picture()).await.is_none());
+}
+
+#[tokio::test]
+async fn after_a_failure_with_hardware_ffmpeg_decodes_in_software_and_after_another_there_is_no_more_to_try()
+{
+    let mut fake =
+        Fake::start("case \"$*\" in *-hwaccel*) exit 1;; esac; cat picture.jpg; exec sleep 1000").await;
+    fake.decoders.hardware = vec!["-hwaccel".to_owned(), "cuda".to_owned()];
+    (fake.decoder, fake.input) = started(&fake.decoders, &fake.video[0].format).await;
+    let failure = message(soon("the failure", fake.decoder.next_picture()).await);
+    assert!(failure.starts_with("`ffmpeg` ended: exit status: 1"), "{failure}");
+    assert!(fake.decoders.give_up_hardware());
+    (fake.decoder, fake.input) = started(&fake.decoders, &fake.video[0].format).await;
+    fake.write(1).await;
+    assert!(soon("a picture", fake.decoder.next_picture()).await.unwrap().is_some());
+    assert!(!fake.decoders.give_up_hardware());
+}
+
+#[test]
+fn the_options_for_hardware_come_before_the_input_and_without_hardware_there_are_none() {
+    let options = ["-hwaccel".to_owned(), "cuda".to_owned()];
+    for (hardware, place) in [(&options[..], Some("-hwaccel cuda")), (&[], None)] {
+        let arguments = arguments(Codec::H264, false, hardware).join(" ");
+        let (before, _) = arguments.split_once(" -i pipe:0 ").unwrap();
+        assert_eq!(before.find("-hwaccel").map(|at| &before[at..at + 13]), place);
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_the_task_that_decodes_ends_ffmpeg() {
+    let fake = Fake::start("echo $$ >pid; exec sleep 1000").await;
+    let id = fake_program::wait_for_id(fake.folder.path()).await;
+    let task = tokio::spawn(async move {
+        let _decoder = fake.decoder;
+        panic!("a task that fails, as the test asked for");
+    });
+    assert!(soon("the end of the task", task).await.unwrap_err().is_panic());
+    assert!(fake_program::is_gone(id));
+}
+
+#[tokio::test]
+async fn a_camera_that_falls_silent_after_a_picture_is_waited_for() {
+    let mut fake = Fake::start(&format!("head -c 1 >/dev/null; cat picture.jpg; {MAKE_NOTHING}")).await;
+    fake.write(50).await;
+    assert!(soon("a picture", fake.decoder.next_picture()).await.unwrap().is_some());
+    tokio::time::pause();
     let an_hour = Duration::from_secs(3600);
     assert!(cut_short(an_hour, fake.decoder.next_picture()).await.is_none());
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use framecast_drivers::{DecoderInput, Error, ErrorKind, OpenContext, VideoDecoder};
+use framecast_drivers::{DecoderInput, Error, ErrorKind, OpenContext, VideoDecoder, VideoDecoders};
 use framecast_hub::{ChannelPublisher, Delivery, Epoch, SourceKind, Subscriber, Update};
 use framecast_media::{Backoff, Codec, Format, Frame};
 use tokio::time::{Instant, sleep};
@@ -40,14 +40,14 @@ enum Outcome {
 }
 
 /// The failures of a camera's ffmpegs, up to a time without any.
-struct FailureStreak {
+struct FailureRecord {
     backoff: Backoff,
     has_failed: bool,
     /// Since when pictures have come; `None` if none has come since the last failure.
     works_since: Option<Instant>,
 }
 
-impl FailureStreak {
+impl FailureRecord {
     fn new() -> Self {
         let backoff = Backoff::new(RETRY_DELAYS.0, RETRY_DELAYS.1);
         Self { backoff, has_failed: false, works_since: None }
@@ -77,19 +77,25 @@ impl FailureStreak {
 pub(super) async fn run_forever(camera: Arc<Camera>) {
     let mut kind = camera.feed.watch_source_kind();
     let mut viewers = camera.feed.main_channel().watch_subscriber_count();
-    let mut failures = FailureStreak::new();
+    let (mut failures, mut decoders) = (FailureRecord::new(), None);
     loop {
         if kind.wait_for(|kind| *kind == SourceKind::Video).await.is_err()
             || viewers.wait_for(|count| *count > 0).await.is_err()
         {
             return;
         }
-        match run_once(&camera, &mut failures).await {
+        let decoders = decoders.get_or_insert_with(VideoDecoders::detect);
+        match run_once(&camera, decoders, &mut failures).await {
             Outcome::NewFormat => {}
             Outcome::Unwatched => hide_last_picture(&camera),
             Outcome::CameraEnded => return,
             Outcome::Failed(error) => {
                 hide_last_picture(&camera);
+                let has_run = !matches!(error, Error::NotInstalled { .. });
+                if has_run && decoders.give_up_hardware() {
+                    log_fallback(&camera, &error);
+                    continue;
+                }
                 let (is_first, delay) = failures.record();
                 if is_first {
                     log_first(&camera, &error);
@@ -110,7 +116,7 @@ fn hide_last_picture(camera: &Camera) {
 }
 
 /// Runs one ffmpeg while the main channel has viewers. Returns why it has ended.
-async fn run_once(camera: &Camera, failures: &mut FailureStreak) -> Outcome {
+async fn run_once(camera: &Camera, decoders: &VideoDecoders, failures: &mut FailureRecord) -> Outcome {
     let mut video = camera.feed.video_channel().subscribe(Delivery::InOrder).with_max_lag(MAX_LAG);
     let mut viewers = camera.feed.main_channel().watch_subscriber_count();
     let first = tokio::select! {
@@ -119,7 +125,7 @@ async fn run_once(camera: &Camera, failures: &mut FailureStreak) -> Outcome {
     };
     let Some(first) = first else { return Outcome::CameraEnded };
     let context = OpenContext::default();
-    let (mut decoder, input) = match VideoDecoder::start(&context, &first.frame.format).await {
+    let (mut decoder, input) = match decoders.start(&context, &first.frame.format).await {
         Ok(started) => started,
         Err(error) => return Outcome::Failed(error),
     };
@@ -167,7 +173,7 @@ fn is_decoded_alike(one: &Format, other: &Format) -> bool {
 async fn publish_pictures(
     camera: &Camera,
     decoder: &mut VideoDecoder<Permit>,
-    failures: &mut FailureStreak,
+    failures: &mut FailureRecord,
 ) -> Outcome {
     loop {
         match decoder.next_picture().await {
@@ -205,6 +211,16 @@ async fn wait_until_unwatched(camera: &Camera) {
             _ = viewers.wait_for(|count| *count > 0) => {}
         }
     }
+}
+
+/// Writes to the log that ffmpeg no longer uses the machine's hardware.
+fn log_fallback(camera: &Camera, error: &Error) {
+    warn!(
+        camera = camera.feed.name(),
+        error = one_line(error),
+        "ffmpeg failed with the hardware that decodes video; from now on, ffmpeg decodes this camera's video in \
+         software"
+    );
 }
 
 /// Writes the first of several failures to the log.

@@ -65,9 +65,16 @@ impl VideoFrameBuilder {
     /// What is wrong with the parameter sets.
     pub(crate) fn set_parameters(&mut self, parameter_sets: &[Bytes]) -> Result<(), Error> {
         let parameters = VideoParameters::parse(self.codec, parameter_sets)?;
-        if self.parameters.as_ref().is_none_or(|(format, _)| **format != parameters.format) {
-            let decode_times = DecodeTimes::new(&parameters);
-            self.parameters = Some((Arc::new(parameters.format), decode_times));
+        match &mut self.parameters {
+            Some((format, _)) if **format == parameters.format => {}
+            Some((format, decode_times)) => {
+                decode_times.set_parameters(&parameters);
+                *format = Arc::new(parameters.format);
+            }
+            None => {
+                let decode_times = DecodeTimes::new(&parameters);
+                self.parameters = Some((Arc::new(parameters.format), decode_times));
+            }
         }
         Ok(())
     }

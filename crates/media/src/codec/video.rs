@@ -29,6 +29,9 @@ pub struct VideoParameters {
     /// How many frames can come before a frame in decoding order and after it in the order in which they are shown, at
     /// most 16. With 0, frames are shown in the order in which they come.
     pub reorder_depth: usize,
+    /// Whether the sets state this depth. Otherwise it is the greatest that they allow, and most encoders of cameras do
+    /// not reorder at all.
+    pub is_reorder_depth_stated: bool,
     /// The decoder configuration record of MP4 (ISO/IEC 14496-15): the content of the box `avcC` or `hvcC`.
     pub decoder_configuration: Bytes,
 }
@@ -59,6 +62,7 @@ impl VideoParameters {
             level: sps.level(),
             frames_per_second: plausible(sps.frames_per_second),
             reorder_depth: sps.reorder_depth,
+            is_reorder_depth_stated: sps.is_reorder_depth_stated,
             decoder_configuration: h264::record(&sps, &sets.sps, &sets.pps),
         })
     }
@@ -76,6 +80,7 @@ impl VideoParameters {
             level: sps.profile.level(),
             frames_per_second: plausible(sps.frames_per_second),
             reorder_depth: sps.reorder_depth,
+            is_reorder_depth_stated: true,
             decoder_configuration: h265::record(&sps, [&sets.vps, &sets.sps, &sets.pps]),
         })
     }
@@ -242,6 +247,19 @@ mod tests {
             assert_eq!((found.frames_per_second, found.reorder_depth), (Some(rate), reorder_depth));
             assert_eq!((found.format.parameter_sets.len(), &*found.level), (3, "1.0"));
         }
+    }
+
+    #[test]
+    fn without_a_word_on_the_order_as_many_frames_are_reordered_as_are_referred_to_at_most() {
+        // Main, 96x64, four reference frames, no VUI.
+        let sps = Bytes::from_static(&[0x67, 0x4D, 0x40, 0x0A, 0xF2, 0x8C, 0x4C, 0x80]);
+        let pps = Bytes::from_static(&[0x68, 0xCB, 0x83, 0xCB, 0x20]);
+        let found = VideoParameters::parse(Codec::H264, &[sps, pps]).unwrap();
+        assert_eq!((found.reorder_depth, found.is_reorder_depth_stated), (4, false));
+        for stream in [BASELINE, MAIN_WITH_B_FRAMES] {
+            assert!(parameters(Codec::H264, stream).is_reorder_depth_stated);
+        }
+        assert!(parameters(Codec::H265, H265_WITH_B_FRAMES).is_reorder_depth_stated);
     }
 
     #[test]

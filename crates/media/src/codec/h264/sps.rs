@@ -29,6 +29,7 @@ pub(in super::super) struct H264Sps {
     pub(in super::super) height_px: u32,
     pub(in super::super) frames_per_second: Option<f64>,
     pub(in super::super) reorder_depth: usize,
+    pub(in super::super) is_reorder_depth_stated: bool,
     /// The NAL unit of this set with the word added that frames are never reordered. `None` if they may be, or if the
     /// set says it.
     pub(in super::super) without_reordering: Option<Bytes>,
@@ -70,6 +71,7 @@ impl H264Sps {
             height_px,
             frames_per_second: sps.fps(),
             reorder_depth: reorder_depth(&sps),
+            is_reorder_depth_stated: restrictions(&sps).is_some() || is_reordering_impossible(&sps),
             without_reordering,
         })
     }
@@ -109,7 +111,8 @@ impl H264Sps {
     }
 }
 
-/// Returns how many frames can come before a frame in decoding order and after it in the order in which they are shown.
+/// Returns how many frames can come before a frame in decoding order and after it in the order in which they are shown,
+/// at most.
 fn reorder_depth(sps: &SeqParameterSet) -> usize {
     let depth = match restrictions(sps) {
         Some(restrictions) => restrictions.max_num_reorder_frames,

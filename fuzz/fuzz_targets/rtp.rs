@@ -99,7 +99,7 @@ fn run(packets: &[Bytes], limits: ReorderLimits, is_h264: bool, fmtp: &str) {
     for unit in &units {
         check(unit, is_h264);
         let reading = clock.read(unit.rtp_timestamp, arrival);
-        assert!(!reading.is_new_epoch || reading.timestamp.ticks() > latest);
+        assert!(!reading.has_jumped || reading.timestamp.ticks() > latest);
         latest = latest.max(reading.timestamp.ticks());
     }
 }

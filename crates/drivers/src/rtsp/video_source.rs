@@ -239,7 +239,7 @@ impl VideoSource {
                 self.frames.set_parameters(parameter_sets)?;
             }
             let reading = self.clock.read(unit.rtp_timestamp, self.frames.media_time());
-            if reading.is_new_epoch {
+            if reading.has_jumped {
                 debug!("the camera's clock has jumped; its media time goes on");
             }
             let pts = reading.timestamp.saturating_add(FIRST_MEDIA_TIME);

@@ -24,5 +24,5 @@ pub use fmtp::{h264_parameter_sets, h265_parameter_sets};
 pub use packet::{RtpHeader, RtpPacket};
 pub use problem::Problem;
 pub use reception::Reception;
-pub use reorder::{OrderedPacket, ReorderBuffer, ReorderCounts, ReorderLimits};
+pub use reorder::{OrderedPacket, ReorderBuffer, ReorderLimits};
 pub use rtcp::{RtcpPacket, RtcpPackets, SenderReport, rtcp_packets};

@@ -45,17 +45,6 @@ pub struct OrderedPacket {
     pub is_new_start: bool,
 }
 
-/// How many packets a [`ReorderBuffer`] has seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ReorderCounts {
-    /// Packets that were given up as missing.
-    pub lost: u64,
-    /// Packets that came twice, or after they had been given up, and were dropped.
-    pub late: u64,
-    /// Packets that belong to no stream: one far from all others, and none that follows it.
-    pub stray: u64,
-}
-
 /// Puts the packets of one stream back into order. After each [`push`](Self::push) and [`flush`](Self::flush), take out
 /// all packets with [`next_packet`](Self::next_packet): they are not counted in the limits.
 #[derive(Debug)]
@@ -70,7 +59,6 @@ pub struct ReorderBuffer {
     /// A packet far from all others. If another one follows it, the sender has started anew.
     candidate: Option<OrderedPacket>,
     ready: VecDeque<OrderedPacket>,
-    counts: ReorderCounts,
 }
 
 impl ReorderBuffer {
@@ -83,7 +71,6 @@ impl ReorderBuffer {
             waiting_bytes: 0,
             candidate: None,
             ready: VecDeque::new(),
-            counts: ReorderCounts { lost: 0, late: 0, stray: 0 },
         }
     }
 
@@ -107,7 +94,6 @@ impl ReorderBuffer {
         }
         let extended = expected.wrapping_add_signed(i64::from(step));
         if step < 0 || self.waiting.contains_key(&extended) {
-            self.counts.late += 1;
             return Ok(());
         }
         self.waiting_bytes += packet.payload.len();
@@ -137,11 +123,6 @@ impl ReorderBuffer {
         !self.waiting.is_empty()
     }
 
-    /// Returns how many packets were lost or dropped so far.
-    pub const fn counts(&self) -> ReorderCounts {
-        self.counts
-    }
-
     /// Begins a stream with `packet`.
     fn start(&mut self, packet: OrderedPacket) {
         // One wrap ahead, so that a packet from before the first one has a number too.
@@ -163,10 +144,7 @@ impl ReorderBuffer {
                 self.start(OrderedPacket { is_new_start: true, ..before });
                 self.start(packet);
             }
-            before => {
-                self.counts.stray += u64::from(before.is_some());
-                self.candidate = Some(packet);
-            }
+            _ => self.candidate = Some(packet),
         }
     }
 
@@ -187,7 +165,6 @@ impl ReorderBuffer {
         let lost = *first.key() - *expected;
         *expected = *first.key();
         first.get_mut().lost_before = u32::try_from(lost).unwrap_or(u32::MAX);
-        self.counts.lost += lost;
         self.release();
     }
 }
@@ -224,7 +201,6 @@ mod tests {
         assert!(buffer.is_waiting());
         assert_eq!(pushed(&mut buffer, &[65534]), [(65534, 0), (65535, 0), (0, 0), (1, 0)]);
         assert!(!buffer.is_waiting());
-        assert_eq!(buffer.counts(), ReorderCounts::default());
     }
 
     #[test]
@@ -234,7 +210,6 @@ mod tests {
         buffer.flush();
         assert_eq!(taken(&mut buffer), [(12, 1)]);
         assert_eq!(pushed(&mut buffer, &[11, 13]), [(13, 0)]);
-        assert_eq!(buffer.counts(), ReorderCounts { lost: 1, late: 4, stray: 0 });
     }
 
     #[test]
@@ -244,7 +219,6 @@ mod tests {
         assert_eq!(pushed(&mut buffer, &[1, 3, 6]), [(1, 0)]);
         assert_eq!(pushed(&mut buffer, &[7]), [(3, 1)]);
         assert_eq!(pushed(&mut buffer, &[8]), [(6, 2), (7, 0), (8, 0)]);
-        assert_eq!(buffer.counts().lost, 3);
         let mut small = ReorderBuffer::new(ReorderLimits { max_bytes: 3, ..limits });
         assert_eq!(pushed(&mut small, &[1, 3, 5]), [(1, 0), (3, 1)]);
     }
@@ -264,7 +238,6 @@ mod tests {
             buffer.push(&packet(far, ssrc)).expect("valid");
             buffer.push(&packet(20_000, 5)).expect("valid");
             assert_eq!(pushed(&mut buffer, &[2]), [(2, 0), (3, 0)]);
-            assert_eq!(buffer.counts().stray, 1);
             buffer.push(&packet(far, ssrc)).expect("valid");
             buffer.push(&packet(far + 1, ssrc)).expect("valid");
             let first = buffer.next_packet().expect("the sender has started anew");

@@ -256,6 +256,14 @@ async fn packets_in_another_order_do_no_harm_and_lost_ones_cost_pictures_up_to_a
     let frames = frames(&mut source, 60).await;
     check(&frames);
     assert!(source.dropped_frames() > 0);
+    // At 100 frames a second, this is the number of a picture.
+    let number = |frame: &Frame| frame.pts.ticks() / 900;
+    let behind_gaps: Vec<_> = frames
+        .windows(2)
+        .filter(|pair| number(&pair[1]) != number(&pair[0]) + 1)
+        .map(|pair| &pair[1])
+        .collect();
+    assert!(!behind_gaps.is_empty() && behind_gaps.iter().all(|frame| frame.is_keyframe), "{behind_gaps:?}");
 }
 
 #[tokio::test]
@@ -347,8 +355,15 @@ async fn frames_are_dropped_until_the_first_keyframe() {
     let server = with_faults(server, &[Fault::NoKeyframe]);
     let mut source = open(&server.url()).await.unwrap();
     server.step(12);
+    // The file has a keyframe each three pictures.
+    until("all but the keyframes are sent", || server.sent().len() == 8).await;
     let waited = framecast_testkit::cut_short(Duration::from_millis(500), source.next_frame()).await;
     assert!(waited.is_none(), "{waited:?}");
+    server.set_faults(&[]);
+    server.step(3);
+    let first = frames(&mut source, 1).await;
+    check(&first);
+    assert_eq!(server.sent()[8].number, 12);
 }
 
 #[tokio::test]

@@ -67,7 +67,8 @@ fn check((found, ..): &Found, stream: &[u8]) {
         };
         has_reference |= access_unit.dependency == Dependency::Keyframe;
         assert!(has_reference, "a picture without the ones that it needs");
-        assert!(access_unit.data.len() <= MAX_ACCESS_UNIT_BYTES);
+        // Beside parameter sets that changed.
+        assert!(access_unit.data.len() <= MAX_ACCESS_UNIT_BYTES + (300 << 10));
         assert!(access_unit.offset >= last_offset && access_unit.offset < stream.len() as u64);
         last_offset = access_unit.offset;
         assert!(units(&access_unit.data).all(|unit| unit.is_ok_and(|unit| !unit.is_empty())));

@@ -13,7 +13,8 @@ pub enum Codec {
     /// Uncompressed samples, packed without padding. Viewers never get raw pictures: the pictures are encoded first.
     Raw(PixelFormat, ColorRange),
     /// One access unit of H.264 (ITU-T H.264, AVC): its NAL units, each behind its length as 4 bytes in big endian,
-    /// without parameter sets, access unit delimiters and filler.
+    /// without access unit delimiters and filler. The parameter sets are in the [`Format`]. Only a picture parameter
+    /// set that changes between two keyframes is in the first frame that may use it.
     H264,
     /// One access unit of H.265 (ITU-T H.265, HEVC), as for [`H264`](Self::H264).
     H265,

@@ -10,6 +10,7 @@ pub(crate) const SLICES: &[u8] = include_bytes!("../../../../testdata/x264-slice
 pub(crate) const INTRA_REFRESH: &[u8] = include_bytes!("../../../../testdata/x264-intra-refresh.h264");
 pub(crate) const CROPPED: &[u8] = include_bytes!("../../../../testdata/x264-cropped.h264");
 pub(crate) const H265_WITH_B_FRAMES: &[u8] = include_bytes!("../../../../testdata/x265-bframes.h265");
+pub(crate) const H265_OPEN_GOP: &[u8] = include_bytes!("../../../../testdata/x265-open-gop.h265");
 pub(crate) const H265_10_BIT_CROPPED: &[u8] = include_bytes!("../../../../testdata/x265-main10-cropped.h265");
 
 /// Returns the NAL units of a byte stream.

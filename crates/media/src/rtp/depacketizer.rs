@@ -8,13 +8,14 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use memchr::memmem;
 
-use super::nal::{Leading, Role, SetKind, Slice, Syntax};
-use super::parameter_sets::{MAX_SET_BYTES, ReceivedSets};
+use super::fmtp::MAX_SET_BYTES;
+use super::nal::{Role, SetKind, Slice, Syntax};
 use super::payload::{Fault, Payload, UnitFragment};
 use super::problem::Problem;
 use super::reorder::OrderedPacket;
 use super::start_code;
 use super::unit::PendingUnit;
+use crate::codec::{LeadingFilter, ParameterSets};
 use crate::{Dependency, Error};
 
 /// The number of parameter sets in one access unit that are read.
@@ -23,14 +24,14 @@ const MAX_SETS_IN_UNIT: usize = 16;
 /// One access unit: a coded picture and what belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedUnit {
-    /// The NAL units, each behind its length as 4 bytes, without parameter sets, access unit delimiters and filler.
+    /// The NAL units, each behind its length as 4 bytes: the data of a [`Frame`](crate::Frame).
     pub data: Bytes,
     /// The media time in ticks of the RTP clock: when to show the picture. It wraps.
     pub rtp_timestamp: u32,
     /// How this unit and those around it depend on each other.
     pub dependency: Dependency,
-    /// All parameter sets in the order VPS, SPS, PPS, if they are not the same as for the access unit before. A change
-    /// may come in the midst of a group of pictures.
+    /// All parameter sets in the order VPS, SPS, PPS, if this is a keyframe and they are not those of the keyframe
+    /// before.
     pub parameter_sets: Option<Vec<Bytes>>,
 }
 
@@ -66,8 +67,8 @@ enum Markers {
 pub struct Depacketizer {
     syntax: Syntax,
     max_bytes: usize,
-    sets: ReceivedSets,
-    /// The parameter sets that the last access unit that came out was told to have.
+    sets: ParameterSets,
+    /// The parameter sets that the last keyframe that came out was told to have.
     told_sets: Vec<Bytes>,
     /// Whether a keyframe came with parameter sets.
     has_sets_in_band: bool,
@@ -77,8 +78,7 @@ pub struct Depacketizer {
     ended_by_marker: Option<u32>,
     /// Whether a reference is missing, so that only a keyframe may come out.
     awaits_keyframe: bool,
-    /// Whether pictures before the last keyframe are missing, to which those right after it may refer.
-    skips_leading: bool,
+    leading: LeadingFilter,
     units: VecDeque<ReceivedUnit>,
     counts: UnitCounts,
 }
@@ -97,17 +97,19 @@ impl Depacketizer {
     }
 
     fn new(syntax: Syntax, parameter_sets: &[Bytes], max_bytes: usize) -> Self {
+        let mut sets = ParameterSets::default();
+        sets.merge(syntax.codec(), parameter_sets);
         Self {
             syntax,
             max_bytes,
-            sets: ReceivedSets::new(syntax, parameter_sets),
+            sets,
             told_sets: Vec::new(),
             has_sets_in_band: false,
             pending: None,
             markers: Markers::Unknown,
             ended_by_marker: None,
             awaits_keyframe: true,
-            skips_leading: false,
+            leading: LeadingFilter::default(),
             units: VecDeque::new(),
             counts: UnitCounts::default(),
         }
@@ -347,9 +349,9 @@ impl Depacketizer {
         if unit.fragment_start.is_some() {
             unit.damage();
         }
-        self.sets.merge(&unit.sets);
+        self.sets.merge(self.syntax.codec(), &unit.sets);
         self.decide(&mut unit);
-        self.sets.merge(&unit.later_sets);
+        self.sets.merge(self.syntax.codec(), &unit.later_sets);
     }
 
     fn decide(&mut self, unit: &mut PendingUnit) {
@@ -360,9 +362,7 @@ impl Depacketizer {
             return;
         };
         let dependency = match picture.dependency {
-            Dependency::Disposable if self.sets.has_sub_layer_above(picture.sub_layer) => {
-                Dependency::Reference
-            }
+            Dependency::Disposable if self.has_sub_layer_above(picture.sub_layer) => Dependency::Reference,
             other => other,
         };
         if unit.is_damaged {
@@ -376,17 +376,11 @@ impl Depacketizer {
             self.count_undecodable(is_keyframe);
             return;
         }
-        if picture.leading == Leading::IsOne && self.skips_leading {
+        if !self.leading.admits(picture.leading, self.awaits_keyframe) {
             self.counts.without_reference += 1;
             return;
         }
-        if is_keyframe {
-            self.has_sets_in_band |= !unit.sets.is_empty();
-            self.skips_leading = match picture.leading {
-                Leading::MayFollow => self.awaits_keyframe,
-                leading => leading == Leading::Undecodable,
-            };
-        }
+        self.has_sets_in_band |= is_keyframe && !unit.sets.is_empty();
         self.awaits_keyframe = false;
         self.hand_out(unit, dependency);
     }
@@ -403,7 +397,16 @@ impl Depacketizer {
     fn has_sets(&self, unit: &PendingUnit) -> bool {
         let is_sequence = |set: &Bytes| self.syntax.role(set) == Role::ParameterSet(SetKind::Sequence);
         let may_be_lost = unit.follows_loss && self.has_sets_in_band && !unit.sets.iter().any(is_sequence);
-        self.sets.is_complete() && !may_be_lost
+        self.sets.is_complete(self.syntax.codec()) && !may_be_lost
+    }
+
+    /// Returns whether pictures of a higher temporal sub-layer than `sub_layer` may come.
+    fn has_sub_layer_above(&self, sub_layer: u8) -> bool {
+        let is_sequence = |set: &&Bytes| self.syntax.role(set) == Role::ParameterSet(SetKind::Sequence);
+        // Three bits of the third byte of the set.
+        let highest = |set: &Bytes| set.get(2).map_or(0, |byte| byte >> 1 & 7);
+        let mut sequences = self.sets.sets().iter().filter(is_sequence);
+        self.syntax == Syntax::H265 && sequences.any(|set| sub_layer < highest(set))
     }
 
     fn count_undecodable(&mut self, is_keyframe: bool) {
@@ -415,13 +418,16 @@ impl Depacketizer {
     }
 
     fn hand_out(&mut self, unit: &mut PendingUnit, dependency: Dependency) {
-        let parameter_sets = (!self.sets.are(&self.told_sets)).then(|| self.sets.to_vec());
+        let data = Bytes::from(std::mem::take(&mut unit.data).into_boxed_slice());
+        let (dependency, data) = self.sets.complete(dependency, data);
+        let have_changed = dependency == Dependency::Keyframe && self.told_sets != self.sets.sets();
+        let parameter_sets = have_changed.then(|| self.sets.sets().to_vec());
         if let Some(sets) = &parameter_sets {
             self.told_sets.clone_from(sets);
         }
         self.counts.whole += 1;
         self.units.push_back(ReceivedUnit {
-            data: Bytes::from(std::mem::take(&mut unit.data).into_boxed_slice()),
+            data,
             rtp_timestamp: unit.timestamp,
             dependency,
             parameter_sets,

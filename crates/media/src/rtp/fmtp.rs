@@ -3,11 +3,12 @@
 use bytes::Bytes;
 
 use super::nal::{Role, Syntax};
-use super::parameter_sets::MAX_SET_BYTES;
 use super::start_code;
 
 /// The number of parameter sets that are read.
 const MAX_SETS: usize = 32;
+/// The size of a parameter set that is kept, in bytes. Cameras' have 10 to 200.
+pub(super) const MAX_SET_BYTES: usize = 4096;
 
 /// Returns the parameter sets of H.264 that the value of an attribute `fmtp` names in `sprop-parameter-sets`. What is
 /// not a parameter set is left out: cameras send empty and broken ones.

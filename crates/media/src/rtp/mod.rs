@@ -9,7 +9,6 @@ mod depacketizer;
 mod fmtp;
 mod nal;
 mod packet;
-mod parameter_sets;
 mod payload;
 mod problem;
 mod reception;

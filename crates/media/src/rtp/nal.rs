@@ -1,7 +1,7 @@
 //! The role of a NAL unit in an access unit: what its first bytes say (H.264, section 7.4.1; H.265, section 7.4.2).
 
 use crate::codec::nal::UnitKind;
-use crate::codec::unit_kind;
+use crate::codec::{Leading, unit_kind};
 use crate::{Codec, Dependency};
 
 /// How the video is coded.
@@ -45,21 +45,8 @@ pub(super) struct Slice {
     pub(super) dependency: Dependency,
     /// The temporal sub-layer; 0 in H.264.
     pub(super) sub_layer: u8,
-    /// Whether pictures follow that refer to pictures before this keyframe.
+    /// Whether it is a leading picture, or such pictures may follow.
     pub(super) leading: Leading,
-}
-
-/// In H.265, the relation of a picture to *leading* pictures: those that come after a keyframe and are shown before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Leading {
-    /// None.
-    Unrelated,
-    /// A keyframe (CRA) whose leading pictures may refer to pictures before it.
-    MayFollow,
-    /// A keyframe (BLA) whose leading pictures refer to pictures that are not there.
-    Undecodable,
-    /// A leading picture (RASL) that refers to pictures before the keyframe.
-    IsOne,
 }
 
 impl SetKind {
@@ -82,15 +69,19 @@ impl Syntax {
         }
     }
 
-    /// Returns what the NAL unit is for that begins with `nal`.
-    pub(super) fn role(self, nal: &[u8]) -> Role {
-        let codec = match self {
+    /// Returns the codec of which this is the syntax.
+    pub(super) const fn codec(self) -> Codec {
+        match self {
             Self::H264 => Codec::H264,
             Self::H265 => Codec::H265,
-        };
-        match unit_kind(codec, nal) {
+        }
+    }
+
+    /// Returns what the NAL unit is for that begins with `nal`.
+    pub(super) fn role(self, nal: &[u8]) -> Role {
+        match unit_kind(self.codec(), nal) {
             UnitKind::Slice { is_first, dependency } => {
-                let (sub_layer, leading) = self.layer_and_leading(nal);
+                let (sub_layer, leading) = (self.sub_layer(nal), Leading::of(self.codec(), nal));
                 Role::Slice(Slice { is_first, dependency, sub_layer, leading })
             }
             UnitKind::Vps => Role::ParameterSet(SetKind::Video),
@@ -101,15 +92,9 @@ impl Syntax {
         }
     }
 
-    /// Returns the temporal sub-layer of the slice `nal`, and the relation of its picture to leading pictures.
-    fn layer_and_leading(self, nal: &[u8]) -> (u8, Leading) {
-        let (Self::H265, [first, second, ..]) = (self, nal) else { return (0, Leading::Unrelated) };
-        let leading = match first >> 1 & 0x3F {
-            8 | 9 => Leading::IsOne,
-            16..=18 => Leading::Undecodable,
-            21 => Leading::MayFollow,
-            _ => Leading::Unrelated,
-        };
-        ((second & 7).saturating_sub(1), leading)
+    /// Returns the temporal sub-layer of the slice `nal`.
+    fn sub_layer(self, nal: &[u8]) -> u8 {
+        let (Self::H265, [_, second, ..]) = (self, nal) else { return 0 };
+        (second & 7).saturating_sub(1)
     }
 }

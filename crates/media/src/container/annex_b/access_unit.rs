@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::parameter_sets::ParameterSets;
 use crate::codec::nal::{UnitKind, push_unit};
-use crate::codec::{VideoParameters, dependency, unit_kind};
+use crate::codec::{Leading, LeadingFilter, ParameterSets, VideoParameters, dependency, unit_kind};
 use crate::{Codec, Dependency, Error, Format};
 
 /// One coded picture in a byte stream.
@@ -19,9 +18,13 @@ pub struct AccessUnit {
     pub offset: u64,
     /// How the picture depends on others.
     pub dependency: Dependency,
-    /// The format. The `Arc` is another one when a parameter set has changed.
+    /// The format. From the next keyframe on after a change of the parameter sets, the `Arc` is another one.
     pub format: Arc<Format>,
 }
+
+/// The most parameter sets of one access unit that are read, and the most bytes of them all.
+const MAX_SETS: usize = 300;
+const MAX_SETS_BYTES: usize = 256 << 10;
 
 /// Gathers NAL units into access units.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(super) struct Assembly {
     max_access_unit_bytes: usize,
     pub(super) codec: Option<Codec>,
     sets: ParameterSets,
+    /// The parameter sets that have come since the last access unit.
+    new_sets: Vec<Bytes>,
     format: Option<Arc<Format>>,
     data: Vec<u8>,
     offset: Option<u64>,
@@ -37,6 +42,9 @@ pub(super) struct Assembly {
     is_too_large: bool,
     /// Whether the picture lacks its first slice, so that the access unit is dropped.
     lacks_first_slice: bool,
+    /// What the last slice says of leading pictures.
+    leading: Leading,
+    leading_filter: LeadingFilter,
     /// Whether access units are dropped up to the next keyframe, because they need a picture that is missing.
     awaits_keyframe: bool,
     pub(super) skipped_access_units: u64,
@@ -48,12 +56,15 @@ impl Assembly {
             max_access_unit_bytes,
             codec,
             sets: ParameterSets::default(),
+            new_sets: Vec::new(),
             format: None,
             data: Vec::new(),
             offset: None,
             has_slice: false,
             is_too_large: false,
             lacks_first_slice: false,
+            leading: Leading::default(),
+            leading_filter: LeadingFilter::default(),
             awaits_keyframe: true,
             skipped_access_units: 0,
         }
@@ -74,11 +85,12 @@ impl Assembly {
         let kind = self.kind(unit);
         let offset = *self.offset.get_or_insert(offset);
         if kind.is_parameter_set() {
-            self.sets.add(kind, unit);
+            self.add_set(unit);
         }
         if let UnitKind::Slice { is_first, .. } = kind {
             self.lacks_first_slice |= !is_first && !self.has_slice;
             self.has_slice = true;
+            self.leading = self.codec.map_or(Leading::default(), |codec| Leading::of(codec, unit));
         }
         if !kind.is_in_frame() || self.codec.is_none() || self.is_too_large {
             return Ok(());
@@ -93,6 +105,13 @@ impl Assembly {
         }
         push_unit(&mut self.data, unit);
         Ok(())
+    }
+
+    fn add_set(&mut self, set: &[u8]) {
+        let held_bytes: usize = self.new_sets.iter().map(Bytes::len).sum();
+        if self.new_sets.len() < MAX_SETS && held_bytes + set.len() <= MAX_SETS_BYTES {
+            self.new_sets.push(Bytes::copy_from_slice(set));
+        }
     }
 
     /// Drops the access unit, which exceeds the limit with `unit`, which begins at `offset` of the stream.
@@ -116,6 +135,10 @@ impl Assembly {
         let is_too_large = std::mem::take(&mut self.is_too_large);
         let is_incomplete = std::mem::take(&mut self.lacks_first_slice);
         let (true, Some(codec)) = (std::mem::take(&mut self.has_slice), self.codec) else { return Ok(None) };
+        if !self.leading_filter.admits(self.leading, self.awaits_keyframe) {
+            self.skipped_access_units += 1;
+            return Ok(None);
+        }
         let found = if is_too_large || is_incomplete { Ok(None) } else { self.picture(codec, data, offset) };
         if !matches!(found, Ok(Some(_))) {
             self.lose_picture();
@@ -130,26 +153,19 @@ impl Assembly {
     }
 
     fn picture(&mut self, codec: Codec, data: Vec<u8>, offset: u64) -> Result<Option<AccessUnit>, Error> {
-        let have_sets_changed = self.sets.apply();
-        if have_sets_changed {
-            self.format = None;
+        self.sets.merge(codec, &std::mem::take(&mut self.new_sets));
+        if dependency(&Format::new(codec, 0, 0), &data)? == Dependency::Keyframe {
+            let is_same = |format: &Arc<Format>| format.parameter_sets == self.sets.sets();
+            if !self.format.as_ref().is_some_and(is_same) {
+                self.format = None;
+                self.format = Some(Arc::new(VideoParameters::parse(codec, self.sets.sets())?.format));
+            }
+            self.awaits_keyframe = false;
         }
-        let is_keyframe = dependency(&Format::new(codec, 0, 0), &data)? == Dependency::Keyframe;
-        let format = match &self.format {
-            Some(format) => Arc::clone(format),
-            None if !is_keyframe && !have_sets_changed => return Ok(None),
-            None => match VideoParameters::parse(codec, &self.sets.units()) {
-                // The other sets may come later: the stream was cut here.
-                Err(Error::NoParameterSet { .. }) if !is_keyframe => return Ok(None),
-                parameters => Arc::clone(self.format.insert(Arc::new(parameters?.format))),
-            },
-        };
-        let dependency = dependency(&format, &data)?;
-        self.awaits_keyframe &= dependency != Dependency::Keyframe;
-        if self.awaits_keyframe {
-            return Ok(None);
-        }
-        Ok(Some(AccessUnit { data: data.into(), offset, dependency, format }))
+        let (false, Some(format)) = (self.awaits_keyframe, &self.format) else { return Ok(None) };
+        let format = Arc::clone(format);
+        let (dependency, data) = self.sets.complete(dependency(&format, &data)?, data.into());
+        Ok(Some(AccessUnit { data, offset, dependency, format }))
     }
 
     pub(super) fn kind(&self, unit: &[u8]) -> UnitKind {

@@ -5,7 +5,6 @@
 //! stay.
 
 mod access_unit;
-mod parameter_sets;
 #[cfg(test)]
 mod pause_tests;
 mod pauses;

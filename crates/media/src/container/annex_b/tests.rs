@@ -149,12 +149,29 @@ fn a_picture_parameter_set_alone_replaces_the_one_with_its_number() {
     let [sps, pps, idr, slice] = [&units[0][..], &units[1], &units[2], &units[3]];
     // Number 0 is the bit 1; number 1 is 010.
     let (changed, added) = ([pps, &[0x80]].concat(), [0x68, 0x40 | pps[1] >> 3, 0x80]);
-    let stream = stream_of([sps, pps, idr, &changed, slice, &added, slice, sps, pps, idr]);
-    let sets: Vec<_> = read_whole(&stream).iter().map(|unit| unit.format.parameter_sets.clone()).collect();
-    assert_eq!(sets[0], [sps, pps]);
-    assert_eq!(sets[1], [sps, &changed]);
-    assert_eq!(sets[2], [sps, &changed, &added]);
-    assert_eq!(sets[3], [sps, pps]);
+    let stream = stream_of([sps, pps, idr, &changed, slice, &added, slice, slice, sps, pps, idr]);
+    let found = read_whole(&stream);
+    let data: Vec<_> = found.iter().map(|unit| to_annex_b(&unit.data, &[]).unwrap()).collect();
+    let expected = [
+        stream_of([idr]),
+        stream_of([&changed[..], slice]),
+        stream_of([&added[..], slice]),
+        stream_of([slice]),
+    ];
+    assert_eq!(data[..4], expected, "a decoder needs a changed set at once");
+    assert!(found[..4].iter().all(|unit| unit.format.parameter_sets == [sps, pps]));
+    assert_eq!(found[4].format.parameter_sets, [sps, pps, &added]);
+}
+
+#[test]
+fn sequence_parameter_sets_in_the_midst_of_a_group_of_pictures_wait_for_the_keyframe() {
+    let (one, other) = (units_of(BASELINE), units_of(crate::codec::samples::CROPPED));
+    let [sps, pps, idr, slice] = [&one[0][..], &one[1], &one[2], &one[3]];
+    let found = read_whole(&stream_of([sps, pps, idr, &other[0], &other[1], slice, slice, idr]));
+    let widths: Vec<_> = found.iter().map(|unit| unit.format.width_px).collect();
+    assert_eq!(widths, [96, 96, 96, 100]);
+    assert!(Arc::ptr_eq(&found[0].format, &found[2].format));
+    assert_eq!(found[1].data, found[2].data);
 }
 
 #[test]
@@ -164,6 +181,18 @@ fn what_comes_before_a_keyframe_is_skipped() {
     let (found, skipped) = read_anyhow(LIMIT_BYTES, &stream_of([slice, slice, sps, pps, slice, idr, slice]));
     let found: Vec<_> = found.into_iter().map(Result::unwrap).collect();
     assert_eq!((&*dependencies(&found), skipped), ("KR", 1), "nothing tells the codec before the first set");
+}
+
+#[test]
+fn pictures_that_need_those_before_the_first_keyframe_are_skipped() {
+    let units = units_of(crate::codec::samples::H265_OPEN_GOP);
+    let starts: Vec<_> = (0..units.len()).filter(|at| units[*at][0] == 0x40).collect();
+    let from = |start: usize| stream_of(units[start..].iter().map(|unit| &unit[..]));
+    let (found, skipped) = read_anyhow(LIMIT_BYTES, &from(starts[0]));
+    assert_eq!((found.len(), skipped), (28, 0), "who reads on gets all");
+    let (found, skipped) = read_anyhow(LIMIT_BYTES, &from(starts[1]));
+    assert_eq!((found.len(), skipped), (19, 2));
+    assert_eq!(found[0].as_ref().unwrap().dependency, Dependency::Keyframe);
 }
 
 #[test]
@@ -180,7 +209,7 @@ fn a_keyframe_without_a_set_is_an_error_that_names_it() {
 fn a_broken_set_is_one_error_until_another_comes() {
     let units = units_of(BASELINE);
     let [sps, pps, idr, slice] = [&units[0][..], &units[1], &units[2], &units[3]];
-    let stream = stream_of([sps, pps, idr, &sps[..5], slice, slice, slice, sps, pps, slice, idr]);
+    let stream = stream_of([sps, pps, idr, &sps[..5], idr, slice, slice, sps, pps, slice, idr]);
     let (found, skipped) = read_anyhow(LIMIT_BYTES, &stream);
     assert!(matches!(found[1], Err(Error::ParameterSet { set: "SPS", .. })), "{:?}", found[1]);
     assert_eq!((found.len(), skipped), (3, 4));

@@ -275,12 +275,16 @@ impl Fmp4Reader {
         let error = |problem| Error::Mp4 { offset: announced.offset, problem };
         let unit = sample_content::read(track.codec, track.length_bytes, data).map_err(error)?;
         let SampleContent { data, has_picture, parameter_sets } = unit;
-        track.update(parameter_sets)?;
+        track.sets.merge(track.codec, &parameter_sets);
+        if dependency(&Format::new(track.codec, 0, 0), &data)? == Dependency::Keyframe {
+            track.update_format()?;
+        }
         let Some(format) = track.format.clone().filter(|_| has_picture) else { return Ok(None) };
         let dependency = match dependency(&format, &data)? {
             Dependency::Reference if announced.is_disposable() => Dependency::Disposable,
             other => other,
         };
+        let (dependency, data) = track.sets.complete(dependency, data);
         let (dts, pts) = announced.times(track.timescale);
         Ok(Some(Sample { data, dependency, pts, dts, format, offset: announced.offset }))
     }

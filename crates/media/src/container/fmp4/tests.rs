@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::codec::VideoParameters;
-use crate::codec::nal::push_unit;
+use crate::codec::nal::{self, push_unit};
 use crate::codec::samples::{BASELINE, CROPPED, units_of};
 use crate::{Codec, Dependency, Error, Timestamp};
 
@@ -206,6 +206,26 @@ fn parameter_sets_in_the_samples_replace_those_of_their_kind() {
     assert!(samples.iter().all(|sample| sample.data == samples[0].data));
     let broken = fragments(&init, &[&[&sps[..5], idr]]);
     assert!(matches!(read(&broken).1, Err(Error::ParameterSet { set: "SPS", .. })));
+}
+
+#[test]
+fn parameter_sets_in_the_midst_of_a_group_of_pictures_change_no_format() {
+    let format = VideoParameters::parse(Codec::H264, &units_of(BASELINE)).unwrap().format;
+    let other = VideoParameters::parse(Codec::H264, &units_of(CROPPED)).unwrap().format;
+    let init = init_segment(&format).unwrap();
+    let [sps, pps] = [&other.parameter_sets[0][..], &other.parameter_sets[1]];
+    let changed = &[&format.parameter_sets[1], &[0x80][..]].concat()[..];
+    let (idr, slice) = (&[0x65, 0x88][..], &[0x41, 0x9A][..]);
+    let stream =
+        fragments(&init, &[&[idr], &[changed, slice], &[changed, slice], &[sps, pps, slice], &[idr]]);
+    let samples = samples_of(&stream);
+    let widths: Vec<_> = samples.iter().map(|sample| sample.format.width_px).collect();
+    assert_eq!(widths, [96, 96, 96, 96, 100]);
+    assert!(samples[..4].iter().all(|sample| Arc::ptr_eq(&sample.format, &samples[0].format)));
+    let units =
+        |sample: &Sample| nal::units(&sample.data).map(|unit| unit.unwrap().to_vec()).collect::<Vec<_>>();
+    assert_eq!(units(&samples[1]), [changed, slice]);
+    assert_eq!((units(&samples[2]), units(&samples[3])), (vec![slice.to_vec()], vec![slice.to_vec()]));
 }
 
 #[test]

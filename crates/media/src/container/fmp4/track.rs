@@ -7,7 +7,7 @@ use mp4_atom::{Avcc, Hvcc, Mdhd, Stsz, StszSamples, Tkhd, Trex};
 
 use super::boxes::WholeBox;
 use super::problem::{BoxKind, Problem};
-use crate::codec::{VideoParameters, unit_kind};
+use crate::codec::{ParameterSets, VideoParameters, unit_kind};
 use crate::{Codec, Error, Format};
 
 /// The number of bytes before the boxes in a sample entry for video (ISO/IEC 14496-12 §12.1.3.2).
@@ -22,6 +22,7 @@ pub(super) struct Track {
     /// The number of bytes of the length before each NAL unit, 1 to 4.
     pub(super) length_bytes: usize,
     pub(super) codec: Codec,
+    pub(super) sets: ParameterSets,
     /// `None` while no parameter sets have come: they can also be in the samples.
     pub(super) format: Option<Arc<Format>>,
     /// The values for samples for which a fragment has none.
@@ -47,21 +48,15 @@ impl Track {
         Err(moov.error(Problem::NoVideo))
     }
 
-    /// Takes over the parameter sets of a sample. Those of a kind replace all of this kind.
+    /// Makes the format of the parameter sets so far, if they are others than before.
     ///
     /// # Errors
     /// Those of [`VideoParameters::parse`].
-    pub(super) fn update(&mut self, mut parameter_sets: Vec<Bytes>) -> Result<(), Error> {
-        if parameter_sets.is_empty() {
-            return Ok(());
-        }
-        let kind = |unit: &Bytes| unit_kind(self.codec, unit);
-        let kinds: Vec<_> = parameter_sets.iter().map(kind).collect();
-        let present = self.format.iter().flat_map(|format| &format.parameter_sets);
-        parameter_sets.extend(present.filter(|unit| !kinds.contains(&kind(unit))).cloned());
-        let format = VideoParameters::parse(self.codec, &parameter_sets)?.format;
-        if self.format.as_deref() != Some(&format) {
-            self.format = Some(Arc::new(format));
+    pub(super) fn update_format(&mut self) -> Result<(), Error> {
+        let sets = self.sets.sets();
+        let is_same = |format: &Arc<Format>| format.parameter_sets == sets;
+        if !sets.is_empty() && !self.format.as_ref().is_some_and(is_same) {
+            self.format = Some(Arc::new(VideoParameters::parse(self.codec, sets)?.format));
         }
         Ok(())
     }
@@ -79,8 +74,17 @@ impl Track {
             return Err(track.error(Problem::NotFragmented));
         }
         let defaults = defaults(mvex, id)?;
-        let mut track = Self { id, timescale, length_bytes, codec, format: None, defaults };
-        track.update(sets)?;
+        let mut track = Self {
+            id,
+            timescale,
+            length_bytes,
+            codec,
+            sets: ParameterSets::default(),
+            format: None,
+            defaults,
+        };
+        track.sets.merge(codec, &sets);
+        track.update_format()?;
         Ok(track)
     }
 }

@@ -140,6 +140,41 @@ fn parameter_sets_are_told_when_they_change() {
 }
 
 #[test]
+fn another_size_with_sets_of_other_numbers_replaces_all_that_came_before() {
+    let mut camera = Camera::with_right_markers();
+    // The number follows the level: 1 is the bits 010.
+    let second_sps: &[u8] = &[0x67, 0x64, 0x00, 0x1E, 0x4C, 0xD9];
+    let second_pps: &[u8] = &[0x68, 0x4B, 0xE4];
+    camera.mark(2, [second_sps, second_pps, IDR]).mark(3, [SPS, PPS, IDR]);
+    let told: Vec<_> = camera.take().units.into_iter().flat_map(|unit| unit.parameter_sets).collect();
+    assert_eq!(told, [[second_sps, second_pps], [SPS, PPS]]);
+}
+
+#[test]
+fn a_picture_parameter_set_before_a_delta_frame_is_in_that_frame_and_then_in_the_format() {
+    let mut camera = Camera::with_right_markers();
+    let other_pps: &[u8] = &[0x68, 0xEB, 0xE4];
+    camera.mark(2, [SPS, PPS, P]).mark(3, [other_pps, B]).mark(4, [other_pps, P]).mark(5, [IDR]);
+    let units = camera.take().units;
+    let data: Vec<_> = units.iter().map(|unit| unit.data.to_vec()).collect();
+    assert_eq!(data, [joined(&[P]), joined(&[other_pps, B]), joined(&[P]), joined(&[IDR])]);
+    assert_eq!(units[1].dependency, Dependency::Reference, "later frames need the set");
+    let told: Vec<_> = units.into_iter().map(|unit| unit.parameter_sets).collect();
+    let changed = [SPS, other_pps].map(Bytes::from_static).to_vec();
+    assert_eq!(told, [None, None, None, Some(changed)]);
+}
+
+#[test]
+fn a_sequence_parameter_set_before_a_delta_frame_waits_for_the_keyframe() {
+    let mut camera = Camera::with_right_markers();
+    camera.mark(2, [OTHER_SPS, PPS, P]).mark(3, [P]).mark(4, [IDR]);
+    let units = camera.take().units;
+    assert_eq!(units[0].data, joined(&[P]));
+    let told: Vec<_> = units.into_iter().map(|unit| unit.parameter_sets).collect();
+    assert_eq!(told, [None, None, Some([OTHER_SPS, PPS].map(Bytes::from_static).to_vec())]);
+}
+
+#[test]
 fn parameter_sets_behind_the_picture_are_for_the_next_one() {
     let mut camera = Camera::with_right_markers();
     camera.send(2, [P, OTHER_SPS]).mark(3, [IDR]);

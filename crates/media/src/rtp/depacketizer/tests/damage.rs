@@ -135,7 +135,7 @@ fn a_unit_over_the_limit_is_an_error_once_and_the_next_keyframe_comes_out() {
 }
 
 #[test]
-fn parameter_sets_are_bounded_in_size_and_number() {
+fn parameter_sets_are_bounded_in_size_and_in_number_for_each_unit() {
     let mut camera = Camera::with_right_markers();
     let large = [PPS, &[1; MAX_SET_BYTES]].concat();
     camera.mark(3, [SPS, &large]);
@@ -150,5 +150,5 @@ fn parameter_sets_are_bounded_in_size_and_number() {
         camera.mark(timestamp, [IDR]);
     }
     let told: Vec<_> = camera.take().units.into_iter().flat_map(|unit| unit.parameter_sets).collect();
-    assert_eq!(told.iter().map(Vec::len).collect::<Vec<_>>(), [18, 32]);
+    assert_eq!(told.iter().map(Vec::len).collect::<Vec<_>>(), [18, 34, 50]);
 }

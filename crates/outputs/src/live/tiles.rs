@@ -352,7 +352,11 @@ impl Tiles {
         let Some(tile) = self.shown.get_mut(&number) else { return TileContent::Pictures };
         if !subscription.plays_mp4 {
             tile.choice = None;
-            tile.replace_video(None);
+            if tile.video.is_some() {
+                // The camera must not be without a demand in between.
+                tile.demand = Some(feed.demand(DemandKind::Viewer));
+                tile.replace_video(None);
+            }
             return TileContent::Pictures;
         }
         match &mut tile.choice {

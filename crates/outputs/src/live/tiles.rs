@@ -220,6 +220,11 @@ impl ShownTile {
         *place = Some(watch);
     }
 
+    /// Returns whether the tile needs neither pictures nor video.
+    fn is_paused(&self) -> bool {
+        self.demand.is_none() && self.video.is_none()
+    }
+
     /// Keeps the camera open, unless the tile has video, which keeps its own stream open.
     fn keep_open(&mut self) {
         match &self.video {
@@ -340,6 +345,11 @@ impl Tiles {
             });
             return Ok((feed, rendition));
         }
+        self.change(subscription.tile, |tile| {
+            if tile.is_paused() {
+                tile.viewer.asks();
+            }
+        });
         let content = self.prepare(subscription, &feed);
         let rendition = self.show_content(subscription.tile, content, rendition)?;
         self.change(subscription.tile, |tile| tile.viewer.set_rendition(rendition));
@@ -417,9 +427,6 @@ impl Tiles {
         let Some(tile) = self.shown.get_mut(&number) else { return Ok(wanted) };
         tile.wanted = wanted;
         tile.set_content(content);
-        if tile.demand.is_none() {
-            tile.viewer.asks();
-        }
         tile.keep_open();
         let feed = Arc::clone(&tile.feed);
         match content {

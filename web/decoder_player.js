@@ -1,6 +1,6 @@
 // Coded video, decoded by WebCodecs. `decoder_worker.js` does that for all tiles of the page; this file passes on to it
-// what comes, and tells `video_ladder.js` when it cannot. The frames are shown in a `<video>` without a buffer where the
-// browser has a way to do so (Chromium): without a GPU, that costs half as much as a canvas, which the others get.
+// what comes, and tells `video_ladder.js` when it cannot. Where the browser has a way to do so (Chromium), a `<video>`
+// shows the frames at once: without a GPU, that costs half as much as a canvas, which shows them elsewhere.
 
 // More decoders than this would use up those of the hardware, and much memory.
 const MAX_PLAYERS = 16;

@@ -1,6 +1,6 @@
 // The worker of `decoder_player.js`, for all tiles of a page: decodes coded video by WebCodecs as it comes, and paints
-// the newest frame onto the tile's canvas, or hands it to the track of the tile's `<video>`. At first comes all video since the last keyframe. Its first frame is painted
-// at once, and then none before the newest ones are decoded.
+// the newest frame onto the tile's canvas, or hands it to the track of the tile's `<video>`. At first comes all video
+// since the last keyframe. Its first frame is painted at once, and then none before the newest ones are decoded.
 
 import { readConfiguration, readFragment } from "./fragment.js";
 
@@ -21,14 +21,17 @@ const PAUSE_MS = 1000;
 // After an error, the decoder waits for the next keyframe for so long. A second error within `TRIAL_MS` is final.
 const KEYFRAME_WAIT_MS = 5000;
 const TRIAL_MS = 10000;
-// If what is decoded is so late for so long, this machine is too slow.
-const TOO_LATE_S = 1.5;
-const TOO_LATE_MS = 4000;
+// If what is decoded is late for so long, or frames have to be skipped twice within so long, this machine is too slow.
+const TOO_LATE_MS = 5000;
+const SKIPS_MS = 15000;
 // Times are compared with this tolerance, because of their rounding.
 const TOLERANCE_S = 0.002;
 
 // A decoder that works on more frames than this has left out some.
 const MAX_IN_DECODER = 64;
+
+// The page lets one tile after the other give up.
+const TOO_SLOW = { failed: { kind: "slow" } };
 
 const nextFrame = self.requestAnimationFrame ?? ((paint) => setTimeout(paint));
 const tiles = new Map();
@@ -79,6 +82,7 @@ class Tile {
   #paintedAt = -Infinity;
   #failedAt = -Infinity;
   #lateSince = null;
+  #skippedAt = -Infinity;
   #hasDecoded = false;
 
   /** `sink` is a canvas, or the stream of a track; `report` passes on what the page should know. */
@@ -182,7 +186,9 @@ class Tile {
   }
 
   #dropQueue() {
-    this.#report({ skipped: this.#queue.length });
+    const now = performance.now();
+    this.#report({ skipped: this.#queue.length, ...(now - this.#skippedAt < SKIPS_MS ? TOO_SLOW : {}) });
+    this.#skippedAt = now;
     this.#queue = [];
     this.#queuedBytes = 0;
   }
@@ -233,10 +239,9 @@ class Tile {
 
   #judge(behind) {
     const now = performance.now();
-    if (behind < TOO_LATE_S) this.#lateSince = null;
+    if (behind < LATE_S) this.#lateSince = null;
     else this.#lateSince ??= now;
-    // The page may leave the way to another tile.
-    if (now - (this.#lateSince ?? now) > TOO_LATE_MS) this.#report({ failed: { kind: "slow" } });
+    if (now - (this.#lateSince ?? now) > TOO_LATE_MS) this.#report(TOO_SLOW);
   }
 
   /** A frame has come: returns whether frames are decoded too. */

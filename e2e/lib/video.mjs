@@ -7,8 +7,8 @@ import { sleep } from "./wait.mjs";
 
 /**
  * Runs in the page before its own scripts. Reads the strip of each frame that is shown, into `window.seenFrames`: of a
- * `<video>` with a buffer, and, with `readsPainted`, of the element that shows what a worker paints. Otherwise notes when
- * the worker has painted a frame, and when that was taken. Also notes when the page asked for the video.
+ * `<video>` with a buffer, and, with `readsPainted`, of the element that shows what a worker paints. Otherwise notes
+ * when the worker has painted a frame, and when that was taken. Also notes when the page asked for the video.
  */
 function gather(cells, strip, readsPainted) {
   const seen = [];

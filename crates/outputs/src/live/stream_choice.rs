@@ -235,7 +235,7 @@ mod tests {
             ([None, Some(541)], StreamKind::Main, StreamKind::Main),
             ([Some(1920), Some(432)], StreamKind::Sub, StreamKind::Sub),
         ] {
-            let mut choose = |sub| asking(size_px).choose(main, sub, now);
+            let choose = |sub| asking(size_px).choose(main, sub, now);
             assert_eq!(choose(unseen(CameraState::Idle)), expected_unseen, "{size_px:?}");
             assert_eq!(choose(cif), expected_cif, "{size_px:?}");
         }

@@ -38,8 +38,16 @@ const H264_DELIMITER: &[u8] = &[0, 0, 0, 1, 0x09, 0xF0];
 const H265_DELIMITER: &[u8] = &[0, 0, 0, 1, 0x46, 0x01, 0x50];
 
 /// The maximum number of frames that ffmpeg keeps before their picture appears, beside those that it must reorder. If
-/// more frames await their pictures, ffmpeg has dropped some.
+/// more frames that it has read await their pictures, ffmpeg has dropped some.
 const MAX_KEPT_FRAMES: usize = 4;
+
+/// The maximum number of bytes that were written and that ffmpeg has not decoded: what a pipe holds on Linux (64 KiB),
+/// and as much again for ffmpeg's own buffers. A viewer who comes late in a group of pictures makes the server write
+/// many small frames at once.
+const MAX_UNREAD_BYTES: u64 = 128 * 1024;
+
+/// The maximum number of frames that await their pictures.
+const MAX_AWAITED_FRAMES: usize = 256;
 
 /// How long ffmpeg can take to the next picture while it has frames to decode.
 const PATIENCE: Duration = Duration::from_millis(2500);
@@ -49,9 +57,12 @@ const FIRST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What was written and awaits its picture.
 struct Awaited<T> {
-    /// The frames in the order in which they are shown, each without its data and with what the caller keeps with it.
-    frames: VecDeque<(Frame, T)>,
-    /// The maximum number of frames that ffmpeg keeps. If more await their pictures, ffmpeg has dropped the oldest.
+    /// The frames in the order in which they are shown.
+    frames: VecDeque<AwaitedFrame<T>>,
+    /// The number of bytes written so far.
+    written_bytes: u64,
+    /// The maximum number of frames that ffmpeg keeps. If more await their pictures, and ffmpeg has read them, it has
+    /// dropped the oldest.
     max_frames: usize,
     /// Since when ffmpeg has been late: it does not read its input, or a picture should have come. `None` if it is not.
     late_since: Option<Instant>,
@@ -59,29 +70,48 @@ struct Awaited<T> {
     is_writing: bool,
 }
 
+/// A frame that awaits its picture.
+struct AwaitedFrame<T> {
+    /// The frame without its data, which nobody needs any more.
+    times: Frame,
+    /// What the caller keeps with the frame.
+    kept: T,
+    /// The number of bytes written before this frame.
+    begin: u64,
+}
+
 impl<T> Awaited<T> {
     fn new(max_frames: usize) -> Self {
-        Self { frames: VecDeque::new(), max_frames, late_since: None, is_writing: false }
+        let frames = VecDeque::new();
+        Self { frames, written_bytes: 0, max_frames, late_since: None, is_writing: false }
     }
 
     /// Adds a frame whose writing begins now. Returns whether ffmpeg should have made a picture of an earlier one.
     fn begin_write(&mut self, frame: &Frame, kept: T) -> bool {
         let mut times = frame.clone();
-        // Nobody needs the bytes any more.
         times.data = Bytes::new();
-        let at = self.frames.partition_point(|(other, _)| other.pts <= frame.pts);
-        self.frames.insert(at, (times, kept));
+        let at = self.frames.partition_point(|other| other.times.pts <= frame.pts);
+        self.frames.insert(at, AwaitedFrame { times, kept, begin: self.written_bytes });
         self.is_writing = true;
         self.late_since.get_or_insert_with(Instant::now);
         let is_late = self.frames.len() > self.max_frames;
-        if is_late {
+        while self.is_oldest_dropped() {
             self.frames.pop_front();
         }
         is_late
     }
 
-    /// Ends the writing of a frame. `is_late` is what the beginning returned.
-    fn end_write(&mut self, is_late: bool) {
+    /// Returns whether ffmpeg has dropped the oldest frame. A frame that it may not have read yet still gets a picture:
+    /// without it, the picture would get the times of a newer frame, and pass for newer than it is.
+    fn is_oldest_dropped(&self) -> bool {
+        let is_read = |oldest: &AwaitedFrame<T>| oldest.begin + MAX_UNREAD_BYTES < self.written_bytes;
+        self.frames.len() > MAX_AWAITED_FRAMES
+            || self.frames.len() > self.max_frames && self.frames.front().is_some_and(is_read)
+    }
+
+    /// Ends the writing of a frame as `bytes` bytes. `is_late` is what the beginning returned.
+    fn end_write(&mut self, bytes: usize, is_late: bool) {
+        self.written_bytes += bytes as u64;
         self.is_writing = false;
         self.late_since = self.late_since.filter(|_| is_late);
     }
@@ -89,7 +119,7 @@ impl<T> Awaited<T> {
     /// Returns the frame of a picture that has come. Returns `None` if ffmpeg has shown a frame twice.
     fn take_frame(&mut self) -> Option<(Frame, T)> {
         self.late_since = self.is_writing.then(Instant::now);
-        self.frames.pop_front()
+        self.frames.pop_front().map(|frame| (frame.times, frame.kept))
     }
 }
 
@@ -192,10 +222,9 @@ impl<T> DecoderInput<T> {
         let stream = to_annex_b(&frame.data, parameter_sets).map_err(std::io::Error::other)?;
         let is_late = lock(&self.awaited).begin_write(frame, kept);
         self.stdin.write_all(&stream).await?;
-        self.stdin
-            .write_all(if frame.format.codec == Codec::H265 { H265_DELIMITER } else { H264_DELIMITER })
-            .await?;
-        lock(&self.awaited).end_write(is_late);
+        let delimiter = if frame.format.codec == Codec::H265 { H265_DELIMITER } else { H264_DELIMITER };
+        self.stdin.write_all(delimiter).await?;
+        lock(&self.awaited).end_write(stream.len() + delimiter.len(), is_late);
         Ok(())
     }
 }

@@ -68,8 +68,8 @@ fn message(result: Result<Option<(Frame, i64)>, Error>) -> String {
 #[tokio::test(start_paused = true)]
 async fn an_ffmpeg_that_reads_and_makes_no_picture_fails_and_few_frames_are_kept_for_it() {
     let mut fake = Fake::start(MAKE_NOTHING).await;
-    fake.write(50).await;
-    assert_eq!(fake.awaited(), MAX_KEPT_FRAMES);
+    fake.write(1000).await;
+    assert!(fake.awaited() <= MAX_AWAITED_FRAMES, "{}", fake.awaited());
     let failure = message(soon("the failure", fake.decoder.next_picture()).await);
     assert_eq!(failure, "`ffmpeg`: no data for 10s while waiting for a picture of the video");
 }
@@ -101,6 +101,14 @@ async fn an_ffmpeg_that_hangs_after_a_picture_fails_sooner() {
     fake.write(50).await;
     let failure = message(soon("the failure", fake.decoder.next_picture()).await);
     assert_eq!(failure, "`ffmpeg`: no data for 2.5s while waiting for a picture of the video");
+}
+
+#[tokio::test]
+async fn pictures_have_the_times_of_their_own_frames_while_more_frames_lie_in_the_pipe() {
+    let mut fake = Fake::start("cat picture.jpg; exec sleep 1000").await;
+    fake.write(20).await;
+    let (_, number) = soon("a picture", fake.decoder.next_picture()).await.unwrap().unwrap();
+    assert_eq!(number, 0);
 }
 
 #[tokio::test(start_paused = true)]

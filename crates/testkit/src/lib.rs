@@ -13,6 +13,7 @@
 mod authority;
 pub mod blocking;
 mod coded;
+mod ffmpeg;
 mod missing;
 mod picture;
 mod postgres;
@@ -23,6 +24,7 @@ mod wait;
 
 pub use authority::{Authority, ServerCertificate, Validity};
 pub use coded::{CodedDecoder, CodedStream, coded_number};
+pub use ffmpeg::{decoded_by_ffmpeg, has_ffmpeg};
 pub use missing::not_run;
 pub use picture::{coded, frame, frame_of_len, jpeg, jpeg_of_len, keyframe, number_of};
 pub use postgres::Postgres;

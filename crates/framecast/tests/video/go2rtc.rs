@@ -1,13 +1,10 @@
 //! Players of go2rtc watch cameras with H.264 and H.265.
 
-use std::io::{Seek, Write};
-use std::process::Command;
 use std::time::Duration;
 
 use framecast::{CameraState, Drivers};
-use framecast_testkit::blocking::output_of;
 use framecast_testkit::rtsp::{Clip, FakeRtsp, Fault};
-use framecast_testkit::{not_run, soon, until};
+use framecast_testkit::{decoded_by_ffmpeg, has_ffmpeg, soon, until};
 use framecast_testkit_server::server::{SOON_STALLED, Server, camera_settings, settings};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -66,27 +63,6 @@ async fn server(camera: &FakeRtsp) -> Server {
     front.stall_timeout = Some(SOON_STALLED * 4);
     settings.cameras = vec![front];
     Server::start_with(settings, Drivers::builtin()).await
-}
-
-/// Decodes `stream` by ffmpeg. Returns the number of pictures, and what ffmpeg complains about.
-fn decoded_by_ffmpeg(stream: &[u8]) -> (usize, String) {
-    let mut file = tempfile::tempfile().unwrap();
-    file.write_all(stream).unwrap();
-    file.rewind().unwrap();
-    let options = "-v error -i - -fps_mode passthrough -f framecrc -";
-    let output = output_of(Command::new("ffmpeg").args(options.split(' ')).stdin(file));
-    let text = String::from_utf8(output.stdout).unwrap();
-    let pictures = text.lines().filter(|line| !line.starts_with('#')).count();
-    (pictures, String::from_utf8(output.stderr).unwrap())
-}
-
-fn has_ffmpeg() -> bool {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = std::env::split_paths(&folders).any(|folder| folder.join("ffmpeg").is_file());
-    if !is_there {
-        not_run("ffmpeg is not installed");
-    }
-    is_there
 }
 
 #[tokio::test(flavor = "multi_thread")]

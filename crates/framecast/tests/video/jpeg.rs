@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use framecast::{CameraState, Drivers};
 use framecast_testkit::rtsp::{Clip, FakeRtsp, Fault, RtspBuilder};
-use framecast_testkit::{TestViewer, not_run, soon, until};
+use framecast_testkit::{TestViewer, has_ffmpeg, soon, until};
 use framecast_testkit_server::server::{SOON_STALLED, Server, camera_settings, settings};
 use tokio::sync::Mutex;
 
@@ -19,16 +19,6 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 
 fn camera(file: &'static [u8]) -> RtspBuilder {
     FakeRtsp::builder(Clip::from_annex_b(file))
-}
-
-/// Returns whether ffmpeg is there, and reports the test as not run if it is not.
-fn has_ffmpeg() -> bool {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = std::env::split_paths(&folders).any(|folder| folder.join("ffmpeg").is_file());
-    if !is_there {
-        not_run("ffmpeg is not installed");
-    }
-    is_there
 }
 
 /// A server with this camera, which is called `front`.

@@ -1,16 +1,13 @@
 //! Tests of connections as a player sees them. The clock of the tests advances only when all tasks wait.
 #![warn(clippy::disallowed_methods)]
 
-use std::io::{Seek, Write};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use framecast_hub::{CameraState, CameraStatus, Feed, ViewerLimits};
 use framecast_media::container::fmp4::{FRAGMENT_HEAD_BYTES, Fmp4Reader, Sample};
 use framecast_media::{Anchor, Dependency, Timestamp};
-use framecast_testkit::blocking::output_of;
-use framecast_testkit::{cut_short, frame, not_run, number_of, pause, soon};
+use framecast_testkit::{cut_short, decoded_by_ffmpeg, frame, has_ffmpeg, number_of, pause, soon};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{DuplexStream, duplex};
@@ -337,23 +334,10 @@ async fn messages_that_break_the_rules_end_the_connection_with_a_reason() {
 /// Video of ffmpeg with 20 frames, of which the first is a keyframe and some are shown before earlier ones.
 const WITH_B_FRAMES: &[u8] = include_bytes!("../../../../testdata/ffmpeg-fmp4-x264-bframes-aac.mp4");
 
-/// Decodes `stream` by ffmpeg. Returns the number of pictures and what ffmpeg complains about.
-fn decoded_by_ffmpeg(stream: &[u8]) -> (usize, String) {
-    let mut file = tempfile::tempfile().unwrap();
-    file.write_all(stream).unwrap();
-    file.rewind().unwrap();
-    let options = "-v error -i - -fps_mode passthrough -f framecrc -";
-    let output = output_of(Command::new("ffmpeg").args(options.split(' ')).stdin(file));
-    let text = String::from_utf8(output.stdout).unwrap();
-    let pictures = text.lines().filter(|line| !line.starts_with('#')).count();
-    (pictures, String::from_utf8(output.stderr).unwrap())
-}
-
 #[tokio::test(start_paused = true)]
 async fn all_that_a_player_gets_that_stalls_again_and_again_is_decoded_by_ffmpeg() {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    if !std::env::split_paths(&folders).any(|folder| folder.join("ffmpeg").is_file()) {
-        return not_run("without ffmpeg");
+    if !has_ffmpeg() {
+        return;
     }
     let server = PlayerServer::new();
     let mut reader = Fmp4Reader::default();

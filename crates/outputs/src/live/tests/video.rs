@@ -3,13 +3,9 @@
 
 mod sub;
 
-use std::io::{Seek, Write};
-use std::process::Command;
-
 use framecast_media::container::fmp4::{FRAGMENT_HEAD_BYTES, Fmp4Reader, Sample};
 use framecast_media::{Anchor, Codec, Dependency, Format, Frame, Timestamp};
-use framecast_testkit::blocking::output_of;
-use framecast_testkit::{CodedDecoder, CodedStream, coded_number, not_run};
+use framecast_testkit::{CodedDecoder, CodedStream, coded_number, decoded_by_ffmpeg, has_ffmpeg};
 
 use super::*;
 use crate::video_camera::{VideoCamera, baseline, cropped};
@@ -369,28 +365,6 @@ fn frames_in_a_loop(file: &[u8], times: i64) -> Vec<Frame> {
         frame
     });
     again.collect()
-}
-
-/// Returns whether ffmpeg is there, and reports the test as not run if it is not.
-fn has_ffmpeg() -> bool {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = std::env::split_paths(&folders).any(|folder| folder.join("ffmpeg").is_file());
-    if !is_there {
-        not_run("without ffmpeg");
-    }
-    is_there
-}
-
-/// Decodes `stream` by ffmpeg. Returns the number of pictures and what ffmpeg complains about.
-fn decoded_by_ffmpeg(stream: &[u8]) -> (usize, String) {
-    let mut file = tempfile::tempfile().unwrap();
-    file.write_all(stream).unwrap();
-    file.rewind().unwrap();
-    let options = "-v error -i - -map 0:v -fps_mode passthrough -f framecrc -";
-    let output = output_of(Command::new("ffmpeg").args(options.split(' ')).stdin(file));
-    let text = String::from_utf8(output.stdout).unwrap();
-    let pictures = text.lines().filter(|line| !line.starts_with('#')).count();
-    (pictures, String::from_utf8(output.stderr).unwrap())
 }
 
 #[tokio::test(start_paused = true)]

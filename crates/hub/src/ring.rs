@@ -280,7 +280,7 @@ impl Ring {
         let mut next = keyframe.read(number, false);
         // Only H.265 has such pictures.
         next.cursor.leading = (keyframe.frame.format.codec == Codec::H265)
-            .then(|| Leading { end: keyframe.frame.pts, is_after_jump: is_jump && cursor.sequence > 0 });
+            .then_some(Leading { end: keyframe.frame.pts, is_after_jump: is_jump && cursor.sequence > 0 });
         Some(next)
     }
 

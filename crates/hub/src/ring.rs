@@ -1,5 +1,6 @@
 //! The frames that a channel holds: the last keyframe and the frames after that. Older frames are kept only while there
-//! is a subscriber that reads every frame in order, because it might not have read them yet.
+//! is a subscriber that reads every frame in order, because it might not have read them yet, and only while they are new
+//! enough for it.
 //!
 //! The ring never hands out a frame whose reference is missing. A subscriber that cannot get the frame after the one
 //! that it has read gets a keyframe.
@@ -17,6 +18,9 @@ pub struct RingLimits {
     /// The number of bytes by which a subscriber that reads every frame in order can fall behind the publisher without
     /// losing frames.
     pub backlog_bytes: usize,
+    /// The time by which such a subscriber can fall behind without losing frames, if there is a newer keyframe. If
+    /// subscribers skip to that anyway, a longer time only costs memory.
+    pub backlog_duration: Duration,
     /// The maximum total size in bytes of the last keyframe and the frames after that. The limit matters for sources
     /// whose keyframes are far apart or never come. The ring holds the newest frame even if it is larger.
     pub gop_bytes: usize,
@@ -26,10 +30,16 @@ pub struct RingLimits {
 }
 
 impl RingLimits {
-    /// Returns the limits for a camera's coded video: 16 MiB, and 6 s from a keyframe on.
+    /// Returns the limits for a camera's coded video: 16 MiB, and 6 s from a keyframe on. The frames before the newest
+    /// keyframe stay for a second: viewers skip frames that are half a second behind.
     pub const fn of_video() -> Self {
         let max_bytes = 16 * 1024 * 1024;
-        Self { backlog_bytes: max_bytes, gop_bytes: max_bytes, gop_duration: Duration::from_secs(6) }
+        Self {
+            backlog_bytes: max_bytes,
+            backlog_duration: Duration::from_secs(1),
+            gop_bytes: max_bytes,
+            gop_duration: Duration::from_secs(6),
+        }
     }
 }
 
@@ -37,7 +47,7 @@ impl Default for RingLimits {
     /// 16 MiB of backlog; and 32 MiB, which is about half a minute of video in good quality, from a keyframe on.
     fn default() -> Self {
         let (backlog_bytes, gop_bytes) = (16 * 1024 * 1024, 32 * 1024 * 1024);
-        Self { backlog_bytes, gop_bytes, gop_duration: Duration::MAX }
+        Self { backlog_bytes, backlog_duration: Duration::MAX, gop_bytes, gop_duration: Duration::MAX }
     }
 }
 
@@ -148,7 +158,7 @@ impl Ring {
     }
 
     /// Adds `frame` of `epoch` as the newest frame. Then drops the oldest frames before the last keyframe: all of them,
-    /// or if `has_in_order_readers`, until the ring holds no more bytes than its limit.
+    /// or if `has_in_order_readers`, until the ring holds no more bytes and no older frames than its limits allow.
     pub(crate) fn push(&mut self, frame: Frame, epoch: Epoch, has_in_order_readers: bool) {
         self.newest_number += 1;
         self.update_count += 1;
@@ -328,13 +338,16 @@ impl Ring {
             .map(|(n, _)| n)
     }
 
-    /// Drops old frames until the ring holds at most `keep_bytes` bytes. The newest keyframe and the frames after it
-    /// are kept even if they exceed `keep_bytes`, up to the limit. The newest frame is always kept.
+    /// Drops old frames until the ring holds at most `keep_bytes` bytes, and no frame that is too old for readers. The
+    /// newest keyframe and the frames after it are kept even if they exceed `keep_bytes`, up to the limit. The newest
+    /// frame is always kept.
     fn trim(&mut self, keep_bytes: usize) {
         // Without a keyframe no reader can start here: keep only `keep_bytes`.
-        let needed_from =
-            if self.held(self.keyframe_number).is_some() { self.keyframe_number } else { self.newest_number };
-        while self.held_bytes > keep_bytes && self.oldest_number() < needed_from {
+        let has_keyframe = self.held(self.keyframe_number).is_some();
+        let needed_from = if has_keyframe { self.keyframe_number } else { self.newest_number };
+        let exceeds_backlog =
+            |ring: &Self| ring.held_bytes > keep_bytes || (has_keyframe && ring.is_backlog_too_old());
+        while self.oldest_number() < needed_from && exceeds_backlog(self) {
             self.drop_oldest();
         }
         while self.held_bytes > self.limits.gop_bytes.max(keep_bytes) && self.frames.len() > 1 {
@@ -352,6 +365,16 @@ impl Ring {
         let (held, newest) = (self.held(number), self.frames.back());
         let lag = |held: &HeldFrame, newest: &HeldFrame| newest.frame.dts.saturating_since(held.frame.dts);
         held.zip(newest).map_or(Duration::ZERO, |(held, newest)| lag(held, newest))
+    }
+
+    /// Returns whether the oldest frame is older than a reader in order may need it. Decoding times of two openings cannot
+    /// be compared: frames of an earlier one are too old once the newest GOP lasts for long enough.
+    fn is_backlog_too_old(&self) -> bool {
+        let epochs = self.frames.front().zip(self.frames.back());
+        let is_of_one_epoch =
+            epochs.is_some_and(|(oldest, newest)| oldest.epoch.number == newest.epoch.number);
+        let from = if is_of_one_epoch { self.oldest_number() } else { self.keyframe_number };
+        self.lag_of(from) > self.limits.backlog_duration
     }
 
     fn is_gop_too_long(&self) -> bool {
@@ -442,6 +465,25 @@ mod tests {
         }
         assert_eq!(held(&ring), [7, 8, 9]);
         assert_eq!(ring.held_bytes, 3 * (2000 + FRAME_BYTES));
+    }
+
+    #[test]
+    fn frames_stay_for_readers_in_order_only_while_they_are_new_enough() {
+        // 30 frames a second, a keyframe each ten.
+        let backlog_duration = Duration::from_millis(500);
+        let mut ring = Ring::new(RingLimits { backlog_duration, ..RingLimits::default() });
+        let mut oldest = Vec::new();
+        for number in 0..35 {
+            push(&mut ring, keyframe(number, 10, 2000), 1_000_000);
+            oldest.push(held(&ring)[0]);
+        }
+        assert_eq!((oldest[15], oldest[16], oldest[34]), (0, 1, 19));
+        // A frame of the opening before stays until the newest GOP lasts for longer.
+        let next = Epoch { number: 2, ..EPOCH };
+        for number in 0..20 {
+            ring.push(keyframe(number, 100, 2000), next, true);
+            assert_eq!(held(&ring).len() as u64 > number + 1, number <= 15, "{number}");
+        }
     }
 
     #[test]

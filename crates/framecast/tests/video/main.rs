@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 #![warn(clippy::disallowed_methods)]
 
+mod faults;
 mod go2rtc;
 mod hung;
 mod jpeg;

@@ -1,5 +1,6 @@
 //! Cameras over TLS, which ffmpeg reads: their video arrives as they code it.
 #![warn(clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::sync::Arc;
 

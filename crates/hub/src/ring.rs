@@ -4,6 +4,9 @@
 //!
 //! The ring never hands out a frame whose reference is missing. A subscriber that cannot get the frame after the one
 //! that it has read gets a keyframe.
+//!
+//! If a group of pictures exceeds the limits, the ring keeps its keyframe as a *still*. Who starts to watch gets the
+//! still at once, and then the next keyframe.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
@@ -24,8 +27,8 @@ pub struct RingLimits {
     /// The maximum total size in bytes of the last keyframe and the frames after that. The limit matters for sources
     /// whose keyframes are far apart or never come. The ring holds the newest frame even if it is larger.
     pub gop_bytes: usize,
-    /// The maximum time from the last keyframe to the newest frame. Beyond this, the frames before the newest one are
-    /// dropped: who starts to watch then waits for the next keyframe, because catching up would take too long.
+    /// The maximum time from the last keyframe to the newest frame. Beyond this, who starts to watch gets the keyframe as
+    /// a still, and then waits for the next one, because catching up would take too long.
     pub gop_duration: Duration,
 }
 
@@ -57,6 +60,9 @@ impl Default for RingLimits {
 pub(crate) struct Ring {
     limits: RingLimits,
     frames: VecDeque<HeldFrame>,
+    /// The newest keyframe, once frames that need it have been dropped.
+    still: Option<HeldFrame>,
+    /// The bytes of the frames and of the still.
     held_bytes: usize,
     /// The number of the newest frame; 0 before the first frame.
     newest_number: u64,
@@ -101,6 +107,8 @@ pub(crate) struct Cursor {
     epoch: u64,
     /// What the reader must skip right after its last frame, if that is a keyframe at which it has started.
     leading: Option<Leading>,
+    /// Whether the reader has got a still, so that its next frame must be a keyframe.
+    awaits_keyframe: bool,
 }
 
 /// The leading pictures of a keyframe of H.265 at which a reader has started or gone on: those right after it in
@@ -164,6 +172,7 @@ impl Ring {
         self.update_count += 1;
         if frame.is_keyframe {
             self.keyframe_number = self.newest_number;
+            self.drop_still();
         }
         let held = HeldFrame { sequence: self.update_count, epoch, frame };
         self.held_bytes += held.len_bytes();
@@ -201,6 +210,7 @@ impl Ring {
     /// Drops all frames, and the slate if there is one.
     pub(crate) fn clear(&mut self) {
         self.frames.clear();
+        self.still = None;
         self.held_bytes = 0;
         self.hide();
     }
@@ -239,7 +249,8 @@ impl Ring {
     /// picture of that opening.
     fn newest_keyframe(&self) -> Option<&HeldFrame> {
         let newest = self.frames.back()?;
-        self.held(self.keyframe_number).filter(|held| held.epoch.number == newest.epoch.number)
+        let keyframe = self.held(self.keyframe_number).or(self.still.as_ref());
+        keyframe.filter(|held| held.epoch.number == newest.epoch.number)
     }
 
     /// Returns the epoch of the newest frame.
@@ -271,8 +282,8 @@ impl Ring {
     /// A subscriber that has got a keyframe without the frame before it does not get the keyframe's leading pictures.
     pub(crate) fn next_after(&self, cursor: Cursor, max_lag: Duration) -> Option<Next> {
         let wanted = cursor.frame + 1;
-        let has_lost_frames = wanted < self.oldest_number();
-        let is_jump = has_lost_frames || (wanted < self.keyframe_number && self.lag_of(wanted) > max_lag);
+        let is_lagging = || wanted < self.keyframe_number && self.lag_of(wanted) > max_lag;
+        let is_jump = cursor.awaits_keyframe || wanted < self.oldest_number() || is_lagging();
         let number = if is_jump {
             self.keyframe_number
         } else {
@@ -286,11 +297,18 @@ impl Ring {
             }
             self.first_keyframe(number)?
         };
-        let keyframe = self.held(number)?;
-        let mut next = keyframe.read(number, false);
-        // Only H.265 has such pictures.
-        next.cursor.leading = (keyframe.frame.format.codec == Codec::H265)
-            .then_some(Leading { end: keyframe.frame.pts, is_after_jump: is_jump && cursor.sequence > 0 });
+        if number < wanted {
+            return None;
+        }
+        let mut next = if number == self.keyframe_number {
+            self.start()?
+        } else {
+            self.held(number)?.read(number, false)
+        };
+        // Only H.265 has such pictures, and after a still comes a keyframe.
+        let may_lead = next.frame.format.codec == Codec::H265 && !next.cursor.awaits_keyframe;
+        let (end, is_after_jump) = (next.frame.pts, is_jump && cursor.sequence > 0);
+        next.cursor.leading = may_lead.then_some(Leading { end, is_after_jump });
         Some(next)
     }
 
@@ -304,13 +322,27 @@ impl Ring {
         (wanted..).find(is_other).expect("the ring's frames end")
     }
 
+    /// Returns the newest keyframe for a subscriber that reads every frame in order from there on. If the group of
+    /// pictures is too long, returns the keyframe as a still. A still has the capture time of the keyframe, but the times
+    /// in the stream of the newest frame, so that players show it at once and do not wait as long for the next keyframe
+    /// as they would for the frames between.
+    fn start(&self) -> Option<Next> {
+        let mut still = self.newest_keyframe()?.read(self.keyframe_number, false);
+        if self.held(self.keyframe_number).is_some() && !self.is_gop_too_long() {
+            return Some(still);
+        }
+        still.cursor.awaits_keyframe = true;
+        let presentation = still.frame.pts.ticks().saturating_sub(still.frame.dts.ticks());
+        still.frame.dts = self.frames.back()?.frame.dts;
+        still.frame.pts = Timestamp::from_ticks(still.frame.dts.ticks().saturating_add(presentation));
+        Some(still)
+    }
+
     /// Returns the cursor of a new subscriber. A subscriber that reads every frame in order starts at the newest
     /// keyframe, unless that is out of date. Any other starts at the newest frame or slate.
     pub(crate) fn start_cursor(&self, is_in_order: bool) -> Cursor {
         let frame = match (is_in_order, &self.shown) {
-            (true, Shown::Newest) if self.held(self.keyframe_number).is_some() && !self.is_gop_too_long() => {
-                self.keyframe_number - 1
-            }
+            (true, Shown::Newest) if self.newest_keyframe().is_some() => self.keyframe_number - 1,
             (true, _) => self.newest_number,
             (false, _) => 0,
         };
@@ -340,7 +372,7 @@ impl Ring {
 
     /// Drops old frames until the ring holds at most `keep_bytes` bytes, and no frame that is too old for readers. The
     /// newest keyframe and the frames after it are kept even if they exceed `keep_bytes`, up to the limit. The newest
-    /// frame is always kept.
+    /// frame is always kept. The newest keyframe is kept as a still if both fit.
     fn trim(&mut self, keep_bytes: usize) {
         // Without a keyframe no reader can start here: keep only `keep_bytes`.
         let has_keyframe = self.held(self.keyframe_number).is_some();
@@ -357,6 +389,9 @@ impl Ring {
             while self.frames.len() > 1 && self.held_bytes > keep_bytes {
                 self.drop_oldest();
             }
+        }
+        if self.held_bytes > self.limits.gop_bytes.max(keep_bytes) {
+            self.drop_still();
         }
     }
 
@@ -393,9 +428,20 @@ impl Ring {
         self.frames.len()
     }
 
+    /// Drops the oldest frame, or keeps it as the still if it is the newest keyframe.
     fn drop_oldest(&mut self) {
-        if let Some(held) = self.frames.pop_front() {
+        let number = self.oldest_number();
+        let Some(held) = self.frames.pop_front() else { return };
+        if number == self.keyframe_number {
+            self.still = Some(held);
+        } else {
             self.held_bytes -= held.len_bytes();
+        }
+    }
+
+    fn drop_still(&mut self) {
+        if let Some(still) = self.still.take() {
+            self.held_bytes -= still.len_bytes();
         }
     }
 }
@@ -408,8 +454,8 @@ impl HeldFrame {
 
     /// Returns this frame or slate for a reader, which has then read or skipped all frames up to number `number`.
     fn read(&self, number: u64, is_slate: bool) -> Next {
-        let cursor =
-            Cursor { frame: number, sequence: self.sequence, epoch: self.epoch.number, leading: None };
+        let (sequence, epoch) = (self.sequence, self.epoch.number);
+        let cursor = Cursor { frame: number, sequence, epoch, leading: None, awaits_keyframe: false };
         Next { frame: self.frame.clone(), is_slate, epoch: self.epoch, cursor, before_start: 0 }
     }
 }
@@ -519,8 +565,18 @@ mod tests {
             push(&mut ring, keyframe(number, 1000, 1 << 20), 0);
             assert!(ring.held_bytes <= RingLimits::default().gop_bytes);
         }
-        // The only keyframe had to go, and no reader can start without it.
+        // The frames that need the only keyframe had to go, and it is left as a still.
         assert_eq!(held(&ring), [39]);
+        assert_eq!(ring.held_bytes, 2 * ((1 << 20) + FRAME_BYTES));
+        assert_eq!(read(&ring, &mut ring.start_cursor(true)), [0]);
+        assert_eq!(number_of(&ring.newest().unwrap().frame.data), Some(0));
+
+        let large = RingLimits::default().gop_bytes - FRAME_BYTES;
+        let mut ring = Ring::default();
+        ring.push(keyframe(0, 100, large), EPOCH, false);
+        ring.push(keyframe(1, 100, 2000), EPOCH, false);
+        assert_eq!(ring.held_bytes, 2000 + FRAME_BYTES, "both do not fit");
+        assert_eq!(read(&ring, &mut ring.start_cursor(true)), [0; 0]);
     }
 
     #[test]
@@ -593,21 +649,47 @@ mod tests {
     }
 
     #[test]
-    fn nobody_starts_in_a_group_of_pictures_that_is_too_long() {
+    fn who_starts_in_a_group_of_pictures_that_is_too_long_gets_a_still_and_then_the_next_keyframe() {
         let gop_duration = keyframe(10, 100, 2000).dts.saturating_since(keyframe(0, 100, 2000).dts);
         let mut ring = Ring::new(RingLimits { gop_duration, ..RingLimits::default() });
-        let mut in_order = ring.start_cursor(true);
         for number in 0..=10 {
             ring.push(keyframe(number, 100, 2000), EPOCH, true);
         }
-        assert_eq!(ring.start_cursor(true).frame, 0);
+        let mut in_order = ring.start_cursor(true);
+        assert_eq!(read(&ring, &mut in_order).len(), 11);
         ring.push(keyframe(11, 100, 2000), EPOCH, true);
-        assert_eq!(read(&ring, &mut ring.start_cursor(true)), [0; 0]);
-        assert_eq!(read(&ring, &mut in_order).len(), 12, "who has started reads on");
+        let still = ring.next_after(ring.start_cursor(true), Duration::MAX).unwrap();
+        assert_eq!(number_of(&still.frame.data), Some(0));
+        assert_eq!(still.frame.captured_at, keyframe(0, 100, 2000).captured_at, "its age is told");
+        assert_eq!(still.frame.dts, keyframe(11, 100, 2000).dts, "a player shows it now");
+        let mut late = still.cursor;
+        assert_eq!(read(&ring, &mut in_order), [11], "who has started reads on");
         ring.push(keyframe(12, 100, 2000), EPOCH, false);
-        assert_eq!(ring.len(), 1, "nobody needs the frames before it");
-        ring.push(keyframe(100, 100, 2000), EPOCH, false);
-        assert_eq!(read(&ring, &mut ring.start_cursor(true)), [100]);
+        assert_eq!(ring.len(), 1, "nobody needs the frames between");
+        let mut later = ring.start_cursor(true);
+        for number in 13..100 {
+            assert_eq!(read(&ring, &mut late), [0; 0], "frame {number} needs others");
+            ring.push(keyframe(number, 100, 2000), EPOCH, false);
+        }
+        assert_eq!(read(&ring, &mut later), [0]);
+        for number in [100, 101] {
+            ring.push(keyframe(number, 100, 2000), EPOCH, true);
+        }
+        assert_eq!(read(&ring, &mut late), [100, 101]);
+        assert_eq!(read(&ring, &mut later), [100, 101]);
+        assert_eq!(ring.held_bytes, ring.len() * (2000 + FRAME_BYTES), "the still is gone");
+    }
+
+    #[test]
+    fn a_still_of_an_opening_that_has_ended_is_not_shown() {
+        let mut ring = Ring::new(RingLimits { gop_duration: Duration::ZERO, ..RingLimits::default() });
+        for number in [0, 1] {
+            ring.push(keyframe(number, 100, 2000), EPOCH, false);
+        }
+        assert_eq!(read(&ring, &mut ring.start_cursor(true)), [0]);
+        ring.push(keyframe(2, 100, 2000), Epoch { number: 2, ..EPOCH }, false);
+        assert_eq!(read(&ring, &mut ring.start_cursor(true)), [0; 0]);
+        assert!(ring.latest_after(Cursor::default()).is_none());
     }
 
     #[test]

@@ -105,7 +105,12 @@ impl VideoPacker {
     pub(crate) fn head(&self, update: &Update) -> Result<Bytes, Error> {
         let mut heads = lock(&self.heads);
         let at = match heads.kept.binary_search_by_key(&update.sequence, |head| head.sequence) {
-            Ok(at) => return Ok(heads.kept[at].bytes.clone()),
+            Ok(at) if heads.kept[at].dts == update.frame.dts => return Ok(heads.kept[at].bytes.clone()),
+            // The frame is a still, whose times are those of the moment at which its viewer starts.
+            Ok(at) => {
+                heads.kept.remove(at);
+                at
+            }
             Err(at) => at,
         };
         let before = at.checked_sub(1).and_then(|before| heads.kept.get(before));
@@ -138,9 +143,9 @@ pub(crate) fn is_same(one: &Arc<Format>, other: &Arc<Format>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
 
-    use framecast_hub::{Channel, Delivery, Epoch, Subscriber};
+    use framecast_hub::{Channel, Delivery, Epoch, RingLimits, Subscriber};
     use framecast_media::container::fmp4::FRAGMENT_HEAD_BYTES;
     use framecast_media::{Anchor, Dependency, Frame};
 
@@ -214,6 +219,23 @@ mod tests {
         video.epoch = 2;
         let first = read(&video, 0, Dependency::Keyframe);
         assert_eq!(first, (900_000, 4000, 180_000), "the interval to another opening is none");
+    }
+
+    #[test]
+    fn the_head_of_a_still_has_the_time_at_which_its_viewer_starts() {
+        let limits = RingLimits { gop_duration: Duration::ZERO, ..RingLimits::default() };
+        let channel = Channel::with_limits(limits);
+        let (packer, video) = (VideoPacker::default(), Video { channel, epoch: 1 });
+        video.publish(0, Dependency::Keyframe);
+        for n in 1..=3 {
+            video.publish(n * 3600, Dependency::Reference);
+            let mut viewer = video.channel.subscribe(Delivery::InOrder);
+            let still = next(&mut viewer);
+            assert!(still.frame.is_keyframe && viewer.try_next().is_none());
+            let head = packer.head(&still).unwrap();
+            assert_eq!(number_at(&head, 72), (900_000 + n as u64 * 3600).to_be_bytes());
+            assert_eq!(packer.heads.lock().unwrap().kept.len(), 1);
+        }
     }
 
     #[test]

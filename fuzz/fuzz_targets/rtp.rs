@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use framecast_media::rtp::{
-    Depacketizer, ReceivedUnit, Reception, ReorderBuffer, ReorderLimits, RtpClock, RtpPacket,
+    Depacketizer, JpegDepacketizer, ReceivedUnit, Reception, ReorderBuffer, ReorderLimits, RtpClock, RtpPacket,
     h264_parameter_sets, h265_parameter_sets, rtcp_packets,
 };
 use framecast_media::{Bytes, Dependency};
@@ -76,6 +76,7 @@ fn run(packets: &[Bytes], limits: ReorderLimits, is_h264: bool, fmtp: &str) {
     let sets = if is_h264 { h264_parameter_sets(fmtp) } else { h265_parameter_sets(fmtp) };
     let mut depacketizer =
         if is_h264 { Depacketizer::h264(&sets, MAX_BYTES) } else { Depacketizer::h265(&sets, MAX_BYTES) };
+    let mut jpegs = JpegDepacketizer::new(MAX_BYTES);
     let (mut clock, mut reception) = (RtpClock::new(90_000), Reception::new(90_000));
     let (mut arrival, mut units) = (Duration::ZERO, VecDeque::new());
     for bytes in packets {
@@ -90,6 +91,12 @@ fn run(packets: &[Bytes], limits: ReorderLimits, is_h264: bool, fmtp: &str) {
         while let Some(packet) = reorder.next_packet() {
             let _ = depacketizer.push(&packet);
             units.extend(std::iter::from_fn(|| depacketizer.next_unit()));
+            let _ = jpegs.push(&packet);
+            for picture in std::iter::from_fn(|| jpegs.next_picture()) {
+                // The end marker comes on top.
+                assert!(picture.len() <= MAX_BYTES + 2 && picture.starts_with(&[0xFF, 0xD8]));
+                assert!(picture.ends_with(&[0xFF, 0xD9]));
+            }
         }
     }
     let _ = reception.report(1, arrival);

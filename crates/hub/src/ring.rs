@@ -27,8 +27,8 @@ pub struct RingLimits {
     /// The maximum total size in bytes of the last keyframe and the frames after that. The limit matters for sources
     /// whose keyframes are far apart or never come. The ring holds the newest frame even if it is larger.
     pub gop_bytes: usize,
-    /// The maximum time from the last keyframe to the newest frame. Beyond this, who starts to watch gets the keyframe as
-    /// a still, and then waits for the next one, because catching up would take too long.
+    /// The maximum time from the last keyframe to the newest frame. Beyond this, who starts to watch gets the keyframe
+    /// as a still, and then waits for the next one, because catching up would take too long.
     pub gop_duration: Duration,
 }
 
@@ -323,9 +323,9 @@ impl Ring {
     }
 
     /// Returns the newest keyframe for a subscriber that reads every frame in order from there on. If the group of
-    /// pictures is too long, returns the keyframe as a still. A still has the capture time of the keyframe, but the times
-    /// in the stream of the newest frame, so that players show it at once and do not wait as long for the next keyframe
-    /// as they would for the frames between.
+    /// pictures is too long, returns the keyframe as a still. A still has the capture time of the keyframe, but the
+    /// times in the stream of the newest frame, so that players show it at once and do not wait as long for the next
+    /// keyframe as they would for the frames between.
     fn start(&self) -> Option<Next> {
         let mut still = self.newest_keyframe()?.read(self.keyframe_number, false);
         if self.held(self.keyframe_number).is_some() && !self.is_gop_too_long() {

@@ -4,10 +4,11 @@
 //! Framecast's own options are in the fragment, as for `http:`: `#fps=5`, `#size=1280x720`, `#transport=tcp` and
 //! `#timeout=4s`. The timeout limits the time until the camera responds, and the time between two pictures.
 //!
-//! H.264 and H.265 are taken as the camera sends them, by a [`client`] of our own. What the client cannot read, such as
-//! other codecs and encrypted connections, goes through [`ffmpeg`], and so does what the URL wants in another rate or
-//! size.
+//! H.264, H.265 and JPEG are taken as the camera sends them, by a [`client`] of our own. What the client cannot read,
+//! such as other codecs and encrypted connections, goes through [`ffmpeg`], and so does what the URL wants in another
+//! rate or size.
 
+mod assembler;
 mod client;
 mod diagnose;
 mod ffmpeg;

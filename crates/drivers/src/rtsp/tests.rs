@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use framecast_media::codec::{dependency, nal};
+use framecast_media::codec::{dependency, jpeg, nal};
 use framecast_media::{Codec, Dependency, Frame};
 use framecast_testkit::rtsp::{Clip, FakeRtsp, Fault, LoginScheme, Pace, RtspBuilder};
 use framecast_testkit::{soon, until};
@@ -20,6 +20,9 @@ const WITH_B_FRAMES: &[u8] = include_bytes!("../../../../testdata/x264-main-bfra
 const OTHER_SIZE: &[u8] = include_bytes!("../../../../testdata/x264-cropped.h264");
 /// H.265 of 96x64 pixels with B-frames: 12 frames.
 const H265: &[u8] = include_bytes!("../../../../testdata/x265-bframes.h265");
+
+/// JPEG of 96x64 pixels: 5 pictures.
+const JPEG: &[u8] = include_bytes!("../../../../testdata/ffmpeg-jpeg-rtp.mjpg");
 
 fn camera(file: &'static [u8]) -> RtspBuilder {
     FakeRtsp::builder(Clip::from_annex_b(file))
@@ -93,6 +96,21 @@ async fn h264_and_h265_arrive_as_the_camera_sends_them_over_tcp_and_udp() {
             let counts = server.counts();
             assert_eq!((counts.open, counts.sessions, counts.teardowns), (0, 1, 1), "{transport}");
         }
+    }
+}
+
+#[tokio::test]
+async fn jpeg_arrives_without_another_program_over_tcp_and_udp_and_what_is_lost_costs_one_picture() {
+    for (transport, faults) in [("tcp", &[][..]), ("udp", &[]), ("udp", &[Fault::UdpLoss(7)])] {
+        let server = with_faults(FakeRtsp::builder(Clip::from_jpegs(JPEG)).start().unwrap(), faults);
+        let mut source = open(&format!("{}#transport={transport}", server.url())).await.unwrap();
+        for frame in frames(&mut source, 20).await {
+            let image = jpeg::decode(&frame.data, 1 << 20).unwrap();
+            assert_eq!((image.width_px(), image.height_px(), frame.format.codec), (96, 64, Codec::Jpeg));
+        }
+        assert_eq!(source.dropped_frames() > 0, !faults.is_empty(), "{transport}");
+        soon("the source is closed", source.close()).await;
+        assert_eq!(server.counts().teardowns, 1);
     }
 }
 

@@ -1,20 +1,17 @@
-//! A source of the access units that a camera sends in RTP packets.
+//! A source of the access units or JPEG pictures that a camera sends in RTP packets.
 
 use std::time::Duration;
 
-use framecast_media::rtp::{
-    Depacketizer, Reception, ReorderBuffer, ReorderLimits, RtcpPacket, RtpClock, RtpPacket,
-    h264_parameter_sets, h265_parameter_sets, rtcp_packets,
-};
-use framecast_media::{Bytes, Codec, Frame};
+use framecast_media::rtp::{Reception, ReorderBuffer, ReorderLimits, RtcpPacket, RtpPacket, rtcp_packets};
+use framecast_media::{Bytes, Frame};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 
-use super::client::{ClientError, Encoding, Packet, RtspSession, VideoTrack};
+use super::assembler::FrameAssembler;
+use super::client::{ClientError, Packet, RtspSession, VideoTrack};
 use super::diagnose::{client_error, no_data_error};
 use super::target::{RtspTarget, Transport};
 use crate::frame_wait::FrameWait;
-use crate::video_frames::{FIRST_MEDIA_TIME, VideoFrameBuilder};
 use crate::{BoxFuture, Error, OpenContext, Source};
 
 /// The time after which packets that are held back, because others are missing or may follow, are no longer held back.
@@ -38,13 +35,11 @@ pub(super) struct VideoSource {
     transport: Transport,
     payload_type: u8,
     reorder: ReorderBuffer,
-    depacketizer: Depacketizer,
-    clock: RtpClock,
+    assembler: FrameAssembler,
     reception: Reception,
     report_at: Instant,
     /// The number by which the camera names the stream in its packets; `None` before the first packet.
     ssrc: Option<u32>,
-    frames: VideoFrameBuilder,
     /// The number of frames so far.
     frame_count: u64,
     wait: FrameWait,
@@ -67,8 +62,6 @@ impl VideoSource {
         track: &VideoTrack,
         session: RtspSession,
     ) -> Self {
-        let codec = if track.encoding == Encoding::H265 { Codec::H265 } else { Codec::H264 };
-        let max_bytes = context.max_picture_bytes();
         let limits = if session.is_udp() { ReorderLimits::UDP } else { ReorderLimits::TCP };
         let now = Instant::now();
         Self {
@@ -77,15 +70,10 @@ impl VideoSource {
             transport,
             payload_type: track.payload_type,
             reorder: ReorderBuffer::new(limits),
-            depacketizer: match codec {
-                Codec::H265 => Depacketizer::h265(&h265_parameter_sets(&track.parameters), max_bytes),
-                _ => Depacketizer::h264(&h264_parameter_sets(&track.parameters), max_bytes),
-            },
-            clock: RtpClock::new(track.clock_hz),
+            assembler: FrameAssembler::new(context, track),
             reception: Reception::new(track.clock_hz),
             report_at: now + REPORT_INTERVAL,
             ssrc: None,
-            frames: VideoFrameBuilder::new(context, codec),
             frame_count: 0,
             wait: FrameWait::default(),
             opened_at: now,
@@ -99,9 +87,9 @@ impl VideoSource {
     /// Returns the next frame, or `None` at the normal end of the stream. Cancel safe: what has arrived is kept.
     async fn next(&mut self) -> Result<Option<Frame>, Error> {
         loop {
-            if let Some(frame) = self.next_ready()? {
+            if let Some(frame) = self.assembler.next_frame()? {
                 self.frame_count += 1;
-                self.wait = FrameWait::begin(self.opened_at.elapsed(), self.skipped_frames());
+                self.wait = FrameWait::begin(self.opened_at.elapsed(), self.assembler.skipped_frames());
                 return Ok(Some(frame));
             }
             self.check_wait()?;
@@ -123,20 +111,17 @@ impl VideoSource {
                     self.has_held = false;
                     self.give_up_missing();
                     self.push_packets()?;
-                    self.depacketizer.flush();
+                    self.assembler.flush();
                 }
                 SourceEvent::Silence(after) => {
-                    let awaited = if has_frames { "the next picture" } else { "the first picture" };
-                    return Err(Error::TimedOut { what: self.target.shown.clone(), awaited, after });
+                    if !has_frames {
+                        return Err(no_data_error(&self.target, self.transport, after));
+                    }
+                    let (what, awaited) = (self.target.shown.clone(), "the next picture");
+                    return Err(Error::TimedOut { what, awaited, after });
                 }
             }
         }
-    }
-
-    /// Returns how many frames were whole, but not shown because a frame that they need was missing.
-    fn skipped_frames(&self) -> u64 {
-        let counts = self.depacketizer.counts();
-        counts.before_first_keyframe + counts.without_reference
     }
 
     /// Checks whether frames come of the packets that have come.
@@ -144,10 +129,9 @@ impl VideoSource {
     /// # Errors
     /// [`Error::Picture`] if none has come for a while: there is no keyframe, or there are no parameter sets.
     fn check_wait(&mut self) -> Result<(), Error> {
-        let counts = self.depacketizer.counts();
-        let lacks_sets = counts.whole == 0 && counts.without_parameter_sets > 0;
         let now = self.last_packet_at.duration_since(self.opened_at);
-        match self.wait.check(now, self.skipped_frames(), lacks_sets) {
+        let lacks_sets = self.assembler.lacks_parameter_sets();
+        match self.wait.check(now, self.assembler.skipped_frames(), lacks_sets) {
             Some(source) => Err(Error::Picture { number: self.frame_count + 1, source }),
             None => Ok(()),
         }
@@ -226,28 +210,10 @@ impl VideoSource {
         while let Some(packet) = self.reorder.next_packet() {
             // Cameras may send other payloads, such as comfort noise or key figures, on the same channel.
             if packet.header.payload_type == self.payload_type {
-                self.depacketizer.push(&packet).map_err(|source| self.picture_error(source))?;
+                self.assembler.push(&packet).map_err(|source| self.picture_error(source))?;
             }
         }
         Ok(())
-    }
-
-    /// Returns the next frame of the packets so far.
-    fn next_ready(&mut self) -> Result<Option<Frame>, Error> {
-        while let Some(unit) = self.depacketizer.next_unit() {
-            if let Some(parameter_sets) = &unit.parameter_sets {
-                self.frames.set_parameters(parameter_sets)?;
-            }
-            let reading = self.clock.read(unit.rtp_timestamp, self.frames.media_time());
-            if reading.has_jumped {
-                debug!("the camera's clock has jumped; its media time goes on");
-            }
-            let pts = reading.timestamp.saturating_add(FIRST_MEDIA_TIME);
-            if let Some(frame) = self.frames.frame(unit.data, unit.dependency, pts) {
-                return Ok(Some(frame));
-            }
-        }
-        Ok(None)
     }
 
     /// Creates the error for a packet or picture that is broken. The next one may be whole.
@@ -289,7 +255,10 @@ impl Source for VideoSource {
     }
 
     fn dropped_frames(&self) -> u64 {
-        let counts = self.depacketizer.counts();
-        counts.damaged + counts.without_reference
+        self.assembler.dropped_frames()
+    }
+
+    fn repaired_frames(&self) -> u64 {
+        self.assembler.repaired_frames()
     }
 }

@@ -1,12 +1,13 @@
 //! Video over RTP: packets in, access units out.
 //!
 //! A [`ReorderBuffer`] takes packets as they arrive and gives them out in order. A [`Depacketizer`] makes access units
-//! of them, and an [`RtpClock`] gives those their media time. [`Reception`] counts what arrives and reports it to the
-//! sender. Sockets, sessions and the time of day do not belong here.
+//! of them, or a [`JpegDepacketizer`] pictures, and an [`RtpClock`] gives access units their media time. [`Reception`]
+//! counts what arrives and reports it to the sender. Sockets, sessions and the time of day do not belong here.
 
 mod clock;
 mod depacketizer;
 mod fmtp;
+mod jpeg;
 mod nal;
 mod packet;
 mod payload;
@@ -20,6 +21,7 @@ mod unit;
 pub use clock::{ClockReading, RtpClock};
 pub use depacketizer::{Depacketizer, ReceivedUnit, UnitCounts};
 pub use fmtp::{h264_parameter_sets, h265_parameter_sets};
+pub use jpeg::JpegDepacketizer;
 pub use packet::{RtpHeader, RtpPacket};
 pub use problem::Problem;
 pub use reception::Reception;

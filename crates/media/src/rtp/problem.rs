@@ -55,4 +55,34 @@ pub enum Problem {
     /// A NAL unit in fragments is followed by something other than its last fragment.
     #[error("the last fragment of the NAL unit before is missing")]
     NoFragmentEnd,
+    /// A JPEG picture whose structure RFC 2435 does not define.
+    #[error("JPEG of type {kind} is not supported; set H.264 at the camera")]
+    JpegType {
+        /// The type in the payload's header.
+        kind: u8,
+    },
+    /// A JPEG picture whose quantisation tables do not follow from its quality number.
+    #[error("the JPEG quality {quality} has no meaning")]
+    JpegQuality {
+        /// The number in the payload's header.
+        quality: u8,
+    },
+    /// A JPEG picture with more than 2040 pixels on a side: RTP cannot tell its size.
+    #[error(
+        "a JPEG picture of more than 2040 pixels on a side, whose size RTP cannot tell; set a smaller size or H.264"
+    )]
+    JpegSize,
+    /// A JPEG picture without the quantisation tables that it needs.
+    #[error("the quantisation tables of the JPEG picture are missing")]
+    NoQuantisationTables,
+    /// A part of a JPEG picture that is not in its place.
+    #[error(
+        "a part of a JPEG picture that belongs {offset} bytes behind its start, where {expected} come next"
+    )]
+    JpegOffset {
+        /// Where the part belongs, in bytes from the start of the coded picture.
+        offset: usize,
+        /// How many bytes have come.
+        expected: usize,
+    },
 }

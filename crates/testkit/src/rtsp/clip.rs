@@ -67,6 +67,14 @@ impl Clip {
         Self::new(sniff(&file), file, DEFAULT_FPS, |place| Some(place as u64))
     }
 
+    /// Reads JPEG images that follow one another, with the usual Huffman tables.
+    ///
+    /// # Panics
+    /// If `file` has no image.
+    pub fn from_jpegs(file: impl Into<Bytes>) -> Self {
+        Self::new(ClipCodec::Jpeg, file.into(), DEFAULT_FPS, |place| Some(place as u64))
+    }
+
     /// `shown` returns the place in the order of showing of the picture at a place in the file.
     fn new(codec: ClipCodec, file: Bytes, fps: f64, shown: impl Fn(usize) -> Option<u64>) -> Self {
         let units = if codec == ClipCodec::Jpeg { jpeg_images(&file) } else { access_units(&file, codec) };

@@ -13,6 +13,7 @@ const USUAL_CLOCK_HZ: u32 = 90_000;
 pub(in crate::rtsp) enum Encoding {
     H264,
     H265,
+    Jpeg,
     /// Anything else, by the name that the description gives, in lower case.
     Other(String),
 }
@@ -92,8 +93,9 @@ fn of_payload<'a>(media: &'a Media, name: &str, payload_type: u8) -> Option<&'a 
 /// Returns the encoding of a track and its clock rate. Payload type 26 is JPEG even without an attribute (RFC 3551 §6).
 fn encoding(media: &Media, payload_type: u8) -> (Encoding, u32) {
     let Some(mapped) = of_payload(media, "rtpmap", payload_type) else {
-        let name = if payload_type == 26 { "jpeg" } else { "unknown" };
-        return (Encoding::Other(name.to_owned()), USUAL_CLOCK_HZ);
+        let encoding =
+            if payload_type == 26 { Encoding::Jpeg } else { Encoding::Other("unknown".to_owned()) };
+        return (encoding, USUAL_CLOCK_HZ);
     };
     let mut parts = mapped.split('/');
     let name = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -101,6 +103,7 @@ fn encoding(media: &Media, payload_type: u8) -> (Encoding, u32) {
     let encoding = match name.as_str() {
         "h264" => Encoding::H264,
         "h265" | "hevc" => Encoding::H265,
+        "jpeg" => Encoding::Jpeg,
         _ => Encoding::Other(name),
     };
     (encoding, clock_hz.unwrap_or(USUAL_CLOCK_HZ))
@@ -151,7 +154,8 @@ mod tests {
             ("a=rtpmap:97 HEVC/90000", 97, Encoding::H265, 90_000),
             ("a=rtpmap:97 h265/1000", 97, Encoding::H265, 1000),
             ("a=rtpmap:97 MP4V-ES/0", 97, Encoding::Other("mp4v-es".to_owned()), 90_000),
-            ("a=x", 26, Encoding::Other("jpeg".to_owned()), 90_000),
+            ("a=x", 26, Encoding::Jpeg, 90_000),
+            ("a=rtpmap:97 JPEG/90000", 97, Encoding::Jpeg, 90_000),
             ("a=rtpmap:97 H264/90000", 96, Encoding::Other("unknown".to_owned()), 90_000),
         ] {
             let track = find(&format!("m=video 0 RTP/AVP {number}\r\n{rtpmap}\r\n")).unwrap();

@@ -49,8 +49,8 @@ const INSTALL_ADVICE: &str = "Framecast reads this camera with ffmpeg (5.1 or ne
 
 /// The advice for a camera whose video may play without ffmpeg.
 const VIDEO_ADVICE: &str = "if the camera sends H.264 or H.265, its video plays without ffmpeg. JPEG of that, such as \
-                            snapshots, and all other codecs need ffmpeg (5.1 or newer): `apt install ffmpeg`, or get \
-                            it for your system from ffmpeg.org";
+                            snapshots, and codecs other than these and JPEG need ffmpeg (5.1 or newer): `apt install \
+                            ffmpeg`, or get it for your system from ffmpeg.org";
 
 impl FfmpegRun<'_> {
     fn has(&self, words: &str) -> bool {

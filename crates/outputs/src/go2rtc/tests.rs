@@ -355,8 +355,8 @@ async fn all_that_a_player_gets_that_stalls_again_and_again_is_decoded_by_ffmpeg
         frame.captured_at = Anchor::new(SystemTime::UNIX_EPOCH).time_of(frame.dts);
         assert!(publisher.publish(frame));
         // In each four seconds the player reads for one, and then nothing for three.
-        while n % 100 < 25 {
-            let Some(message) = cut_short(Duration::from_millis(1), player.next()).await else { break };
+        let is_reading = n % 100 < 25;
+        while is_reading && let Some(message) = cut_short(Duration::from_millis(1), player.next()).await {
             if let Message::Binary(bytes) = message {
                 fragments += usize::from(bytes[4..8] == *b"moof");
                 stream.extend_from_slice(&bytes);

@@ -29,6 +29,9 @@ const FRAMECAST: &str = "framecast";
 /// The name of the row with one viewer, which shows what reading the camera costs.
 const ONE_VIEWER: &str = "framecast, one viewer";
 
+/// The name of the row with viewers of `stream.mp4`, who acknowledge nothing.
+const STREAM: &str = "framecast, stream.mp4";
+
 /// The pause from when each viewer has a frame until the measurement starts.
 const WARM_UP: Duration = Duration::from_secs(2);
 
@@ -85,7 +88,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let stage = Stage::new(&options.video, SHAPE)?;
     let mut runs = Vec::new();
     for pass in 0..options.runs {
-        let mut order = [(CEILING, options.viewers), (FRAMECAST, options.viewers), (ONE_VIEWER, 1)];
+        let all = options.viewers;
+        let mut order = [(CEILING, all), (FRAMECAST, all), (STREAM, all), (ONE_VIEWER, 1)];
         if pass % 2 == 1 {
             order.reverse();
         }
@@ -134,7 +138,8 @@ fn window(
     pid: u32,
 ) -> Result<Run> {
     let mut crowd = VideoCrowd::new()?;
-    crowd.join(address, vec![site::name(1); viewers], Door::Tile, Media::Drop)?;
+    let door = if server == STREAM { Door::Stream } else { Door::Tile };
+    crowd.join(address, vec![site::name(1); viewers], door, Media::Drop)?;
     crowd.watch_until_all_have_frames()?;
     crowd.watch(WARM_UP)?;
     crowd.reset();
@@ -165,7 +170,8 @@ fn markdown(options: &Options, stage: &Stage, outcome: &Outcome) -> String {
         "{} tiles of `/api/live`, each on its own connection, which acknowledge four times a second. The ceiling is one \
          thread that sends one ready WebSocket message a frame to each viewer, with the same bytes, and reads the \
          acknowledgements. {} passes of {} s, servers in turns, median (min–max). Ratios are formed within each pass. The \
-         row with one viewer shows what reading and packing the camera costs: the last column has it taken away.",
+         viewers of `stream.mp4` acknowledge nothing. The row with one viewer shows what reading and packing the camera \
+         costs: the last column has it taken away.",
         options.viewers, options.runs, options.seconds
     );
     let mut out = stage.head("What viewers of coded video cost", &method);
@@ -175,7 +181,7 @@ fn markdown(options: &Options, stage: &Stage, outcome: &Outcome) -> String {
     );
     let of = |server: &'static str| outcome.runs.iter().filter(move |run| run.server == server);
     let seconds_of = |server| of(server).map(|run| (run.pass, run.cpu_percent));
-    for server in [CEILING, FRAMECAST, ONE_VIEWER] {
+    for server in [CEILING, FRAMECAST, STREAM, ONE_VIEWER] {
         let figure = |figure: fn(&Run) -> f64| Spread::of(of(server).map(figure));
         let ratio = Spread::of_ratios(seconds_of(server), seconds_of(CEILING)).show(3);
         let bare =
@@ -190,7 +196,7 @@ fn markdown(options: &Options, stage: &Stage, outcome: &Outcome) -> String {
             figure(|run| run.fps_min).show(1),
             figure(|run| run.waited_percent).show(1),
             figure(|run| run.load_busy_percent).show(0),
-            if server == FRAMECAST { bare } else { "–".to_owned() },
+            if [FRAMECAST, STREAM].contains(&server) { bare } else { "–".to_owned() },
         )
         .expect("a string takes all text");
     }

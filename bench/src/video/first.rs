@@ -20,8 +20,8 @@ const SHAPE: FileShape = FileShape { width_px: 1280, height_px: 720, mbit_per_s:
 const RUNNING: usize = 1;
 const IDLE: usize = 2;
 
-/// How long Framecast gets for the rest of what it does when it closes a camera.
-const AFTER_CLOSING: Duration = Duration::from_millis(300);
+/// How long Framecast shows the last frames of a camera that it has closed, and some more.
+const AFTER_CLOSING: Duration = Duration::from_secs(3);
 
 /// The options of the command `video first`.
 #[derive(Debug, Clone, clap::Args)]
@@ -106,7 +106,7 @@ fn openings(site: &Site, door: Door, count: u32) -> Result<Openings> {
     let mut openings = Openings { door, since_request_ms: Vec::new(), since_keyframe_ms: Vec::new() };
     for _ in 0..count {
         site.await_closed()?;
-        // The camera has heard the goodbye before Framecast has taken its last frames away.
+        // Until then, a viewer gets the last frames of the session before.
         std::thread::sleep(AFTER_CLOSING);
         let join = join(site, IDLE, door)?;
         let sent_us = SendTimes::of(camera).first_us().context("the camera has sent nothing")?;

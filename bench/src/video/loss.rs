@@ -52,6 +52,8 @@ struct Outcome {
 struct Run {
     door: Door,
     verdict: Verdict,
+    /// Whether the server ended the stream, because no frame came for too long.
+    has_ended: bool,
 }
 
 /// Measures, prints the report and, if `--out` names a folder, writes the report to that folder.
@@ -127,15 +129,16 @@ fn markdown(options: &Options, stage: &Stage, outcome: &Outcome) -> String {
     );
     let mut out = stage.head("Packets that are lost on the way from a camera", &method);
     out.push_str(
-        "| way | frames | missing | gaps | without reference | decoded | ffmpeg complains |\n|---|---|---|---|---|---|---|\n",
+        "| way | frames | missing | gaps | without reference | decoded | ffmpeg complains | ended early |\n|---|---|---|---|---|---|---|---|\n",
     );
-    for Run { door, verdict } in &outcome.runs {
+    for Run { door, verdict, has_ended } in &outcome.runs {
         let Verdict { frames, missing, gaps, without_reference, decoded, complaints, .. } = verdict;
         let complaints = if complaints.is_empty() { "no" } else { complaints };
         writeln!(
             out,
-            "| {} | {frames} | {missing} | {gaps} | {without_reference} | {decoded} | {complaints} |",
-            door.name()
+            "| {} | {frames} | {missing} | {gaps} | {without_reference} | {decoded} | {complaints} | {} |",
+            door.name(),
+            if *has_ended { "yes" } else { "no" }
         )
         .expect("a string takes all text");
     }

@@ -11,7 +11,7 @@ use super::{
     site::{self, Site, Stage, VideoOptions},
     viewer::{Door, Media},
 };
-use crate::{proc::Sample, setup};
+use crate::{load, proc::Sample, setup};
 
 const SHAPE: FileShape = FileShape { width_px: 1280, height_px: 720, mbit_per_s: 3.0, keyframe_each_s: 4 };
 
@@ -29,6 +29,9 @@ pub(crate) struct Options {
     /// How many times they come and go.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
+    /// Seconds for which one viewer watches before the first round: two GOPs, so that the ring has been full once.
+    #[arg(long, default_value = "9", value_name = "SECONDS", value_parser = load::seconds)]
+    warmup: Duration,
 }
 
 #[derive(Debug, Serialize)]
@@ -70,8 +73,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut steady = VideoCrowd::new()?;
     steady.join(site.address(), [site::name(1)], Door::Tile, Media::Drop)?;
     steady.watch_until_all_have_frames()?;
-    // Two GOPs, so that the ring has been full once.
-    steady.watch(Duration::from_secs(2 * SHAPE.keyframe_each_s))?;
+    steady.watch(options.warmup)?;
     let alone_kib = Sample::of(site.pid())?.rss_kib;
     let mut rounds = Vec::new();
     for number in 1..=options.rounds {

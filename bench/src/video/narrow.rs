@@ -201,7 +201,7 @@ fn ages_of(crowd: &VideoCrowd, site: &Site) -> Result<(Vec<f64>, u64)> {
     let times = SendTimes::of(&site.cameras);
     let missing = crowd.viewers.iter().map(|viewer| {
         let numbers = [viewer.seen.arrivals.first(), viewer.seen.arrivals.last()];
-        let [first, last] = numbers.map(|at| at.map_or(0, site::frame_number));
+        let [first, last] = numbers.map(|at| at.map_or(0, |at| at.number));
         (last - first + 1).saturating_sub(viewer.seen.arrivals.len() as u64)
     });
     let missing = missing.sum();

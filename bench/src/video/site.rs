@@ -20,9 +20,6 @@ use crate::{
     setup::RunTime,
 };
 
-/// The time of decoding at which the first frame of an opening is, as `outputs` writes it.
-const FIRST_TICKS_90K: u64 = 900_000;
-
 const TIMEOUT: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(20);
 
@@ -176,12 +173,6 @@ pub(crate) fn name(number: usize) -> String {
     format!("bench-{number}")
 }
 
-/// Returns the number of a frame in its session, from 0. This needs a camera that sends no frame in another order.
-pub(crate) fn frame_number(arrival: &Arrival) -> u64 {
-    let frame_ticks = 90_000 / FPS;
-    (arrival.ticks_90k.saturating_sub(FIRST_TICKS_90K) + frame_ticks / 2) / frame_ticks
-}
-
 /// When the frames of a camera's newest session were sent.
 #[derive(Debug)]
 pub(crate) struct SendTimes(Vec<u64>);
@@ -205,7 +196,7 @@ impl SendTimes {
 
     /// Returns the age of a frame in milliseconds when it arrived: the time since the camera began to send it.
     pub(crate) fn age_ms(&self, arrival: &Arrival) -> Option<f64> {
-        let sent_us = self.0.get(frame_number(arrival) as usize)?;
+        let sent_us = self.0.get(arrival.number as usize)?;
         Some(arrival.at_us.saturating_sub(*sent_us) as f64 / 1000.0)
     }
 

@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::{io::Errno, net::RecvFlags};
 
-use super::unit::{self, UnitHead, UnitKind};
+use super::{
+    file::FPS,
+    unit::{self, UnitHead, UnitKind},
+};
 use crate::{http, proc};
 
 /// The shortest time between two acknowledgements, unless frames were dropped.
@@ -18,6 +21,9 @@ const ACKNOWLEDGE_EACH: Duration = Duration::from_millis(250);
 
 /// The number of bytes that one read copies, if the kernel discards the rest of each frame.
 const HEAD_READ_BYTES: usize = 1024;
+
+/// When the first frame of an opening is decoded: two seconds of media time, and ten that `outputs` adds.
+const FIRST_TICKS_90K: u64 = 12 * 90_000;
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 const HEAD_LIMIT_BYTES: usize = 16 * 1024;
@@ -58,8 +64,9 @@ pub(crate) enum Media {
 pub(crate) struct Arrival {
     /// Microseconds since 1970.
     pub(crate) at_us: u64,
-    /// The time of decoding in the stream.
-    pub(crate) ticks_90k: u64,
+    /// The number of the frame in its session at the camera, from 0. This needs a camera that sends all frames in the
+    /// order in which they are shown.
+    pub(crate) number: u64,
     pub(crate) is_keyframe: bool,
 }
 
@@ -86,6 +93,8 @@ pub(crate) struct VideoViewer {
     pending: Vec<u8>,
     /// The unit of which this many bytes are to be discarded yet.
     skipped: Option<(UnitHead, usize)>,
+    /// The time of decoding of the last frame, and its number.
+    last: Option<(u64, u64)>,
     newest: u32,
     acknowledged: u32,
     acknowledged_at: Instant,
@@ -134,6 +143,7 @@ impl VideoViewer {
             media,
             pending,
             skipped: None,
+            last: None,
             newest: 0,
             acknowledged: 0,
             acknowledged_at: Instant::now(),
@@ -256,7 +266,9 @@ impl VideoViewer {
         }
         match head.kind {
             UnitKind::Frame { ticks_90k, is_keyframe } => {
-                self.seen.arrivals.push(Arrival { at_us: proc::now_us(), ticks_90k, is_keyframe });
+                let number = number_of(ticks_90k, self.last);
+                self.last = Some((ticks_90k, number));
+                self.seen.arrivals.push(Arrival { at_us: proc::now_us(), number, is_keyframe });
             }
             UnitKind::Text => self.take_text(payload)?,
             UnitKind::Slate => self.seen.slates += 1,
@@ -277,6 +289,18 @@ impl VideoViewer {
             Some("error") => bail!("the server says: {}", message["message"]),
             _ => Ok(()),
         }
+    }
+}
+
+/// Returns the number of the frame that is decoded at `ticks_90k`. `last` is that time of the frame before, and its
+/// number. The server's clock may differ a little from the camera's, so only the distance counts.
+fn number_of(ticks_90k: u64, last: Option<(u64, u64)>) -> u64 {
+    let (last_ticks, last_number) = last.unwrap_or((FIRST_TICKS_90K, 0));
+    let frame_ticks = 90_000 / FPS;
+    match ticks_90k.checked_sub(last_ticks) {
+        Some(passed) => last_number + (passed + frame_ticks / 2) / frame_ticks,
+        // The camera was opened again.
+        None => ticks_90k.saturating_sub(FIRST_TICKS_90K) / frame_ticks,
     }
 }
 
@@ -303,4 +327,19 @@ fn ask(stream: &mut TcpStream, request: &str, status: u16) -> Result<Vec<u8>> {
 fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
     assert!(payload.len() < 126, "{} bytes", payload.len());
     [&[0x80 | opcode, 0x80 | payload.len() as u8, 0, 0, 0, 0], payload].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_numbered_by_their_distance_from_the_one_before() {
+        assert_eq!(number_of(FIRST_TICKS_90K, None), 0);
+        assert_eq!(number_of(FIRST_TICKS_90K + 100 * 3600, None), 100);
+        let drifted = FIRST_TICKS_90K + 5 * 3600 + 2500;
+        assert_eq!(number_of(drifted + 3601, Some((drifted, 5))), 6);
+        assert_eq!(number_of(drifted + 4 * 3600 - 1, Some((drifted, 5))), 9);
+        assert_eq!(number_of(FIRST_TICKS_90K + 3600, Some((drifted, 5))), 1, "another opening");
+    }
 }

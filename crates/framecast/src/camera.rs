@@ -123,7 +123,7 @@ impl Camera {
     }
 
     /// Returns the camera and its sub stream, if it has one.
-    pub(crate) fn streams<'a>(self: &'a Arc<Self>) -> impl Iterator<Item = &'a Arc<Self>> {
+    pub(crate) fn streams(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
         std::iter::once(self).chain(&self.sub)
     }
 

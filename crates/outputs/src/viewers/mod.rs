@@ -138,7 +138,6 @@ impl Viewers {
             skipped: 0,
             end_reason,
             stall_deadline: None,
-            asked_at: Instant::now(),
             codec: None,
         })
     }
@@ -247,8 +246,6 @@ pub struct ViewerGuard {
     frames: u64,
     bytes: u64,
     skipped: u64,
-    /// When the viewer asked for pictures.
-    asked_at: Instant,
     /// The codec of the last frame; `None` before the first.
     codec: Option<Codec>,
 }
@@ -294,8 +291,7 @@ impl ViewerGuard {
             return;
         }
         if self.codec.replace(codec).is_none() {
-            let waited = self.asked_at.elapsed();
-            self.stats.set_first_picture(waited);
+            let waited = self.stats.first_picture_came();
             self.viewers.0.first_pictures.observe(self.transport(), waited);
         }
         self.stats.set_codec(codec);
@@ -304,7 +300,7 @@ impl ViewerGuard {
     /// Records that the viewer asks for pictures only now, unless it has had one.
     #[cfg(feature = "live")]
     pub(crate) fn asks(&mut self) {
-        self.asked_at = Instant::now();
+        self.stats.asks();
     }
 
     /// Records that the last picture was sent again, as `bytes` bytes including the multipart framing.

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use framecast_hub::{Feed, Rendition};
 use framecast_media::{Codec, lock};
+use tokio::time::Instant;
 
 use super::{CameraTotals, EndReason};
 
@@ -41,6 +42,15 @@ impl Transport {
     }
 }
 
+/// A viewer's first picture.
+#[derive(Debug, Clone, Copy)]
+enum FirstPicture {
+    /// The viewer asked for pictures then, and has had none yet.
+    AwaitedSince(Instant),
+    /// The viewer had it after this time.
+    CameAfter(Duration),
+}
+
 /// Statistics of one viewer. The sending task updates them with atomics, without locks for each frame; the API reads
 /// them.
 #[derive(Debug)]
@@ -60,7 +70,7 @@ pub struct ViewerStats {
     painted_age_us: AtomicU64,
     queue_bytes: AtomicU64,
     bytes_per_second: AtomicU64,
-    first_picture_us: AtomicU64,
+    first_picture: Mutex<FirstPicture>,
     codec: Mutex<Option<Codec>>,
 }
 
@@ -74,8 +84,7 @@ impl ViewerStats {
         totals: Arc<CameraTotals>,
     ) -> Self {
         let [frames, bytes, skipped] = [0; 3].map(AtomicU64::new);
-        let [age_us, painted_age_us, queue_bytes, bytes_per_second, first_picture_us] =
-            [NONE; 5].map(AtomicU64::new);
+        let [age_us, painted_age_us, queue_bytes, bytes_per_second] = [NONE; 4].map(AtomicU64::new);
         let (rendition, codec, writer_number) =
             (Mutex::default(), Mutex::default(), AtomicU32::new(u32::MAX));
         Self {
@@ -94,7 +103,7 @@ impl ViewerStats {
             painted_age_us,
             queue_bytes,
             bytes_per_second,
-            first_picture_us,
+            first_picture: Mutex::new(FirstPicture::AwaitedSince(Instant::now())),
             codec,
         }
     }
@@ -175,9 +184,24 @@ impl ViewerStats {
         *lock(&self.codec) = Some(codec);
     }
 
-    /// Sets how long the viewer waited for its first picture.
-    pub(super) fn set_first_picture(&self, waited: Duration) {
-        self.first_picture_us.store(micros(waited), Ordering::Relaxed);
+    /// Records that the viewer has its first picture now. Returns how long the viewer waited for it.
+    pub(super) fn first_picture_came(&self) -> Duration {
+        let mut first_picture = lock(&self.first_picture);
+        let waited = match *first_picture {
+            FirstPicture::AwaitedSince(since) => since.elapsed(),
+            FirstPicture::CameAfter(waited) => waited,
+        };
+        *first_picture = FirstPicture::CameAfter(waited);
+        waited
+    }
+
+    /// Records that the viewer asks for pictures only now, unless it has had one.
+    #[cfg(feature = "live")]
+    pub(super) fn asks(&self) {
+        let mut first_picture = lock(&self.first_picture);
+        if let FirstPicture::AwaitedSince(since) = &mut *first_picture {
+            *since = Instant::now();
+        }
     }
 
     /// Returns the codec of the last frame that the viewer got: JPEG, or that of the camera's coded video. `None` before
@@ -189,7 +213,10 @@ impl ViewerStats {
     /// Returns the time from the viewer's request to the first frame that was given to its connection; `None` before
     /// that.
     pub fn first_picture(&self) -> Option<Duration> {
-        known(&self.first_picture_us).map(Duration::from_micros)
+        match *lock(&self.first_picture) {
+            FirstPicture::AwaitedSince(_) => None,
+            FirstPicture::CameAfter(waited) => Some(waited),
+        }
     }
 
     /// Returns the rendition (size, quality and frame rate) that the viewer receives.

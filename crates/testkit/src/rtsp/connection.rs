@@ -99,6 +99,8 @@ impl Connection {
                 }
                 () = due(&self.session) => {
                     if let Some(player) = self.session.as_mut().and_then(|session| session.player.as_mut()) {
+                        // They may have changed since the wait began.
+                        let faults = camera.faults().borrow().clone();
                         tcp.write_all(&player.send(&faults).await).await?;
                     }
                 }

@@ -169,6 +169,12 @@ async function dashboard(stage) {
   stage.defer(() => rmSync(folder, { recursive: true, force: true }));
   const server = await startServer(stage, folder);
   const api = await startPrometheus(stage, folder, server.address);
+  // Some panels show what happens when somebody comes.
+  const visits = setInterval(async () => {
+    const picture = await fetch(`${server.url}/cameras/front/snapshot.jpg`, { headers: server.headers }).catch(() => null);
+    await picture?.arrayBuffer();
+  }, 1000);
+  stage.defer(() => clearInterval(visits));
   const { panels, all } = queries();
   await Promise.all(all.map((query) => untilData(api, query)));
   const { result } = await api("query", { query: "framecast_camera_lost_seconds > 0" });

@@ -11,8 +11,8 @@ use crate::websocket::PING_INTERVAL;
 /// The interval of pings while something is sent.
 const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The time without an answer after which nothing more is sent. What then waits is skipped, so that the client gets the
-/// newest frames when its link has room again.
+/// If the client has not answered for this time, the server sends nothing more. It skips what waits meanwhile, so that
+/// the client gets the newest frames when its link has room again.
 const MAX_UNANSWERED: Duration = Duration::from_secs(1);
 
 /// The pings of one connection.
